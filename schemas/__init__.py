@@ -1,0 +1,1 @@
+"""What things are: records, topics, tables and settings. No I/O, and nothing of ours is imported here."""

@@ -1,0 +1,24 @@
+# Everything installs itself: Python 3.11 or newer is all that is assumed.
+# uv is taken from the PATH, or brought by pip into .venv-uv.
+UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+
+.PHONY: demo test lint faults install
+
+demo: install
+	$(UV) run gateway demo
+
+test: lint
+	$(UV) run pytest
+
+lint: install
+	$(UV) run ruff check .
+	$(UV) run ruff format --check .
+	$(UV) run mypy
+	$(UV) run lint-imports
+
+install: $(UV)
+	$(UV) sync --quiet --locked
+
+.venv-uv/bin/uv:
+	@python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv || \
+		{ echo "uv is missing and could not be installed; see https://docs.astral.sh/uv, or: pip install uv"; exit 1; }

@@ -1,0 +1,71 @@
+"""The app: its settings, its connections and its routes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import asyncpg
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.live_totals import LiveTotals
+from api.problems import add_problem_handlers
+from api.routers import health, stats, vens
+from runtime.database import connect_options
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """All that the API is told."""
+
+    api: ApiSettings
+    database: DatabaseSettings
+    kafka: KafkaSettings
+
+    @classmethod
+    def load(cls) -> "ApiConfig":
+        """Read it from the environment; raises SettingsError."""
+        return cls(ApiSettings.load(), DatabaseSettings.load(), KafkaSettings.load())
+
+
+class EitherSlash:
+    """Serves a path with a trailing slash as the same path without it, and redirects nobody."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] != "/" and scope["path"].endswith("/"):
+            scope = {**scope, "path": scope["path"].rstrip("/") or "/"}
+        await self._app(scope, receive, send)
+
+
+def make_app(config: ApiConfig) -> FastAPI:
+    """Make the app; it connects when it starts, and starts also while the servers behind it are down."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with asyncpg.create_pool(
+            **connect_options(config.database, "gateway-api"), min_size=0, max_size=config.api.api_pool_size
+        ) as pool:
+            app.state.pool = pool
+            app.state.settings = config.api
+            app.state.live_totals = LiveTotals(config.kafka, pool)
+            following = asyncio.create_task(app.state.live_totals.follow())
+            yield
+            following.cancel()
+
+    app = FastAPI(
+        title="Grid-Event Gateway",
+        version=version("grid-event-gateway"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    add_problem_handlers(app)
+    app.add_middleware(EitherSlash)
+    for router in (health.router, vens.router, stats.router):
+        app.include_router(router)
+    return app

@@ -1,0 +1,31 @@
+"""What routes depend on, made once by the app and found in its state."""
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Path, Request
+
+from api.live_totals import LiveTotals
+from runtime.database import Pool
+from schemas.payloads import MAX_ID_LENGTH
+from schemas.settings import ApiSettings
+
+
+def _pool(request: Request) -> Any:
+    return request.app.state.pool
+
+
+def _live_totals(request: Request) -> Any:
+    return request.app.state.live_totals
+
+
+def _settings(request: Request) -> Any:
+    return request.app.state.settings
+
+
+Database = Annotated[Pool, Depends(_pool)]
+Live = Annotated[LiveTotals, Depends(_live_totals)]
+Settings = Annotated[ApiSettings, Depends(_settings)]
+VenId = Annotated[
+    str,
+    Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^/+#\x00-\x1f\x7f]+$", description="The VEN's MQTT id."),
+]

@@ -1,0 +1,66 @@
+"""The latest network totals, followed from the log into memory, so that a request costs the same at any fleet."""
+
+import asyncio
+import logging
+from contextlib import suppress
+
+import asyncpg
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from api.problems import OUTAGES
+from api.queries.vens import count_vens
+from runtime.backoff import Backoff
+from runtime.database import Pool
+from schemas.network import NetworkTotals, decode_network_totals
+from schemas.settings import KafkaSettings
+from schemas.topics import STATS
+
+logger = logging.getLogger(__name__)
+
+COUNT_EVERY_SECONDS = 5.0
+
+
+class LiveTotals:
+    """`latest` is None until the first totals are read; they tell by `as_of` how old they are."""
+
+    def __init__(self, kafka: KafkaSettings, pool: Pool) -> None:
+        self._kafka = kafka
+        self._pool = pool
+        self.latest: NetworkTotals | None = None
+        self.registered_vens: int | None = None
+
+    async def follow(self) -> None:
+        """Follow the totals and the size of the registry, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_log())
+            tasks.create_task(self._follow_registry())
+
+    async def _follow_log(self) -> None:
+        backoff = Backoff()
+        while True:
+            consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+            try:
+                await consumer.start()
+                await self._read(consumer)
+            except KafkaError as error:
+                logger.warning("no live totals from the log: %s", error, extra={"action": "live_totals_lost"})
+                await backoff.wait()
+            finally:
+                await consumer.stop()
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        partition = TopicPartition(self._kafka.topics(STATS), 0)
+        consumer.assign([partition])
+        end = (await consumer.end_offsets([partition]))[partition]
+        consumer.seek(partition, max(0, end - 1))
+        async for record in consumer:
+            with suppress(msgspec.MsgspecError):
+                self.latest = decode_network_totals(record.value or b"")
+
+    async def _follow_registry(self) -> None:
+        while True:
+            with suppress(*OUTAGES, asyncpg.PostgresError):
+                self.registered_vens = await count_vens(self._pool)
+            await asyncio.sleep(COUNT_EVERY_SECONDS)

@@ -1,0 +1,1 @@
+"""The SQL behind the resources: one file a table family, each query under its name."""

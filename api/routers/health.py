@@ -1,0 +1,45 @@
+"""Health: alive while the process answers, ready while the servers behind it do."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response, status
+
+from api.deps import Database, Live
+from api.problems import OUTAGES, UnavailableError
+from schemas.rest.health import Health
+
+router = APIRouter(prefix="/health", tags=["health"])
+
+CHECK_SECONDS = 2.0
+
+
+@router.get("", response_model_exclude_none=True)
+@router.get("/live", response_model_exclude_none=True)
+async def live() -> Health:
+    """Say that the process runs."""
+    return Health(status="ok")
+
+
+@router.get("/ready", response_model_exclude_none=True)
+async def ready(database: Database, totals: Live, response: Response) -> Health:
+    """Say whether requests can be answered: 503 while the database is away or no totals were read yet."""
+    checks = {"database": await _database_answers(database), "totals": totals.latest is not None}
+    if not all(checks.values()):
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return Health(status="ok" if all(checks.values()) else "unavailable", checks=checks)
+
+
+@router.get("/db-check", response_model_exclude_none=True)
+async def db_check(database: Database) -> Health:
+    """Ask the database; 503 when it does not answer."""
+    if not await _database_answers(database):
+        raise UnavailableError("the database does not answer; check DB_HOST and DB_PORT, and that it runs")
+    return Health(status="ok")
+
+
+async def _database_answers(pool: Any) -> bool:
+    try:
+        async with pool.acquire(timeout=CHECK_SECONDS) as connection:
+            return bool(await connection.fetchval("SELECT 1", timeout=CHECK_SECONDS) == 1)
+    except OUTAGES:
+        return False

@@ -1,0 +1,105 @@
+"""One MQTT connection that acknowledges when it is told to, and whose socket can be left unread.
+
+aiomqtt acknowledges a message before anybody has processed it and has no public way around that, so this file, and no
+other, reaches for the paho client below it: manual acknowledgement, our own on_message, and the socket's reader.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Any, Self
+
+import aiomqtt
+import paho.mqtt.client as paho
+
+from bridge.tls import tls_context
+from schemas.mqtt_settings import MqttSettings
+
+_SUBACK_FAILURE = 0x80
+_QOS = 1
+
+
+class Connection:
+    """A connection to the broker under a session that survives it (MQTT 3.1.1, clean session off).
+
+    `on_message` is called in the loop for every message, also for those that arrive before the subscriptions are
+    confirmed. A connection is used once; after it is lost, make another.
+    """
+
+    def __init__(self, settings: MqttSettings, on_message: Callable[["Connection", paho.MQTTMessage], None]) -> None:
+        self._client = aiomqtt.Client(
+            settings.mqtt_host,
+            settings.mqtt_port,
+            username=settings.mqtt_username or None,
+            password=settings.mqtt_password.get_secret_value() or None,
+            identifier=settings.mqtt_client_id,
+            clean_session=False,
+            keepalive=settings.mqtt_keepalive,
+            tls_context=tls_context(settings),
+        )
+        self._paho = self._client._client  # noqa: SLF001
+        self._paho.manual_ack_set(True)  # noqa: FBT003 - paho's signature
+        self._paho.on_message = lambda _client, _userdata, message: on_message(self, message)
+        self._loop = asyncio.get_running_loop()
+        self._stack = AsyncExitStack()
+        self._reading = True
+
+    async def __aenter__(self) -> Self:
+        await self._stack.enter_async_context(self._client)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def subscribe(self, filters: Sequence[str]) -> list[str]:
+        """Subscribe at QoS 1 and return the filters that the broker refused.
+
+        Raises:
+            aiomqtt.MqttError: the connection was lost, or the broker did not answer in time.
+        """
+        granted = await self._client.subscribe([(name, _QOS) for name in filters])
+        codes = [code if isinstance(code, int) else code.value for code in granted]
+        return [name for name, code in zip(filters, codes, strict=True) if code >= _SUBACK_FAILURE]
+
+    def acknowledge(self, message: paho.MQTTMessage) -> None:
+        """Send the PUBACK; it goes nowhere when the connection is lost, and then the message comes again."""
+        self._paho.ack(message.mid, message.qos)
+
+    def pause(self) -> None:
+        """Leave the socket unread, so that the broker holds back what it has."""
+        descriptor = self._descriptor()
+        if self._reading and descriptor is not None:
+            self._loop.remove_reader(descriptor)
+            self._reading = False
+
+    def resume(self) -> None:
+        """Read the socket again."""
+        descriptor = self._descriptor()
+        if not self._reading and descriptor is not None:
+            self._reading = True
+            self._loop.add_reader(descriptor, self._read)
+            # TLS may hold decrypted bytes that no event announces.
+            self._loop.call_soon(self._read)
+
+    async def lost(self) -> None:
+        """Wait until the connection is lost.
+
+        Raises:
+            aiomqtt.MqttError: why it was.
+        """
+        await asyncio.shield(self._client._disconnected)  # noqa: SLF001
+        raise aiomqtt.MqttError("the broker closed the connection")
+
+    def _descriptor(self) -> int | None:
+        socket: Any = self._paho.socket()
+        return None if socket is None or socket.fileno() < 0 else socket.fileno()
+
+    def _read(self) -> None:
+        while self._reading:
+            self._paho.loop_read()
+            socket: Any = self._paho.socket()
+            if not (hasattr(socket, "pending") and socket.pending()):
+                return

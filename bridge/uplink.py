@@ -1,0 +1,173 @@
+"""From MQTT to the log: PUBACK only after the log has acknowledged, and no more under way than the window."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from functools import partial
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+from paho.mqtt.client import MQTTMessage
+
+from bridge.connection import Connection
+from bridge.outstanding import Entry, Outstanding
+from runtime.kafka import MAX_RECORD_BYTES
+from schemas import topics
+from schemas.dead_letters import dead_letter_headers
+from schemas.mqtt import Kind, Routes, ven_id_in_topic
+from schemas.payloads import MAX_ID_LENGTH
+from schemas.reasons import Reason, Rejection
+
+logger = logging.getLogger(__name__)
+
+_KEPT_OF_TOO_LARGE = 65_536
+_TOPIC_CACHE = 200_000
+
+Taken = Entry[Connection, MQTTMessage]
+
+
+class _Ids(msgspec.Struct):
+    venId: str | None = None
+    ven_id: str | None = None
+
+
+_decode_ids = msgspec.json.Decoder(_Ids).decode
+
+
+class Uplink:
+    """Republishes what arrives, untouched, keyed by VEN id.
+
+    `run` is the one coroutine that sends: a task per message would cost more than the sending.
+    """
+
+    def __init__(self, producer: AIOKafkaProducer, names: topics.TopicNames, routes: Routes, window: int) -> None:
+        self._producer = producer
+        self._names = names
+        self._routes = routes
+        self._window = window
+        self._kinds: dict[str, Kind] = {}
+        self._inbox: deque[Taken] = deque()
+        self._arrived = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+        self._connection: Connection | None = None
+        self._stopping = False
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outstanding: Outstanding[Connection, MQTTMessage] = Outstanding(Connection.acknowledge, self._throttle)
+
+    def use(self, connection: Connection) -> None:
+        """Acknowledge on this connection from now on."""
+        self._connection = connection
+        self._outstanding.use(connection)
+
+    def take(self, connection: Connection, message: MQTTMessage) -> None:
+        """Take one message from MQTT."""
+        self._inbox.append(self._outstanding.add(connection, message))
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Send what is taken, for ever.
+
+        Raises:
+            KafkaError: the log refused a record for good. Nothing of it was acknowledged, so after a restart of the
+                process the broker sends it again.
+        """
+        sending = asyncio.ensure_future(self._send_all())
+        try:
+            await asyncio.wait({sending, self._failed}, return_when=asyncio.FIRST_COMPLETED)
+            for outcome in (sending, self._failed):
+                if outcome.done():
+                    outcome.result()
+        finally:
+            sending.cancel()
+
+    async def drain(self) -> None:
+        """Take no more and wait until everything taken is in the log and acknowledged."""
+        self._stopping = True
+        if self._connection is not None:
+            self._connection.pause()
+        await self._drained.wait()
+
+    async def _send_all(self) -> None:
+        while True:
+            while self._inbox:
+                entry = self._inbox[0]
+                try:
+                    confirmed = await self._producer.send(**self._record(entry.message))
+                except KafkaTimeoutError:
+                    continue  # the buffer is full because the log is away: the same message again
+                self._inbox.popleft()
+                confirmed.add_done_callback(partial(self._on_confirmed, entry))
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _on_confirmed(self, entry: Taken, confirmed: "asyncio.Future[Any]") -> None:
+        if confirmed.cancelled():
+            return
+        error = confirmed.exception()
+        if error is None:
+            self._outstanding.confirm(entry)
+        elif not self._failed.done():
+            self._failed.set_exception(error)
+
+    def _record(self, message: MQTTMessage) -> dict[str, Any]:
+        topic, payload = message.topic, bytes(message.payload)
+        kind = self._kind_of(topic)
+        headers = [
+            (topics.HEADER_TOPIC, topic.encode()),
+            (topics.HEADER_RECEIVED, b"%d" % (time.time_ns() // 1_000_000)),
+            (topics.HEADER_QOS, b"%d" % message.qos),
+            (topics.HEADER_RETAIN, b"%d" % message.retain),
+            (topics.HEADER_DUP, b"%d" % message.dup),
+        ]
+        name = self._names.raw(kind)
+        record = {"topic": name, "value": payload, "key": _key(kind, topic, payload), "headers": headers}
+        return record if len(payload) <= MAX_RECORD_BYTES else self._too_large(record)
+
+    def _too_large(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The log cannot hold it: its beginning is kept as a dead letter, so that somebody can see whose it was."""
+        size = len(record["value"])
+        rejection = Rejection(Reason.TOO_LARGE, f"{size} bytes; the first {_KEPT_OF_TOO_LARGE} are kept")
+        return {
+            "topic": self._names.dead_letters(record["topic"]),
+            "value": record["value"][:_KEPT_OF_TOO_LARGE],
+            "key": record["key"],
+            "headers": dead_letter_headers(rejection, record["headers"], topic=record["topic"]),
+        }
+
+    def _kind_of(self, topic: str) -> Kind:
+        kind = self._kinds.get(topic)
+        if kind is None:
+            if len(self._kinds) >= _TOPIC_CACHE:
+                self._kinds.clear()
+            kind = self._kinds[topic] = self._routes.kind_of(topic)
+        return kind
+
+    def _throttle(self, outstanding: int) -> None:
+        if outstanding == 0:
+            self._drained.set()
+        else:
+            self._drained.clear()
+        if self._connection is None:
+            return
+        if outstanding >= self._window:
+            self._connection.pause()
+        elif outstanding <= self._window // 2 and not self._stopping:
+            self._connection.resume()
+
+
+def _key(kind: Kind, topic: str, payload: bytes) -> bytes | None:
+    """The VEN's id; None, and so any partition, where the message names no VEN."""
+    if kind in (Kind.ACKS, Kind.SHADOW):
+        ven_id = ven_id_in_topic(kind, topic)
+    else:
+        try:
+            ids = _decode_ids(payload)
+            ven_id = ids.venId or ids.ven_id
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            ven_id = None
+        ven_id = ven_id or ven_id_in_topic(kind, topic)
+    return ven_id.encode() if ven_id and len(ven_id) <= MAX_ID_LENGTH else None

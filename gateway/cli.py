@@ -1,0 +1,169 @@
+"""The `gateway` command."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from gateway.errors import CommandError
+from migrations.run import MigrationError, migrate
+from runtime.kafka import ensure_topics
+from runtime.process import configure_logging, run
+from schemas.settings import DatabaseSettings, KafkaSettings, SettingsError
+from streams.roles import Role
+
+app = typer.Typer(
+    help="Grid-Event Gateway: the streaming back-end for demand response.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Broker = Literal["auto", "mosquitto", "artemis"]
+DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder for the data of the servers.")]
+
+
+def main() -> None:
+    """Run the command; what is wrong is one plain sentence and a non-zero exit."""
+    try:
+        app()
+    except (CommandError, SettingsError, MigrationError) as error:
+        sys.stderr.write(f"gateway: {error}\n")
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    vens: Annotated[int, typer.Option(min=1, max=20_000, help="Homes in the simulated fleet.")] = 200,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two samples of a home.")] = 5.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=1, help="End after this time; without it, Ctrl-C ends it.")
+    ] = None,
+    data: DataFolder = None,
+    mqtt: Annotated[Broker, typer.Option(help="The MQTT broker to start.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the figures at the end.")] = False,
+) -> None:
+    """Bring everything up with a simulated fleet; exits 0 only if the books balance."""
+    from gateway.demo import DemoOptions, run_demo
+
+    options = DemoOptions(vens, interval, seconds, data, mqtt, as_json)
+    if not _until_interrupted(lambda stop: run_demo(options, stop)):
+        raise CommandError("the books do not balance: what the broker accepted is not what is stored")
+
+
+@app.command()
+def up(
+    data: DataFolder = None,
+    mqtt: Annotated[Broker, typer.Option(help="The MQTT broker to start.")] = "auto",
+) -> None:
+    """Bring up the servers and all processes, without a fleet, until Ctrl-C; addresses go to DATA/endpoints.json."""
+    from gateway.up import run_up
+
+    folder = data or Path(".gateway/data")
+    _until_interrupted(lambda stop: run_up(folder, mqtt, stop))
+
+
+@app.command()
+def simulate(
+    mqtt: Annotated[str, typer.Option(help="The broker, as HOST:PORT.")],
+    vens: Annotated[int, typer.Option(min=1, max=20_000, help="Homes in the fleet.")] = 200,
+    interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two samples of a home.")] = 5.0,
+    messages: Annotated[int | None, typer.Option(min=1, help="End after this many samples.")] = None,
+    rate: Annotated[float | None, typer.Option(min=1, help="Messages/s in all; sets the clock aside.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="Write what was published and accepted to this file.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Replay a recording (JSON lines) instead.")] = None,
+    speed: Annotated[float, typer.Option(min=0, help="Of a replay: 1 is real time, 0 as fast as possible.")] = 0,
+    now: Annotated[bool, typer.Option("--now", help="Shift a replay so that it begins now.")] = False,
+    seed: Annotated[int, typer.Option(help="Another number is another fleet.")] = 1,
+) -> None:
+    """Publish a simulated fleet, or a recording, to any MQTT broker."""
+    from gateway.simulate import SimulateOptions, run_simulate
+
+    options = SimulateOptions(*_address(mqtt), vens, interval, messages, rate, ledger, replay, speed, now, seed)
+    _until_interrupted(lambda stop: run_simulate(options, stop))
+
+
+@app.command()
+def bridge() -> None:
+    """Run the bridge between MQTT and the log."""
+    from bridge.main import BridgeConfig, run_bridge
+
+    config = BridgeConfig.load()
+    run("bridge", lambda stop: run_bridge(config, stop))
+
+
+@app.command()
+def streams(role: Annotated[Role | None, typer.Argument(help="Without it, all three.")] = None) -> None:
+    """Run one stream role, or all three as processes."""
+    if role is None:
+        from gateway.roles import run_all_roles
+
+        run("streams", run_all_roles)
+        return
+    from streams.main import StreamsConfig, run_role
+
+    config = StreamsConfig.load(role)
+    run(f"streams-{role}", lambda stop: run_role(config, stop))
+
+
+@app.command()
+def api() -> None:
+    """Run the REST API."""
+    from api.app import ApiConfig
+    from api.main import serve_api
+
+    config = ApiConfig.load()
+    configure_logging("api")
+    serve_api(config)
+
+
+@app.command("migrate")
+def migrate_command(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to come up.")] = 60,
+) -> None:
+    """Bring the database's tables up to date."""
+    settings = DatabaseSettings.load()
+    run("migrate", lambda _stop: migrate(settings, wait_seconds=wait))
+
+
+@app.command()
+def topics() -> None:
+    """Create the log's topics that are missing."""
+    settings = KafkaSettings.load()
+
+    async def create(_stop: asyncio.Event) -> None:
+        created = await ensure_topics(settings)
+        for name, topic in settings.topics:
+            print(f"{'created' if name in created else 'exists ':8} {name:45} key: {topic.key}; value: {topic.value}")
+
+    run("topics", create)
+
+
+@app.command()
+def doctor() -> None:
+    """Check every setting and every server, and say what to do."""
+    from gateway.doctor import examine
+
+    if not _until_interrupted(lambda _stop: examine()):
+        raise CommandError("not all is well; the lines marked ✗ say what to do")
+
+
+def _until_interrupted(work: Callable[[asyncio.Event], Awaitable[object]]) -> bool:
+    """Run work that ends at Ctrl-C; returns False when it returned False."""
+    outcome: list[object] = []
+
+    async def keep_outcome(stop: asyncio.Event) -> None:
+        outcome.append(await work(stop))
+
+    run("gateway", keep_outcome, level="WARNING")
+    return outcome != [False]
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise CommandError(f"--mqtt is HOST:PORT, not {text!r}")
+    return host, int(port)

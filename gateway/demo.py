@@ -1,0 +1,127 @@
+"""`gateway demo`: the whole system with a simulated fleet, a live summary, and books that have to balance."""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.live import Live
+
+from gateway.figures import Observer
+from gateway.fleet import Fleet, FleetOptions
+from gateway.ledger import Balance, settled
+from gateway.summary import Summary
+from gateway.system import System
+
+PATIENCE_SECONDS = 30
+# After Ctrl-C somebody waits at the terminal.
+PATIENCE_INTERRUPTED_SECONDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What `gateway demo` was told; `seconds` None goes on until Ctrl-C, `data` None is a folder that goes again."""
+
+    vens: int
+    interval: float
+    seconds: float | None
+    data: Path | None
+    mqtt: Literal["auto", "mosquitto", "artemis"]
+    as_json: bool
+
+
+async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
+    """Run the demo until `stop` or its time is over; returns whether the books balance."""
+    console = Console(stderr=options.as_json)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
+        data = options.data or Path(folder)
+        system = System(data, mqtt=options.mqtt, progress=lambda line: console.print(line, highlight=False))
+        async with system.until(stop) as up:
+            if not up:
+                return True
+            start_seconds = time.monotonic() - started
+            _say_where(console, system, start_seconds)
+            fleet = Fleet(
+                FleetOptions(
+                    host=system.stack.mqtt_host,
+                    port=system.stack.mqtt_port,
+                    vens=options.vens,
+                    interval=options.interval,
+                )
+            )
+            figures = await _run_fleet(options, system, fleet, stop, console)
+            patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
+            balance = await settled(system.database, fleet.ledger, patience=patience)
+            _report(console, balance, {**figures, "start_seconds": round(start_seconds, 1)}, as_json=options.as_json)
+            console.print("stopping …")
+    return balance.balanced
+
+
+async def _run_fleet(
+    options: DemoOptions, system: System, fleet: Fleet, stop: asyncio.Event, console: Console
+) -> dict[str, Any]:
+    """Let the fleet live, with the summary on the screen; returns the last figures."""
+    begun = time.monotonic()
+    publishing = asyncio.create_task(fleet.run(stop=stop))
+    summary = Summary(options.vens)
+    async with Observer(system.kafka, system.database, system.api) as observer:
+        with Live(summary, console=console, refresh_per_second=4, transient=False) as screen:
+            while not stop.is_set() and not publishing.done():
+                summary.update(await observer.read(), fleet.published, fleet.accepted)
+                screen.refresh()
+                if options.seconds is not None and time.monotonic() - begun >= options.seconds:
+                    stop.set()
+                await _pause(stop, 1.0)
+        await publishing
+        last = await observer.read()
+    restarts = {name: worker.restarts for name, worker in system.workers.items() if worker.restarts}
+    return {
+        "seconds": round(time.monotonic() - begun, 1),
+        "dead_lettered": last.dead_lettered or 0,
+        "online_vens": (last.network or {}).get("onlineVens"),
+        "restarts": restarts,
+    }
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass
+
+
+def _say_where(console: Console, system: System, start_seconds: float) -> None:
+    where = system.endpoints()
+    console.print(f"\n[bold]Everything is up[/bold] after {start_seconds:.1f} s. Where to look:", highlight=False)
+    for line in (
+        f"  network   curl {where['api']}/api/stats/network",
+        f"  VENs      curl '{where['api']}/api/vens?limit=3'",
+        f"  API docs  {where['api']}/docs",
+        f"  MQTT      {where['mqtt_host']}:{where['mqtt_port']}",
+        f"  Kafka     {where['kafka']}",
+        f"  database  psql {where['postgres']}",
+        f"  logs      {system.stack.logs}",
+        "Ctrl-C ends it.\n",
+    ):
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _report(console: Console, balance: Balance, figures: dict[str, Any], *, as_json: bool) -> None:
+    everything = {**balance.as_dict(), **figures}
+    if as_json:
+        sys.stdout.write(json.dumps(everything) + "\n")
+        sys.stdout.flush()
+        return
+    verdict = "[green]the books balance[/green]" if balance.balanced else "[red]the books do not balance[/red]"
+    console.print(
+        f"{balance.accepted} samples accepted by the broker, {balance.stored} stored, {balance.lost} lost, "
+        f"{balance.duplicated} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
+        highlight=False,
+    )

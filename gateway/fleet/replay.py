@@ -1,0 +1,137 @@
+"""Replays what devices really sent: recordings of MQTT messages, one JSON object a line."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gateway.fleet.publisher import Publisher
+
+_COMMANDS = "ven/cmd/"
+_TIME_FIELDS = frozenset(("timestamp", "ts", "end_ts", "until"))
+_MILLISECONDS_FROM = 100_000_000_000  # a number this large counts milliseconds: as seconds it is the year 5138
+_DRAIN_S = 15.0
+
+Record = dict[str, Any]
+"""A recorded message: t (seconds since the recording began), topic, qos, retain, payload (text)."""
+
+
+@dataclass
+class ReplayResult:
+    """What was replayed: messages per topic, and how many of them the broker acknowledged (QoS 1)."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+
+    def accept(self) -> None:
+        self.accepted += 1
+
+
+def sent_by_a_ven(record: Record) -> bool:
+    """Whether a VEN sent this; a recording of a broker also holds the commands the gateway sent."""
+    return not record["topic"].startswith(_COMMANDS)
+
+
+async def replay(
+    host: str,
+    port: int,
+    recording: Path,
+    *,
+    speed: float = 0.0,
+    shift_to: datetime | None = None,
+    only: Callable[[Record], bool] | None = None,
+) -> ReplayResult:
+    """Publish a recording to a broker, each message with its own topic, QoS and retain flag.
+
+    Args:
+        host: The broker.
+        port: Its port.
+        recording: A file of JSON lines.
+        speed: How many recorded seconds go by in one; 0 = as fast as possible.
+        shift_to: Move all times inside the payloads by one amount, whole seconds, so that the first is this.
+        only: Which records to send; by default all but commands (`sent_by_a_ven`).
+
+    Raises:
+        BrokerRefusedError: when the broker does not let us in.
+    """
+    records = [record for record in await asyncio.to_thread(read, recording) if (only or sent_by_a_ven)(record)]
+    delta_s = 0 if shift_to is None else _shift(records, shift_to)
+    result = ReplayResult()
+    loop = asyncio.get_running_loop()
+    async with Publisher(host, port, f"replay-{recording.stem}") as publisher:
+        await publisher.room()
+        begun = loop.time()
+        for record in records:
+            if speed > 0:
+                await asyncio.sleep(max(0.0, begun + (record["t"] - records[0]["t"]) / speed - loop.time()))
+            await publisher.room()
+            payload = moved(record["payload"], delta_s).encode()
+            publisher.send(record["topic"], payload, result.accept, qos=record["qos"], retain=record["retain"])
+            result.counts[record["topic"]] += 1
+        await publisher.drain(_DRAIN_S)
+    return result
+
+
+def read(recording: Path) -> list[Record]:
+    """The records of a file of JSON lines."""
+    with recording.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def moved(payload: str, delta_s: int) -> str:
+    """The payload with its times moved by `delta_s` seconds; what is no JSON object or array stays as it is."""
+    if not delta_s:
+        return payload
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        return payload
+    return json.dumps(_moved(document, delta_s))
+
+
+def _moved(value: Any, delta_s: int) -> Any:
+    if isinstance(value, dict):
+        return {k: _later(v, delta_s) if k in _TIME_FIELDS else _moved(v, delta_s) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, delta_s) for item in value]
+    return value
+
+
+def _later(value: Any, delta_s: int) -> Any:
+    """A time moved in its own spelling: seconds, milliseconds or ISO 8601 text."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value + (delta_s * 1000 if value >= _MILLISECONDS_FROM else delta_s)
+    if isinstance(value, str):
+        return datetime.fromtimestamp(_seconds(value) + delta_s, UTC).isoformat()
+    return value
+
+
+def _shift(records: list[Record], shift_to: datetime) -> int:
+    """How many seconds later `shift_to` is than the first time in any of the records."""
+    first = next((time for record in records for time in _times(record["payload"])), None)
+    if first is None:
+        raise ValueError("the recording has no times that could be moved")
+    return int(shift_to.timestamp()) - int(_seconds(first))
+
+
+def _times(payload: str) -> Iterator[Any]:
+    try:
+        pending = [json.loads(payload)]
+    except ValueError:
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            yield from (value[key] for key in ("timestamp", "ts") if value.get(key) is not None)
+            pending.extend(value.values())
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, str):
+        time = datetime.fromisoformat(value)
+        return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return float(value / 1000 if value >= _MILLISECONDS_FROM else value)

@@ -1,0 +1,79 @@
+"""`gateway simulate`: a fleet, or a recording, against any MQTT broker."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.errors import CommandError
+from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
+
+_PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """What `gateway simulate` was told."""
+
+    host: str
+    port: int
+    vens: int
+    interval: float
+    messages: int | None
+    rate: float | None
+    ledger: Path | None
+    recording: Path | None
+    speed: float
+    shift_to_now: bool
+    seed: int
+
+
+async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
+    """Publish until done or `stop`.
+
+    Raises:
+        CommandError: the broker does not let us in, or the recording cannot be read.
+    """
+    console = Console(stderr=True)
+    try:
+        if options.recording is not None:
+            await _replay(options, options.recording, console)
+        else:
+            await _fleet(options, stop, console)
+    except BrokerRefusedError as error:
+        raise CommandError(str(error)) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise CommandError(f"cannot publish: {error}") from None
+
+
+async def _replay(options: SimulateOptions, recording: Path, console: Console) -> None:
+    shift_to = datetime.now(UTC) if options.shift_to_now else None
+    result = await replay(options.host, options.port, recording, speed=options.speed, shift_to=shift_to)
+    for topic, count in sorted(result.counts.items()):
+        console.print(f"{count:6} {topic}", highlight=False, markup=False)
+    console.print(f"{result.counts.total()} messages, {result.accepted} accepted by the broker", highlight=False)
+
+
+async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
+    fleet = Fleet(
+        FleetOptions(
+            host=options.host,
+            port=options.port,
+            vens=options.vens,
+            interval=options.interval,
+            rate=options.rate,
+            seed=options.seed,
+        )
+    )
+    begun = time.monotonic()
+    publishing = asyncio.create_task(fleet.run(stop=stop, messages=options.messages))
+    while not (await asyncio.wait({publishing}, timeout=_PROGRESS_SECONDS))[0]:
+        rate = fleet.published / (time.monotonic() - begun)
+        console.print(f"{fleet.published} published, {fleet.accepted} accepted, {rate:.0f}/s", highlight=False)
+    publishing.result()
+    if options.ledger is not None:
+        fleet.ledger.write(options.ledger)
+    console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)

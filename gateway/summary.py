@@ -1,0 +1,68 @@
+"""The live summary of `gateway demo` in the terminal."""
+
+import time
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+
+from gateway.figures import Figures
+
+
+class Summary:
+    """Draws the latest figures; rates are between the last two looks."""
+
+    def __init__(self, vens: int) -> None:
+        self._vens = vens
+        self._figures: Figures | None = None
+        self._published = self._accepted = 0
+        self._rate = 0.0
+        self._seen_at = time.monotonic()
+
+    def update(self, figures: Figures, published: int, accepted: int) -> None:
+        """Take the figures of a new look."""
+        now = time.monotonic()
+        before = self._figures
+        if before is not None and before.received is not None and figures.received is not None:
+            self._rate = (figures.received - before.received) / max(now - self._seen_at, 0.001)
+        self._figures, self._seen_at = figures, now
+        self._published, self._accepted = published, accepted
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        figures = self._figures
+        if figures is None:
+            yield "waiting for the first figures …"
+            return
+        network = figures.network or {}
+        table = Table.grid(padding=(0, 2))
+        for label, value in (
+            (
+                "fleet",
+                f"{self._vens} VENs, {self._published} samples published, {self._accepted} accepted by the broker",
+            ),
+            (
+                "log",
+                (
+                    f"{self._rate:.0f} messages/s, {_number(figures.lag)} waiting, "
+                    f"{_number(figures.dead_lettered)} dead letters"
+                ),
+            ),
+            ("rows", f"{_number(figures.readings)} readings, {_number(figures.loads)} loads"),
+            ("online", f"{network.get('onlineVens', '-')} of {network.get('venCount', '-')} VENs"),
+            (
+                "power",
+                (
+                    f"{_kw(network.get('householdUsageKw'))} used, "
+                    f"{_kw(network.get('potentialLoadReductionKw'))} can be shed"
+                ),
+            ),
+        ):
+            table.add_row(f"[bold]{label}[/bold]", value)
+        yield table
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _kw(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} kW"

@@ -1,0 +1,175 @@
+"""The whole system on one machine: the local stack, and every process of ours under supervision."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from gateway.stack import LocalStack, StackError
+from gateway.stack.polling import until
+from gateway.stack.ports import claim
+from gateway.worker import Worker
+from migrations.run import migrate
+from runtime.kafka import ensure_topics
+from schemas.settings import DatabaseSettings, KafkaSettings
+from streams.roles import ROLES
+
+logger = logging.getLogger(__name__)
+
+READY_SECONDS = 60
+API_PORT = 8000
+
+
+class System:
+    """Everything between a VEN and a dashboard, on loopback."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
+        settings: Mapping[str, str] | None = None,
+        progress: Callable[[str], None] = logger.info,
+    ) -> None:
+        """Describe it; `settings` go over those of the environment."""
+        self.stack = LocalStack(data, mqtt=mqtt, progress=progress)
+        self.workers: dict[str, Worker] = {}
+        self._given = dict(settings or {})
+        self._progress = progress
+        self._env: dict[str, str] = {}
+
+    @property
+    def api(self) -> str:
+        """The address of the API."""
+        return f"http://{self._env['API_HOST']}:{self._env['API_PORT']}"
+
+    @property
+    def database(self) -> DatabaseSettings:
+        """Where the database is."""
+        return DatabaseSettings.load(**self._block(DatabaseSettings))
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """Where the log is."""
+        return KafkaSettings.load(**self._block(KafkaSettings))
+
+    def _block(self, block: Any) -> dict[str, Any]:
+        return {name: self._env[name.upper()] for name in block.model_fields if name.upper() in self._env}
+
+    async def start(self) -> None:
+        """Start the servers, bring the tables and topics up to date, start our processes, and wait until all answer.
+
+        Raises:
+            StackError: something did not come up; what had come up is stopped.
+        """
+        await self.stack.start()
+        try:
+            self._env = self._environment()
+            await migrate(self.database)
+            await ensure_topics(self.kafka)
+            self._progress("tables and topics are up to date")
+            self._describe()
+            await asyncio.gather(*(worker.start() for worker in self.workers.values()))
+            await self._all_ready()
+            self._write_endpoints()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop our processes, each when it is done with what it has, then the servers."""
+        await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
+        await self.stack.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @asynccontextmanager
+    async def until(self, stop: asyncio.Event) -> AsyncIterator[bool]:
+        """Have it up inside; yields False when `stop` came before it was."""
+        starting, stopping = asyncio.create_task(self.start()), asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            yield False
+            return
+        starting.result()
+        try:
+            yield True
+        finally:
+            await self.stop()
+
+    def endpoints(self) -> dict[str, str | int]:
+        """Return where everything listens."""
+        stack = self.stack
+        password = stack.postgres_password
+        database = f"{stack.postgres_host}:{stack.postgres_port}/{stack.postgres_database}"
+        return {
+            "api": self.api,
+            "mqtt_host": stack.mqtt_host,
+            "mqtt_port": stack.mqtt_port,
+            "kafka": stack.kafka_bootstrap,
+            "postgres": f"postgresql://{stack.postgres_user}:{password}@{database}",
+        }
+
+    def _environment(self) -> dict[str, str]:
+        defaults = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "API_HOST": "127.0.0.1", "API_PORT": str(_api_port())}
+        chosen = {name: os.environ[name] for name in defaults if name in os.environ}
+        return {**defaults, **chosen, **self.stack.environment(), **self._given}
+
+    def _describe(self) -> None:
+        roles = [f"streams-{role}" for role in ROLES]
+        ports = claim(self.stack.data / "health-ports.json", ["bridge", *roles])
+        self._add("bridge", ("bridge",), {"BRIDGE_HEALTH_PORT": str(ports["bridge"])}, ports["bridge"])
+        for role, name in zip(ROLES, roles, strict=True):
+            own = {"STREAMS_HEALTH_PORT": str(ports[name]), "STREAMS_INSTANCE_ID": f"{name}-1"}
+            self._add(name, ("streams", role), own, ports[name])
+        self._add("api", ("api",), {}, None)
+
+    def _add(self, name: str, command: tuple[str, ...], own: Mapping[str, str], port: int | None) -> None:
+        self.workers[name] = Worker(
+            name,
+            command,
+            env={**self._env, **own},
+            log=self.stack.logs / f"{name}.log",
+            guard=self.stack.guard,
+            health=self.api if port is None else f"http://127.0.0.1:{port}",
+        )
+
+    async def _all_ready(self) -> None:
+        for worker in self.workers.values():
+            if not await until(worker.ready, READY_SECONDS):
+                raise StackError(f"{worker.name} was not ready within {READY_SECONDS} s: {worker.process.see_log()}")
+            self._progress(f"{worker.name} is ready")
+
+    def _write_endpoints(self) -> None:
+        path = self.stack.data / "endpoints.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(self.endpoints(), file, indent=2)
+
+
+def _api_port() -> int:
+    """The usual port where it is free, else any."""
+    for port in (API_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise StackError("no port is free for the API; set API_PORT")

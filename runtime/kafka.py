@@ -1,0 +1,82 @@
+"""The log's client side: the producer that all processes use, and the topics of the registry."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+
+from runtime.backoff import Backoff
+from schemas.settings import KafkaSettings
+from schemas.topics import Topic
+
+logger = logging.getLogger(__name__)
+
+MAX_RECORD_BYTES = 1_000_000
+"""Below the broker's usual limit of 1 MiB, with room for key and headers."""
+
+
+@asynccontextmanager
+async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaProducer]:
+    """Open an idempotent producer that waits for all replicas; waits for the log while it is down."""
+    client = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=client_id,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=5,
+        max_batch_size=131_072,
+        max_request_size=1_048_576,
+        request_timeout_ms=30_000,
+    )
+    await _start(client)
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+async def ensure_topics(settings: KafkaSettings) -> list[str]:
+    """Create what is missing of the registry and return its names; what exists is left as it is."""
+    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await _start(client)
+    try:
+        existing = set(await client.list_topics())
+        missing = [_new_topic(name, topic, settings) for name, topic in settings.topics if name not in existing]
+        if missing:
+            response = await client.create_topics(missing, timeout_ms=30_000)
+            _raise_errors(response)
+        return [topic.name for topic in missing]
+    finally:
+        await client.close()
+
+
+def _raise_errors(response: Any) -> None:
+    for name, code, *message in response.topic_errors:
+        error = for_code(code)
+        # Another process may have been quicker.
+        if error is not None and code and error is not TopicAlreadyExistsError:
+            raise error(f"could not create topic {name}: {message}")
+
+
+def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
+    configs = {"cleanup.policy": topic.cleanup, "max.message.bytes": "1048588"}
+    if topic.cleanup == "delete":
+        configs["retention.ms"] = str(settings.kafka_retention_hours * 3_600_000)
+    partitions = topic.partitions or settings.kafka_partitions
+    return NewTopic(name, partitions, settings.kafka_replication, topic_configs=configs)
+
+
+async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+    backoff = Backoff(most=5)
+    while True:
+        try:
+            await client.start()
+        except KafkaConnectionError as error:
+            logger.warning("the log does not answer: %s", error, extra={"action": "kafka_unreachable"})
+            await backoff.wait()
+        else:
+            return

@@ -1,0 +1,102 @@
+"""How the bridge reaches the MQTT broker, and what it subscribes to (the names are those of the contract)."""
+
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from schemas.mqtt import ACK_FILTER, Kind, Route, Routes
+from schemas.settings import Block
+
+MAX_TOPIC_BYTES = 65535
+
+
+class MqttSettings(Block):
+    """The connection. Certificates are files, or PEM text in the *_PEM settings, which win."""
+
+    mqtt_enabled: bool = True
+    mqtt_host: str = ""
+    mqtt_port: int = Field(0, ge=0, le=65535)
+    mqtt_use_tls: bool = True
+    mqtt_ca_cert: str = ""
+    mqtt_client_cert: str = ""
+    mqtt_client_key: str = ""
+    ca_cert_pem: SecretStr = SecretStr("")
+    client_cert_pem: SecretStr = SecretStr("")
+    private_key_pem: SecretStr = SecretStr("")
+    mqtt_tls_server_name: str = ""
+    mqtt_username: str = ""
+    mqtt_password: SecretStr = SecretStr("")
+    mqtt_keepalive: int = Field(60, ge=5, le=65535)
+    # Fixed, because the broker keeps the session of an absent bridge under this name.
+    mqtt_client_id: str = Field("grid-event-gateway-bridge", min_length=1)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.mqtt_enabled:
+            return self
+        if not self.mqtt_host:
+            raise ValueError("MQTT_HOST is not set; name the broker, or set MQTT_ENABLED=false")
+        if not self.mqtt_port:
+            raise ValueError("MQTT_PORT is not set; it is 8883 with TLS and 1883 without at most brokers")
+        if self.mqtt_use_tls:
+            self._check_tls()
+        return self
+
+    def _check_tls(self) -> None:
+        if not (self.mqtt_ca_cert or self.ca_cert_pem.get_secret_value()):
+            raise ValueError("MQTT_CA_CERT is not set; name the CA file (or CA_CERT_PEM), or set MQTT_USE_TLS=false")
+        certificate = bool(self.mqtt_client_cert or self.client_cert_pem.get_secret_value())
+        key = bool(self.mqtt_client_key or self.private_key_pem.get_secret_value())
+        if key and not certificate:
+            raise ValueError("MQTT_CLIENT_CERT is not set, though MQTT_CLIENT_KEY is; a client shows both or neither")
+        if certificate and not key:
+            raise ValueError("MQTT_CLIENT_KEY is not set, though MQTT_CLIENT_CERT is; a client shows both or neither")
+        if not certificate and not self.mqtt_username:
+            raise ValueError("MQTT_CLIENT_CERT is not set; with TLS, give a client certificate or MQTT_USERNAME")
+
+
+class MqttTopicSettings(Block):
+    """What to subscribe to. Every one may be a filter with + or #; an empty one is off."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=False)
+
+    mqtt_topic_metering: str = "volttron/metering"
+    mqtt_topic_status: str = "volttron/dev"
+    mqtt_topic_events: str = "openadr/event"
+    mqtt_topic_responses: str = "openadr/response"
+    backend_loads_topic: str = ""
+    mqtt_topic_shadow: str = "$aws/things/+/shadow/update"
+    mqtt_topics: str = ""
+
+    @model_validator(mode="after")
+    def _filters_are_valid(self) -> Self:
+        for route in self._routes():
+            check_filter(route.filter)
+        return self
+
+    @property
+    def routes(self) -> Routes:
+        """The routes of this installation."""
+        return Routes(self._routes())
+
+    def _routes(self) -> list[Route]:
+        named = (
+            (self.mqtt_topic_metering, Kind.METERING),
+            (self.mqtt_topic_status, Kind.STATUS),
+            (self.mqtt_topic_events, Kind.EVENTS),
+            (self.mqtt_topic_responses, Kind.RESPONSES),
+            (self.backend_loads_topic, Kind.LOADS),
+            (ACK_FILTER, Kind.ACKS),
+            (self.mqtt_topic_shadow, Kind.SHADOW),
+        )
+        extra = (name.strip() for name in self.mqtt_topics.split(","))
+        return [*(Route(name, kind) for name, kind in named if name), *(Route(name, None) for name in extra if name)]
+
+
+def check_filter(value: str) -> None:
+    """Raise ValueError unless the text is an MQTT topic filter."""
+    levels = value.split("/")
+    wild = any(sign in level and level != sign for level in levels for sign in "+#")
+    if wild or "#" in levels[:-1] or "\0" in value or len(value.encode()) > MAX_TOPIC_BYTES:
+        raise ValueError(f"{value!r} is not an MQTT topic filter: + stands for one whole level, # for all after it")

@@ -1,0 +1,23 @@
+"""How a day's partition is named and made, for migrations and for the sink's housekeeping alike."""
+
+from datetime import date, timedelta
+
+
+def partition_name(parent: str, day: date) -> str:
+    """Return the name of a day's partition; names sort as their days do."""
+    return f"{parent}_{day:%Y%m%d}"
+
+
+def create_partition(parent: str, day: date) -> tuple[str, ...]:
+    """Return the statements that make the partition of a day (UTC).
+
+    It is made apart and then attached: ATTACH lets readers and writers of the parent go on, CREATE … PARTITION OF
+    would not. A table of that name that is not attached is what an interrupted drop left behind.
+    """
+    partition = partition_name(parent, day)
+    bounds = f"FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"
+    return (
+        f"DROP TABLE IF EXISTS {partition}",
+        f"CREATE TABLE {partition} (LIKE {parent} INCLUDING ALL)",
+        f"ALTER TABLE {parent} ATTACH PARTITION {partition} FOR VALUES {bounds}",
+    )

@@ -1,0 +1,25 @@
+"""What all REST models share."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class RestModel(BaseModel):
+    """camelCase on the wire, snake_case in the code."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False)
+
+
+def _as_utc(moment: datetime) -> datetime:
+    """A time without a zone is UTC."""
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("the time is out of range") from None
+
+
+Moment = Annotated[datetime, AfterValidator(_as_utc)]
+"""A time in a request, as UTC."""

@@ -1,0 +1,130 @@
+"""Settings of all processes: frozen blocks, each read once at an entry point from the environment or `.env`."""
+
+import re
+from datetime import timedelta
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import TopicNames
+from schemas.window import Window
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+class Block(BaseSettings):
+    """What every block of settings does alike."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        # So that an error names DB_HOST as the reader knows it.
+        alias_generator=str.upper,
+        populate_by_name=True,
+    )
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the block.
+
+        Raises:
+            SettingsError: names every setting that is missing or wrong.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"]).upper()
+        if problem["type"] == "missing":
+            lines.append(f"{name} is not set; set it in the environment or in .env")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{name}: {message}" if name else message)
+    return "; ".join(lines)
+
+
+class DatabaseSettings(Block):
+    """Where PostgreSQL is. `db_timeout` bounds connecting and each statement, in seconds."""
+
+    db_host: str
+    db_port: int = Field(5432, ge=1, le=65535)
+    db_user: str
+    db_password: SecretStr = SecretStr("")
+    db_name: str
+    db_timeout: float = Field(30, gt=0)
+
+
+class KafkaSettings(Block):
+    """Where the log is, and how topics are made when they do not exist."""
+
+    kafka_bootstrap_servers: str
+    kafka_topic_prefix: str = ""
+    kafka_partitions: int = Field(8, ge=1, le=1000)
+    kafka_replication: int = Field(1, ge=1, le=9)
+    kafka_retention_hours: int = Field(168, ge=1)
+
+    @field_validator("kafka_topic_prefix")
+    @classmethod
+    def _is_a_topic_name(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", value):
+            raise ValueError("may hold up to 64 letters, digits, dots, dashes and underscores")
+        return value
+
+    @property
+    def topics(self) -> TopicNames:
+        """The topic registry under this prefix."""
+        return TopicNames(self.kafka_topic_prefix)
+
+
+class BridgeSettings(Block):
+    """The bridge's own: how much may be under way, and where it answers health checks."""
+
+    # Messages taken from MQTT and not yet acknowledged by the log; above it the socket is not read.
+    bridge_window: int = Field(2000, ge=1, le=60_000)
+    bridge_health_host: str = "127.0.0.1"
+    bridge_health_port: int = Field(8081, ge=0, le=65535)
+    shutdown_timeout: float = Field(8, gt=0)
+
+
+class StreamsSettings(Block):
+    """What the stream roles share."""
+
+    streams_health_host: str = "127.0.0.1"
+    # 0 takes a free port: several roles run on one machine.
+    streams_health_port: int = Field(0, ge=0, le=65535)
+    # A name of this worker that stays: a restart then takes its partitions back at once, without waiting for the
+    # session of the one before to time out. Two workers of a role must not share one.
+    streams_instance_id: str = ""
+    streams_session_timeout: float = Field(30, ge=6, le=40)
+    # Records that one database transaction covers, about.
+    streams_batch_records: int = Field(4000, ge=1, le=100_000)
+    retention_days: int = Field(90, ge=1, le=3650)
+    partitions_ahead_days: int = Field(7, ge=1, le=90)
+    max_future_seconds: float = Field(300, ge=0)
+    offline_after_seconds: float = Field(60, gt=0)
+    shutdown_timeout: float = Field(8, gt=0)
+
+    @property
+    def window(self) -> Window:
+        """The times of measurement that are accepted."""
+        return Window(self.retention_days, timedelta(seconds=self.max_future_seconds))
+
+
+class ApiSettings(Block):
+    """Where the API listens; loopback unless told otherwise."""
+
+    api_host: str = "127.0.0.1"
+    api_port: int = Field(8000, ge=0, le=65535)
+    api_pool_size: int = Field(10, ge=2, le=100)
+    offline_after_seconds: float = Field(60, gt=0)

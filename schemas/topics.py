@@ -1,0 +1,87 @@
+"""The log's registry: every Kafka topic with its key, its value and how long it keeps what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from schemas.mqtt import Kind
+
+# Names of the headers that travel with every raw record.
+HEADER_TOPIC = "mqtt-topic"
+HEADER_RECEIVED = "received-at"  # milliseconds since 1970, as decimal text
+HEADER_QOS = "mqtt-qos"
+HEADER_RETAIN = "mqtt-retain"
+HEADER_DUP = "mqtt-dup"
+
+# Names of the headers that a dead letter adds to those of its source.
+HEADER_REASON = "dead-letter-reason"
+HEADER_DETAIL = "dead-letter-detail"
+HEADER_SOURCE_TOPIC = "source-topic"
+HEADER_SOURCE_PARTITION = "source-partition"
+HEADER_SOURCE_OFFSET = "source-offset"
+HEADER_SOURCE_TIMESTAMP = "source-timestamp"
+
+DEAD_LETTER_SUFFIX = ".dlq"
+
+Cleanup = Literal["delete", "compact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic of the log; `partitions` None stands for the setting's number."""
+
+    name: str
+    key: str
+    value: str
+    cleanup: Cleanup = "delete"
+    partitions: int | None = None
+
+
+TELEMETRY = "ven.telemetry"
+FAULTS = "ven.faults"
+PARTIALS = "network.partials"
+STATS = "network.stats"
+STATS_CHANGELOG = "gateway-live-network_stats-changelog"  # its name is made by Faust: app id, table, changelog
+
+
+def raw_topic(kind: Kind) -> str:
+    """Return the topic that holds payloads of a kind, untouched."""
+    return f"ven.raw.{kind}"
+
+
+RAW = tuple(Topic(raw_topic(kind), "VEN id", "the MQTT payload, untouched") for kind in Kind)
+
+CANONICAL = (Topic(TELEMETRY, "VEN id", "Reading"), Topic(FAULTS, "VEN id", "FaultReport"))
+
+TOPICS = (
+    *RAW,
+    *CANONICAL,
+    *(Topic(source.name + DEAD_LETTER_SUFFIX, source.key, "the source's bytes") for source in RAW + CANONICAL),
+    # One partition each: their order is what makes "the latest partial" and "the latest total" well defined.
+    Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
+    Topic(STATS, "scope", "NetworkTotals", "compact", partitions=1),
+    Topic(STATS_CHANGELOG, "partition of ven.telemetry", "Partial", "compact", partitions=1),
+)
+
+
+class TopicNames:
+    """The registry under the prefix of this installation."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def __call__(self, name: str) -> str:
+        """Return the full name of a topic of the registry."""
+        return self._prefix + name
+
+    def raw(self, kind: Kind) -> str:
+        """Return the full name of a kind's raw topic."""
+        return self(raw_topic(kind))
+
+    def dead_letters(self, source: str) -> str:
+        """Return where dead letters of a topic (by its full name) go."""
+        return source + DEAD_LETTER_SUFFIX
+
+    def __iter__(self) -> Iterator[tuple[str, Topic]]:
+        """Iterate over (full name, topic)."""
+        return ((self(topic.name), topic) for topic in TOPICS)

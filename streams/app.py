@@ -1,0 +1,34 @@
+"""How every role's Faust app is set up."""
+
+from typing import Any
+
+import mode
+from yarl import URL
+
+from schemas.settings import KafkaSettings, StreamsSettings
+from streams.batches import BatchApp
+
+
+def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
+    """Make the app of a role; its id is the consumer group."""
+    return BatchApp(
+        f"{kafka.kafka_topic_prefix}gateway-{role}",
+        broker=[URL(f"kafka://{server.strip()}") for server in kafka.kafka_bootstrap_servers.split(",")],
+        store="memory://",
+        autodiscover=False,
+        web_enabled=False,
+        topic_disable_leader=True,
+        topic_replication_factor=kafka.kafka_replication,
+        consumer_auto_offset_reset="earliest",
+        consumer_group_instance_id=streams.streams_instance_id or None,
+        broker_commit_interval=1.0,
+        broker_session_timeout=streams.streams_session_timeout,
+        broker_heartbeat_interval=min(3.0, streams.streams_session_timeout / 3),
+        broker_max_poll_records=1000,
+        # Counts batches, of at most broker_max_poll_records each.
+        stream_buffer_maxsize=16,
+        # A batch that is not done when partitions move comes again elsewhere: nothing to wait for.
+        stream_wait_empty=False,
+        # Nothing recoverable leaves an agent. What does ends the process, and a new one starts from the last commit.
+        agent_supervisor=mode.CrashingSupervisor,
+    )

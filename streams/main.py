@@ -1,0 +1,76 @@
+"""One stream role as a process."""
+
+import asyncio
+import logging
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from runtime.health import serve_health
+from runtime.kafka import ensure_topics, producer
+from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
+from streams.app import make_app
+from streams.live import add_live
+from streams.roles import Role
+from streams.sink import add_sink
+from streams.store.database import database
+from streams.validate import add_validate
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamsConfig:
+    """All that a role is told; `database` is None for roles that need none."""
+
+    role: Role
+    kafka: KafkaSettings
+    streams: StreamsSettings
+    database: DatabaseSettings | None
+
+    @classmethod
+    def load(cls, role: Role) -> "StreamsConfig":
+        """Read it from the environment; raises SettingsError."""
+        needed = DatabaseSettings.load() if role == "sink" else None
+        return cls(role, KafkaSettings.load(), StreamsSettings.load(), needed)
+
+
+async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
+    """Run until `stop` is set, then finish the batch at hand, commit and leave.
+
+    Raises:
+        Exception: what crashed an agent. Nothing of its batch was acknowledged: start the process again.
+    """
+    streams = config.streams
+    async with AsyncExitStack() as stack:
+        await ensure_topics(config.kafka)
+        log = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
+        app = make_app(config.role, config.kafka, streams)
+        checks = {"log": lambda: bool(app.started and not app.rebalancing)}
+        match config.role:
+            case "validate":
+                add_validate(app, config.kafka, streams, log)
+            case "live":
+                add_live(app, config.kafka, streams, log)
+            case "sink":
+                if config.database is None:
+                    raise ValueError("the sink needs a database")
+                rows = await stack.enter_async_context(database(config.database, "gateway-sink"))
+                add_sink(app, config.kafka, streams, log, rows)
+                checks["database"] = lambda: rows.connected
+        await stack.enter_async_context(serve_health(streams.streams_health_host, streams.streams_health_port, checks))
+        app.finalize()
+        app.loop = asyncio.get_running_loop()
+        await app.start()
+        try:
+            # Raises what crashed the app.
+            await app.wait(stop.wait())
+        finally:
+            await _end(app, streams.shutdown_timeout)
+
+
+async def _end(app: object, deadline: float) -> None:
+    try:
+        async with asyncio.timeout(deadline):
+            await app.stop()  # type: ignore[attr-defined]
+    except TimeoutError:
+        logger.warning("not all was committed in time; it comes again", extra={"action": "streams_stop_timeout"})

@@ -1,0 +1,55 @@
+"""Sending what a batch leads to, and knowing that the log has all of it before the batch is acknowledged."""
+
+import asyncio
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+
+from schemas.dead_letters import dead_letter_headers
+from schemas.reasons import Rejection
+from schemas.topics import TopicNames
+from streams.batches import Record
+
+
+class Outbox:
+    """Collects what was handed to the producer; `settled` waits for the log's word on each."""
+
+    def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
+        self._producer = producer
+        self._names = names
+        self._pending: list[asyncio.Future[Any]] = []
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]] | None = None
+    ) -> None:
+        """Hand one record to the producer; waits while the log is away and the buffer is full."""
+        while True:
+            try:
+                self._pending.append(await self._producer.send(topic, value, key=key, headers=headers))
+            except KafkaTimeoutError:
+                continue
+            return
+
+    async def dead_letter(self, record: Record, rejection: Rejection) -> None:
+        """Keep a record that does not count, with the reason."""
+        headers = dead_letter_headers(
+            rejection,
+            record.headers or (),
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp=record.timestamp,
+        )
+        await self.send(self._names.dead_letters(record.topic), record.key, record.value or b"", headers)
+
+    async def settled(self) -> None:
+        """Wait until the log holds all that was sent.
+
+        Raises:
+            KafkaError: it refused something for good; the batch must not be acknowledged.
+        """
+        pending, self._pending = self._pending, []
+        await self._producer.flush()
+        for sent in pending:
+            await sent

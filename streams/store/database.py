@@ -1,0 +1,86 @@
+"""One connection to PostgreSQL that comes back: an outage is waited out, never an error of the data."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import asyncpg
+
+from runtime.backoff import Backoff
+from runtime.database import Connection, connect_options
+from schemas.settings import DatabaseSettings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Database:
+    """Runs work in transactions on its one connection, one after another, each until the server took it."""
+
+    def __init__(self, settings: DatabaseSettings, application: str) -> None:
+        self._options = connect_options(settings, application)
+        self._connection: Connection | None = None
+        self._turn = asyncio.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the last work found the server."""
+        return self._connection is not None and not self._connection.is_closed()
+
+    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` in a transaction until it is committed.
+
+        Raises:
+            asyncpg.DataError, asyncpg.IntegrityConstraintViolationError: the data's fault; trying again is no use.
+        """
+        backoff = Backoff(most=5)
+        async with self._turn:
+            while True:
+                try:
+                    connection = await self._connected()
+                    async with connection.transaction():
+                        return await work(connection)
+                except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+                    raise
+                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                    logger.warning(
+                        "the database did not take it, trying again: %s: %s",
+                        type(error).__name__,
+                        error,
+                        extra={"action": "database_retry"},
+                    )
+                    self.close()
+                    await backoff.wait()
+
+    async def connect(self) -> Connection:
+        """Open one more connection, which belongs to the caller."""
+        return await asyncpg.connect(**self._options)
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self.connect()
+        return self._connection
+
+    def close(self) -> None:
+        """Give the connection back, at once."""
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+
+@asynccontextmanager
+async def database(settings: DatabaseSettings, application: str) -> AsyncIterator[Database]:
+    """Open a Database for the time of the context; connects when it is first used."""
+    opened = Database(settings, application)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def json_text(value: Any, encode: Callable[[Any], bytes]) -> str | None:
+    """Return what asyncpg takes for JSONB, null when there is nothing."""
+    return encode(value).decode() if value else None

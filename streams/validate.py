@@ -1,0 +1,49 @@
+"""Role `validate`: raw payloads become canonical records, or dead letters with a reason."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.metering import Parsed, parse_metering
+from schemas.mqtt import Kind
+from schemas.readings import FaultReport, encode_record
+from schemas.reasons import Rejection
+from schemas.settings import KafkaSettings, StreamsSettings
+from schemas.topics import FAULTS, HEADER_RECEIVED, TELEMETRY
+from streams.batches import Record, gathered, headers_of
+from streams.outbox import Outbox
+
+
+def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer) -> None:
+    """Register the role's agents with the app."""
+    names = kafka.topics
+    window = streams.window
+    outbox = Outbox(producer, names)
+
+    @app.agent(app.batches_of(names.raw(Kind.METERING)), name="validate-metering")  # type: ignore[untyped-decorator]
+    async def validate_metering(stream: Any) -> None:
+        async for batches in gathered(stream, streams.streams_batch_records):
+            for batch in batches:
+                for record in batch.records:
+                    await _validate(record)
+            await outbox.settled()
+
+    async def _validate(record: Record) -> None:
+        parsed = parse_metering(record.value or b"", received_at(record))
+        if isinstance(parsed, Parsed):
+            parsed = window.check(parsed.record.timestamp, datetime.now(UTC)) or parsed
+        if isinstance(parsed, Rejection):
+            await outbox.dead_letter(record, parsed)
+            return
+        topic = FAULTS if isinstance(parsed.record, FaultReport) else TELEMETRY
+        await outbox.send(names(topic), parsed.record.ven_id.encode(), encode_record(parsed.record))
+        for rejection in parsed.rejected_loads:
+            await outbox.dead_letter(record, rejection)
+
+
+def received_at(record: Record) -> datetime:
+    """When the bridge took the message from MQTT; for a record that others wrote, when the log got it."""
+    header = headers_of(record).get(HEADER_RECEIVED, b"")
+    milliseconds = int(header) if header.isdigit() else record.timestamp
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
