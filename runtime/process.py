@@ -21,6 +21,8 @@ def configure_logging(name: str, level: str = "INFO") -> None:
         level=os.environ.get("LOG_LEVEL", level).upper(),
         format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
     )
+    for chatty in ("faust", "mode", "aiokafka", "httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
 def run(name: str, main: Main, *, level: str = "INFO") -> None:
