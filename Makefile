@@ -2,7 +2,7 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test lint faults install
+.PHONY: demo test lint install
 
 demo: install
 	$(UV) run gateway demo

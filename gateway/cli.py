@@ -74,6 +74,7 @@ def simulate(
     messages: Annotated[int | None, typer.Option(min=1, help="End after this many samples.")] = None,
     rate: Annotated[float | None, typer.Option(min=1, help="Messages/s in all; sets the clock aside.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="Write what was published and accepted to this file.")] = None,
+    loads: Annotated[bool, typer.Option(help="Send load snapshots too.")] = True,
     replay: Annotated[Path | None, typer.Option(help="Replay a recording (JSON lines) instead.")] = None,
     speed: Annotated[float, typer.Option(min=0, help="Of a replay: 1 is real time, 0 as fast as possible.")] = 0,
     now: Annotated[bool, typer.Option("--now", help="Shift a replay so that it begins now.")] = False,
@@ -82,8 +83,25 @@ def simulate(
     """Publish a simulated fleet, or a recording, to any MQTT broker."""
     from gateway.simulate import SimulateOptions, run_simulate
 
-    options = SimulateOptions(*_address(mqtt), vens, interval, messages, rate, ledger, replay, speed, now, seed)
+    options = SimulateOptions(*_address(mqtt), vens, interval, messages, rate, ledger, loads, replay, speed, now, seed)
     _until_interrupted(lambda stop: run_simulate(options, stop))
+
+
+bench = typer.Typer(help="Measure on this machine.", no_args_is_help=True)
+app.add_typer(bench, name="bench")
+
+
+@bench.command()
+def ingest(
+    messages: Annotated[int, typer.Option(min=1, help="Metering samples to publish, of 8 loads each.")] = 100_000,
+    vens: Annotated[int, typer.Option(min=1, max=100_000, help="Homes they come from.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Publish at full speed and print what a message costs, process by process."""
+    from gateway.bench import IngestOptions, bench_ingest
+
+    options = IngestOptions(messages, vens, as_json)
+    _until_interrupted(lambda stop: bench_ingest(options, stop))
 
 
 @app.command()
@@ -135,9 +153,10 @@ def topics() -> None:
     settings = KafkaSettings.load()
 
     async def create(_stop: asyncio.Event) -> None:
-        created = await ensure_topics(settings)
+        report = await ensure_topics(settings)
         for name, topic in settings.topics:
-            print(f"{'created' if name in created else 'exists ':8} {name:45} key: {topic.key}; value: {topic.value}")
+            state = "created" if name in report.created else "exists"
+            print(f"{state:8} {report.partitions[name]:4} partitions  {name:45} {topic.key} -> {topic.value}")
 
     run("topics", create)
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from bridge.tls import tls_context
 from migrations.run import alembic_config
 from runtime.database import connect_options
+from runtime.kafka import partition_counts
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import (
     ApiSettings,
@@ -86,7 +87,7 @@ async def _log() -> str:
     admin = AIOKafkaAdminClient(bootstrap_servers=where, request_timeout_ms=PATIENCE_SECONDS * 1000)
     try:
         await admin.start()
-        present = set(await admin.list_topics())
+        present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
         raise Finding(f"{where} does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs") from None
     finally:

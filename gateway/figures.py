@@ -11,6 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from runtime.database import connect_options
+from runtime.kafka import partition_counts
 from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import DEAD_LETTER_SUFFIX, TELEMETRY, TopicNames
@@ -74,12 +75,8 @@ class Observer:
         names = self._kafka.topics
         try:
             async with asyncio.timeout(5):
-                await self._consumer.topics()  # refreshes what the next line knows
-                partitions = [
-                    TopicPartition(name, number)
-                    for name, _ in names
-                    for number in self._consumer.partitions_for_topic(name) or ()
-                ]
+                counts = await partition_counts(self._admin)
+                partitions = [TopicPartition(name, number) for name, _ in names for number in range(counts[name])]
                 ends = await self._consumer.end_offsets(partitions)
                 starts = await self._consumer.beginning_offsets(partitions)
                 lag = await self._lag(names, ends)

@@ -25,6 +25,7 @@ class SimulateOptions:
     messages: int | None
     rate: float | None
     ledger: Path | None
+    loads: bool
     recording: Path | None
     speed: float
     shift_to_now: bool
@@ -66,6 +67,7 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
             interval=options.interval,
             rate=options.rate,
             seed=options.seed,
+            loads_enabled=options.loads,
         )
     )
     begun = time.monotonic()

@@ -1,8 +1,9 @@
 """The log's client side: the producer that all processes use, and the topics of the registry."""
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -39,19 +40,32 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         await client.stop()
 
 
-async def ensure_topics(settings: KafkaSettings) -> list[str]:
-    """Create what is missing of the registry and return its names; what exists is left as it is."""
+@dataclass(frozen=True, slots=True)
+class TopicsReport:
+    """What `ensure_topics` created, and how many partitions each topic has now."""
+
+    created: frozenset[str]
+    partitions: Mapping[str, int]
+
+
+async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
+    """Create what is missing of the registry; what exists is left as it is. Waits for the log while it is down."""
     client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
     await _start(client)
     try:
-        existing = set(await client.list_topics())
+        existing = await partition_counts(client)
         missing = [_new_topic(name, topic, settings) for name, topic in settings.topics if name not in existing]
         if missing:
-            response = await client.create_topics(missing, timeout_ms=30_000)
-            _raise_errors(response)
-        return [topic.name for topic in missing]
+            _raise_errors(await client.create_topics(missing, timeout_ms=30_000))
+            existing |= {topic.name: topic.num_partitions for topic in missing}
+        return TopicsReport(frozenset(topic.name for topic in missing), existing)
     finally:
         await client.close()
+
+
+async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
+    """Return how many partitions each topic of the log has."""
+    return {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
 
 
 def _raise_errors(response: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
+from schemas.topics import TELEMETRY
 from streams.app import make_app
 from streams.live import add_live
 from streams.roles import Role
@@ -42,7 +43,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     """
     streams = config.streams
     async with AsyncExitStack() as stack:
-        await ensure_topics(config.kafka)
+        topics = await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
         app = make_app(config.role, config.kafka, streams)
         checks = {"log": lambda: bool(app.started and not app.rebalancing)}
@@ -50,7 +51,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
             case "validate":
                 add_validate(app, config.kafka, streams, log)
             case "live":
-                add_live(app, config.kafka, streams, log)
+                add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
                 if config.database is None:
                     raise ValueError("the sink needs a database")

@@ -1,6 +1,5 @@
 """What goes wrong with the local stack, in words for the person at the terminal."""
 
-
 from gateway.errors import CommandError
 
 
