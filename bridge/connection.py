@@ -6,7 +6,7 @@ other, reaches for the paho client below it: manual acknowledgement, our own on_
 
 import asyncio
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from schemas.mqtt_settings import MqttSettings
 
 _SUBACK_FAILURE = 0x80
 _QOS = 1
+_NEVER_SUBSCRIBED = "gateway/never/subscribed"
 
 
 class Connection:
@@ -67,6 +68,12 @@ class Connection:
     def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Send the PUBACK; it goes nowhere when the connection is lost, and then the message comes again."""
         self._paho.ack(message.mid, message.qos)
+
+    async def settle(self) -> None:
+        """Wait until the broker has processed all acknowledgements; returns at once when the connection is lost."""
+        # Any request will do, for its answer comes after what was sent before it. This one changes nothing.
+        with suppress(aiomqtt.MqttError):
+            await self._client.unsubscribe(_NEVER_SUBSCRIBED)
 
     def pause(self) -> None:
         """Leave the socket unread, so that the broker holds back what it has."""

@@ -58,13 +58,20 @@ class Uplink:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._outstanding: Outstanding[Connection, MQTTMessage] = Outstanding(Connection.acknowledge, self._throttle)
 
+    @property
+    def outstanding(self) -> int:
+        """How many messages were taken and are not acknowledged yet."""
+        return len(self._outstanding)
+
     def use(self, connection: Connection) -> None:
         """Acknowledge on this connection from now on."""
         self._connection = connection
         self._outstanding.use(connection)
 
     def take(self, connection: Connection, message: MQTTMessage) -> None:
-        """Take one message from MQTT."""
+        """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge."""
+        if self._stopping:
+            return
         self._inbox.append(self._outstanding.add(connection, message))
         self._arrived.set()
 
@@ -85,11 +92,13 @@ class Uplink:
             sending.cancel()
 
     async def drain(self) -> None:
-        """Take no more and wait until everything taken is in the log and acknowledged."""
+        """Take no more and wait until everything taken is in the log and the broker knows it."""
         self._stopping = True
-        if self._connection is not None:
-            self._connection.pause()
         await self._drained.wait()
+        if self._connection is not None:
+            # Also so that nothing is left unread: closing a socket with unread data resets it, and the last PUBACKs go.
+            self._connection.resume()
+            await self._connection.settle()
 
     async def _send_all(self) -> None:
         while True:
@@ -155,7 +164,7 @@ class Uplink:
             return
         if outstanding >= self._window:
             self._connection.pause()
-        elif outstanding <= self._window // 2 and not self._stopping:
+        elif outstanding <= self._window // 2:
             self._connection.resume()
 
 

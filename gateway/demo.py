@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.console import Console
-from rich.live import Live
 
 from gateway.figures import Observer
 from gateway.fleet import Fleet, FleetOptions
 from gateway.ledger import Balance, settled
-from gateway.summary import Summary
+from gateway.summary import Shown, Summary
 from gateway.system import System
 
 PATIENCE_SECONDS = 30
@@ -71,10 +70,10 @@ async def _run_fleet(
     publishing = asyncio.create_task(fleet.run(stop=stop))
     summary = Summary(options.vens)
     async with Observer(system.kafka, system.database, system.api) as observer:
-        with Live(summary, console=console, refresh_per_second=4, transient=False) as screen:
+        with Shown(summary, console) as shown:
             while not stop.is_set() and not publishing.done():
                 summary.update(await observer.read(), fleet.published, fleet.accepted)
-                screen.refresh()
+                shown.refresh()
                 if options.seconds is not None and time.monotonic() - begun >= options.seconds:
                     stop.set()
                 await _pause(stop, 1.0)

@@ -1,11 +1,15 @@
 """The live summary of `gateway demo` in the terminal."""
 
 import time
+from typing import Self
 
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.live import Live
 from rich.table import Table
 
 from gateway.figures import Figures
+
+PRINT_EVERY_SECONDS = 10.0
 
 
 class Summary:
@@ -58,6 +62,33 @@ class Summary:
         ):
             table.add_row(f"[bold]{label}[/bold]", value)
         yield table
+
+
+class Shown:
+    """Keeps a summary in sight: in place on a terminal, and every few seconds anew where there is none."""
+
+    def __init__(self, summary: Summary, console: Console) -> None:
+        self._summary = summary
+        self._console = console
+        self._live = Live(summary, console=console, auto_refresh=False) if console.is_terminal else None
+        self._printed_at = -PRINT_EVERY_SECONDS
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def refresh(self) -> None:
+        """Show the figures as they are now."""
+        if self._live is not None:
+            self._live.refresh()
+        elif time.monotonic() - self._printed_at >= PRINT_EVERY_SECONDS:
+            self._console.print(self._summary)
+            self._printed_at = time.monotonic()
 
 
 def _number(value: int | None) -> str:

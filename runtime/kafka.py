@@ -1,7 +1,7 @@
 """The log's client side: the producer that all processes use, and the topics of the registry."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,10 +57,20 @@ async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
         missing = [_new_topic(name, topic, settings) for name, topic in settings.topics if name not in existing]
         if missing:
             _raise_errors(await client.create_topics(missing, timeout_ms=30_000))
-            existing |= {topic.name: topic.num_partitions for topic in missing}
+            existing = await _when_all_lead(client, [topic.name for topic in missing])
         return TopicsReport(frozenset(topic.name for topic in missing), existing)
     finally:
         await client.close()
+
+
+async def _when_all_lead(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Wait until topics that were just created can be used: the brokers learn of them a moment later."""
+    backoff = Backoff(most=1)
+    while True:
+        described = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
+        if all(name in described and all(part["leader"] >= 0 for part in described[name]) for name in names):
+            return {name: len(partitions) for name, partitions in described.items()}
+        await backoff.wait()
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:

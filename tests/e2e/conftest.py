@@ -1,0 +1,26 @@
+"""One whole system for all end-to-end tests, with every kind of topic that the recordings use."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from gateway.system import System
+from runtime.database import Connection, connect_options
+
+SETTINGS = {"MQTT_TOPICS": "ven/telemetry/+", "MQTT_TOPIC_SHADOW": "$aws/things/+/shadow/#"}
+
+
+@pytest_asyncio.fixture(scope="session")
+async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
+    async with System(tmp_path_factory.mktemp("system") / "data", settings=SETTINGS) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def stored(system: System) -> AsyncIterator[Connection]:
+    """A look into the database of the system."""
+    connection = await asyncpg.connect(**connect_options(system.database, "test"))
+    yield connection
+    await connection.close()

@@ -1,0 +1,141 @@
+"""The commands as a newcomer runs them."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.stack.polling import until
+from gateway.system import System
+
+
+async def gateway(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", *arguments),
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+
+
+async def outcome(process: Process) -> tuple[int | None, str, str]:
+    out, err = await process.communicate()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_a_demo_with_an_end_prints_its_figures_as_json_and_succeeds() -> None:
+    code, out, err = await outcome(await gateway("demo", "--vens", "40", "--interval", "1", "--seconds", "8", "--json"))
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["published"] == figures["accepted"] == figures["stored"] > 40
+    assert figures["lost"] == figures["duplicated"] == figures["dead_lettered"] == 0
+    assert figures["online_vens"] == 40
+
+
+async def test_ctrl_c_ends_a_demo_within_ten_seconds(tmp_path: Path) -> None:
+    process = await gateway("demo", "--vens", "20", "--data", str(tmp_path / "data"))
+    assert process.stdout is not None
+    shown = b""
+    while b"online" not in shown:
+        shown += await process.stdout.read(4096) or pytest.fail("the demo ended by itself")
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    code, _, err = await outcome(process)
+    assert (code, err) == (0, "")
+    assert time.monotonic() - asked < 10
+
+
+async def test_up_writes_where_everything_listens_and_another_start_finds_the_data_again(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    sample = tmp_path / "sample.jsonl"
+    payload = json.dumps({"venId": "ven-up", "timestamp": int(time.time()), "usedPowerKw": 1.0})
+    message = {"t": 0, "topic": "volttron/metering", "qos": 1, "retain": False, "payload": payload}
+    sample.write_text(json.dumps(message) + "\n")
+    for first in (True, False):
+        process = await gateway("up", "--data", str(data))
+        try:
+            assert await until(lambda: _answers(data), timeout=60, every=0.2)
+            where = json.loads((data / "endpoints.json").read_text())
+            assert where.keys() == {"api", "mqtt_host", "mqtt_port", "kafka", "postgres"}
+            if first:
+                address = f"{where['mqtt_host']}:{where['mqtt_port']}"
+                code, _, err = await outcome(await gateway("simulate", "--mqtt", address, "--replay", str(sample)))
+                assert code == 0, err
+            assert await until(lambda where=where: _has_ven(where["api"]), timeout=20, every=0.2)  # type: ignore[misc]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code, _, err = await outcome(process)
+        assert code == 0, err
+        (data / "endpoints.json").unlink()
+
+
+async def _answers(data: Path) -> bool:
+    return (data / "endpoints.json").exists()
+
+
+async def _has_ven(api: str) -> bool:
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"{api}/api/vens/ven-up")).is_success
+
+
+def settings_of(system: System) -> dict[str, str]:
+    return {**system.stack.environment(), "API_PORT": "8000"}
+
+
+async def test_the_doctor_finds_nothing_wrong_with_a_running_system(system: System, tmp_path: Path) -> None:
+    code, out, err = await outcome(await gateway("doctor", env=settings_of(system), cwd=tmp_path))
+    assert code == 0, out + err
+    assert "✗" not in out
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "named"),
+    [
+        ("DB_PASSWORD", "wrong", "DB_PASSWORD"),
+        ("DB_NAME", "nowhere", "DB_NAME"),
+        ("DB_PORT", "1", "DB_PORT"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "KAFKA_BOOTSTRAP_SERVERS"),
+        ("KAFKA_TOPIC_PREFIX", "other-", "gateway topics"),
+        ("MQTT_PORT", "1", "MQTT_PORT"),
+        ("MQTT_HOST", "", "MQTT_HOST"),
+        ("MQTT_USE_TLS", "true", "MQTT_CA_CERT"),
+        ("MQTT_TOPICS", "ven/+bad", "ven/+bad"),
+        ("BRIDGE_WINDOW", "many", "BRIDGE_WINDOW"),
+    ],
+)
+async def test_the_doctor_names_what_is_wrong(
+    system: System, tmp_path: Path, setting: str, value: str, named: str
+) -> None:
+    env = {**settings_of(system), setting: value}
+    code, out, err = await outcome(await gateway("doctor", env=env, cwd=tmp_path))
+    assert code == 1
+    findings = [line for line in out.splitlines() if line.startswith("✗")]
+    assert len(findings) == 1
+    assert named in findings[0]
+    assert "Traceback" not in err
+
+
+async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None:
+    bare = {name: "" for name in os.environ if name.startswith(("DB_", "KAFKA_", "MQTT_"))}
+    for command in (("bridge",), ("streams",), ("streams", "sink"), ("api",), ("migrate",), ("topics",)):
+        code, _, err = await outcome(await gateway(*command, env=bare, cwd=tmp_path))
+        assert code == 1, command
+        assert "is not set" in err
+        assert "Traceback" not in err, err
+
+
+async def test_the_bench_balances_its_books() -> None:
+    code, out, err = await outcome(await gateway("bench", "ingest", "--messages", "2000", "--vens", "50", "--json"))
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["stored"] == 2000
+    assert figures["lost"] == figures["duplicated"] == 0
+    assert figures["messages_per_s"] > 0

@@ -1,0 +1,49 @@
+"""Bad payloads among good ones: the good are stored, the bad kept with their reason, and nobody falls over."""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway.fleet.garbage import garbage
+from gateway.stack.polling import until
+from gateway.system import System
+from runtime.database import Connection
+from schemas.topics import HEADER_DETAIL, HEADER_REASON
+from tests.support.log import read_all
+from tests.support.publishing import publish
+
+TOPIC = "volttron/metering"
+GOOD = 200
+
+
+async def test_every_bad_payload_is_a_dead_letter_and_every_good_one_a_row(system: System, stored: Connection) -> None:
+    restarts = {name: worker.restarts for name, worker in system.workers.items()}
+    now = datetime.now(UTC)
+    bad = [case for case in garbage(7, now) if case.expected_reason is not None]
+    odd = [case for case in garbage(7, now) if case.expected_reason is None]
+    good = [
+        msgspec.json.encode({"venId": f"ven-good-{number}", "timestamp": now.timestamp(), "usedPowerKw": 1.0 + number})
+        for number in range(GOOD)
+    ]
+    mixed = [*good[: GOOD // 2], *(case.payload for case in bad), *(case.payload for case in odd), *good[GOOD // 2 :]]
+    await publish(system.stack.mqtt_host, system.stack.mqtt_port, [(TOPIC, payload) for payload in mixed])
+
+    async def all_settled() -> bool:
+        rows = await stored.fetchval("SELECT count(*) FROM telemetry_readings WHERE ven_id LIKE 'ven-good-%'")
+        letters = await read_all(system.kafka, "ven.raw.metering.dlq")
+        return bool(rows == GOOD and len(letters) >= len(bad))
+
+    assert await until(all_settled, timeout=60, every=0.5)
+    letters = await read_all(system.kafka, "ven.raw.metering.dlq")
+    reasons = {letter.value: dict(letter.headers)[HEADER_REASON].decode() for letter in letters}
+    assert {case.name: reasons.get(case.payload) for case in bad} == {case.name: case.expected_reason for case in bad}
+    assert len(letters) == len(bad)
+    assert all(dict(letter.headers)[HEADER_DETAIL] for letter in letters)
+    assert {name: worker.restarts for name, worker in system.workers.items()} == restarts
+
+    rows = await stored.fetch(
+        "SELECT ven_id, used_power_kw FROM telemetry_readings WHERE ven_id LIKE 'ven-garbage-%' ORDER BY ven_id"
+    )
+    # Good all the same: a key that comes twice, a large payload, and a reading of which one load is bad.
+    names = [row["ven_id"].split("-", 3)[3] for row in rows]
+    assert names == ["duplicate-keys", "large", "nul-in-load"]

@@ -1,0 +1,183 @@
+"""The bridge's ends against a real MQTT broker and a real log."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+import pytest
+from paho.mqtt.client import MQTTMessage
+
+from bridge.connection import Connection
+from bridge.main import BridgeConfig, run_bridge
+from bridge.uplink import Uplink
+from gateway.stack import LocalStack
+from gateway.stack.polling import until
+from runtime.kafka import producer
+from schemas.dead_letters import Headers
+from schemas.mqtt import Route, Routes
+from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
+from schemas.settings import BridgeSettings, KafkaSettings
+from schemas.topics import HEADER_REASON
+from tests.support import publishing
+from tests.support.log import read_all
+
+WINDOW = 50
+
+
+@pytest.fixture
+def mqtt(stack: LocalStack) -> MqttSettings:
+    """A client of its own, with a session of its own."""
+    return MqttSettings(
+        mqtt_host=stack.mqtt_host, mqtt_port=stack.mqtt_port, mqtt_use_tls=False, mqtt_client_id=f"test-{uuid4()}"
+    )
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic that no other test uses."""
+    return f"test/{uuid4()}"
+
+
+async def publish(mqtt: MqttSettings, topic: str, payloads: list[bytes]) -> None:
+    await publishing.publish(mqtt.mqtt_host, mqtt.mqtt_port, [(topic, payload) for payload in payloads])
+
+
+class Taken:
+    """A connection with what came through it."""
+
+    def __init__(self, mqtt: MqttSettings) -> None:
+        self.messages: list[MQTTMessage] = []
+        self.connection = Connection(mqtt, lambda _connection, message: self.messages.append(message))
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [bytes(message.payload) for message in self.messages]
+
+    async def has(self, count: int) -> bool:
+        return await until(lambda: len(self.messages) >= count, timeout=20)
+
+
+@asynccontextmanager
+async def subscribed(mqtt: MqttSettings, topic: str) -> AsyncIterator[Taken]:
+    taken = Taken(mqtt)
+    async with taken.connection:
+        assert await taken.connection.subscribe([topic]) == []
+        yield taken
+
+
+async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic) as first:
+        await publish(mqtt, topic, [b"1", b"2", b"3"])
+        assert await first.has(3)
+        first.connection.acknowledge(first.messages[0])
+    async with subscribed(mqtt, topic) as second:
+        assert await second.has(2)
+        await publish(mqtt, topic, [b"last"])
+        assert await until(lambda: second.payloads[-1:] == [b"last"], timeout=20)
+        assert second.payloads == [b"2", b"3", b"last"]
+
+
+async def test_messages_for_an_absent_bridge_are_kept(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic):
+        pass
+    await publish(mqtt, topic, [b"while away"])
+    async with subscribed(mqtt, topic) as back:
+        assert await back.has(1)
+
+
+async def test_a_paused_connection_reads_nothing_and_a_resumed_one_all(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic) as taken:
+        taken.connection.pause()
+        await publish(mqtt, topic, [b"%d" % number for number in range(WINDOW)])
+        # Another client has received the same in the meantime: they could have come.
+        assert taken.messages == []
+        taken.connection.resume()
+        assert await taken.has(WINDOW)
+        assert taken.payloads == [b"%d" % number for number in range(WINDOW)]
+
+
+async def test_a_bridge_takes_no_more_than_its_window_while_the_log_is_silent(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings
+) -> None:
+    async with producer(kafka, "test") as log, subscribed_uplink(mqtt, topic, kafka, log) as (uplink, connection):
+        # Nobody sends: `run` is not started yet.
+        await publish(mqtt, topic, [b"%d" % number for number in range(4 * WINDOW)])
+        assert await until(lambda: uplink.outstanding >= WINDOW, timeout=20)
+        assert uplink.outstanding == WINDOW
+        sending = asyncio.create_task(uplink.run())
+        name = kafka.topics("ven.raw.other")
+        assert await until(lambda: holds(kafka, name, 4 * WINDOW), timeout=30, every=0.2)
+        assert await until(lambda: uplink.outstanding == 0, timeout=20)
+        sending.cancel()
+    values = [record.value for record in await read_all(kafka, name)]
+    assert sorted(values, key=lambda value: int(value or b"")) == [b"%d" % number for number in range(4 * WINDOW)]
+    assert connection is not None
+
+
+@asynccontextmanager
+async def subscribed_uplink(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings, log: object
+) -> AsyncIterator[tuple[Uplink, Connection]]:
+    uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
+    connection = Connection(mqtt, uplink.take)
+    uplink.use(connection)
+    async with connection:
+        await connection.subscribe([topic])
+        yield uplink, connection
+
+
+async def holds(kafka: KafkaSettings, name: str, count: int) -> bool:
+    return len(await read_all(kafka, name)) == count
+
+
+async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topic: str, kafka: KafkaSettings) -> None:
+    message = MQTTMessage(mid=1, topic=topic.encode())
+    message.payload = b'{"venId":"ven-1","x":"' + b"x" * 1_200_000 + b'"}'
+    async with producer(kafka, "test") as log:
+        uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
+        uplink.take(Connection(mqtt, uplink.take), message)
+        sending = asyncio.create_task(uplink.run())
+        assert await until(lambda: uplink.outstanding == 0, timeout=20)
+        sending.cancel()
+    (letter,) = await read_all(kafka, kafka.topics("ven.raw.other.dlq"))
+    headers: Headers = letter.headers
+    assert dict(headers)[HEADER_REASON] == b"too_large"
+    assert letter.key == b"ven-1" or letter.key is None
+    assert bytes(message.payload).startswith(letter.value or b"?")
+
+
+async def test_a_stopped_bridge_has_handed_on_all_that_it_took(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings
+) -> None:
+    config = BridgeConfig(
+        mqtt,
+        MqttTopicSettings(mqtt_topics=topic),
+        kafka,
+        BridgeSettings(bridge_health_port=0),
+    )
+    stop = asyncio.Event()
+    bridge = asyncio.create_task(run_bridge(config, stop))
+    name = kafka.topics("ven.raw.other")
+    await publish_until_seen(mqtt, topic, kafka, name)
+    await publish(mqtt, topic, [b"%d" % number for number in range(500)])
+    stop.set()
+    await bridge
+    in_log = {record.value for record in await read_all(kafka, name)}
+    # What the bridge had not taken is still the broker's.
+    async with subscribed(mqtt, topic) as after:
+        await publish(mqtt, topic, [b"last"])
+        assert await until(lambda: b"last" in after.payloads, timeout=20)
+    assert in_log | set(after.payloads) >= {b"%d" % number for number in range(500)}
+    # And what it took and handed on does not come again.
+    assert not in_log & set(after.payloads)
+
+
+async def publish_until_seen(mqtt: MqttSettings, topic: str, kafka: KafkaSettings, name: str) -> None:
+    """The bridge is there when what is published arrives."""
+
+    async def seen() -> bool:
+        await publish(mqtt, topic, [b"hello"])
+        return len(await read_all(kafka, name)) > 0
+
+    assert await until(seen, timeout=30, every=0.2)
