@@ -17,7 +17,7 @@ lint: install
 	$(UV) run lint-imports
 
 install: $(UV)
-	$(UV) sync --quiet --locked
+	$(UV) sync --locked
 
 .venv-uv/bin/uv:
 	@python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv || \

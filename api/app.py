@@ -54,9 +54,9 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.pool = pool
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
-            following = asyncio.create_task(app.state.live_totals.follow())
+            app.state.following = asyncio.create_task(app.state.live_totals.follow())
             yield
-            following.cancel()
+            app.state.following.cancel()
 
     app = FastAPI(
         title="Grid-Event Gateway",

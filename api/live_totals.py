@@ -44,7 +44,7 @@ class LiveTotals:
             try:
                 await consumer.start()
                 await self._read(consumer)
-            except KafkaError as error:
+            except (KafkaError, OSError) as error:
                 logger.warning("no live totals from the log: %s", error, extra={"action": "live_totals_lost"})
                 await backoff.wait()
             finally:

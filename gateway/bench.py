@@ -12,10 +12,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from gateway.errors import CommandError
 from gateway.fleet import Accepted
 from gateway.ledger import Balance, settled
 from gateway.system import System
+from schemas.errors import GatewayError
 
 # More than the system can take, so that the generator is never what is waited for.
 GENERATOR_RATE = 1_000_000
@@ -42,7 +42,7 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
     """Bring everything up, publish at full speed, wait until all is stored, and print what it took.
 
     Raises:
-        CommandError: the books do not balance, and then the figures mean nothing.
+        GatewayError: the books do not balance, and then the figures mean nothing.
     """
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
@@ -57,7 +57,7 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
             seconds = time.monotonic() - begun
             costs = _costs(system, before, options.messages)
     if not balance.balanced:
-        raise CommandError(f"the books do not balance, so the figures mean nothing: {balance}")
+        raise GatewayError(f"the books do not balance, so the figures mean nothing: {balance}")
     costs["(generator)"] = Cost(generator_cpu * 1e6 / options.messages, 0)
     _print(options, balance, seconds, costs)
 
@@ -72,7 +72,7 @@ async def _publish(system: System, options: IngestOptions, file: Path) -> tuple[
         *("--rate", str(GENERATOR_RATE), "--no-loads", "--ledger", str(file)),
     )
     if await process.wait():
-        raise CommandError("the load generator failed; its message is above")
+        raise GatewayError("the load generator failed; its message is above")
     after = psutil.Process().cpu_times()
     used = after.children_user + after.children_system - before.children_user - before.children_system
     return await asyncio.to_thread(Accepted.read, file), used

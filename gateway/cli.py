@@ -8,11 +8,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from gateway.errors import CommandError
-from migrations.run import MigrationError, migrate
-from runtime.kafka import ensure_topics
 from runtime.process import configure_logging, run
-from schemas.settings import DatabaseSettings, KafkaSettings, SettingsError
+from schemas.errors import GatewayError
 from streams.roles import Role
 
 app = typer.Typer(
@@ -30,7 +27,7 @@ def main() -> None:
     """Run the command; what is wrong is one plain sentence and a non-zero exit."""
     try:
         app()
-    except (CommandError, SettingsError, MigrationError) as error:
+    except GatewayError as error:
         sys.stderr.write(f"gateway: {error}\n")
         sys.exit(1)
 
@@ -51,7 +48,7 @@ def demo(
 
     options = DemoOptions(vens, interval, seconds, data, mqtt, as_json)
     if not _until_interrupted(lambda stop: run_demo(options, stop)):
-        raise CommandError("the books do not balance: what the broker accepted is not what is stored")
+        raise GatewayError("the books do not balance: what the broker accepted is not what is stored")
 
 
 @app.command()
@@ -143,6 +140,9 @@ def migrate_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to come up.")] = 60,
 ) -> None:
     """Bring the database's tables up to date."""
+    from migrations.run import migrate
+    from schemas.settings import DatabaseSettings
+
     settings = DatabaseSettings.load()
     run("migrate", lambda _stop: migrate(settings, wait_seconds=wait))
 
@@ -150,6 +150,9 @@ def migrate_command(
 @app.command()
 def topics() -> None:
     """Create the log's topics that are missing."""
+    from runtime.kafka import ensure_topics
+    from schemas.settings import KafkaSettings
+
     settings = KafkaSettings.load()
 
     async def create(_stop: asyncio.Event) -> None:
@@ -167,7 +170,7 @@ def doctor() -> None:
     from gateway.doctor import examine
 
     if not _until_interrupted(lambda _stop: examine()):
-        raise CommandError("not all is well; the lines marked ✗ say what to do")
+        raise GatewayError("not all is well; the lines marked ✗ say what to do")
 
 
 def _until_interrupted(work: Callable[[asyncio.Event], Awaitable[object]]) -> bool:
@@ -184,5 +187,5 @@ def _until_interrupted(work: Callable[[asyncio.Event], Awaitable[object]]) -> bo
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit():
-        raise CommandError(f"--mqtt is HOST:PORT, not {text!r}")
+        raise GatewayError(f"--mqtt is HOST:PORT, not {text!r}")
     return host, int(port)

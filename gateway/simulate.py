@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gateway.errors import CommandError
 from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
+from schemas.errors import GatewayError
 
 _PROGRESS_SECONDS = 5.0
 
@@ -36,7 +36,7 @@ async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
     """Publish until done or `stop`.
 
     Raises:
-        CommandError: the broker does not let us in, or the recording cannot be read.
+        GatewayError: the broker does not let us in, or the recording cannot be read.
     """
     console = Console(stderr=True)
     try:
@@ -45,9 +45,9 @@ async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
         else:
             await _fleet(options, stop, console)
     except BrokerRefusedError as error:
-        raise CommandError(str(error)) from None
+        raise GatewayError(str(error)) from None
     except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"cannot publish: {error}") from None
+        raise GatewayError(f"cannot publish: {error}") from None
 
 
 async def _replay(options: SimulateOptions, recording: Path, console: Console) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.backoff import Backoff
+from schemas.errors import GatewayError
 from schemas.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 LOCK = text("SELECT pg_advisory_lock(hashtext('gateway.migrations'))")
 
 
-class MigrationError(Exception):
+class MigrationError(GatewayError):
     """The database could not be brought up to date; the message says why and what to do."""
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from schemas.payloads import first_of, storable
-from schemas.readings import Load
+from schemas.readings import Load, Quantity
 from schemas.reasons import Reason, RejectedError, Rejection
 
 DEFAULT_PANEL_VOLTAGE = 240.0
@@ -19,18 +19,18 @@ class _Wire(msgspec.Struct, frozen=True):
     loadId: str | None = None
     name: str | None = None
     type: str | None = None
-    capacityKw: float | None = None
-    currentPowerKw: float | None = None
-    shedCapabilityKw: float | None = None
+    capacityKw: Quantity | None = None
+    currentPowerKw: Quantity | None = None
+    shedCapabilityKw: Quantity | None = None
     enabled: bool | None = None
     priority: float | None = None
 
 
 class _Circuit(msgspec.Struct, frozen=True):
-    currentKw: float | None = None
-    current_kw: float | None = None
-    breakerAmps: float | None = None
-    breaker_amps: float | None = None
+    currentKw: Quantity | None = None
+    current_kw: Quantity | None = None
+    breakerAmps: Quantity | None = None
+    breaker_amps: Quantity | None = None
     critical: bool | None = None
 
 

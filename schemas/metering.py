@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.loads import parse_circuits, parse_loads
 from schemas.payloads import decode_object, first_of, storable, time_of, ven_id_of
-from schemas.readings import FaultReport, Reading
+from schemas.readings import FaultReport, Quantity, Reading
 from schemas.reasons import Reason, RejectedError, Rejection
 
 MAX_TEXT = 1024
@@ -18,24 +18,24 @@ _WHOLE_PERCENT = 100
 class _Wire(msgspec.Struct, frozen=True):
     """Every known field with its type, so that one conversion in C checks them all."""
 
-    usedPowerKw: float | None = None
-    power_kw: float | None = None
-    shedPowerKw: float | None = None
-    shed_kw: float | None = None
-    requestedReductionKw: float | None = None
+    usedPowerKw: Quantity | None = None
+    power_kw: Quantity | None = None
+    shedPowerKw: Quantity | None = None
+    shed_kw: Quantity | None = None
+    requestedReductionKw: Quantity | None = None
     eventId: str | None = None
     event_id: str | None = None
     active_event: str | None = None
-    baselinePowerKw: float | None = None
-    base_power_kw: float | None = None
-    batterySoc: float | None = None
-    batterySOC: float | None = None
-    battery_soc: float | None = None
-    panelAmperageRating: float | None = None
-    panelVoltage: float | None = None
-    panelMaxKw: float | None = None
-    currentAmps: float | None = None
-    panelUtilizationPercent: float | None = None
+    baselinePowerKw: Quantity | None = None
+    base_power_kw: Quantity | None = None
+    batterySoc: Quantity | None = None
+    batterySOC: Quantity | None = None
+    battery_soc: Quantity | None = None
+    panelAmperageRating: Quantity | None = None
+    panelVoltage: Quantity | None = None
+    panelMaxKw: Quantity | None = None
+    currentAmps: Quantity | None = None
+    panelUtilizationPercent: Quantity | None = None
     message_num: float | None = None
     loads: list[Any] | None = None
     circuits: list[Any] | None = None

@@ -1,11 +1,19 @@
 """How a day's partition is named and made, for migrations and for the sink's housekeeping alike."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+
+PARTITIONED = ("telemetry_readings", "telemetry_loads", "ven_faults")
+"""Tables with one partition a day."""
 
 
 def partition_name(parent: str, day: date) -> str:
     """Return the name of a day's partition; names sort as their days do."""
-    return f"{parent}_{day:%Y%m%d}"
+    return f"{parent}_{day.isoformat().replace('-', '')}"
+
+
+def day_of(moment: datetime) -> date:
+    """Return the day (UTC) whose partition holds a time."""
+    return moment.astimezone(UTC).date()
 
 
 def create_partition(parent: str, day: date) -> tuple[str, ...]:

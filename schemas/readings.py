@@ -1,9 +1,17 @@
 """The canonical metering record: what analytics consumers read from the log and what the tables hold."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+
+MAX_MAGNITUDE = 1e9
+
+Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
+"""A power, current or voltage: bounded, so that sums over any fleet stay finite."""
+
+Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -12,11 +20,11 @@ class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     id: str
     name: str | None = None
     type: str | None = None
-    capacity_kw: float | None = None
-    current_power_kw: float | None = None
-    shed_capability_kw: float | None = None
+    capacity_kw: Quantity | None = None
+    current_power_kw: Quantity | None = None
+    shed_capability_kw: Quantity | None = None
     enabled: bool = True
-    priority: int | None = None
+    priority: Whole32 | None = None
     extra: dict[str, Any] | None = None
 
 
@@ -31,18 +39,18 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     ven_id: str
     timestamp: datetime
     received_at: datetime
-    used_power_kw: float | None = None
-    shed_power_kw: float | None = None
-    requested_reduction_kw: float | None = None
+    used_power_kw: Quantity | None = None
+    shed_power_kw: Quantity | None = None
+    requested_reduction_kw: Quantity | None = None
     event_id: str | None = None
-    baseline_power_kw: float | None = None
-    battery_soc: float | None = None
-    panel_amperage_rating: float | None = None
-    panel_voltage: float | None = None
-    panel_max_kw: float | None = None
-    current_amps: float | None = None
-    panel_utilization_percent: float | None = None
-    message_num: int | None = None
+    baseline_power_kw: Quantity | None = None
+    battery_soc: Quantity | None = None
+    panel_amperage_rating: Quantity | None = None
+    panel_voltage: Quantity | None = None
+    panel_max_kw: Quantity | None = None
+    current_amps: Quantity | None = None
+    panel_utilization_percent: Quantity | None = None
+    message_num: Whole64 | None = None
     loads: tuple[Load, ...] | None = None
     extra: dict[str, Any] | None = None
 

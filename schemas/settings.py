@@ -7,11 +7,12 @@ from typing import Any, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from schemas.errors import GatewayError
 from schemas.topics import TopicNames
 from schemas.window import Window
 
 
-class SettingsError(Exception):
+class SettingsError(GatewayError):
     """A setting is missing or wrong; the message names it and says what to do."""
 
 

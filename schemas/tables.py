@@ -96,8 +96,6 @@ ven_status = Table(
     Column("requested_reduction_kw", Double),
     Column("battery_soc", Double),
     Column("event_id", Text),
+    Column("loads_measured_at", DateTime(timezone=True)),
     Column("loads", JSONB),
 )
-
-PARTITIONED = (telemetry_readings, telemetry_loads, ven_faults)
-"""Tables with one partition a day, named <table>_<yyyymmdd>."""

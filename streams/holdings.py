@@ -46,7 +46,9 @@ class Holdings:
             return  # the sink makes a dead letter of it
 
     def partials(self, now: datetime) -> list[Partial]:
-        """Return what each rebuilt partition adds up to."""
+        """Return what each rebuilt partition adds up to; raises what made rebuilding fail."""
+        if self._rebuilding is not None and self._rebuilding.done():
+            self._rebuilding.result()
         return [
             Partial(number, now, self._held[number].totals(now, self._offline_after))
             for number in sorted(self._rebuilt)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import faust
 import msgspec
 from aiokafka import AIOKafkaProducer
 
@@ -62,11 +61,7 @@ def _publish_partials(app: Any, topic: str, outbox: Outbox, holdings: Holdings) 
 def _add_up_partials(
     app: Any, kafka: KafkaSettings, most_records: int, outbox: Outbox, telemetry_partitions: int
 ) -> None:
-    network_stats = app.Table(
-        "network_stats",
-        partitions=1,
-        schema=faust.Schema(key_type=str, value_type=bytes, key_serializer="raw", value_serializer="raw"),
-    )
+    network_stats = app.Table("network_stats", partitions=1, key_type=str, value_type=bytes)
 
     @app.agent(app.batches_of(kafka.topics(PARTIALS)), name="live-network")  # type: ignore[untyped-decorator]
     async def add_up(stream: Any) -> None:

@@ -63,8 +63,10 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
         app.loop = asyncio.get_running_loop()
         await app.start()
         try:
-            # Raises what crashed the app.
             await app.wait(stop.wait())
+            # A crash ends the wait, too, and is not raised.
+            if app.crash_reason is not None:
+                raise app.crash_reason
         finally:
             await _end(app, streams.shutdown_timeout)
 

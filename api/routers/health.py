@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Request, Response, status
 
 from api.deps import Database, Live
 from api.problems import OUTAGES, UnavailableError
@@ -15,8 +15,10 @@ CHECK_SECONDS = 2.0
 
 @router.get("", response_model_exclude_none=True)
 @router.get("/live", response_model_exclude_none=True)
-async def live() -> Health:
-    """Say that the process runs."""
+async def live(request: Request) -> Health:
+    """Say that the process runs; 503 when a part of it has ended, and only a restart helps."""
+    if request.app.state.following.done():
+        raise UnavailableError("the live totals are followed no longer; restart the API")
     return Health(status="ok")
 
 

@@ -84,6 +84,7 @@ STATEMENTS = (
         requested_reduction_kw double precision,
         battery_soc double precision,
         event_id text,
+        loads_measured_at timestamptz,
         loads jsonb
     ) WITH (fillfactor = 50)
     """,

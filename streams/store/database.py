@@ -55,13 +55,18 @@ class Database:
                     self.close()
                     await backoff.wait()
 
-    async def connect(self) -> Connection:
-        """Open one more connection, which belongs to the caller."""
-        return await asyncpg.connect(**self._options)
+    @asynccontextmanager
+    async def one_more(self) -> AsyncIterator[Connection]:
+        """Have a second connection, outside any transaction."""
+        connection = await asyncpg.connect(**self._options)
+        try:
+            yield connection
+        finally:
+            connection.terminate()
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await self.connect()
+            self._connection = await asyncpg.connect(**self._options)
         return self._connection
 
     def close(self) -> None:

@@ -1,15 +1,14 @@
 """One partition a day: made before the first row of the day needs it, and dropped when the day is past keeping."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import asyncpg
 
 from runtime.database import Connection
-from schemas.partitions import create_partition, partition_name
-from schemas.tables import PARTITIONED
+from schemas.partitions import PARTITIONED, create_partition, partition_name
 from schemas.window import Window
 from streams.store.database import Database
 
@@ -45,14 +44,25 @@ class Partitions:
         async def create(connection: Connection) -> None:
             await connection.execute(LOCK)
             for table in PARTITIONED:
-                attached = {row["name"] for row in await _list(connection, table.name) if row["attached"]}
+                attached = {row["name"] for row in await _list(connection, table) if row["attached"]}
                 for day in missing:
-                    if partition_name(table.name, day) not in attached:
-                        for statement in create_partition(table.name, day):
+                    if partition_name(table, day) not in attached:
+                        for statement in create_partition(table, day):
                             await connection.execute(statement)
 
         await self._database.run(create)
         self._known.update(missing)
+
+    async def with_days(self, days: set[date], work: Callable[[], Awaitable[None]]) -> None:
+        """Do work whose rows belong to these days; where a partition has gone since it was seen, once more."""
+        await self.ensure(days)
+        try:
+            await work()
+        except asyncpg.CheckViolationError:
+            # "No partition of relation found": no fault of the rows.
+            self._known -= days
+            await self.ensure(days)
+            await work()
 
     async def keep_house(self) -> None:
         """Make the days ahead and drop the days past keeping; to be called now and then."""
@@ -61,25 +71,23 @@ class Partitions:
         await self.ensure(now.date() + timedelta(days=offset) for offset in range(-1, self._ahead_days + 1))
         first_day = self._window.first_day(now)
         for table in PARTITIONED:
-            for row in await self._database.run(partial(_list, parent=table.name)):
-                if row["name"] < partition_name(table.name, first_day):
-                    await self._drop(table.name, row)
+            for row in await self._database.run(partial(_list, parent=table)):
+                if row["name"] < partition_name(table, first_day):
+                    await self._drop(table, row)
 
     async def _drop(self, parent: str, partition: asyncpg.Record) -> None:
         """Detach without blocking anybody, then drop. Another worker may be at it, and then it is left to that one."""
         name = partition["name"]
         how = "FINALIZE" if partition["detaching"] else "CONCURRENTLY"
-        connection = await self._database.connect()
         try:
-            if partition["attached"]:
-                await connection.execute(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
-            await connection.execute(f"DROP TABLE IF EXISTS {name}")
-        except (asyncpg.PostgresError, TimeoutError, OSError) as error:
+            async with self._database.one_more() as connection:
+                if partition["attached"]:
+                    await connection.execute(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
+                await connection.execute(f"DROP TABLE IF EXISTS {name}")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, OSError) as error:
             logger.warning("could not drop %s yet: %s", name, error, extra={"action": "partition_drop_failed"})
         else:
             logger.info("dropped %s", name, extra={"action": "partition_dropped"})
-        finally:
-            connection.terminate()
 
 
 async def _list(connection: Connection, parent: str) -> list[asyncpg.Record]:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from runtime.database import Connection
+from schemas.partitions import day_of
 from schemas.readings import FaultReport, Reading
 from streams.store.copying import Insert, Row, insert_in_one_transaction
 from streams.store.database import Database, json_text
@@ -48,33 +49,31 @@ LOAD_COLUMNS = (
 )
 FAULT_COLUMNS = ("ven_id", "time", "received_at", "error")
 
-# Measured values move only forward in event time, the received times only forward in received time. A reading that says
-# nothing about its loads leaves the known ones. RETURNING tells which VENs were never heard before.
-UPSERT_STATUS = """
+
+def _forward(clock: str, *columns: str) -> str:
+    """Assignments that move columns forward by a clock of theirs, and never back."""
+    newer = f"known.{clock} IS NULL OR excluded.{clock} > known.{clock}"
+    return ", ".join(f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE known.{name} END" for name in columns)
+
+
+_MEASURED = ("measured_at", "used_power_kw", "shed_power_kw", "requested_reduction_kw", "battery_soc", "event_id")
+
+# Measured values move forward in event time, the received times in received time. Loads have a clock of their own, for
+# not every reading speaks of them. RETURNING tells which VENs were never heard before.
+UPSERT_STATUS = f"""
 INSERT INTO ven_status AS known
-    (ven_id, received_at, reading_received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
-     battery_soc, event_id, loads)
-SELECT ven_id, received_at, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
-       battery_soc, event_id, loads
-FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[],
-            $7::float8[], $8::text[], $9::jsonb[])
-    AS fresh(ven_id, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc,
-             event_id, loads)
+    (ven_id, received_at, reading_received_at, {", ".join(_MEASURED)}, loads_measured_at, loads)
+SELECT ven_id, received_at, received_at, {", ".join(_MEASURED)}, loads_measured_at, loads
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[], $7::float8[],
+            $8::text[], $9::timestamptz[], $10::jsonb[])
+    AS fresh(ven_id, received_at, {", ".join(_MEASURED)}, loads_measured_at, loads)
 ON CONFLICT (ven_id) DO UPDATE SET
     received_at = GREATEST(known.received_at, excluded.received_at),
     reading_received_at = GREATEST(known.reading_received_at, excluded.reading_received_at),
-    (measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc, event_id, loads) = (
-        SELECT newer.measured_at, newer.used_power_kw, newer.shed_power_kw, newer.requested_reduction_kw,
-               newer.battery_soc, newer.event_id, COALESCE(newer.loads, known.loads)
-        FROM (SELECT excluded.*) AS newer
-        WHERE known.measured_at IS NULL OR newer.measured_at > known.measured_at
-        UNION ALL
-        SELECT known.measured_at, known.used_power_kw, known.shed_power_kw, known.requested_reduction_kw,
-               known.battery_soc, known.event_id, known.loads
-        WHERE excluded.measured_at <= known.measured_at
-    )
+    {_forward("measured_at", *_MEASURED)},
+    {_forward("loads_measured_at", "loads_measured_at", "loads")}
 RETURNING ven_id, (xmax = 0) AS is_new
-"""
+"""  # noqa: S608 - names of our own columns
 
 UPSERT_HEARD = """
 INSERT INTO ven_status AS known (ven_id, received_at)
@@ -106,19 +105,19 @@ class ReadingStore:
         """
         fresh = {(reading.ven_id, reading.timestamp): reading for reading in reversed(readings)}
         fresh = {key: reading for key, reading in fresh.items() if key not in self._recent}
-        await self._partitions.ensure({timestamp.date() for _, timestamp in fresh})
         inserts = (
             Insert("telemetry_readings", READING_COLUMNS, [_reading_row(reading) for reading in fresh.values()]),
             Insert("telemetry_loads", LOAD_COLUMNS, [row for reading in fresh.values() for row in _load_rows(reading)]),
         )
-        latest = _latest_of_each(readings)
+        status = [list(column) for column in zip(*_status_rows(readings), strict=True)]
 
         async def update_status(connection: Connection) -> None:
-            columns = [list(column) for column in zip(*(_status_row(*entry) for entry in latest), strict=True)]
-            heard = await connection.fetch(UPSERT_STATUS, *columns)
-            await register(connection, heard)
+            await register(connection, await connection.fetch(UPSERT_STATUS, *status))
 
-        await insert_in_one_transaction(self._database, inserts, update_status)
+        days = {day_of(timestamp) for _, timestamp in fresh}
+        await self._partitions.with_days(
+            days, lambda: insert_in_one_transaction(self._database, inserts, update_status)
+        )
         self._recent.add(fresh)
 
 
@@ -132,18 +131,18 @@ class FaultStore:
     async def store(self, faults: Sequence[FaultReport]) -> None:
         """Store fault reports; the errors are those of ReadingStore."""
         rows = {(fault.ven_id, fault.timestamp): _fault_row(fault) for fault in reversed(faults)}
-        await self._partitions.ensure({fault.timestamp.date() for fault in faults})
+        inserts = (Insert("ven_faults", FAULT_COLUMNS, list(rows.values())),)
         received: dict[str, datetime] = {}
         for fault in faults:
             received[fault.ven_id] = max(fault.received_at, received.get(fault.ven_id, fault.received_at))
         ven_ids = sorted(received)
 
         async def update_heard(connection: Connection) -> None:
-            heard = await connection.fetch(UPSERT_HEARD, ven_ids, [received[ven_id] for ven_id in ven_ids])
-            await register(connection, heard)
+            times = [received[ven_id] for ven_id in ven_ids]
+            await register(connection, await connection.fetch(UPSERT_HEARD, ven_ids, times))
 
-        inserts = (Insert("ven_faults", FAULT_COLUMNS, list(rows.values())),)
-        await insert_in_one_transaction(self._database, inserts, update_heard)
+        days = {day_of(fault.timestamp) for fault in faults}
+        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, update_heard))
 
 
 async def register(connection: Connection, heard: Iterable[Any]) -> None:
@@ -153,31 +152,33 @@ async def register(connection: Connection, heard: Iterable[Any]) -> None:
         await connection.execute(REGISTER, new)
 
 
-def _latest_of_each(readings: Iterable[Reading]) -> list[tuple[Reading, datetime]]:
-    """Return each VEN's last measured reading and when it was last heard.
+def _status_rows(readings: Iterable[Reading]) -> Iterable[Row]:
+    """Each VEN's last measured values, its last list of loads, and when it was last heard.
 
     Ordered by id, so that no two workers wait for each other's rows crosswise.
     """
-    latest: dict[str, tuple[Reading, datetime]] = {}
+    by_ven: dict[str, list[Reading]] = {}
     for reading in readings:
-        known, heard = latest.get(reading.ven_id, (reading, reading.received_at))
-        newer = reading if reading.timestamp > known.timestamp else known
-        latest[reading.ven_id] = (newer, max(heard, reading.received_at))
-    return [latest[ven_id] for ven_id in sorted(latest)]
+        by_ven.setdefault(reading.ven_id, []).append(reading)
+    for ven_id in sorted(by_ven):
+        latest = max(by_ven[ven_id], key=_measured)
+        loads = max((reading for reading in by_ven[ven_id] if reading.loads is not None), key=_measured, default=None)
+        yield (
+            ven_id,
+            max(reading.received_at for reading in by_ven[ven_id]),
+            latest.timestamp,
+            latest.used_power_kw,
+            latest.shed_power_kw,
+            latest.requested_reduction_kw,
+            latest.battery_soc,
+            latest.event_id,
+            None if loads is None else loads.timestamp,
+            None if loads is None else _encode(loads.loads).decode(),
+        )
 
 
-def _status_row(reading: Reading, heard: datetime) -> Row:
-    return (
-        reading.ven_id,
-        heard,
-        reading.timestamp,
-        reading.used_power_kw,
-        reading.shed_power_kw,
-        reading.requested_reduction_kw,
-        reading.battery_soc,
-        reading.event_id,
-        None if reading.loads is None else _encode(reading.loads).decode(),
-    )
+def _measured(reading: Reading) -> datetime:
+    return reading.timestamp
 
 
 def _reading_row(reading: Reading) -> Row:

@@ -1,0 +1,140 @@
+"""Role `live` on a real log: exact totals, which neither repeats, late readings nor a restart may disturb."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from gateway.stack.polling import until
+from schemas.network import NetworkTotals, Partial, Totals, decode_network_totals
+from schemas.readings import Load, Reading, encode_record
+from schemas.settings import KafkaSettings, StreamsSettings
+from schemas.topics import PARTIALS, STATS, TELEMETRY
+from streams.main import StreamsConfig, run_role
+from tests.support.log import Writer, read_all, writer
+from tests.support.servers import committed
+
+WAIT = 20
+VENS = 20
+PARTITIONS = 2
+
+
+@asynccontextmanager
+async def live(kafka: KafkaSettings) -> AsyncIterator[asyncio.Task[None]]:
+    """The role as its process runs it; it must not end before it is told to."""
+    stop = asyncio.Event()
+    role = asyncio.create_task(run_role(StreamsConfig("live", kafka, StreamsSettings(), None), stop))
+    try:
+        yield role
+        assert not role.done(), "the role crashed"
+    finally:
+        stop.set()
+        await role
+
+
+def reading(number: int, moment: datetime, used: float, received: datetime | None = None) -> Reading:
+    loads = (
+        Load("hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5),
+        Load("fridge", capacity_kw=1.0, current_power_kw=0.25, shed_capability_kw=0.0),
+    )
+    return Reading(
+        ven_id=f"ven-{number}",
+        timestamp=moment,
+        received_at=received or datetime.now(UTC),
+        used_power_kw=used,
+        shed_power_kw=0.5,
+        loads=loads,
+    )
+
+
+async def publish(log: Writer, kafka: KafkaSettings, readings: list[Reading]) -> None:
+    for partition in range(PARTITIONS):
+        mine = [encode_record(each) for each in readings if int(each.ven_id[4:]) % PARTITIONS == partition]
+        if mine:
+            await log.together(kafka.topics(TELEMETRY), mine, partition)
+
+
+async def published(kafka: KafkaSettings) -> list[NetworkTotals]:
+    return [decode_network_totals(record.value) for record in await read_all(kafka, kafka.topics(STATS))]
+
+
+async def latest(kafka: KafkaSettings) -> Totals | None:
+    return totals[-1].totals if (totals := await published(kafka)) else None
+
+
+async def until_totals(kafka: KafkaSettings, expected: Totals) -> bool:
+    async def reached() -> bool:
+        return await latest(kafka) == expected
+
+    return await until(reached, WAIT, every=0.2)
+
+
+async def until_more(kafka: KafkaSettings, role: asyncio.Task[None], number: int) -> bool:
+    async def more() -> bool:
+        return role.done() or len(await published(kafka)) > number
+
+    return await until(more, WAIT, every=0.2)
+
+
+def totals_of(vens: int, used: float) -> Totals:
+    return Totals(
+        online_vens=vens,
+        household_usage_kw=used,
+        current_load_reduction_kw=0.5 * vens,
+        controllable_power_kw=2.0 * vens,
+        potential_load_reduction_kw=1.5 * vens,
+    )
+
+
+async def test_totals_are_exact_and_repeats_and_late_readings_change_nothing(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    fleet = [reading(number, now, used=1.0) for number in range(VENS)]
+    async with writer(kafka) as log, live(kafka):
+        await publish(log, kafka, fleet)
+        assert await until_totals(kafka, totals_of(VENS, 20.0))
+        late = [reading(number, now - timedelta(minutes=5), used=100.0) for number in range(VENS)]
+        silent = [reading(VENS + 1, now, used=7.0, received=now - timedelta(minutes=2))]
+        await publish(log, kafka, fleet + late + fleet[:3] + silent)
+        await publish(log, kafka, [reading(0, now + timedelta(seconds=1), used=5.0)])
+        assert await until_totals(kafka, totals_of(VENS, 24.0))
+        seen = {each.totals.household_usage_kw for each in await published(kafka) if each.totals.online_vens == VENS}
+    assert seen <= {20.0, 24.0}
+
+
+async def test_a_restart_rebuilds_and_publishes_nothing_lower(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    async with writer(kafka) as log:
+        async with live(kafka):
+            await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
+            assert await until_totals(kafka, totals_of(VENS, 20.0))
+
+            async def all_acknowledged() -> bool:
+                return sum((await committed(kafka, "live", kafka.topics(TELEMETRY))).values()) == VENS
+
+            assert await until(all_acknowledged, WAIT)
+        before = len(await published(kafka))
+        async with live(kafka) as role:
+            assert await until_more(kafka, role, before + 2 * PARTITIONS)
+    assert {each.totals for each in (await published(kafka))[before:]} == {totals_of(VENS, 20.0)}
+
+
+async def test_partials_from_before_a_restart_still_count(kafka: KafkaSettings) -> None:
+    async with writer(kafka) as log:
+        async with live(kafka):
+            await publish(log, kafka, [reading(number, datetime.now(UTC), used=1.0) for number in range(VENS)])
+            assert await until_totals(kafka, totals_of(VENS, 20.0))
+        before = len(await published(kafka))
+        # What another worker publishes meanwhile: one partition speaks, the other is known from the table only.
+        partial = Partial(0, datetime.now(UTC), totals_of(VENS // 2, 10.0))
+        await log.one(kafka.topics(PARTIALS), encode_record(partial), key=b"0")
+        async with live(kafka) as role:
+            assert await until_more(kafka, role, before)
+
+
+async def test_absurd_powers_are_left_out_and_do_not_stop_the_totals(kafka: KafkaSettings) -> None:
+    async with writer(kafka) as log, live(kafka):
+        now = datetime.now(UTC)
+        await publish(log, kafka, [reading(number, now, used=1.7e308) for number in (0, 2)])
+        await publish(log, kafka, [reading(number, now, used=1.0) for number in (1, 3)])
+
+        assert await until_totals(kafka, totals_of(2, 2.0))

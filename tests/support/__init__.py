@@ -1,0 +1,1 @@
+"""What tests stand on: real servers, started once, and a corner of its own on them for each test."""

@@ -1,0 +1,45 @@
+"""The API on a real socket, in the test's own process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from api.app import ApiConfig, make_app
+from gateway.stack.polling import until
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+
+NOBODY = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
+"""A log where nobody listens."""
+
+
+@asynccontextmanager
+async def api(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -> AsyncIterator[httpx.AsyncClient]:
+    """Serve the API inside; yields a client of it."""
+    config = uvicorn.Config(
+        make_app(ApiConfig(ApiSettings(), database, kafka)), host="127.0.0.1", port=0, log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    assert await until(lambda: server.started or serving.done(), 10)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    """Check that an answer is an RFC 9457 problem document, and return it."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert {"type", "title", "detail", "instance"} <= body.keys()
+    assert "Traceback" not in answer.text
+    return body

@@ -1,0 +1,47 @@
+"""Metering samples for the tests: built from changes to a good one, and parsed."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from schemas.metering import Parsed, parse_metering
+from schemas.readings import FaultReport, Reading
+from schemas.reasons import Reason, Rejection
+
+STAMP = 1_729_700_000
+MEASURED = datetime(2024, 10, 23, 16, 13, 20, tzinfo=UTC)
+RECEIVED = datetime(2024, 10, 23, 16, 13, 21, 500_000, tzinfo=UTC)
+
+
+def sample(**changes: Any) -> bytes:
+    """A good sample with some fields changed or added; a change to `...` leaves the field out."""
+    fields = {"venId": "ven-001", "timestamp": STAMP} | changes
+    return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
+
+
+def parsed(payload: bytes) -> Parsed:
+    outcome = parse_metering(payload, RECEIVED)
+    assert isinstance(outcome, Parsed), outcome
+    return outcome
+
+
+def reading(**changes: Any) -> Reading:
+    """The reading that a sample becomes, when nothing of it is rejected."""
+    record, rejected = parsed(sample(**changes))
+    assert isinstance(record, Reading)
+    assert not rejected
+    return record
+
+
+def fault(**changes: Any) -> FaultReport:
+    record, _ = parsed(sample(**changes))
+    assert isinstance(record, FaultReport)
+    return record
+
+
+def refused(payload: bytes) -> Reason:
+    """The reason why a payload does not count."""
+    outcome = parse_metering(payload, RECEIVED)
+    assert isinstance(outcome, Rejection), outcome
+    assert outcome.detail
+    return outcome.reason
