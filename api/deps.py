@@ -27,5 +27,7 @@ Live = Annotated[LiveTotals, Depends(_live_totals)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
 VenId = Annotated[
     str,
-    Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^/+#\x00-\x1f\x7f]+$", description="The VEN's MQTT id."),
+    Path(
+        min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^/+#\x00-\x1f\x7f-\x9f]+$", description="The VEN's MQTT id."
+    ),
 ]

@@ -36,20 +36,28 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = settings.mqtt_tls_server_name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    pem = settings.ca_cert_pem.get_secret_value()
+    # Bundles may hold comments in any language; the certificates are ASCII.
+    pem = settings.ca_cert_pem.get_secret_value().encode("ascii", "ignore").decode()
     name = "CA_CERT_PEM" if pem else "MQTT_CA_CERT"
     try:
         context.load_verify_locations(cafile=None if pem else settings.mqtt_ca_cert, cadata=pem or None)
         if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
-            name = "MQTT_CLIENT_CERT or MQTT_CLIENT_KEY"
+            name = _client_names(settings)
             with _client_files(settings) as (certificate, key):
-                context.load_cert_chain(certificate, key)
+                # A key under a pass phrase is an error, not a question at the terminal.
+                context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:
         raise SettingsError(f"{name} cannot be used: {error}") from None
     if settings.mqtt_port == _AWS_IOT_TLS_PORT:
         # AWS IoT Core tells MQTT from HTTPS on this port by the protocol name.
         context.set_alpn_protocols(["x-amzn-mqtt-ca"])
     return context
+
+
+def _client_names(settings: MqttSettings) -> str:
+    certificate = "CLIENT_CERT_PEM" if settings.client_cert_pem.get_secret_value() else "MQTT_CLIENT_CERT"
+    key = "PRIVATE_KEY_PEM" if settings.private_key_pem.get_secret_value() else "MQTT_CLIENT_KEY"
+    return f"{certificate} or {key}"
 
 
 @contextmanager

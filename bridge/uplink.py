@@ -30,8 +30,8 @@ Taken = Entry[Connection, MQTTMessage]
 
 
 class _Ids(msgspec.Struct):
-    venId: str | None = None
-    ven_id: str | None = None
+    venId: Any = None
+    ven_id: Any = None
 
 
 _decode_ids = msgspec.json.Decoder(_Ids).decode
@@ -175,8 +175,8 @@ def _key(kind: Kind, topic: str, payload: bytes) -> bytes | None:
     else:
         try:
             ids = _decode_ids(payload)
-            ven_id = ids.venId or ids.ven_id
+            ven_id = ids.ven_id if ids.venId is None else ids.venId
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             ven_id = None
         ven_id = ven_id or ven_id_in_topic(kind, topic)
-    return ven_id.encode() if ven_id and len(ven_id) <= MAX_ID_LENGTH else None
+    return ven_id.encode() if isinstance(ven_id, str) and 0 < len(ven_id) <= MAX_ID_LENGTH else None

@@ -39,6 +39,7 @@ async def serve_health(host: str, port: int, checks: Checks) -> AsyncIterator[in
 
 
 def _respond(path: str, checks: Checks) -> tuple[str, bytes]:
+    path = path.partition("?")[0].rstrip("/")
     if path in ("/health", "/health/live"):
         return "200 OK", b'{"status":"ok"}'
     if path == "/health/ready":

@@ -42,7 +42,10 @@ def dead_letter_headers(
         (topics.HEADER_SOURCE_TIMESTAMP, timestamp),
     )
     kept = [(name, value) for name, value in source_headers if name not in _OURS]
-    ours = [
-        (name, str(value).encode(errors="replace")[:_MAX_DETAIL_BYTES]) for name, value in found if value is not None
-    ]
+    ours = [(name, _text(str(value))) for name, value in found if value is not None]
     return kept + ours
+
+
+def _text(value: str) -> bytes:
+    """UTF-8 of bounded length, cut between two characters."""
+    return value.encode(errors="replace")[:_MAX_DETAIL_BYTES].decode(errors="ignore").encode()

@@ -5,16 +5,19 @@ from typing import Any
 
 import msgspec
 
-from schemas.payloads import first_of, storable
-from schemas.readings import Load, Quantity
+from schemas.payloads import convert_fields, first_given, unknown_fields, whole
+from schemas.readings import MAX_MAGNITUDE, Load, Quantity
 from schemas.reasons import Reason, RejectedError, Rejection
 
 DEFAULT_PANEL_VOLTAGE = 240.0
 MAX_TEXT = 256
-_MAX_PRIORITY = 2**31
+MAX_REJECTED = 20
+"""Bad entries of one list that are told one by one: each becomes a dead letter that holds the whole payload."""
 
 
 class _Wire(msgspec.Struct, frozen=True):
+    """The known fields of both spellings: an entry of `circuits` may also use those of `loads`."""
+
     id: str | None = None
     loadId: str | None = None
     name: str | None = None
@@ -23,10 +26,10 @@ class _Wire(msgspec.Struct, frozen=True):
     currentPowerKw: Quantity | None = None
     shedCapabilityKw: Quantity | None = None
     enabled: bool | None = None
-    priority: float | None = None
+    priority: int | float | None = None
 
 
-class _Circuit(msgspec.Struct, frozen=True):
+class _Circuit(_Wire, frozen=True):
     currentKw: Quantity | None = None
     current_kw: Quantity | None = None
     breakerAmps: Quantity | None = None
@@ -34,86 +37,87 @@ class _Circuit(msgspec.Struct, frozen=True):
     critical: bool | None = None
 
 
+_ID = ("id", "loadId")
+_SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
 _KNOWN_IN_LOADS = frozenset(_Wire.__struct_fields__)
-_KNOWN_IN_CIRCUITS = frozenset(_Circuit.__struct_fields__) - {"critical"} | _KNOWN_IN_LOADS
+# Whether a circuit is critical has no column.
+_KNOWN_IN_CIRCUITS = frozenset(_Circuit.__struct_fields__) - {"critical"}
 
 
 def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
-    """Parse a `loads` list; what is wrong with single entries is added to `rejected`."""
+    """Parse a `loads` list; what is wrong with single entries is added to `rejected`, in bounded number."""
     return _parse_each(entries, _load, rejected)
 
 
 def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected: list[Rejection]) -> tuple[Load, ...]:
     """Parse a `circuits` list as loads: capacity is the breaker's current times `panel_voltage` (V, 240 if None)."""
-    volts = panel_voltage or DEFAULT_PANEL_VOLTAGE
+    volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
     return _parse_each(entries, lambda entry: _circuit(entry, volts), rejected)
 
 
 def _parse_each(entries: Sequence[Any], parse: Callable[[Any], Load], rejected: list[Rejection]) -> tuple[Load, ...]:
     loads: dict[str, Load] = {}
+    wrong = 0
     for index, entry in enumerate(entries):
         try:
             load = parse(entry)
             if load.id in loads:
                 raise RejectedError(Reason.BAD_LOAD, f"the id {load.id!r} is there twice")
             loads[load.id] = load
-        except msgspec.ValidationError as error:
-            rejected.append(Rejection(Reason.BAD_LOAD, f"load {index}: {error}"))
         except RejectedError as error:
-            rejected.append(Rejection(Reason.BAD_LOAD, f"load {index}: {error.rejection.detail}"))
+            wrong += 1
+            if wrong <= MAX_REJECTED:
+                rejected.append(Rejection(Reason.BAD_LOAD, f"load {index}: {error.rejection.detail}"))
+    if wrong > MAX_REJECTED:
+        rejected.append(Rejection(Reason.BAD_LOAD, f"and {wrong - MAX_REJECTED} more"))
     return tuple(loads.values())
 
 
 def _load(entry: Any) -> Load:
-    wire = msgspec.convert(entry, _Wire)
-    return Load(
-        _text("id", wire.id or wire.loadId, required=True),
-        _text("name", wire.name),
-        _text("type", wire.type),
-        wire.capacityKw,
-        wire.currentPowerKw,
-        wire.shedCapabilityKw,
-        wire.enabled is not False,
-        _priority(wire.priority),
-        _extra(entry, _KNOWN_IN_LOADS),
-    )
+    wire = convert_fields(entry, _Wire, (_ID,), Reason.BAD_LOAD)
+    return _build(entry, wire, wire.capacityKw, wire.currentPowerKw, wire.shedCapabilityKw, _KNOWN_IN_LOADS)
 
 
 def _circuit(entry: Any, volts: float) -> Load:
-    wire, circuit = msgspec.convert(entry, _Wire), msgspec.convert(entry, _Circuit)
-    current = first_of(entry, "currentKw", "current_kw", "currentPowerKw")
-    amps = first_of(entry, "breakerAmps", "breaker_amps")
-    # What produces has nothing to shed.
-    sheds = 0.0 if circuit.critical else current and max(current, 0.0)
+    wire = convert_fields(entry, _Circuit, _SPELLINGS, Reason.BAD_LOAD)
+    current = first_given(wire.currentKw, wire.current_kw, wire.currentPowerKw)
+    amps = first_given(wire.breakerAmps, wire.breaker_amps)
+    capacity = wire.capacityKw if amps is None else amps * volts / 1000
+    if capacity is not None and abs(capacity) > MAX_MAGNITUDE:
+        raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V are beyond {MAX_MAGNITUDE} kW")
+    if wire.critical:
+        sheds: float | None = 0.0
+    else:
+        # What produces has nothing to shed.
+        sheds = first_given(wire.shedCapabilityKw, None if current is None else max(current, 0.0))
+    return _build(entry, wire, capacity, current, sheds, _KNOWN_IN_CIRCUITS)
+
+
+def _build(
+    entry: dict[str, Any],
+    wire: _Wire,
+    capacity: float | None,
+    current: float | None,
+    sheds: float | None,
+    known: frozenset[str],
+) -> Load:
+    load_id = _text("id", first_given(wire.id, wire.loadId))
+    if not load_id:
+        raise RejectedError(Reason.BAD_LOAD, "no id")
     return Load(
-        _text("id", wire.id or wire.loadId, required=True),
+        load_id,
         _text("name", wire.name),
         _text("type", wire.type),
-        wire.capacityKw if amps is None else amps * volts / 1000,
+        capacity,
         current,
-        sheds if wire.shedCapabilityKw is None else wire.shedCapabilityKw,
+        sheds,
         wire.enabled is not False,
-        _priority(wire.priority),
-        _extra(entry, _KNOWN_IN_CIRCUITS),
+        whole("priority", wire.priority, 31, Reason.BAD_LOAD),
+        unknown_fields(entry, known),
     )
 
 
-def _text(name: str, value: str | None, *, required: bool = False) -> Any:
-    if not value and required:
-        raise RejectedError(Reason.BAD_LOAD, f"no {name}")
+def _text(name: str, value: str | None) -> str | None:
     if value and ("\0" in value or len(value) > MAX_TEXT):
         raise RejectedError(Reason.BAD_LOAD, f"its {name} holds a NUL character or more than {MAX_TEXT} characters")
     return value
-
-
-def _priority(value: float | None) -> int | None:
-    if value is None:
-        return None
-    if not value.is_integer() or abs(value) >= _MAX_PRIORITY:
-        raise RejectedError(Reason.BAD_LOAD, f"its priority is a whole number, not {value}")
-    return int(value)
-
-
-def _extra(entry: dict[str, Any], known: frozenset[str]) -> dict[str, Any] | None:
-    unknown = entry.keys() - known
-    return storable({name: entry[name] for name in unknown}) if unknown else None

@@ -7,7 +7,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from schemas.loads import parse_circuits, parse_loads
-from schemas.payloads import decode_object, first_of, storable, time_of, ven_id_of
+from schemas.payloads import (
+    MAX_DEPTH,
+    convert_fields,
+    decode_object,
+    first_given,
+    first_of,
+    storable,
+    time_of,
+    unknown_fields,
+    ven_id_of,
+    whole,
+)
 from schemas.readings import FaultReport, Quantity, Reading
 from schemas.reasons import Reason, RejectedError, Rejection
 
@@ -36,12 +47,22 @@ class _Wire(msgspec.Struct, frozen=True):
     panelMaxKw: Quantity | None = None
     currentAmps: Quantity | None = None
     panelUtilizationPercent: Quantity | None = None
-    message_num: float | None = None
+    message_num: int | float | None = None
     loads: list[Any] | None = None
     circuits: list[Any] | None = None
 
 
-_KNOWN = frozenset(_Wire.__struct_fields__) - {"circuits"} | {"venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+_SPELLINGS = (
+    ("usedPowerKw", "power_kw"),
+    ("shedPowerKw", "shed_kw"),
+    ("eventId", "event_id", "active_event"),
+    ("baselinePowerKw", "base_power_kw"),
+    ("batterySoc", "batterySOC", "battery_soc"),
+    ("loads", "circuits"),
+)
+_KNOWN = {*_Wire.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+# Beside `loads`, a device's circuits are nothing that has a column.
+_KNOWN_BESIDE_LOADS = _KNOWN - {"circuits"}
 
 
 class Parsed(NamedTuple):
@@ -57,6 +78,8 @@ def parse_metering(payload: bytes, received_at: datetime) -> Parsed | Rejection:
         return _parse(payload, received_at)
     except RejectedError as error:
         return error.rejection
+    except RecursionError:
+        return Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
 
 
 def _parse(payload: bytes, received_at: datetime) -> Parsed:
@@ -64,81 +87,48 @@ def _parse(payload: bytes, received_at: datetime) -> Parsed:
     ven_id, timestamp = ven_id_of(document), time_of(document)
     error = document.get("error")
     if error is not None and first_of(document, "usedPowerKw", "power_kw") is None:
-        text = error if isinstance(error, str) else msgspec.json.encode(error).decode()
-        return Parsed(FaultReport(ven_id, timestamp, received_at, storable(text)))
-    wire = _convert(document)
+        return Parsed(FaultReport(ven_id, timestamp, received_at, _error_text(storable(error))))
+    wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
+    known = _KNOWN
     rejected: list[Rejection] = []
-    unknown = document.keys() - _KNOWN
     if wire.loads is not None:
         loads = parse_loads(wire.loads, rejected)
+        known = _KNOWN_BESIDE_LOADS
     elif wire.circuits is not None:
         loads = parse_circuits(wire.circuits, wire.panelVoltage, rejected)
-        unknown.discard("circuits")
     else:
         loads = None
     reading = Reading(
         ven_id=ven_id,
         timestamp=timestamp,
         received_at=received_at,
-        used_power_kw=_modern(wire.usedPowerKw, wire.power_kw),
-        shed_power_kw=_modern(wire.shedPowerKw, wire.shed_kw),
+        used_power_kw=first_given(wire.usedPowerKw, wire.power_kw),
+        shed_power_kw=first_given(wire.shedPowerKw, wire.shed_kw),
         requested_reduction_kw=wire.requestedReductionKw,
-        event_id=_text("eventId", wire.eventId or wire.event_id or wire.active_event),
-        baseline_power_kw=_modern(wire.baselinePowerKw, wire.base_power_kw),
-        battery_soc=_share(_modern(wire.batterySoc, _modern(wire.batterySOC, wire.battery_soc))),
+        event_id=_event_id(first_given(wire.eventId, wire.event_id, wire.active_event)),
+        baseline_power_kw=first_given(wire.baselinePowerKw, wire.base_power_kw),
+        battery_soc=_share(first_given(wire.batterySoc, wire.batterySOC, wire.battery_soc)),
         panel_amperage_rating=wire.panelAmperageRating,
         panel_voltage=wire.panelVoltage,
         panel_max_kw=wire.panelMaxKw,
         current_amps=wire.currentAmps,
         panel_utilization_percent=wire.panelUtilizationPercent,
-        message_num=_whole("message_num", wire.message_num),
+        message_num=whole("message_num", wire.message_num, 63, Reason.BAD_VALUE),
         loads=loads,
-        extra=storable({name: document[name] for name in unknown}) if unknown else None,
+        extra=unknown_fields(document, known),
     )
     return Parsed(reading, rejected)
 
 
-def _convert(document: dict[str, Any]) -> _Wire:
-    try:
-        return msgspec.convert(document, _Wire)
-    except msgspec.ValidationError as error:
-        return _convert_winners(document, error)
+def _error_text(error: Any) -> str:
+    return error if isinstance(error, str) else msgspec.json.encode(error).decode()
 
 
-# Where a device sends a field in two spellings, only the one that counts has to be right.
-_SPELLINGS = (
-    ("usedPowerKw", "power_kw"),
-    ("shedPowerKw", "shed_kw"),
-    ("eventId", "event_id", "active_event"),
-    ("baselinePowerKw", "base_power_kw"),
-    ("batterySoc", "batterySOC", "battery_soc"),
-    ("loads", "circuits"),
-)
-_ALTERNATIVES = frozenset(name for names in _SPELLINGS for name in names)
-
-
-def _convert_winners(document: dict[str, Any], first_error: msgspec.ValidationError) -> _Wire:
-    winners = {name: value for name, value in document.items() if name not in _ALTERNATIVES}
-    for names in _SPELLINGS:
-        winners[names[0]] = first_of(document, *names)
-    if document.get("loads") is None:
-        winners["loads"], winners["circuits"] = None, document.get("circuits")
-    try:
-        return msgspec.convert(winners, _Wire)
-    except msgspec.ValidationError:
-        raise RejectedError(Reason.BAD_VALUE, str(first_error)) from None
-
-
-def _modern(modern: float | None, legacy: float | None) -> float | None:
-    return legacy if modern is None else modern
-
-
-def _text(name: str, value: str | None) -> str | None:
-    if not value:
-        return None
-    if "\0" in value or len(value) > MAX_TEXT:
-        raise RejectedError(Reason.BAD_VALUE, f"{name} holds a NUL character or more than {MAX_TEXT} characters")
-    return value
+def _event_id(value: str | None) -> str | None:
+    """An empty one is none."""
+    if value and ("\0" in value or len(value) > MAX_TEXT):
+        raise RejectedError(Reason.BAD_VALUE, f"the event id holds a NUL character or more than {MAX_TEXT} characters")
+    return value or None
 
 
 def _share(state_of_charge: float | None) -> float | None:
@@ -148,11 +138,3 @@ def _share(state_of_charge: float | None) -> float | None:
     if not 0 <= state_of_charge <= _WHOLE_PERCENT:
         raise RejectedError(Reason.BAD_VALUE, f"a battery state of charge of {state_of_charge} is out of range")
     return state_of_charge / _WHOLE_PERCENT if state_of_charge > 1 else state_of_charge
-
-
-def _whole(name: str, value: float | None) -> int | None:
-    if value is None:
-        return None
-    if not value.is_integer() or abs(value) >= 2**63:
-        raise RejectedError(Reason.BAD_VALUE, f"{name} is a 64-bit whole number, not {value}")
-    return int(value)

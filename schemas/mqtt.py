@@ -56,12 +56,17 @@ class Routes:
     def kind_of(self, topic: str) -> Kind:
         """Tell what a topic carries: the first route with a kind wins, then the known patterns, then OTHER."""
         for route in self._routes:
-            if route.kind is not None and topic_matches_sub(route.filter, topic):
+            if route.kind is not None and topic_matches_sub(_unshared(route.filter), topic):
                 return route.kind
         for pattern, kind in KNOWN_PATTERNS:
             if topic_matches_sub(pattern, topic):
                 return kind
         return Kind.OTHER
+
+
+def _unshared(topic_filter: str) -> str:
+    """The filter inside a shared subscription, $share/<group>/<filter>."""
+    return topic_filter.split("/", 2)[2] if topic_filter.startswith("$share/") else topic_filter
 
 
 def ven_id_in_topic(kind: Kind, topic: str) -> str | None:

@@ -71,8 +71,12 @@ class MqttTopicSettings(Block):
 
     @model_validator(mode="after")
     def _filters_are_valid(self) -> Self:
-        for route in self._routes():
-            check_filter(route.filter)
+        for name in type(self).model_fields:
+            for value in filter(None, _separated(getattr(self, name))):
+                try:
+                    check_filter(value)
+                except ValueError as error:
+                    raise ValueError(f"{name.upper()}: {error}") from None
         return self
 
     @property
@@ -90,8 +94,12 @@ class MqttTopicSettings(Block):
             (ACK_FILTER, Kind.ACKS),
             (self.mqtt_topic_shadow, Kind.SHADOW),
         )
-        extra = (name.strip() for name in self.mqtt_topics.split(","))
+        extra = _separated(self.mqtt_topics)
         return [*(Route(name, kind) for name, kind in named if name), *(Route(name, None) for name in extra if name)]
+
+
+def _separated(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",")]
 
 
 def check_filter(value: str) -> None:

@@ -1,12 +1,16 @@
 """What all payloads share: JSON, VEN ids, times and the choice between spellings."""
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from schemas.reasons import Reason, RejectedError
+
+T = TypeVar("T")
+W = TypeVar("W", bound=msgspec.Struct)
 
 MAX_PAYLOAD_BYTES = 128 * 1024
 """What AWS IoT Core lets a device publish."""
@@ -53,7 +57,9 @@ def check_ven_id(value: Any) -> str:
         raise RejectedError(Reason.BAD_ID, f"an id is text, not {type(value).__name__}")
     if not 1 <= len(value) <= MAX_ID_LENGTH:
         raise RejectedError(Reason.BAD_ID, f"an id has 1 to {MAX_ID_LENGTH} characters, this one {len(value)}")
-    if not value.isprintable() or not _FORBIDDEN_IN_IDS.isdisjoint(value):
+    # Almost all are printable; among those that are not, only control characters are forbidden.
+    control = not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value)
+    if control or not _FORBIDDEN_IN_IDS.isdisjoint(value):
         raise RejectedError(Reason.BAD_ID, f"{value!r} holds one of / + # or a control character")
     return value
 
@@ -90,14 +96,15 @@ def parse_time(value: Any) -> datetime:
     """
     try:
         if isinstance(value, str):
-            moment = datetime.fromisoformat(value)
+            moment = datetime.fromisoformat(value.upper())
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value if abs(value) < _SECONDS_BELOW else value / 1000
             return _EPOCH + timedelta(seconds=seconds)
     except (ValueError, OverflowError):
         pass
-    raise RejectedError(Reason.BAD_TIME, f"{str(value)[:60]!r} is neither seconds, milliseconds nor ISO 8601 text")
+    given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
+    raise RejectedError(Reason.BAD_TIME, f"{given} is no time in seconds or milliseconds, nor ISO 8601 text")
 
 
 def first_of(document: Mapping[str, Any], *spellings: str) -> Any:
@@ -107,6 +114,57 @@ def first_of(document: Mapping[str, Any], *spellings: str) -> Any:
         if value is not None:
             return value
     return None
+
+
+def first_given(*values: T | None) -> T | None:
+    """Return the first value that is not None."""
+    return next((value for value in values if value is not None), None)
+
+
+def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[str]], reason: Reason) -> W:
+    """Check the types of an object's known fields.
+
+    Where a field comes in several spellings, only the one that counts has to be right.
+
+    Raises:
+        RejectedError: with `reason`.
+    """
+    try:
+        return msgspec.convert(document, wire)
+    except msgspec.ValidationError as error:
+        if not isinstance(document, dict):
+            raise RejectedError(reason, str(error)) from None
+    winners = dict(document)
+    for names in spellings:
+        for loser in [name for name in names if document.get(name) is not None][1:]:
+            del winners[loser]
+    try:
+        return msgspec.convert(winners, wire)
+    except msgspec.ValidationError as error:
+        raise RejectedError(reason, str(error)) from None
+
+
+def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:
+    """Return the fields that have no place of their own, fit for JSONB; None when there are none.
+
+    Raises:
+        RejectedError: too_deep.
+    """
+    names = document.keys() - known
+    return storable({name: document[name] for name in names if document[name] is not None}) or None if names else None
+
+
+def whole(name: str, value: float | None, bits: int, reason: Reason) -> int | None:
+    """Return a whole number of so many bits beside its sign; devices write some as 5.0.
+
+    Raises:
+        RejectedError: with `reason`.
+    """
+    if value is None:
+        return None
+    if (isinstance(value, float) and not value.is_integer()) or abs(value) >= 2**bits:
+        raise RejectedError(reason, f"{name} is a whole number of at most {bits} bits, not {value}")
+    return int(value)
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:

@@ -63,7 +63,7 @@ class DatabaseSettings(Block):
     db_user: str
     db_password: SecretStr = SecretStr("")
     db_name: str
-    db_timeout: float = Field(30, gt=0)
+    db_timeout: float = Field(30, gt=0, le=3600)
 
 
 class KafkaSettings(Block):
@@ -95,7 +95,7 @@ class BridgeSettings(Block):
     bridge_window: int = Field(2000, ge=1, le=60_000)
     bridge_health_host: str = "127.0.0.1"
     bridge_health_port: int = Field(8081, ge=0, le=65535)
-    shutdown_timeout: float = Field(8, gt=0)
+    shutdown_timeout: float = Field(8, gt=0, le=600)
 
 
 class StreamsSettings(Block):
@@ -112,9 +112,9 @@ class StreamsSettings(Block):
     streams_batch_records: int = Field(4000, ge=1, le=100_000)
     retention_days: int = Field(90, ge=1, le=3650)
     partitions_ahead_days: int = Field(7, ge=1, le=90)
-    max_future_seconds: float = Field(300, ge=0)
-    offline_after_seconds: float = Field(60, gt=0)
-    shutdown_timeout: float = Field(8, gt=0)
+    max_future_seconds: float = Field(300, ge=0, le=31_536_000)
+    offline_after_seconds: float = Field(60, gt=0, le=86_400)
+    shutdown_timeout: float = Field(8, gt=0, le=600)
 
     @property
     def window(self) -> Window:
@@ -128,4 +128,4 @@ class ApiSettings(Block):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     api_pool_size: int = Field(10, ge=2, le=100)
-    offline_after_seconds: float = Field(60, gt=0)
+    offline_after_seconds: float = Field(60, gt=0, le=86_400)

@@ -14,6 +14,8 @@ from schemas.topics import FAULTS, HEADER_RECEIVED, TELEMETRY
 from streams.batches import Record, gathered, headers_of
 from streams.outbox import Outbox
 
+_MILLISECOND_DIGITS = 13
+
 
 def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer) -> None:
     """Register the role's agents with the app."""
@@ -45,5 +47,6 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
 def received_at(record: Record) -> datetime:
     """When the bridge took the message from MQTT; for a record that others wrote, when the log got it."""
     header = headers_of(record).get(HEADER_RECEIVED, b"")
-    milliseconds = int(header) if header.isdigit() else record.timestamp
+    # Others may write here, too: what is no time of our centuries is not one.
+    milliseconds = int(header) if header.isdigit() and len(header) <= _MILLISECOND_DIGITS else record.timestamp
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

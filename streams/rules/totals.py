@@ -8,18 +8,20 @@ from schemas.readings import Load, Reading
 
 
 class _Latest(NamedTuple):
-    measured_at: datetime
     received_at: datetime
+    measured_at: datetime
     used_kw: float
     shed_kw: float
-    controllable_kw: float
-    potential_kw: float
+    loads_measured_at: datetime | None = None
+    controllable_kw: float = 0.0
+    potential_kw: float = 0.0
 
 
 class PartitionTotals:
     """The last values of each VEN: set, never added, so a message that comes twice changes nothing.
 
-    Values move forward in event time only; `received_at` in received time, for it is what makes a VEN online.
+    Values move forward in event time only, those of loads by a clock of their own, for not every reading speaks of
+    loads; `received_at` moves forward in received time, for it is what makes a VEN online.
     """
 
     def __init__(self) -> None:
@@ -30,14 +32,28 @@ class PartitionTotals:
 
     def update(self, reading: Reading) -> None:
         """Take a reading in."""
-        known = self._latest.get(reading.ven_id)
-        if known is None:
-            self._latest[reading.ven_id] = _latest_of(reading, 0.0, 0.0)
-        elif reading.timestamp > known.measured_at:
-            latest = _latest_of(reading, known.controllable_kw, known.potential_kw)
-            self._latest[reading.ven_id] = latest._replace(received_at=max(known.received_at, reading.received_at))
-        elif reading.received_at > known.received_at:
-            self._latest[reading.ven_id] = known._replace(received_at=reading.received_at)
+        latest = self._latest.get(reading.ven_id)
+        used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
+        if latest is None:
+            latest = _Latest(reading.received_at, reading.timestamp, used, shed)
+        elif reading.timestamp > latest.measured_at:
+            latest = latest._replace(
+                received_at=max(latest.received_at, reading.received_at),
+                measured_at=reading.timestamp,
+                used_kw=used,
+                shed_kw=shed,
+            )
+        elif reading.received_at > latest.received_at:
+            latest = latest._replace(received_at=reading.received_at)
+        if reading.loads is not None and (
+            latest.loads_measured_at is None or reading.timestamp > latest.loads_measured_at
+        ):
+            latest = latest._replace(
+                loads_measured_at=reading.timestamp,
+                controllable_kw=sum(load.current_power_kw or 0.0 for load in reading.loads if _can_shed(load)),
+                potential_kw=sum(load.shed_capability_kw or 0.0 for load in reading.loads),
+            )
+        self._latest[reading.ven_id] = latest
 
     def totals(self, now: datetime, offline_after: timedelta) -> Totals:
         """Add up the VENs heard within `offline_after`; the others are forgotten."""
@@ -52,20 +68,6 @@ class PartitionTotals:
             controllable_power_kw=sum(ven.controllable_kw for ven in latest),
             potential_load_reduction_kw=sum(ven.potential_kw for ven in latest),
         )
-
-
-def _latest_of(reading: Reading, controllable_kw: float, potential_kw: float) -> _Latest:
-    if reading.loads is not None:
-        controllable_kw = sum(load.current_power_kw or 0.0 for load in reading.loads if _can_shed(load))
-        potential_kw = sum(load.shed_capability_kw or 0.0 for load in reading.loads)
-    return _Latest(
-        reading.timestamp,
-        reading.received_at,
-        reading.used_power_kw or 0.0,
-        reading.shed_power_kw or 0.0,
-        controllable_kw,
-        potential_kw,
-    )
 
 
 def _can_shed(load: Load) -> bool:
