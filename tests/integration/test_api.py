@@ -15,7 +15,11 @@ from tests.support.readings import FRIDGE, HVAC, Stores, reading, stores
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection
 
-NOW = datetime.now(UTC)
+
+@pytest.fixture
+def now() -> datetime:
+    """Of the test, not of its module: others may have run for minutes in between."""
+    return datetime.now(UTC)
 
 
 class Served:
@@ -39,11 +43,11 @@ async def served(databases: Databases) -> AsyncIterator[Served]:
         yield Served(client, store, settings)
 
 
-async def test_a_ven_shows_its_latest_values(served: Served) -> None:
+async def test_a_ven_shows_its_latest_values(served: Served, now: datetime) -> None:
     odd = Load("odd", None, None, None, None, None)
-    measured = NOW - timedelta(seconds=5)
+    measured = now - timedelta(seconds=5)
     await served.store.readings.store(
-        [reading("shape", timestamp=measured, received_at=NOW, event_id="evt-1", loads=(HVAC, FRIDGE, odd))]
+        [reading("shape", timestamp=measured, received_at=now, event_id="evt-1", loads=(HVAC, FRIDGE, odd))]
     )
     found = await served.get("/api/vens/shape")
     created = datetime.fromisoformat(found.pop("createdAt"))
@@ -54,7 +58,7 @@ async def test_a_ven_shows_its_latest_values(served: Served) -> None:
         "status": "online",
         "location": {"lat": 0.0, "lon": 0.0},
         "metrics": {"currentPowerKw": 1.0, "shedAvailabilityKw": 1.5, "activeEventId": "evt-1", "shedLoadIds": []},
-        "lastSeen": NOW.isoformat().replace("+00:00", "Z"),
+        "lastSeen": now.isoformat().replace("+00:00", "Z"),
         "loads": [
             _load("hvac", "hvac", "HVAC", 7.2, 1.5, 2.0, priority=5),
             _load("fridge", "other", "fridge", 1.0, 0.0, 0.25, enabled=False),
@@ -87,9 +91,9 @@ def _load(
     }
 
 
-async def test_a_ven_that_says_nothing_of_loads_has_an_empty_list(served: Served) -> None:
+async def test_a_ven_that_says_nothing_of_loads_has_an_empty_list(served: Served, now: datetime) -> None:
     await served.store.readings.store([reading("bare", used_power_kw=None)])
-    await served.store.faults.store([FaultReport("faulty", NOW, NOW, "sensor lost")])
+    await served.store.faults.store([FaultReport("faulty", now, now, "sensor lost")])
     for ven_id in ("bare", "faulty"):
         found = await served.get(f"/api/vens/{ven_id}")
         assert found["loads"] == []
@@ -102,13 +106,13 @@ async def test_a_ven_that_says_nothing_of_loads_has_an_empty_list(served: Served
         assert found["metrics"] == expected
 
 
-async def test_the_status_follows_the_rules_of_the_registry(served: Served) -> None:
-    old = NOW - timedelta(minutes=10)
-    for name, received in (("on", NOW), ("off", old), ("dis", NOW), ("given", old), ("heard", NOW)):
+async def test_the_status_follows_the_rules_of_the_registry(served: Served, now: datetime) -> None:
+    old = now - timedelta(minutes=10)
+    for name, received in (("on", now), ("off", old), ("dis", now), ("given", old), ("heard", now)):
         await served.store.readings.store([reading(f"status-{name}", timestamp=received, received_at=received)])
     # A late sample that arrives now makes a VEN online: it was heard.
-    await served.store.readings.store([reading("status-late", timestamp=old, received_at=NOW)])
-    await served.store.faults.store([FaultReport("status-fault", NOW, NOW, "x")])
+    await served.store.readings.store([reading("status-late", timestamp=old, received_at=now)])
+    await served.store.faults.store([FaultReport("status-fault", now, now, "x")])
     async with connection(served.database) as rows:
         await rows.executemany(
             "INSERT INTO vens (ven_id, name, status, status_set_at) VALUES ($1, 'x', $2, $3)"
@@ -159,8 +163,8 @@ async def test_pages_of_vens_are_ordered_and_complete(served: Served) -> None:
 @pytest.mark.parametrize(
     "ven_id", ["a b", "vén-ü", "家", "50%", "a?b", "a&b=c", "%2e", "..a", "a;b", "'; --", "a\\b", "x" * 128]
 )
-async def test_odd_ids_are_served(served: Served, ven_id: str) -> None:
-    await served.store.readings.store([reading(ven_id, timestamp=NOW, received_at=NOW)])
+async def test_odd_ids_are_served(served: Served, now: datetime, ven_id: str) -> None:
+    await served.store.readings.store([reading(ven_id, timestamp=now, received_at=now)])
     path = f"/api/vens/{quote(ven_id, safe='')}"
     assert (await served.get(path))["id"] == ven_id
     assert (await served.get(path + "/"))["id"] == ven_id
@@ -197,8 +201,8 @@ async def test_a_trailing_slash_changes_nothing(served: Served, path: str) -> No
     assert plain.json() == slashed.json()
 
 
-async def test_every_time_ends_in_z(served: Served) -> None:
-    await served.store.readings.store([reading("times", timestamp=NOW)])
+async def test_every_time_ends_in_z(served: Served, now: datetime) -> None:
+    await served.store.readings.store([reading("times", timestamp=now)])
     for found in (await served.get("/api/vens/times"), await served.get("/api/vens/times/telemetry")):
         moments = [value for name, value in _leaves(found) if name in {"createdAt", "lastSeen", "timestamp"}]
         assert moments

@@ -15,11 +15,10 @@ from tests.support.servers import Databases, connection
 
 PARENT = "telemetry_readings"
 KEPT_DAYS = 10
-TODAY = datetime.now(UTC).date()
 
 
 def day(days_ago: int) -> date:
-    return TODAY - timedelta(days=days_ago)
+    return datetime.now(UTC).date() - timedelta(days=days_ago)
 
 
 def at(days_ago: int, hour: int = 12) -> datetime:
