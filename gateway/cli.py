@@ -20,6 +20,9 @@ app = typer.Typer(
 )
 
 Broker = Literal["auto", "mosquitto", "artemis"]
+# What a process may take beyond the time for draining, to close its connections.
+GRACE_SECONDS = 1.0
+
 DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder for the data of the servers.")]
 
 
@@ -107,7 +110,7 @@ def bridge() -> None:
     from bridge.main import BridgeConfig, run_bridge
 
     config = BridgeConfig.load()
-    run("bridge", lambda stop: run_bridge(config, stop))
+    run("bridge", lambda stop: run_bridge(config, stop), grace=config.bridge.shutdown_timeout + GRACE_SECONDS)
 
 
 @app.command()
@@ -121,7 +124,7 @@ def streams(role: Annotated[Role | None, typer.Argument(help="Without it, all th
     from streams.main import StreamsConfig, run_role
 
     config = StreamsConfig.load(role)
-    run(f"streams-{role}", lambda stop: run_role(config, stop))
+    run(f"streams-{role}", lambda stop: run_role(config, stop), grace=config.streams.shutdown_timeout + GRACE_SECONDS)
 
 
 @app.command()
@@ -144,7 +147,7 @@ def migrate_command(
     from schemas.settings import DatabaseSettings
 
     settings = DatabaseSettings.load()
-    run("migrate", lambda _stop: migrate(settings, wait_seconds=wait))
+    run("migrate", lambda _stop: migrate(settings, wait_seconds=wait), grace=0)
 
 
 @app.command()
@@ -161,7 +164,7 @@ def topics() -> None:
             state = "created" if name in report.created else "exists"
             print(f"{state:8} {report.partitions[name]:4} partitions  {name:45} {topic.key} -> {topic.value}")
 
-    run("topics", create)
+    run("topics", create, grace=0)
 
 
 @app.command()

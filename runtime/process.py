@@ -6,8 +6,11 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import uvloop
+
+from schemas.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +28,14 @@ def configure_logging(name: str, level: str = "INFO") -> None:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 
-def run(name: str, main: Main, *, level: str = "INFO") -> None:
-    """Run `main` on uvloop; the event it gets is set by SIGTERM or SIGINT, and then it drains and returns."""
+def run(name: str, main: Main, *, level: str = "INFO", grace: float | None = None) -> None:
+    """Run `main` on uvloop; the event it gets is set by SIGTERM or SIGINT, and then it drains and returns.
+
+    Where it has not within `grace` seconds, it is cancelled: it may be waiting for a server that is away.
+
+    Raises:
+        GatewayError: it was cancelled before it was done.
+    """
     configure_logging(name, level)
 
     async def until_signalled() -> None:
@@ -34,8 +43,21 @@ def run(name: str, main: Main, *, level: str = "INFO") -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await main(stop)
+        await _until_stopped(asyncio.ensure_future(main(stop)), stop, grace)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(until_signalled())
     logger.info("ended", extra={"action": "process_ended"})
+
+
+async def _until_stopped(work: "asyncio.Future[None]", stop: asyncio.Event, grace: float | None) -> None:
+    stopping = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {work, stopping}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    await asyncio.wait({work}, timeout=grace)
+    if not work.done():
+        work.cancel()
+        await asyncio.wait({work})
+        raise GatewayError("stopped before it was done; what was not acknowledged comes again at the next start")
+    work.result()

@@ -139,3 +139,21 @@ async def test_the_bench_balances_its_books() -> None:
     assert figures["stored"] == 2000
     assert figures["lost"] == figures["duplicated"] == 0
     assert figures["messages_per_s"] > 0
+
+
+@pytest.mark.parametrize("command", [("bridge",), ("streams", "validate"), ("topics",)])
+async def test_a_process_that_waits_for_the_log_ends_when_told_to(tmp_path: Path, command: tuple[str, ...]) -> None:
+    nowhere = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "MQTT_ENABLED": "true", "MQTT_HOST": "127.0.0.1"}
+    env = {**nowhere, "MQTT_PORT": "1", "MQTT_USE_TLS": "false", "SHUTDOWN_TIMEOUT": "1", "BRIDGE_HEALTH_PORT": "0"}
+    process = await gateway(*command, env=env, cwd=tmp_path)
+    assert process.stderr is not None
+    seen = b""
+    while b"the log does not answer" not in seen:
+        seen += await process.stderr.readline() or pytest.fail("it ended by itself")
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    code, _, err = await outcome(process)
+    assert time.monotonic() - asked < 5
+    assert code == 1
+    assert "stopped before it was done" in err
+    assert "Traceback" not in err
