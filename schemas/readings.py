@@ -10,6 +10,9 @@ MAX_MAGNITUDE = 1e9
 Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
 """A power, current or voltage: bounded, so that sums over any fleet stay finite."""
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone."""
+
 Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -37,8 +40,8 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     """
 
     ven_id: str
-    timestamp: datetime
-    received_at: datetime
+    timestamp: Moment
+    received_at: Moment
     used_power_kw: Quantity | None = None
     shed_power_kw: Quantity | None = None
     requested_reduction_kw: Quantity | None = None
@@ -59,8 +62,8 @@ class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
     """A VEN's own report that something is wrong with it: not a reading."""
 
     ven_id: str
-    timestamp: datetime
-    received_at: datetime
+    timestamp: Moment
+    received_at: Moment
     error: str
 
 

@@ -1,7 +1,7 @@
 """The sink's care for single records: what cannot be stored is set apart with its reason, the rest is stored."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +70,15 @@ async def test_what_the_database_refuses_is_found_and_set_apart(
     assert stored == {f"ven-{number}" for number in range(37) if number not in poison}
     assert {row["ven_id"] for row in await rows.fetch("SELECT ven_id FROM vens")} == stored
     assert await rows.fetchval("SELECT count(*) FROM telemetry_loads") == len(stored)
+
+
+async def test_a_time_without_a_zone_is_set_apart(
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
+) -> None:
+    value = encode_record(reading("poison", timestamp=datetime(2026, 1, 1)))  # noqa: DTZ001 - that is the point
+    await take(kafka, database, [value, encode_record(reading())])
+    assert await dead_letters(kafka) == {0: (Reason.BAD_VALUE, value)}
+    assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
 @pytest.mark.parametrize("poison", [{"message_num": 2**63}, {"loads": (Load("x", priority=2**31),)}])
