@@ -44,11 +44,14 @@ async def test_ctrl_c_ends_a_demo_within_ten_seconds(tmp_path: Path) -> None:
     process = await gateway("demo", "--vens", "20", "--data", str(tmp_path / "data"))
     assert process.stdout is not None
     shown = b""
-    while b"online" not in shown:
-        shown += await process.stdout.read(4096) or pytest.fail("the demo ended by itself")
-    process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
-    code, _, err = await outcome(process)
+    try:
+        async with asyncio.timeout(90):
+            while b"online" not in shown:
+                shown += await process.stdout.read(4096) or pytest.fail("the demo ended by itself")
+    finally:
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        code, _, err = await outcome(process)
     assert (code, err) == (0, "")
     assert time.monotonic() - asked < 10
 
