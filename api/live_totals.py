@@ -57,7 +57,9 @@ class LiveTotals:
         consumer.seek(partition, max(0, end - 1))
         async for record in consumer:
             with suppress(msgspec.MsgspecError):
-                self.latest = decode_network_totals(record.value or b"")
+                totals = decode_network_totals(record.value or b"")
+                if self.latest is None or totals.as_of >= self.latest.as_of:
+                    self.latest = totals
 
     async def _follow_registry(self) -> None:
         while True:

@@ -45,6 +45,8 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._stack = AsyncExitStack()
         self._reading = True
+        # Not before the subscriptions are confirmed: the confirmation comes through the same socket.
+        self._may_pause = False
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._client)
@@ -62,6 +64,7 @@ class Connection:
             aiomqtt.MqttError: the connection was lost, or the broker did not answer in time.
         """
         granted = await self._client.subscribe([(name, _QOS) for name in filters])
+        self._may_pause = True
         codes = [code if isinstance(code, int) else code.value for code in granted]
         return [name for name, code in zip(filters, codes, strict=True) if code >= _SUBACK_FAILURE]
 
@@ -78,7 +81,7 @@ class Connection:
     def pause(self) -> None:
         """Leave the socket unread, so that the broker holds back what it has."""
         descriptor = self._descriptor()
-        if self._reading and descriptor is not None:
+        if self._may_pause and self._reading and descriptor is not None:
             self._loop.remove_reader(descriptor)
             self._reading = False
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -44,12 +45,14 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         await stop.wait()
         return
     async with AsyncExitStack() as stack:
+        checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}
+        # First of all: a bridge that waits for the log is alive.
+        await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
         await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, "gateway-bridge"))
         uplink = Uplink(log, config.kafka.topics, config.subscriptions.routes, bridge.bridge_window)
         session = _Session(config, uplink)
-        checks = {"mqtt": lambda: session.subscribed}
-        await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
+        checks["mqtt"] = lambda: session.subscribed
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(uplink.run(), name="uplink"), tasks.create_task(session.run(), name="session")]
             await stop.wait()

@@ -14,7 +14,7 @@ from paho.mqtt.client import MQTTMessage
 
 from bridge.connection import Connection
 from bridge.outstanding import Entry, Outstanding
-from runtime.kafka import MAX_RECORD_BYTES
+from runtime.kafka import MAX_PAYLOAD_BYTES
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
 from schemas.mqtt import Kind, Routes, ven_id_in_topic
@@ -24,7 +24,8 @@ from schemas.reasons import Reason, Rejection
 logger = logging.getLogger(__name__)
 
 _KEPT_OF_TOO_LARGE = 65_536
-_TOPIC_CACHE = 200_000
+_TOPIC_CACHE = 100_000
+_LONGEST_CACHED_TOPIC = 256
 
 Taken = Entry[Connection, MQTTMessage]
 
@@ -67,6 +68,11 @@ class Uplink:
         """Acknowledge on this connection from now on."""
         self._connection = connection
         self._outstanding.use(connection)
+        # What waits from the connection before comes again on this one. Not at QoS 0: that comes only once.
+        again = [entry for entry in self._inbox if entry.message.qos]
+        self._inbox = deque(entry for entry in self._inbox if not entry.message.qos)
+        for entry in again:
+            self._outstanding.confirm(entry)
 
     def take(self, connection: Connection, message: MQTTMessage) -> None:
         """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge."""
@@ -103,15 +109,19 @@ class Uplink:
     async def _send_all(self) -> None:
         while True:
             while self._inbox:
-                entry = self._inbox[0]
-                try:
-                    confirmed = await self._producer.send(**self._record(entry.message))
-                except KafkaTimeoutError:
-                    continue  # the buffer is full because the log is away: the same message again
-                self._inbox.popleft()
-                confirmed.add_done_callback(partial(self._on_confirmed, entry))
+                entry = self._inbox.popleft()
+                (await self._send(entry.message)).add_done_callback(partial(self._on_confirmed, entry))
             self._arrived.clear()
             await self._arrived.wait()
+
+    async def _send(self, message: MQTTMessage) -> "asyncio.Future[Any]":
+        record = self._record(message)
+        while True:
+            try:
+                confirmed: asyncio.Future[Any] = await self._producer.send(**record)
+            except KafkaTimeoutError:
+                continue  # the buffer is full because the log is away
+            return confirmed
 
     def _on_confirmed(self, entry: Taken, confirmed: "asyncio.Future[Any]") -> None:
         if confirmed.cancelled():
@@ -127,14 +137,14 @@ class Uplink:
         kind = self._kind_of(topic)
         headers = [
             (topics.HEADER_TOPIC, topic.encode()),
-            (topics.HEADER_RECEIVED, b"%d" % (time.time_ns() // 1_000_000)),
+            (topics.HEADER_RECEIVED, b"%d" % _received_ms(message)),
             (topics.HEADER_QOS, b"%d" % message.qos),
             (topics.HEADER_RETAIN, b"%d" % message.retain),
             (topics.HEADER_DUP, b"%d" % message.dup),
         ]
         name = self._names.raw(kind)
         record = {"topic": name, "value": payload, "key": _key(kind, topic, payload), "headers": headers}
-        return record if len(payload) <= MAX_RECORD_BYTES else self._too_large(record)
+        return record if len(payload) <= MAX_PAYLOAD_BYTES else self._too_large(record)
 
     def _too_large(self, record: dict[str, Any]) -> dict[str, Any]:
         """The log cannot hold it: its beginning is kept as a dead letter, so that somebody can see whose it was."""
@@ -150,9 +160,11 @@ class Uplink:
     def _kind_of(self, topic: str) -> Kind:
         kind = self._kinds.get(topic)
         if kind is None:
+            kind = self._routes.kind_of(topic)
             if len(self._kinds) >= _TOPIC_CACHE:
                 self._kinds.clear()
-            kind = self._kinds[topic] = self._routes.kind_of(topic)
+            if len(topic) <= _LONGEST_CACHED_TOPIC:
+                self._kinds[topic] = kind
         return kind
 
     def _throttle(self, outstanding: int) -> None:
@@ -166,6 +178,11 @@ class Uplink:
             self._connection.pause()
         elif outstanding <= self._window // 2:
             self._connection.resume()
+
+
+def _received_ms(message: MQTTMessage) -> int:
+    """When it came, which may be long before it is sent: paho notes the monotonic time."""
+    return int((time.time() - time.monotonic() + message.timestamp) * 1000)
 
 
 def _key(kind: Kind, topic: str, payload: bytes) -> bytes | None:

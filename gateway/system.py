@@ -75,7 +75,7 @@ class System:
             await ensure_topics(self.kafka)
             self._progress("tables and topics are up to date")
             self._describe()
-            await asyncio.gather(*(worker.start() for worker in self.workers.values()))
+            await self._start_workers()
             await self._all_ready()
             self._write_endpoints()
         except BaseException:
@@ -149,6 +149,13 @@ class System:
             guard=self.stack.guard,
             health=self.api if port is None else f"http://127.0.0.1:{port}",
         )
+
+    async def _start_workers(self) -> None:
+        """Wait for all of them even when one fails, so that none is still being started when they are stopped."""
+        starting = (worker.start() for worker in self.workers.values())
+        for outcome in await asyncio.gather(*starting, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                raise outcome
 
     async def _all_ready(self) -> None:
         for worker in self.workers.values():

@@ -1,8 +1,9 @@
 """The log's client side: the producer that all processes use, and the topics of the registry."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,17 @@ from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_c
 
 from runtime.backoff import Backoff
 from schemas.settings import KafkaSettings
-from schemas.topics import Topic
+from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 
 logger = logging.getLogger(__name__)
 
-MAX_RECORD_BYTES = 1_000_000
-"""Below the broker's usual limit of 1 MiB, with room for key and headers."""
+MAX_PAYLOAD_BYTES = 1_000_000
+"""The largest value that the bridge puts in the log whole; what is larger is kept in part."""
+
+# Above the payload there is room for the MQTT topic (64 KiB) in a header, and above that for what a dead letter adds.
+_MAX_RECORD_BYTES = 1_310_720
+_MAX_DEAD_LETTER_BYTES = 1_441_792
+_STOP_SECONDS = 5
 
 
 @asynccontextmanager
@@ -30,14 +36,17 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         enable_idempotence=True,
         linger_ms=5,
         max_batch_size=131_072,
-        max_request_size=1_048_576,
+        max_request_size=_MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=30_000,
     )
     await _start(client)
     try:
         yield client
     finally:
-        await client.stop()
+        # Stopping flushes, and while the log is away that takes for ever. What is dropped was not acknowledged.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await client.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,13 @@ def _raise_errors(response: Any) -> None:
 
 
 def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
-    configs = {"cleanup.policy": topic.cleanup, "max.message.bytes": "1048588"}
+    largest = _MAX_DEAD_LETTER_BYTES if topic.name.endswith(DEAD_LETTER_SUFFIX) else _MAX_RECORD_BYTES
+    configs = {
+        "cleanup.policy": topic.cleanup,
+        "max.message.bytes": str(largest),
+        # With it, "all replicas" is never the leader alone.
+        "min.insync.replicas": str(max(1, settings.kafka_replication - 1)),
+    }
     if topic.cleanup == "delete":
         configs["retention.ms"] = str(settings.kafka_retention_hours * 3_600_000)
     partitions = topic.partitions or settings.kafka_partitions

@@ -13,6 +13,9 @@ Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
 
+VenId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+LoadId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
 Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -20,7 +23,7 @@ Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """One circuit of a home. Power in kW; `current_power_kw` is negative where the circuit produces (PV)."""
 
-    id: str
+    id: LoadId
     name: str | None = None
     type: str | None = None
     capacity_kw: Quantity | None = None
@@ -39,7 +42,7 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     `loads` is None when the sample said nothing about its circuits, and empty when it said there are none.
     """
 
-    ven_id: str
+    ven_id: VenId
     timestamp: Moment
     received_at: Moment
     used_power_kw: Quantity | None = None
@@ -61,7 +64,7 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
 class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
     """A VEN's own report that something is wrong with it: not a reading."""
 
-    ven_id: str
+    ven_id: VenId
     timestamp: Moment
     received_at: Moment
     error: str

@@ -142,6 +142,9 @@ class BatchApp(faust.App):
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
 
+    def _create_directories(self) -> None:
+        """Nothing is kept on disk: tables live in memory and in their changelogs, and the folder may be read-only."""
+
     def batches_of(self, *topics: str) -> Any:
         """Return the channel of topics, to give to @app.agent."""
         return self.topic(*topics, schema=_Schema(key_serializer="raw", value_serializer="raw"))

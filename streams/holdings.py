@@ -29,11 +29,19 @@ class Holdings:
 
     def hold(self, partitions: set[int]) -> None:
         """Hold these partitions and no others, and rebuild the new ones from the last minute of the log."""
-        if self._rebuilding is not None:
-            self._rebuilding.cancel()
         self._held = {number: self._held.get(number, PartitionTotals()) for number in partitions}
         self._rebuilt &= partitions
-        self._rebuilding = asyncio.create_task(self._rebuild(partitions - self._rebuilt))
+        self._start_rebuilding()
+
+    def distrust(self) -> None:
+        """Rebuild all that is held: this worker stood still, and the log went on without it."""
+        self._rebuilt.clear()
+        self._start_rebuilding()
+
+    def _start_rebuilding(self) -> None:
+        if self._rebuilding is not None:
+            self._rebuilding.cancel()
+        self._rebuilding = asyncio.create_task(self._rebuild(set(self._held) - self._rebuilt))
 
     def update(self, record: Record) -> None:
         """Take a canonical reading in; a partition that is not held belongs to another worker."""

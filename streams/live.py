@@ -6,6 +6,7 @@ go to a topic of one partition, so one worker sees them all: it keeps the latest
 """
 
 import logging
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from streams.outbox import Outbox
 logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 1.0
+STOOD_STILL_SECONDS = 5 * PUBLISH_SECONDS
 NETWORK_SCOPE = b"network"
 
 
@@ -42,6 +44,10 @@ def _follow_telemetry(app: Any, topic: str, most_records: int, holdings: Holding
     async def on_assigned(_app: Any, assigned: Any, **_kwargs: Any) -> None:
         holdings.hold({tp.partition for tp in assigned if tp.topic == topic})
 
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def on_revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:
+        holdings.hold(set())
+
     @app.agent(app.batches_of(topic), name="live-telemetry")  # type: ignore[untyped-decorator]
     async def follow(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
@@ -51,8 +57,15 @@ def _follow_telemetry(app: Any, topic: str, most_records: int, holdings: Holding
 
 
 def _publish_partials(app: Any, topic: str, outbox: Outbox, holdings: Holdings) -> None:
+    last = time.monotonic()
+
     @app.timer(PUBLISH_SECONDS)  # type: ignore[untyped-decorator]
     async def publish() -> None:
+        nonlocal last
+        previous, last = last, time.monotonic()
+        if last - previous > STOOD_STILL_SECONDS:
+            # What was not read yet is no silence of VENs.
+            holdings.distrust()
         for partial in holdings.partials(datetime.now(UTC)):
             await outbox.send(topic, b"%d" % partial.partition, encode_record(partial))
         await outbox.settled()
@@ -61,16 +74,22 @@ def _publish_partials(app: Any, topic: str, outbox: Outbox, holdings: Holdings) 
 def _add_up_partials(
     app: Any, kafka: KafkaSettings, most_records: int, outbox: Outbox, telemetry_partitions: int
 ) -> None:
+    # Others may be left in the table from a topic that had more.
+    partitions = range(telemetry_partitions)
     network_stats = app.Table("network_stats", partitions=1, key_type=str, value_type=bytes)
 
     @app.agent(app.batches_of(kafka.topics(PARTIALS)), name="live-network")  # type: ignore[untyped-decorator]
     async def add_up(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
             for partial in _decoded(batches):
-                network_stats[str(partial.partition)] = encode_record(partial)
-            latest = [decode_partial(value) for value in network_stats.values()]
+                known = network_stats.get(str(partial.partition))
+                if known is None or partial.as_of > decode_partial(known).as_of:
+                    network_stats[str(partial.partition)] = encode_record(partial)
+            latest = [
+                partial for partial in map(decode_partial, network_stats.values()) if partial.partition in partitions
+            ]
             # Until every partition has spoken the sum would be too low, and look like homes gone dark.
-            if len(latest) >= telemetry_partitions:
+            if len(latest) == telemetry_partitions:
                 await outbox.send(kafka.topics(STATS), NETWORK_SCOPE, encode_record(add_partials(latest)))
                 await outbox.settled()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -43,10 +44,13 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     """
     streams = config.streams
     async with AsyncExitStack() as stack:
+        checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
+        # First of all: a role that waits for the log is alive.
+        await stack.enter_async_context(serve_health(streams.streams_health_host, streams.streams_health_port, checks))
         topics = await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
         app = make_app(config.role, config.kafka, streams)
-        checks = {"log": lambda: bool(app.started and not app.rebalancing)}
+        checks["log"] = lambda: bool(app.started and not app.rebalancing)
         match config.role:
             case "validate":
                 add_validate(app, config.kafka, streams, log)
@@ -58,7 +62,6 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 rows = await stack.enter_async_context(database(config.database, "gateway-sink"))
                 add_sink(app, config.kafka, streams, log, rows)
                 checks["database"] = lambda: rows.connected
-        await stack.enter_async_context(serve_health(streams.streams_health_host, streams.streams_health_port, checks))
         app.finalize()
         app.loop = asyncio.get_running_loop()
         await app.start()

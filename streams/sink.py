@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-import asyncpg
 import msgspec
 from aiokafka import AIOKafkaProducer
 
@@ -16,7 +15,7 @@ from schemas.topics import FAULTS, TELEMETRY
 from schemas.window import Window
 from streams.batches import Batch, Record, gathered
 from streams.outbox import Outbox
-from streams.store.database import Database
+from streams.store.database import DATA_FAULTS, Database
 from streams.store.partitions import Partitions
 from streams.store.readings import FaultStore, ReadingStore
 
@@ -97,7 +96,7 @@ class Sink(Generic[R]):
         """Find what the database refuses by halving, so that the rest is stored."""
         try:
             await self._store([canonical for _, canonical in decoded])
-        except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        except DATA_FAULTS as error:
             if len(decoded) == 1:
                 record, _ = decoded[0]
                 logger.warning("set apart: %s", error, extra={"action": "unstorable"})

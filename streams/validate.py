@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas.metering import Parsed, parse_metering
@@ -10,7 +11,7 @@ from schemas.mqtt import Kind
 from schemas.readings import FaultReport, encode_record
 from schemas.reasons import Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
-from schemas.topics import FAULTS, HEADER_RECEIVED, TELEMETRY
+from schemas.topics import FAULTS, HEADER_RECEIVED, HEADER_RETAIN, TELEMETRY
 from streams.batches import Record, gathered, headers_of
 from streams.outbox import Outbox
 
@@ -32,9 +33,10 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
             await outbox.settled()
 
     async def _validate(record: Record) -> None:
-        parsed = parse_metering(record.value or b"", received_at(record))
+        now = datetime.now(UTC)
+        parsed = parse_metering(record.value or b"", min(received_at(record), now))
         if isinstance(parsed, Parsed):
-            parsed = window.check(parsed.record.timestamp, datetime.now(UTC)) or parsed
+            parsed = window.check(parsed.record.timestamp, now) or _as_heard(parsed, record)
         if isinstance(parsed, Rejection):
             await outbox.dead_letter(record, parsed)
             return
@@ -42,6 +44,14 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
         await outbox.send(names(topic), parsed.record.ven_id.encode(), encode_record(parsed.record))
         for rejection in parsed.rejected_loads:
             await outbox.dead_letter(record, rejection)
+
+
+def _as_heard(parsed: Parsed, record: Record) -> Parsed:
+    """A retained message tells what a VEN said once, and not that it is there: it was heard when it measured."""
+    known = parsed.record
+    if headers_of(record).get(HEADER_RETAIN) == b"1" and known.timestamp < known.received_at:
+        return parsed._replace(record=msgspec.structs.replace(known, received_at=known.timestamp))
+    return parsed
 
 
 def received_at(record: Record) -> datetime:

@@ -16,6 +16,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+DATA_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+"""What the server refuses for good. All else passes: outages, missing tables, missing rights."""
+
 
 class Database:
     """Runs work in transactions on its one connection, one after another, each until the server took it."""
@@ -34,7 +37,7 @@ class Database:
         """Run `work` in a transaction until it is committed.
 
         Raises:
-            asyncpg.DataError, asyncpg.IntegrityConstraintViolationError: the data's fault; trying again is no use.
+            DATA_FAULTS: trying again is no use.
         """
         backoff = Backoff(most=5)
         async with self._turn:
@@ -43,9 +46,15 @@ class Database:
                     connection = await self._connected()
                     async with connection.transaction():
                         return await work(connection)
-                except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError):
+                except DATA_FAULTS:
                     raise
-                except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                except (
+                    OSError,
+                    TimeoutError,
+                    asyncpg.PostgresError,
+                    asyncpg.InterfaceError,
+                    asyncpg.InternalClientError,  # a connection that was cut in the middle of a COPY
+                ) as error:
                     logger.warning(
                         "the database did not take it, trying again: %s: %s",
                         type(error).__name__,

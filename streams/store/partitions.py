@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from runtime.database import Connection
-from schemas.partitions import PARTITIONED, create_partition, partition_name
+from schemas.partitions import DROPPING, PARTITIONED, create_partition, partition_name
 from schemas.window import Window
 from streams.store.database import Database
 
@@ -21,9 +21,12 @@ PARTITIONS = """
 SELECT part.relname AS name, inhrelid IS NOT NULL AS attached, COALESCE(inhdetachpending, false) AS detaching
 FROM pg_class AS part LEFT JOIN pg_inherits ON inhrelid = part.oid
 WHERE part.relnamespace = current_schema()::regnamespace AND part.relkind = 'r'
-    AND part.relname ~ ('^' || $1 || '_\\d{8}$')
+    AND part.relname ~ ('^' || $1 || '_\\d{8}(_dropping)?$')
 ORDER BY part.relname
 """
+
+
+_TRIES = 5
 
 
 class Partitions:
@@ -54,15 +57,15 @@ class Partitions:
         self._known.update(missing)
 
     async def with_days(self, days: set[date], work: Callable[[], Awaitable[None]]) -> None:
-        """Do work whose rows belong to these days; where a partition has gone since it was seen, once more."""
-        await self.ensure(days)
-        try:
-            await work()
-        except asyncpg.CheckViolationError:
-            # "No partition of relation found": no fault of the rows.
-            self._known -= days
+        """Do work whose rows belong to these days; where a partition has gone since it was seen, again."""
+        for _ in range(_TRIES):
             await self.ensure(days)
-            await work()
+            try:
+                return await work()
+            except asyncpg.CheckViolationError:
+                # "No partition of relation found": no fault of the rows.
+                self._known -= days
+        raise RuntimeError(f"the partitions of {sorted(days)} are gone as soon as they are made")
 
     async def keep_house(self) -> None:
         """Make the days ahead and drop the days past keeping; to be called now and then."""
@@ -72,18 +75,20 @@ class Partitions:
         first_day = self._window.first_day(now)
         for table in PARTITIONED:
             for row in await self._database.run(partial(_list, parent=table)):
-                if row["name"] < partition_name(table, first_day):
+                old = row["attached"] and row["name"] < partition_name(table, first_day)
+                if old or row["name"].endswith(DROPPING):
                     await self._drop(table, row)
 
     async def _drop(self, parent: str, partition: asyncpg.Record) -> None:
         """Detach without blocking anybody, then drop. Another worker may be at it, and then it is left to that one."""
-        name = partition["name"]
+        name = partition["name"].removesuffix(DROPPING)
         how = "FINALIZE" if partition["detaching"] else "CONCURRENTLY"
         try:
             async with self._database.one_more() as connection:
                 if partition["attached"]:
                     await connection.execute(f"ALTER TABLE {parent} DETACH PARTITION {name} {how}")
-                await connection.execute(f"DROP TABLE IF EXISTS {name}")
+                    await connection.execute(f"ALTER TABLE {name} RENAME TO {name}{DROPPING}")
+                await connection.execute(f"DROP TABLE IF EXISTS {name}{DROPPING}")
         except (asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, OSError) as error:
             logger.warning("could not drop %s yet: %s", name, error, extra={"action": "partition_drop_failed"})
         else:

@@ -101,7 +101,7 @@ class ReadingStore:
         """Store readings with their loads; at return they are committed.
 
         Raises:
-            asyncpg.DataError, asyncpg.IntegrityConstraintViolationError: a value that the tables refuse.
+            DATA_FAULTS: a value that the tables refuse.
         """
         fresh = {(reading.ven_id, reading.timestamp): reading for reading in reversed(readings)}
         fresh = {key: reading for key, reading in fresh.items() if key not in self._recent}

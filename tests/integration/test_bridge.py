@@ -17,8 +17,10 @@ from runtime.kafka import producer
 from schemas.dead_letters import Headers
 from schemas.mqtt import Route, Routes
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
+from schemas.reasons import Reason, Rejection
 from schemas.settings import BridgeSettings, KafkaSettings
 from schemas.topics import HEADER_REASON
+from streams.outbox import Outbox
 from tests.support import publishing
 from tests.support.log import read_all
 
@@ -129,6 +131,44 @@ async def subscribed_uplink(
 
 async def holds(kafka: KafkaSettings, name: str, count: int) -> bool:
     return len(await read_all(kafka, name)) == count
+
+
+async def test_a_bridge_with_a_full_window_connects_again_and_holds_no_more(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings
+) -> None:
+    async with producer(kafka, "test") as log:
+        uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), window=5)
+        # Nobody sends; each connection finds the window full and its messages sent again.
+        for _ in range(3):
+            connection = Connection(mqtt, uplink.take)
+            uplink.use(connection)
+            async with connection:
+                assert await connection.subscribe([topic]) == []
+                await publish(mqtt, topic, [b"x"] * 20)
+                assert await until(lambda: uplink.outstanding >= 5, timeout=20)
+        # What the broker sends together before it reads the next acknowledgement, and not that of three connections.
+        assert uplink.outstanding <= 60
+
+
+@pytest.mark.parametrize("prefix", ["ven/ack/", "other/"])
+async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
+    mqtt: MqttSettings, kafka: KafkaSettings, prefix: str
+) -> None:
+    message = MQTTMessage(mid=1, topic=(prefix + "v" * (65_535 - len(prefix))).encode())
+    message.payload = b"x" * 1_000_000
+    async with producer(kafka, "test") as log:
+        uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
+        uplink.take(Connection(mqtt, uplink.take), message)
+        sending = asyncio.create_task(uplink.run())
+        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=20)
+        assert not sending.done()
+        sending.cancel()
+        # And so does the dead letter that comes of it.
+        topic = kafka.topics("ven.raw.acks" if prefix == "ven/ack/" else "ven.raw.other")
+        (record,) = await read_all(kafka, topic)
+        outbox = Outbox(log, kafka.topics)
+        await outbox.dead_letter(record, Rejection(Reason.TOO_LARGE, "€" * 2000))
+        await outbox.settled()
 
 
 async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topic: str, kafka: KafkaSettings) -> None:

@@ -10,6 +10,8 @@ from schemas.network import NetworkTotals, Partial, Totals, decode_network_total
 from schemas.readings import Load, Reading, encode_record
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import PARTIALS, STATS, TELEMETRY
+from streams.holdings import Holdings
+from streams.live import add_partials
 from streams.main import StreamsConfig, run_role
 from tests.support.log import Writer, read_all, writer
 from tests.support.servers import committed
@@ -138,3 +140,33 @@ async def test_absurd_powers_are_left_out_and_do_not_stop_the_totals(kafka: Kafk
         await publish(log, kafka, [reading(number, now, used=1.0) for number in (1, 3)])
 
         assert await until_totals(kafka, totals_of(2, 2.0))
+
+
+async def test_a_worker_that_stood_still_says_nothing_until_it_has_read_the_log_again(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    holdings = Holdings(kafka, timedelta(minutes=1))
+
+    async def rebuilt() -> bool:
+        return len(holdings.partials(datetime.now(UTC))) == PARTITIONS
+
+    async with writer(kafka) as log:
+        await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
+        holdings.hold(set(range(PARTITIONS)))
+        assert await until(rebuilt, WAIT)
+        # The log went on while the worker stood still.
+        later = now + timedelta(seconds=5)
+        await publish(log, kafka, [reading(number, later, used=2.0) for number in range(VENS)])
+        holdings.distrust()
+        assert holdings.partials(datetime.now(UTC)) == []
+        assert await until(rebuilt, WAIT)
+    assert add_partials(holdings.partials(datetime.now(UTC))).totals == totals_of(VENS, 2.0 * VENS)
+
+
+async def test_a_partition_that_is_taken_away_is_published_no_more(kafka: KafkaSettings) -> None:
+    holdings = Holdings(kafka, timedelta(minutes=1))
+    holdings.hold({0, 1})
+    assert await until(lambda: len(holdings.partials(datetime.now(UTC))) == 2, WAIT)
+    holdings.hold({1})
+    assert [partial.partition for partial in holdings.partials(datetime.now(UTC))] == [1]
+    holdings.hold(set())
+    assert holdings.partials(datetime.now(UTC)) == []

@@ -81,11 +81,19 @@ async def test_a_time_without_a_zone_is_set_apart(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-@pytest.mark.parametrize("poison", [{"message_num": 2**63}, {"loads": (Load("x", priority=2**31),)}])
-async def test_whole_numbers_beyond_their_column_are_set_apart(
+@pytest.mark.parametrize(
+    "poison",
+    [
+        {"message_num": 2**63},
+        {"loads": (Load("x", priority=2**31),)},
+        {"loads": (Load("x" * 9000),)},
+        {"ven_id": "x" * 9000},
+    ],
+)
+async def test_values_beyond_their_column_or_index_are_set_apart(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, poison: dict[str, Any]
 ) -> None:
-    value = encode_record(reading("poison", **poison))
+    value = encode_record(reading(**{"ven_id": "poison", **poison}))
     await take(kafka, database, [value, encode_record(reading())])
     assert await dead_letters(kafka) == {0: (Reason.BAD_VALUE, value)}
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1

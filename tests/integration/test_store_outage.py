@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
 import pytest
 
 from gateway.stack.polling import until
@@ -122,3 +123,18 @@ async def test_workers_that_store_the_same_in_different_order_come_to_an_end(
         await asyncio.gather(first.readings.store(BATCH), second.readings.store(BATCH[::-1]))
     assert await counts(rows) == (100, 100)
     assert await rows.fetchval("SELECT count(*) FROM ven_status") == 10
+
+
+async def test_a_connection_left_in_the_middle_of_a_copy_is_an_outage(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    failures = [asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")]
+
+    async def work(connection: Connection) -> None:
+        await connection.execute("INSERT INTO vens (ven_id, name) VALUES ('a', 'a')")
+        if failures:
+            raise failures.pop()
+
+    async with stores(database) as store:
+        await store.database.run(work)
+    assert await rows.fetchval("SELECT count(*) FROM vens") == 1

@@ -97,6 +97,7 @@ async def test_what_an_interrupted_drop_left_is_cleared_away(database: DatabaseS
     """A detach that a long reader held up until the worker was killed, and a table detached but not yet dropped."""
     pending, loose = await make(rows, KEPT_DAYS + 5), await make(rows, KEPT_DAYS + 6)
     await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {loose}")
+    await rows.execute(f"ALTER TABLE {loose} RENAME TO {loose}_dropping")
     async with rows.transaction():
         await rows.fetchval("SELECT count(*) FROM telemetry_readings")
         async with connection(database) as killed:
@@ -106,7 +107,23 @@ async def test_what_an_interrupted_drop_left_is_cleared_away(database: DatabaseS
     async with stores(database, retention_days=KEPT_DAYS) as store:
         await store.partitions.keep_house()
     assert not await exists(rows, pending)
-    assert not await exists(rows, loose)
+    assert not await exists(rows, f"{loose}_dropping")
+
+
+async def test_a_day_that_somebody_put_aside_is_not_dropped_and_comes_back_with_its_rows(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    name = partition_name(PARENT, day(1))
+    async with stores(database) as store:
+        await store.readings.store([reading("ven-1", timestamp=at(1))])
+        await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {name}")
+        old = await make(rows, KEPT_DAYS + 5)
+        await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {old}")
+    async with stores(database, retention_days=KEPT_DAYS) as store:
+        await store.readings.store([reading("ven-2", timestamp=at(1))])
+        await store.partitions.keep_house()
+    assert {row["ven_id"] for row in await rows.fetch("SELECT ven_id FROM telemetry_readings")} == {"ven-1", "ven-2"}
+    assert await exists(rows, old)
 
 
 async def test_a_leftover_of_a_day_that_is_needed_again_is_replaced(
