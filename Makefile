@@ -21,4 +21,4 @@ install: $(UV)
 
 .venv-uv/bin/uv:
 	@python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv || \
-		{ echo "uv is missing and could not be installed; see https://docs.astral.sh/uv, or: pip install uv"; exit 1; }
+		{ echo "uv is missing and pip could not install it; install it as https://docs.astral.sh/uv says"; exit 1; }

@@ -1,16 +1,28 @@
 """The API process."""
 
+import socket
+
 import uvicorn
 
 from api.app import ApiConfig, make_app
+from schemas.errors import GatewayError
 
 
 def serve_api(config: ApiConfig) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished first."""
+    """Serve until SIGTERM or SIGINT; requests under way are finished first.
+
+    Raises:
+        GatewayError: the address cannot be listened on.
+    """
+    host, port = config.api.api_host, config.api.api_port
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
     uvicorn.run(
         make_app(config),
-        host=config.api.api_host,
-        port=config.api.api_port,
+        host=host,
+        port=port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=5,

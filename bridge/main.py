@@ -85,7 +85,10 @@ class _Session:
             try:
                 await self._connect()
             except aiomqtt.MqttError as error:
-                logger.warning("no MQTT connection: %s", error, extra={"action": "mqtt_lost"})
+                hint = (
+                    f"; is another client connected as {self._config.mqtt.mqtt_client_id}?" if self.subscribed else ""
+                )
+                logger.warning("no MQTT connection: %s%s", error, hint, extra={"action": "mqtt_lost"})
             finally:
                 self.subscribed = False
             if loop.time() - started > _GOOD_AFTER_SECONDS:

@@ -148,23 +148,31 @@ def migrate_command(
 
     settings = DatabaseSettings.load()
     run("migrate", lambda _stop: migrate(settings, wait_seconds=wait), grace=0)
+    print("the tables are up to date")
 
 
 @app.command()
-def topics() -> None:
-    """Create the log's topics that are missing."""
+def topics(
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the log to come up.")] = 60,
+) -> None:
+    """Create the log's topics that are missing, and list all."""
     from runtime.kafka import ensure_topics
     from schemas.settings import KafkaSettings
 
     settings = KafkaSettings.load()
 
     async def create(_stop: asyncio.Event) -> None:
-        report = await ensure_topics(settings)
+        try:
+            async with asyncio.timeout(wait):
+                report = await ensure_topics(settings)
+        except TimeoutError:
+            where = settings.kafka_bootstrap_servers
+            raise GatewayError(f"{where} did not answer within {wait:.0f} s; check KAFKA_BOOTSTRAP_SERVERS") from None
         for name, topic in settings.topics:
             state = "created" if name in report.created else "exists"
             print(f"{state:8} {report.partitions[name]:4} partitions  {name:45} {topic.key} -> {topic.value}")
 
-    run("topics", create, grace=0)
+    run("topics", create, level="WARNING", grace=0)
 
 
 @app.command()
@@ -189,6 +197,6 @@ def _until_interrupted(work: Callable[[asyncio.Event], Awaitable[object]]) -> bo
 
 def _address(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or not 0 < int(port) < 65_536:  # noqa: PLR2004 - the ports there are
         raise GatewayError(f"--mqtt is HOST:PORT, not {text!r}")
     return host, int(port)

@@ -123,4 +123,5 @@ def _report(console: Console, balance: Balance, figures: dict[str, Any], *, as_j
         f"{balance.accepted} samples accepted by the broker, {balance.stored} stored, {balance.lost} lost, "
         f"{balance.duplicated} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
         highlight=False,
+        soft_wrap=True,
     )

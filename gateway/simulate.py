@@ -78,4 +78,6 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
     publishing.result()
     if options.ledger is not None:
         fleet.ledger.write(options.ledger)
+    if fleet.published and not fleet.accepted:
+        raise GatewayError(f"{options.host}:{options.port} accepted nothing; check --mqtt, and that the broker runs")
     console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)

@@ -4,7 +4,6 @@ import asyncio
 import json
 import logging
 import os
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal, Self
 
 from gateway.stack import LocalStack, StackError
 from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.ports import claim, is_free
 from gateway.worker import Worker
 from migrations.run import migrate
 from runtime.kafka import ensure_topics
@@ -73,7 +72,7 @@ class System:
             self._env = self._environment()
             await migrate(self.database)
             await ensure_topics(self.kafka)
-            self._progress("tables and topics are up to date")
+            self._progress("tables and topics are up to date; starting the processes …")
             self._describe()
             await self._start_workers()
             await self._all_ready()
@@ -127,7 +126,11 @@ class System:
         }
 
     def _environment(self) -> dict[str, str]:
-        defaults = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "API_HOST": "127.0.0.1", "API_PORT": str(_api_port())}
+        defaults = {
+            "BACKEND_LOADS_TOPIC": "ven/loads/+",
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(_api_port(self.stack.data)),
+        }
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
         return {**defaults, **chosen, **self.stack.environment(), **self._given}
 
@@ -164,19 +167,15 @@ class System:
             self._progress(f"{worker.name} is ready")
 
     def _write_endpoints(self) -> None:
-        path = self.stack.data / "endpoints.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(self.endpoints(), file, indent=2)
+        """Where everything listens, and the same as settings for processes of one's own; both hold a password."""
+        settings = {**self.stack.environment(), "BACKEND_LOADS_TOPIC": self._env["BACKEND_LOADS_TOPIC"]}
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        for name, text in (("endpoints.json", json.dumps(self.endpoints(), indent=2)), ("gateway.env", lines)):
+            descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
 
 
-def _api_port() -> int:
-    """The usual port where it is free, else any."""
-    for port in (API_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise StackError("no port is free for the API; set API_PORT")
+def _api_port(data: Path) -> int:
+    """The usual port where it is free, else one that stays with the data."""
+    return API_PORT if is_free(API_PORT) else claim(data / "health-ports.json", ["api"])["api"]

@@ -39,7 +39,7 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         max_request_size=_MAX_DEAD_LETTER_BYTES,
         request_timeout_ms=30_000,
     )
-    await _start(client)
+    await _start(client, settings)
     try:
         yield client
     finally:
@@ -60,7 +60,7 @@ class TopicsReport:
 async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
     """Create what is missing of the registry; what exists is left as it is. Waits for the log while it is down."""
     client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
-    await _start(client)
+    await _start(client, settings)
     try:
         existing = await partition_counts(client)
         missing = [_new_topic(name, topic, settings) for name, topic in settings.topics if name not in existing]
@@ -109,13 +109,17 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
     return NewTopic(name, partitions, settings.kafka_replication, topic_configs=configs)
 
 
-async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient) -> None:
+async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient, settings: KafkaSettings) -> None:
     backoff = Backoff(most=5)
     while True:
         try:
             await client.start()
-        except KafkaConnectionError as error:
-            logger.warning("the log does not answer: %s", error, extra={"action": "kafka_unreachable"})
+        except KafkaConnectionError:
+            logger.warning(
+                "the log does not answer at %s; check KAFKA_BOOTSTRAP_SERVERS, and that it runs",
+                settings.kafka_bootstrap_servers,
+                extra={"action": "kafka_unreachable"},
+            )
             await backoff.wait()
         else:
             return

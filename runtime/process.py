@@ -14,18 +14,30 @@ from schemas.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def configure_logging(name: str, level: str = "INFO") -> None:
-    """Log to standard error; LOG_LEVEL goes over the level given."""
+    """Log to standard error; LOG_LEVEL goes over the level given.
+
+    Raises:
+        GatewayError: LOG_LEVEL is no level.
+    """
+    chosen = os.environ.get("LOG_LEVEL", level).upper()
+    if chosen not in LEVELS:
+        raise GatewayError(f"LOG_LEVEL is one of {', '.join(LEVELS)}, not {chosen!r}")
     logging.basicConfig(
         stream=sys.stderr,
-        level=os.environ.get("LOG_LEVEL", level).upper(),
+        level=chosen,
         format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
     )
-    for chatty in ("faust", "mode", "aiokafka", "httpx", "alembic"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+    least = logging.getLogger().level
+    for chatty in ("faust", "mode", "httpx", "alembic"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, least))
+    # It reports each try to connect as an error; what is left waiting says so itself, with what to do.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL if least > logging.DEBUG else least)
 
 
 def run(name: str, main: Main, *, level: str = "INFO", grace: float | None = None) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway.stack.errors import StackError
 
 LOCK = Path(__file__).with_name("jars.lock")
+_TOLD_EVERY = 5
 _AT_ONCE = 6
 
 
@@ -73,7 +74,8 @@ async def _fetch_all(
         async with gate:
             await asyncio.to_thread(_fetch, jar, folder)
         present += 1
-        progress(f"{title} jars {present}/{len(jars)} …")
+        if present % _TOLD_EVERY == 0 or present == len(jars):
+            progress(f"{title} jars {present}/{len(jars)} …")
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -91,7 +93,10 @@ def _fetch(jar: Jar, folder: Path) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415 - half a second to import, needed only the first time
 
     group, artifact, version, classifier = jar.parts
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"{folder} cannot be used ({error}): set GATEWAY_CACHE to another folder.") from error
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as beside:
         context = MavenContext(repo_cache=Path(beside), timeout=30)
         try:

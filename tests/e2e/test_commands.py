@@ -67,6 +67,9 @@ async def test_up_writes_where_everything_listens_and_another_start_finds_the_da
         try:
             assert await until(lambda: _answers(data), timeout=60, every=0.2)
             where = json.loads((data / "endpoints.json").read_text())
+            settings = (data / "gateway.env").read_text()
+            assert f"MQTT_PORT={where['mqtt_port']}" in settings
+            assert (data / "gateway.env").stat().st_mode & 0o077 == 0
             assert where.keys() == {"api", "mqtt_host", "mqtt_port", "kafka", "postgres"}
             if first:
                 address = f"{where['mqtt_host']}:{where['mqtt_port']}"
@@ -133,6 +136,27 @@ async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None
         assert code == 1, command
         assert "is not set" in err
         assert "Traceback" not in err, err
+
+
+@pytest.mark.parametrize(
+    ("command", "env", "said"),
+    [
+        (("api",), {"API_PORT": "{api}"}, "API_PORT"),
+        (("doctor",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+        (("topics", "--wait", "1"), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "KAFKA_BOOTSTRAP_SERVERS"),
+        (("simulate", "--mqtt", "localhost:99999"), {}, "HOST:PORT"),
+        (("streams", "sink"), {"DB_PORT": "x"}, "DB_PORT"),
+    ],
+)
+async def test_what_is_wrong_is_one_sentence_that_names_it(
+    system: System, tmp_path: Path, command: tuple[str, ...], env: dict[str, str], said: str
+) -> None:
+    taken = {name: value.replace("{api}", system.api.rsplit(":", 1)[1]) for name, value in env.items()}
+    code, _, err = await outcome(await gateway(*command, env={**settings_of(system), **taken}, cwd=tmp_path))
+    assert code == 1
+    (sentence,) = [line for line in err.splitlines() if line.startswith("gateway: ")]
+    assert said in sentence
+    assert "Traceback" not in err
 
 
 async def test_the_bench_balances_its_books() -> None:

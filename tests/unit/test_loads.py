@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.loads import MAX_TEXT
+from schemas.loads import MAX_REJECTED, MAX_TEXT
 from schemas.readings import Load, Reading
 from schemas.reasons import Reason
 from tests.unit.samples import parsed, reading, sample
@@ -159,7 +159,8 @@ def test_of_loads_with_one_id_the_first_counts() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([{"id": "a"}, {"loadId": "b"}, {"id": "c", "priority": 3.0}, None, {"id": "a", "enabled": 0}])
+        st.sampled_from([{"id": "a"}, {"loadId": "b"}, {"id": "c", "priority": 3.0}, None, {"id": "a", "enabled": 0}]),
+        max_size=MAX_REJECTED,
     )
 )
 def test_each_entry_is_a_load_or_a_rejection(entries: list[Any]) -> None:
