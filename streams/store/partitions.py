@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 
 import asyncpg
@@ -69,7 +69,8 @@ class Partitions:
 
     async def keep_house(self) -> None:
         """Make the days ahead and drop the days past keeping; to be called now and then."""
-        now = datetime.now(UTC)
+        # The database's clock, for one wrong clock of a worker must not drop what all others still need.
+        now = await self._database.run(_now)
         self._known.clear()
         await self.ensure(now.date() + timedelta(days=offset) for offset in range(-1, self._ahead_days + 1))
         first_day = self._window.first_day(now)
@@ -93,6 +94,11 @@ class Partitions:
             logger.warning("could not drop %s yet: %s", name, error, extra={"action": "partition_drop_failed"})
         else:
             logger.info("dropped %s", name, extra={"action": "partition_dropped"})
+
+
+async def _now(connection: Connection) -> datetime:
+    now: datetime = await connection.fetchval("SELECT now()")
+    return now
 
 
 async def _list(connection: Connection, parent: str) -> list[asyncpg.Record]:
