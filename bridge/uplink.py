@@ -1,7 +1,6 @@
 """From MQTT to the log: PUBACK only after the log has acknowledged, and no more under way than the window."""
 
 import asyncio
-import logging
 import time
 from collections import deque
 from functools import partial
@@ -20,8 +19,6 @@ from schemas.dead_letters import dead_letter_headers
 from schemas.mqtt import Kind, Routes, ven_id_in_topic
 from schemas.payloads import MAX_ID_LENGTH
 from schemas.reasons import Reason, Rejection
-
-logger = logging.getLogger(__name__)
 
 _KEPT_OF_TOO_LARGE = 65_536
 _TOPIC_CACHE = 100_000

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from gateway.stack import LocalStack, StackError
-from gateway.stack.polling import until
+from gateway.stack.polling import all_done, until
 from gateway.stack.ports import claim, is_free
 from gateway.worker import Worker
 from migrations.run import migrate
@@ -74,7 +74,7 @@ class System:
             await ensure_topics(self.kafka)
             self._progress("tables and topics are up to date; starting the processes …")
             self._describe()
-            await self._start_workers()
+            await all_done(worker.start() for worker in self.workers.values())
             await self._all_ready()
             self._write_endpoints()
         except BaseException:
@@ -152,13 +152,6 @@ class System:
             guard=self.stack.guard,
             health=self.api if port is None else f"http://127.0.0.1:{port}",
         )
-
-    async def _start_workers(self) -> None:
-        """Wait for all of them even when one fails, so that none is still being started when they are stopped."""
-        starting = (worker.start() for worker in self.workers.values())
-        for outcome in await asyncio.gather(*starting, return_exceptions=True):
-            if isinstance(outcome, BaseException):
-                raise outcome
 
     async def _all_ready(self) -> None:
         for worker in self.workers.values():

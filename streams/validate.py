@@ -1,5 +1,6 @@
 """Role `validate`: raw payloads become canonical records, or dead letters with a reason."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,9 +35,10 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
 
     async def _validate(record: Record) -> None:
         now = datetime.now(UTC)
-        parsed = parse_metering(record.value or b"", min(received_at(record), now))
+        headers = headers_of(record)
+        parsed = parse_metering(record.value or b"", min(received_at(headers, record.timestamp), now))
         if isinstance(parsed, Parsed):
-            parsed = window.check(parsed.record.timestamp, now) or _as_heard(parsed, record)
+            parsed = window.check(parsed.record.timestamp, now) or _as_heard(parsed, headers)
         if isinstance(parsed, Rejection):
             await outbox.dead_letter(record, parsed)
             return
@@ -46,17 +48,17 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
             await outbox.dead_letter(record, rejection)
 
 
-def _as_heard(parsed: Parsed, record: Record) -> Parsed:
+def _as_heard(parsed: Parsed, headers: Mapping[str, bytes]) -> Parsed:
     """A retained message tells what a VEN said once, and not that it is there: it was heard when it measured."""
     known = parsed.record
-    if headers_of(record).get(HEADER_RETAIN) == b"1" and known.timestamp < known.received_at:
+    if headers.get(HEADER_RETAIN) == b"1" and known.timestamp < known.received_at:
         return parsed._replace(record=msgspec.structs.replace(known, received_at=known.timestamp))
     return parsed
 
 
-def received_at(record: Record) -> datetime:
+def received_at(headers: Mapping[str, bytes], logged_ms: int) -> datetime:
     """When the bridge took the message from MQTT; for a record that others wrote, when the log got it."""
-    header = headers_of(record).get(HEADER_RECEIVED, b"")
+    header = headers.get(HEADER_RECEIVED, b"")
     # Others may write here, too: what is no time of our centuries is not one.
-    milliseconds = int(header) if header.isdigit() and len(header) <= _MILLISECOND_DIGITS else record.timestamp
+    milliseconds = int(header) if header.isdigit() and len(header) <= _MILLISECOND_DIGITS else logged_ms
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -13,6 +13,7 @@ from gateway.stack.folder import FolderLock
 from gateway.stack.guard import Guard
 from gateway.stack.kafka import Kafka
 from gateway.stack.mosquitto import Mosquitto, find
+from gateway.stack.polling import all_done
 from gateway.stack.ports import claim
 from gateway.stack.postgres import Postgres
 from gateway.stack.server import Server
@@ -114,7 +115,7 @@ class LocalStack:
         self._started = True
         try:
             self._describe()
-            await self._start_servers()
+            await all_done(server.start() for server in self._servers)
         except BaseException:
             await self.stop()
             raise
@@ -136,13 +137,6 @@ class LocalStack:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-    async def _start_servers(self) -> None:
-        """Wait for all of them even when one fails, so that none is still being started when they are stopped."""
-        outcomes = await asyncio.gather(*(server.start() for server in self._servers), return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
 
     def _make_folders(self) -> None:
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float, every: float = 0.05) -> bool:  # noqa: ASYNC109 - the deadline is the point
@@ -15,6 +15,13 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float,
         if time.monotonic() >= deadline:
             return False
         await asyncio.sleep(every)
+
+
+async def all_done(works: Iterable[Awaitable[object]]) -> None:
+    """Wait for all of them even when one fails, so that none still goes on afterwards; then raise the first failure."""
+    for outcome in await asyncio.gather(*works, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 async def port_open(port: int) -> bool:

@@ -10,6 +10,7 @@ import asyncpg
 
 from runtime.backoff import Backoff
 from runtime.database import Connection, connect_options
+from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings
 
 logger = logging.getLogger(__name__)
@@ -95,6 +96,6 @@ async def database(settings: DatabaseSettings, application: str) -> AsyncIterato
         opened.close()
 
 
-def json_text(value: Any, encode: Callable[[Any], bytes]) -> str | None:
+def json_text(value: Any) -> str | None:
     """Return what asyncpg takes for JSONB, null when there is nothing."""
-    return encode(value).decode() if value else None
+    return encode_record(value).decode() if value else None

@@ -4,17 +4,13 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from runtime.database import Connection
 from schemas.partitions import day_of
-from schemas.readings import FaultReport, Reading
+from schemas.readings import FaultReport, Reading, encode_record
 from streams.store.copying import Insert, Row, insert_in_one_transaction
 from streams.store.database import Database, json_text
 from streams.store.partitions import Partitions
 from streams.store.recent import RecentKeys
-
-_encode = msgspec.json.Encoder().encode
 
 READING_COLUMNS = (
     "ven_id",
@@ -173,7 +169,7 @@ def _status_rows(readings: Iterable[Reading]) -> Iterable[Row]:
             latest.battery_soc,
             latest.event_id,
             None if loads is None else loads.timestamp,
-            None if loads is None else _encode(loads.loads).decode(),
+            None if loads is None else encode_record(loads.loads).decode(),
         )
 
 
@@ -198,7 +194,7 @@ def _reading_row(reading: Reading) -> Row:
         reading.panel_utilization_percent,
         reading.message_num,
         reading.event_id,
-        json_text(reading.extra, _encode),
+        json_text(reading.extra),
     )
 
 
@@ -215,7 +211,7 @@ def _load_rows(reading: Reading) -> Iterable[Row]:
             load.enabled,
             load.name,
             load.type,
-            json_text(load.extra, _encode),
+            json_text(load.extra),
         )
 
 
