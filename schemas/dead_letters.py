@@ -1,6 +1,9 @@
 """What a dead letter carries beside the source's bytes: where it came from, and why it did not count."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Self
 
 from schemas import topics
 from schemas.reasons import Rejection
@@ -15,9 +18,43 @@ _OURS = frozenset(
         topics.HEADER_SOURCE_PARTITION,
         topics.HEADER_SOURCE_OFFSET,
         topics.HEADER_SOURCE_TIMESTAMP,
+        topics.HEADER_CLOCK_SKEW,
     }
 )
 _MAX_DETAIL_BYTES = 1000
+
+
+class State(StrEnum):
+    """What became of a dead letter."""
+
+    OPEN = "open"  # nobody has replayed it
+    REQUESTED = "requested"  # to be replayed
+    SENT = "sent"  # back in its source topic
+    STORED = "stored"  # it counts now
+    ALREADY_STORED = "already_stored"  # what it says was there before
+    REJECTED = "rejected"  # refused again; `state_detail` says why
+
+
+class ReplayOf(NamedTuple):
+    """Which dead letter a record is the replay of: a header that stays with it through all topics."""
+
+    letter_id: str
+    letter_time: datetime
+    attempt: int
+
+    def header(self) -> tuple[str, bytes]:
+        """Return it as a header."""
+        text = f"{self.letter_id} {self.letter_time.isoformat()} {self.attempt}"
+        return topics.HEADER_REPLAY_OF, text.encode()
+
+    @classmethod
+    def parse(cls, header: bytes | None) -> Self | None:
+        """Read the header's value; None where there is none, or none of ours."""
+        try:
+            letter_id, time, attempt = (header or b"").decode().split(" ")
+            return cls(letter_id, datetime.fromisoformat(time), int(attempt))
+        except ValueError:
+            return None
 
 
 def dead_letter_headers(
@@ -28,10 +65,12 @@ def dead_letter_headers(
     partition: int | None = None,
     offset: int | None = None,
     timestamp: int | None = None,
+    clock_skew: float | None = None,
 ) -> list[tuple[str, bytes]]:
-    """Return the source's headers with ours after them; `timestamp` is the source's, in milliseconds.
+    """Return the source's headers with ours after them.
 
-    Partition, offset and timestamp are None for a message that never reached its topic.
+    `timestamp` is the source's, in milliseconds, `clock_skew` in seconds, where that is what was wrong. Partition,
+    offset and timestamp are None for a message that never reached its topic.
     """
     found = (
         (topics.HEADER_REASON, rejection.reason),
@@ -40,6 +79,7 @@ def dead_letter_headers(
         (topics.HEADER_SOURCE_PARTITION, partition),
         (topics.HEADER_SOURCE_OFFSET, offset),
         (topics.HEADER_SOURCE_TIMESTAMP, timestamp),
+        (topics.HEADER_CLOCK_SKEW, clock_skew),
     )
     kept = [(name, value) for name, value in source_headers if name not in _OURS]
     ours = [(name, _text(str(value))) for name, value in found if value is not None]

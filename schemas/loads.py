@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.payloads import convert_fields, first_given, unknown_fields, whole
+from schemas.payloads import convert_fields, first_given, short_text, unknown_fields, whole
 from schemas.readings import MAX_MAGNITUDE, Load, Quantity
 from schemas.reasons import Reason, RejectedError, Rejection
 
@@ -118,6 +118,4 @@ def _build(
 
 
 def _text(name: str, value: str | None) -> str | None:
-    if value and ("\0" in value or len(value) > MAX_TEXT):
-        raise RejectedError(Reason.BAD_LOAD, f"its {name} holds a NUL character or more than {MAX_TEXT} characters")
-    return value
+    return short_text(name, value, Reason.BAD_LOAD, MAX_TEXT) if value else value

@@ -1,18 +1,17 @@
 """Metering payloads, in every spelling that devices use, become one canonical record or one reason why not."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from schemas.loads import parse_circuits, parse_loads
+from schemas.parsed import Parsed, Source
 from schemas.payloads import (
-    MAX_DEPTH,
     convert_fields,
     decode_object,
     first_given,
     first_of,
+    short_text,
     storable,
     time_of,
     unknown_fields,
@@ -22,7 +21,6 @@ from schemas.payloads import (
 from schemas.readings import FaultReport, Quantity, Reading
 from schemas.reasons import Reason, RejectedError, Rejection
 
-MAX_TEXT = 1024
 _WHOLE_PERCENT = 100
 
 
@@ -65,29 +63,17 @@ _KNOWN = {*_Wire.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schem
 _KNOWN_BESIDE_LOADS = _KNOWN - {"circuits"}
 
 
-class Parsed(NamedTuple):
-    """A payload that counts, and the loads of it that do not."""
+def parse_metering(payload: bytes, source: Source) -> Parsed:
+    """Parse one metering payload: a Reading, or the VEN's own FaultReport.
 
-    record: Reading | FaultReport
-    rejected_loads: Sequence[Rejection] = ()
-
-
-def parse_metering(payload: bytes, received_at: datetime) -> Parsed | Rejection:
-    """Parse one metering payload; never raises, whatever the bytes are."""
-    try:
-        return _parse(payload, received_at)
-    except RejectedError as error:
-        return error.rejection
-    except RecursionError:
-        return Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
-
-
-def _parse(payload: bytes, received_at: datetime) -> Parsed:
+    Raises:
+        RejectedError: it does not count.
+    """
     document = decode_object(payload)
     ven_id, timestamp = ven_id_of(document), time_of(document)
     error = document.get("error")
     if error is not None and first_of(document, "usedPowerKw", "power_kw") is None:
-        return Parsed(FaultReport(ven_id, timestamp, received_at, _error_text(storable(error))))
+        return Parsed(FaultReport(ven_id, timestamp, source.received_at, _error_text(storable(error))))
     wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
     known = _KNOWN
     rejected: list[Rejection] = []
@@ -101,7 +87,7 @@ def _parse(payload: bytes, received_at: datetime) -> Parsed:
     reading = Reading(
         ven_id=ven_id,
         timestamp=timestamp,
-        received_at=received_at,
+        received_at=source.received_at,
         used_power_kw=first_given(wire.usedPowerKw, wire.power_kw),
         shed_power_kw=first_given(wire.shedPowerKw, wire.shed_kw),
         requested_reduction_kw=wire.requestedReductionKw,
@@ -126,9 +112,7 @@ def _error_text(error: Any) -> str:
 
 def _event_id(value: str | None) -> str | None:
     """An empty one is none."""
-    if value and ("\0" in value or len(value) > MAX_TEXT):
-        raise RejectedError(Reason.BAD_VALUE, f"the event id holds a NUL character or more than {MAX_TEXT} characters")
-    return value or None
+    return short_text("event id", value, Reason.BAD_VALUE) if value else None
 
 
 def _share(state_of_charge: float | None) -> float | None:

@@ -2,7 +2,15 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-PARTITIONED = ("telemetry_readings", "telemetry_loads", "ven_faults")
+PARTITIONED = (
+    "telemetry_readings",
+    "telemetry_loads",
+    "load_snapshots",
+    "ven_faults",
+    "ven_acks",
+    "notices",
+    "dead_letters",
+)
 """Tables with one partition a day."""
 
 DROPPING = "_dropping"

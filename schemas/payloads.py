@@ -19,6 +19,9 @@ MAX_DEPTH = 32
 """Nesting that a payload may have; real ones have four levels."""
 
 MAX_ID_LENGTH = 128
+MAX_TEXT = 1024
+"""Characters of a text that has a column of its own."""
+
 _FORBIDDEN_IN_IDS = frozenset("/+#")
 _SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973: no overlap in practice
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -142,6 +145,19 @@ def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[st
         return msgspec.convert(winners, wire)
     except msgspec.ValidationError as error:
         raise RejectedError(reason, str(error)) from None
+
+
+def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> str:
+    """Return a text that has a column of its own.
+
+    Raises:
+        RejectedError: with `reason`: it is no text, holds a NUL character (PostgreSQL has none), or is too long.
+    """
+    if not isinstance(value, str):
+        raise RejectedError(reason, f"its {name} is text, not {type(value).__name__}")
+    if "\0" in value or len(value) > most:
+        raise RejectedError(reason, f"its {name} holds a NUL character or more than {most} characters")
+    return value
 
 
 def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The canonical metering record: what analytics consumers read from the log and what the tables hold."""
+"""The canonical records of what a home measures: what analytics consumers read from the log, and the tables hold."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -61,6 +61,15 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     extra: dict[str, Any] | None = None
 
 
+class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """All circuits of one VEN at one time, identified by (ven_id, timestamp)."""
+
+    ven_id: VenId
+    timestamp: Moment
+    received_at: Moment
+    loads: tuple[Load, ...]
+
+
 class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
     """A VEN's own report that something is wrong with it: not a reading."""
 
@@ -72,4 +81,5 @@ class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
 
 encode_record = msgspec.json.Encoder().encode
 decode_reading = msgspec.json.Decoder(Reading).decode
+decode_snapshot = msgspec.json.Decoder(LoadSnapshot).decode
 decode_fault = msgspec.json.Decoder(FaultReport).decode

@@ -14,10 +14,12 @@ class Reason(StrEnum):
     NOT_OBJECT = "not_object"  # JSON, but not an object
     MISSING_ID = "missing_id"  # neither venId nor ven_id
     BAD_ID = "bad_id"  # an id that cannot be a level of an MQTT topic
+    ID_MISMATCH = "id_mismatch"  # the payload names another VEN than the topic it came on
     MISSING_TIME = "missing_time"  # neither timestamp nor ts
     BAD_TIME = "bad_time"  # a time in none of the known forms
     TOO_OLD = "too_old"  # measured before the oldest day that is kept
     TOO_NEW = "too_new"  # measured further in the future than clocks may be off
+    MISSING_VALUE = "missing_value"  # a field without which the message says nothing
     BAD_VALUE = "bad_value"  # a known field with a value of the wrong type or out of range
     UNSTORABLE = "unstorable"  # the database refuses its values, though they parsed
     BAD_LOAD = "bad_load"  # one entry of loads; the reading and its other loads count

@@ -1,7 +1,7 @@
 """The tables in PostgreSQL, as SQLAlchemy Core; migrations/ creates them, with their partitions.
 
-Readings and loads are partitioned by day on `time`, their primary keys are the natural keys, and they have neither
-serial ids nor foreign keys: a message that comes again meets its own row, and old days leave by dropping a partition.
+Tables with a `time` are partitioned by day on it, their primary keys are the natural keys, and they have neither serial
+ids nor foreign keys: a message that comes again meets its own row, and old days leave by dropping a partition.
 """
 
 from sqlalchemy import (
@@ -10,7 +10,9 @@ from sqlalchemy import (
     Column,
     DateTime,
     Double,
+    Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -55,22 +57,29 @@ telemetry_readings = Table(
     postgresql_partition_by="RANGE (time)",
 )
 
-telemetry_loads = Table(
-    "telemetry_loads",
-    metadata,
-    Column("ven_id", Text, primary_key=True),
-    Column("time", DateTime(timezone=True), primary_key=True),
-    Column("load_id", Text, primary_key=True),
-    Column("capacity_kw", Double),
-    Column("current_power_kw", Double),
-    Column("shed_capability_kw", Double),
-    Column("priority", Integer),
-    Column("enabled", Boolean, nullable=False),
-    Column("name", Text),
-    Column("type", Text),
-    Column("extra", JSONB),
-    postgresql_partition_by="RANGE (time)",
-)
+
+def _loads_by_day(name: str) -> Table:
+    """One row a load: of a reading, or of a load snapshot."""
+    return Table(
+        name,
+        metadata,
+        Column("ven_id", Text, primary_key=True),
+        Column("time", DateTime(timezone=True), primary_key=True),
+        Column("load_id", Text, primary_key=True),
+        Column("capacity_kw", Double),
+        Column("current_power_kw", Double),
+        Column("shed_capability_kw", Double),
+        Column("priority", Integer),
+        Column("enabled", Boolean, nullable=False),
+        Column("name", Text),
+        Column("type", Text),
+        Column("extra", JSONB),
+        postgresql_partition_by="RANGE (time)",
+    )
+
+
+telemetry_loads = _loads_by_day("telemetry_loads")
+load_snapshots = _loads_by_day("load_snapshots")
 
 ven_faults = Table(
     "ven_faults",
@@ -98,4 +107,106 @@ ven_status = Table(
     Column("event_id", Text),
     Column("loads_measured_at", DateTime(timezone=True)),
     Column("loads", JSONB),
+    # Received minus measured, of the last measured values: how far the VEN's clock is behind ours, and the way here.
+    Column("clock_skew_seconds", Double),
+    # What the VEN last said of itself, and when its last will came.
+    Column("reported_status", Text),
+    Column("reported_at", DateTime(timezone=True)),
+    Column("left_at", DateTime(timezone=True)),
+)
+
+ven_acks = Table(
+    "ven_acks",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("time", DateTime(timezone=True), primary_key=True),
+    Column("op", Text, primary_key=True),
+    Column("correlation_id", Text, primary_key=True),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("status", Text, nullable=False),
+    # As the device said; of an ack that answers a command, the event is that of the command.
+    Column("event_id", Text),
+    Column("requested_shed_kw", Double),
+    Column("actual_shed_kw", Double),
+    Column("circuits", JSONB, nullable=False),
+    Column("error", Text),
+    Column("extra", JSONB),
+    Index("ven_acks_event_id", "event_id"),
+    Index("ven_acks_correlation_id", "correlation_id"),
+    postgresql_partition_by="RANGE (time)",
+)
+
+# What was sent to VENs, by the correlation id that their acknowledgements repeat.
+commands = Table(
+    "commands",
+    metadata,
+    Column("correlation_id", Text, primary_key=True),
+    Column("ven_id", Text, nullable=False),
+    Column("op", Text, nullable=False),
+    Column("event_id", Text),
+    Column("payload", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+ven_shadows = Table(
+    "ven_shadows",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("measured_at", DateTime(timezone=True)),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("document", JSONB, nullable=False),
+)
+
+# Messages for the record: `time` is their own, or the beginning of the day they came on.
+notices = Table(
+    "notices",
+    metadata,
+    Column("time", DateTime(timezone=True), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("digest", Text, primary_key=True),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("last_received_at", DateTime(timezone=True), nullable=False),
+    Column("ven_id", Text),
+    Column("topic", Text, nullable=False),
+    Column("document", JSONB, nullable=False),
+    postgresql_partition_by="RANGE (time)",
+)
+
+# The index of the dead-letter topics. `id` is of the source record and the reason, so a letter that is written twice is
+# one row; `time` is when the gateway received the message.
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("time", DateTime(timezone=True), primary_key=True),
+    Column("source_topic", Text, nullable=False),
+    Column("source_partition", Integer),
+    Column("source_offset", BigInteger),
+    Column("mqtt_topic", Text),
+    Column("ven_id", Text),
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("key", LargeBinary),
+    Column("headers", JSONB, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    # See schemas.dead_letters.State; `replays` counts the attempts, `mended` is the payload of the last one.
+    Column("state", Text, nullable=False, server_default=text("'open'")),
+    Column("state_at", DateTime(timezone=True)),
+    Column("state_detail", Text),
+    Column("replays", Integer, nullable=False, server_default=text("0")),
+    Column("mended", LargeBinary),
+    Index("dead_letters_time", "time"),
+    Index("dead_letters_ven_id", "ven_id", "time"),
+    Index("dead_letters_reason", "reason", "time"),
+    postgresql_partition_by="RANGE (time)",
+)
+
+# What is to be replayed, until it is back in its topic.
+replay_requests = Table(
+    "replay_requests",
+    metadata,
+    Column("letter_id", Text, primary_key=True),
+    Column("letter_time", DateTime(timezone=True), nullable=False),
+    Column("attempt", Integer, primary_key=True),
+    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
 )

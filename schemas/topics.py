@@ -20,6 +20,10 @@ HEADER_SOURCE_TOPIC = "source-topic"
 HEADER_SOURCE_PARTITION = "source-partition"
 HEADER_SOURCE_OFFSET = "source-offset"
 HEADER_SOURCE_TIMESTAMP = "source-timestamp"
+HEADER_CLOCK_SKEW = "clock-skew-seconds"  # received minus measured, where that is what was wrong
+
+# The dead letter that a record is the replay of; it stays with the record through all topics.
+HEADER_REPLAY_OF = "replay-of"
 
 DEAD_LETTER_SUFFIX = ".dlq"
 
@@ -38,7 +42,12 @@ class Topic:
 
 
 TELEMETRY = "ven.telemetry"
+LOADS = "ven.loads"
 FAULTS = "ven.faults"
+STATUS = "ven.status"
+ACKS = "ven.acks"
+SHADOW = "ven.shadow"
+NOTICES = "vtn.notices"
 PARTIALS = "network.partials"
 STATS = "network.stats"
 STATS_CHANGELOG = "gateway-live-network_stats-changelog"  # its name is made by Faust: app id, table, changelog
@@ -51,12 +60,24 @@ def raw_topic(kind: Kind) -> str:
 
 RAW = tuple(Topic(raw_topic(kind), "VEN id", "the MQTT payload, untouched") for kind in Kind)
 
-CANONICAL = (Topic(TELEMETRY, "VEN id", "Reading"), Topic(FAULTS, "VEN id", "FaultReport"))
+CANONICAL = (
+    Topic(TELEMETRY, "VEN id", "Reading"),
+    Topic(LOADS, "VEN id", "LoadSnapshot"),
+    Topic(FAULTS, "VEN id", "FaultReport"),
+    Topic(STATUS, "VEN id", "VenStatus"),
+    Topic(ACKS, "VEN id", "Ack"),
+    Topic(SHADOW, "VEN id", "Shadow", "compact"),
+    Topic(NOTICES, "VEN id, where the message names one", "Notice", partitions=1),
+)
 
 TOPICS = (
     *RAW,
     *CANONICAL,
-    *(Topic(source.name + DEAD_LETTER_SUFFIX, source.key, "the source's bytes") for source in RAW + CANONICAL),
+    # Few partitions, for there are many topics and, in a healthy system, next to no records.
+    *(
+        Topic(source.name + DEAD_LETTER_SUFFIX, source.key, "the source's bytes", partitions=1)
+        for source in RAW + CANONICAL
+    ),
     # One partition each: their order is what makes "the latest partial" and "the latest total" well defined.
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(STATS, "scope", "NetworkTotals", "compact", partitions=1),
@@ -77,6 +98,11 @@ class TopicNames:
     def raw(self, kind: Kind) -> str:
         """Return the full name of a kind's raw topic."""
         return self(raw_topic(kind))
+
+    @property
+    def all_dead_letters(self) -> list[str]:
+        """Return the full names of all dead-letter topics."""
+        return [name for name, topic in self if topic.name.endswith(DEAD_LETTER_SUFFIX)]
 
     def dead_letters(self, source: str) -> str:
         """Return where dead letters of a topic (by its full name) go."""

@@ -31,7 +31,7 @@ class Outbox:
                 continue
             return
 
-    async def dead_letter(self, record: Record, rejection: Rejection) -> None:
+    async def dead_letter(self, record: Record, rejection: Rejection, *, clock_skew: float | None = None) -> None:
         """Keep a record that does not count, with the reason."""
         headers = dead_letter_headers(
             rejection,
@@ -40,6 +40,7 @@ class Outbox:
             partition=record.partition,
             offset=record.offset,
             timestamp=record.timestamp,
+            clock_skew=clock_skew,
         )
         await self.send(self._names.dead_letters(record.topic), record.key, record.value or b"", headers)
 

@@ -1,4 +1,4 @@
-"""Role `validate`: raw payloads become canonical records, or dead letters with a reason."""
+"""Role `validate`: raw payloads of every kind become canonical records, or dead letters with a reason."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,58 +7,108 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from schemas.metering import Parsed, parse_metering
+from schemas import topics
+from schemas.acks import Ack
 from schemas.mqtt import Kind
-from schemas.readings import FaultReport, encode_record
+from schemas.notices import Notice, begin_of_day
+from schemas.parsed import Parsed, Source
+from schemas.parsers import PARSERS, parse
+from schemas.readings import FaultReport, LoadSnapshot, Reading, encode_record
 from schemas.reasons import Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
-from schemas.topics import FAULTS, HEADER_RECEIVED, HEADER_RETAIN, TELEMETRY
+from schemas.shadow import Shadow
+from schemas.status import VenStatus
+from schemas.window import Window
 from streams.batches import Record, gathered, headers_of
 from streams.outbox import Outbox
 
+TOPIC_OF: Mapping[Any, str] = {
+    Reading: topics.TELEMETRY,
+    LoadSnapshot: topics.LOADS,
+    FaultReport: topics.FAULTS,
+    VenStatus: topics.STATUS,
+    Ack: topics.ACKS,
+    Shadow: topics.SHADOW,
+    Notice: topics.NOTICES,
+}
 _MILLISECOND_DIGITS = 13
 
 
 def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer) -> None:
-    """Register the role's agents with the app."""
-    names = kafka.topics
-    window = streams.window
-    outbox = Outbox(producer, names)
+    """Register the role's agents with the app: one a kind, so that none waits behind another."""
+    for kind in PARSERS:
+        validator = Validator(kind, streams.window, Outbox(producer, kafka.topics), kafka.topics)
+        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator)
 
-    @app.agent(app.batches_of(names.raw(Kind.METERING)), name="validate-metering")  # type: ignore[untyped-decorator]
-    async def validate_metering(stream: Any) -> None:
-        async for batches in gathered(stream, streams.streams_batch_records):
+
+def _add_agent(app: Any, topic: str, most_records: int, validator: "Validator") -> None:
+    @app.agent(app.batches_of(topic), name=f"validate-{topic}")  # type: ignore[untyped-decorator]
+    async def validate_batches(stream: Any) -> None:
+        async for batches in gathered(stream, most_records):
             for batch in batches:
                 for record in batch.records:
-                    await _validate(record)
-            await outbox.settled()
+                    await validator.take(record)
+            await validator.settled()
 
-    async def _validate(record: Record) -> None:
+
+class Validator:
+    """Parses the payloads of one kind and sends on what they become."""
+
+    def __init__(self, kind: Kind, window: Window, outbox: Outbox, names: topics.TopicNames) -> None:
+        self._kind = kind
+        self._window = window
+        self._outbox = outbox
+        self._names = names
+        self.settled = outbox.settled
+
+    async def take(self, record: Record) -> None:
+        """Hand what a payload becomes to the producer; `settled` waits until the log has it."""
         now = datetime.now(UTC)
         headers = headers_of(record)
-        parsed = parse_metering(record.value or b"", min(received_at(headers, record.timestamp), now))
+        heard_at = min(received_at(headers, record.timestamp), now)
+        source = Source(
+            headers.get(topics.HEADER_TOPIC, b"").decode(errors="replace"),
+            heard_at,
+            headers.get(topics.HEADER_RETAIN) == b"1",
+        )
+        parsed = parse(self._kind, record.value or b"", source)
         if isinstance(parsed, Parsed):
-            parsed = window.check(parsed.record.timestamp, now) or _as_heard(parsed, headers)
-        if isinstance(parsed, Rejection):
-            await outbox.dead_letter(record, parsed)
+            await self._send(record, parsed, now, headers.get(topics.HEADER_REPLAY_OF))
+        elif parsed is not None:
+            await self._outbox.dead_letter(record, parsed)
+
+    async def _send(self, record: Record, parsed: Parsed, now: datetime, replay_of: bytes | None) -> None:
+        outside = in_window(parsed.record, self._window, now)
+        if isinstance(outside, Rejection):
+            skew = (parsed.record.received_at - parsed.record.timestamp).total_seconds()
+            await self._outbox.dead_letter(record, outside, clock_skew=skew)
             return
-        topic = FAULTS if isinstance(parsed.record, FaultReport) else TELEMETRY
-        await outbox.send(names(topic), parsed.record.ven_id.encode(), encode_record(parsed.record))
+        canonical = outside
+        key = None if canonical.ven_id is None else canonical.ven_id.encode()
+        headers = None if replay_of is None else [(topics.HEADER_REPLAY_OF, replay_of)]
+        await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
-            await outbox.dead_letter(record, rejection)
+            await self._outbox.dead_letter(record, rejection)
 
 
-def _as_heard(parsed: Parsed, headers: Mapping[str, bytes]) -> Parsed:
-    """A retained message tells what a VEN said once, and not that it is there: it was heard when it measured."""
-    known = parsed.record
-    if headers.get(HEADER_RETAIN) == b"1" and known.timestamp < known.received_at:
-        return parsed._replace(record=msgspec.structs.replace(known, received_at=known.timestamp))
-    return parsed
+def in_window(record: Any, window: Window, now: datetime) -> Any:
+    """Return the record, or the Rejection where it was measured at a time that no sound clock shows."""
+    if isinstance(record, VenStatus) or record.timestamp is None:
+        return record  # counts by its arrival
+    rejection = window.check(record.timestamp, now)
+    if rejection is None:
+        return record
+    # What these say matters now, whatever the device's clock shows: they count by their arrival.
+    if isinstance(record, Ack):
+        return msgspec.structs.replace(record, timestamp=record.received_at)
+    if isinstance(record, Notice):
+        return msgspec.structs.replace(record, timestamp=begin_of_day(record.received_at))
+    return rejection
 
 
-def received_at(headers: Mapping[str, bytes], logged_ms: int) -> datetime:
+def received_at(headers: Any, logged_ms: int) -> datetime:
     """When the bridge took the message from MQTT; for a record that others wrote, when the log got it."""
-    header = headers.get(HEADER_RECEIVED, b"")
+    header = headers.get(topics.HEADER_RECEIVED, b"")
     # Others may write here, too: what is no time of our centuries is not one.
     milliseconds = int(header) if header.isdigit() and len(header) <= _MILLISECOND_DIGITS else logged_ms
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -4,13 +4,21 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.metering import Parsed, parse_metering
+from schemas.mqtt import Kind
+from schemas.parsed import Parsed, Source
+from schemas.parsers import parse
 from schemas.readings import FaultReport, Reading
 from schemas.reasons import Reason, Rejection
 
 STAMP = 1_729_700_000
 MEASURED = datetime(2024, 10, 23, 16, 13, 20, tzinfo=UTC)
 RECEIVED = datetime(2024, 10, 23, 16, 13, 21, 500_000, tzinfo=UTC)
+
+
+def parse_metering(payload: bytes, received_at: datetime) -> Parsed | Rejection:
+    outcome = parse(Kind.METERING, payload, Source("volttron/metering", received_at))
+    assert outcome is not None
+    return outcome
 
 
 def sample(**changes: Any) -> bytes:

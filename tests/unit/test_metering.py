@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.metering import MAX_TEXT
+from schemas.payloads import MAX_TEXT
 from schemas.readings import Load, Reading
 from schemas.reasons import Reason
 from tests.unit.samples import MEASURED, RECEIVED, STAMP, fault, parsed, reading, refused, sample

@@ -9,15 +9,16 @@ import pytest
 from bridge.uplink import _key
 from schemas.dead_letters import dead_letter_headers
 from schemas.loads import MAX_REJECTED
-from schemas.metering import Parsed, parse_metering
 from schemas.mqtt import Kind, Route, Routes
 from schemas.mqtt_settings import MqttTopicSettings
+from schemas.parsed import Parsed
 from schemas.payloads import check_ven_id
 from schemas.readings import Reading, decode_reading, encode_record
 from schemas.reasons import Reason, Rejection
 from schemas.settings import SettingsError
 from schemas.topics import HEADER_DETAIL
 from streams.rules.totals import PartitionTotals
+from tests.unit.samples import parse_metering
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.metering import Parsed, parse_metering
+from schemas.parsed import Parsed
 from schemas.readings import FaultReport, Reading, decode_fault, decode_reading, encode_record
 from schemas.reasons import Reason, Rejection
-from tests.unit.samples import RECEIVED, STAMP, refused, sample
+from tests.unit.samples import RECEIVED, STAMP, parse_metering, refused, sample
 
 NUMBERS = ("usedPowerKw", "power_kw", "shedPowerKw", "shed_kw", "requestedReductionKw", "baselinePowerKw", "batterySoc")
 MORE_NUMBERS = (

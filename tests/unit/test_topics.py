@@ -5,7 +5,7 @@ import re
 import pytest
 
 from schemas.mqtt import Kind
-from schemas.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, TopicNames
+from schemas.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, SHADOW, TOPICS, TopicNames
 
 NAMES = [topic.name for topic in TOPICS]
 
@@ -34,5 +34,7 @@ def test_the_prefix_stands_before_every_name_once(prefix: str) -> None:
 
 def test_messages_are_kept_by_age_and_latest_values_by_key() -> None:
     compacted = {topic.name for topic in TOPICS if topic.cleanup == "compact"}
-    assert compacted.isdisjoint(topic.name for topic in RAW + CANONICAL)
-    assert all(topic.partitions == 1 for topic in TOPICS if topic.cleanup == "compact")
+    assert compacted.isdisjoint(topic.name for topic in RAW)
+    assert compacted.intersection(topic.name for topic in CANONICAL) == {SHADOW}
+    totals = (topic for topic in TOPICS if topic.cleanup == "compact" and topic.name != SHADOW)
+    assert all(topic.partitions == 1 for topic in totals)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.uplink import _key
-from schemas.metering import Parsed, parse_metering
 from schemas.mqtt import Kind
-from tests.unit.samples import RECEIVED, sample
+from schemas.parsed import Parsed
+from tests.unit.samples import RECEIVED, parse_metering, sample
 
 METERING = "volttron/metering"
 

@@ -1,12 +1,14 @@
 """When a VEN counts as heard, by the headers of its message."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from schemas.metering import Parsed
-from schemas.readings import Reading
-from streams.validate import _as_heard, received_at
+from schemas.mqtt import Kind
+from schemas.parsed import Parsed, Source
+from schemas.parsers import parse
+from streams.validate import received_at
 
 MEASURED = datetime(2026, 11, 24, 6, tzinfo=UTC)
 RECEIVED = MEASURED + timedelta(hours=1)
@@ -17,18 +19,21 @@ def headers(**named: bytes) -> dict[str, bytes]:
     return {name.replace("_", "-"): value for name, value in named.items()}
 
 
-def parsed(measured: datetime) -> Parsed:
-    return Parsed(Reading(ven_id="v", timestamp=measured, received_at=RECEIVED))
+def heard_at(measured: datetime, *, retained: bool) -> datetime:
+    payload = json.dumps({"venId": "v", "timestamp": measured.isoformat()}).encode()
+    outcome = parse(Kind.METERING, payload, Source("volttron/metering", RECEIVED, retained))
+    assert isinstance(outcome, Parsed)
+    heard: datetime = outcome.record.received_at
+    return heard
 
 
-@pytest.mark.parametrize(("retain", "heard"), [(b"1", MEASURED), (b"0", RECEIVED), (b"", RECEIVED)])
-def test_a_retained_message_was_heard_when_it_was_measured(retain: bytes, heard: datetime) -> None:
-    assert _as_heard(parsed(MEASURED), headers(mqtt_retain=retain)).record.received_at == heard
+@pytest.mark.parametrize(("retained", "heard"), [(True, MEASURED), (False, RECEIVED)])
+def test_a_retained_message_was_heard_when_it_was_measured(retained: bool, heard: datetime) -> None:  # noqa: FBT001
+    assert heard_at(MEASURED, retained=retained) == heard
 
 
 def test_a_retained_message_from_a_clock_ahead_was_heard_when_it_came() -> None:
-    ahead = RECEIVED + timedelta(minutes=2)
-    assert _as_heard(parsed(ahead), headers(mqtt_retain=b"1")).record.received_at == RECEIVED
+    assert heard_at(RECEIVED + timedelta(minutes=2), retained=True) == RECEIVED
 
 
 @pytest.mark.parametrize("header", [b"", b"soon", b"-1", b"9" * 18, b"9" * 5000, "\N{ARABIC-INDIC DIGIT ONE}".encode()])

@@ -1,0 +1,48 @@
+"""What VENs say of themselves on the status topic, their last will among it."""
+
+import msgspec
+
+from schemas.mqtt import Kind
+from schemas.notices import notice
+from schemas.parsed import Parsed, Source
+from schemas.payloads import decode_object, first_of, short_text, time_of, ven_id_of
+from schemas.readings import Moment, VenId
+from schemas.reasons import Reason, RejectedError
+
+OFFLINE = "offline"
+
+
+class VenStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """One word of a VEN: `offline` is its last will, others are `ready` and what devices make up.
+
+    It counts by `received_at`: the `timestamp` of a will was fixed when the device connected. Both are UTC.
+    """
+
+    ven_id: VenId
+    timestamp: Moment | None = None
+    received_at: Moment
+    status: str
+
+
+def parse_status(payload: bytes, source: Source) -> Parsed:
+    """Parse one status message; of one that names no VEN, or is retained from nobody knows when, a notice is kept.
+
+    Raises:
+        RejectedError: it does not count.
+    """
+    document = decode_object(payload)
+    said = first_of(document, "ven", "status")
+    if said is None:
+        raise RejectedError(Reason.MISSING_VALUE, "neither ven nor status is given")
+    status = short_text("status", said, Reason.BAD_VALUE)
+    timestamp = None if first_of(document, "timestamp", "ts") is None else time_of(document)
+    if first_of(document, "venId", "ven_id") is None or (source.retained and timestamp is None):
+        return Parsed(notice(Kind.STATUS, document, source))
+    return Parsed(
+        VenStatus(
+            ven_id=ven_id_of(document), timestamp=timestamp, received_at=source.received_at, status=status.lower()
+        )
+    )
+
+
+decode_status = msgspec.json.Decoder(VenStatus).decode
