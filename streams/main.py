@@ -11,10 +11,12 @@ from runtime.kafka import ensure_topics, producer
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
+from streams.letters import add_letters
 from streams.live import add_live
 from streams.roles import Role
 from streams.sink import add_sink
 from streams.store.database import database
+from streams.store.partitions import Partitions
 from streams.validate import add_validate
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,9 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 if config.database is None:
                     raise ValueError("the sink needs a database")
                 rows = await stack.enter_async_context(database(config.database, "gateway-sink"))
-                add_sink(app, config.kafka, streams, log, rows)
+                partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
+                add_sink(app, config.kafka, streams, log, rows, partitions)
+                add_letters(app, config.kafka, streams, log, rows, partitions)
                 checks["database"] = lambda: rows.connected
         app.finalize()
         app.loop = asyncio.get_running_loop()
