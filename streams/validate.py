@@ -14,12 +14,15 @@ from schemas.reasons import Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import FAULTS, HEADER_RECEIVED, HEADER_RETAIN, TELEMETRY
 from streams.batches import Record, gathered, headers_of
+from streams.flood import FloodAlarm
 from streams.outbox import Outbox
 
 _MILLISECOND_DIGITS = 13
 
 
-def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer) -> None:
+def add_validate(
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, flood: FloodAlarm
+) -> None:
     """Register the role's agents with the app."""
     names = kafka.topics
     window = streams.window
@@ -31,7 +34,8 @@ def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, produ
             for batch in batches:
                 for record in batch.records:
                     await _validate(record)
-            await outbox.settled()
+            set_apart = await outbox.settled()
+            flood.count(records=sum(len(batch.records) for batch in batches), dead_letters=set_apart)
 
     async def _validate(record: Record) -> None:
         now = datetime.now(UTC)
