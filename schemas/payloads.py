@@ -160,6 +160,11 @@ def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> s
     return value
 
 
+def text_of(value: Any) -> str:
+    """Return a text as it is, and of anything else its JSON: what devices say in their own words."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
 def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:
     """Return the fields that have no place of their own, fit for JSONB; None when there are none.
 
