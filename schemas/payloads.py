@@ -91,6 +91,14 @@ def time_of(document: Mapping[str, Any]) -> datetime:
     return parse_time(value)
 
 
+def optional_time_of(document: Mapping[str, Any]) -> datetime | None:
+    """Read the time of a message that counts by its arrival; one that cannot be read is none."""
+    try:
+        return time_of(document)
+    except RejectedError:
+        return None
+
+
 def parse_time(value: Any) -> datetime:
     """Turn seconds, milliseconds (told apart by size) or ISO 8601 text into UTC; text without a zone is UTC.
 
