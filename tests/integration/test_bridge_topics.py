@@ -228,3 +228,12 @@ async def test_a_list_is_read_as_it_was_written(bridges: Bridges) -> None:
     assert again.list == mine.list
     assert len(again.list.filters) == 1
     assert other.list == SubscriptionList()
+
+
+async def test_reading_the_list_waits_for_a_log_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    nowhere = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
+    reading = asyncio.create_task(Recollection(nowhere, None, "client").read())
+    assert await until(lambda: caplog.text.count("cannot read bridge.subscriptions") > 1, WAIT)
+    assert not reading.done()
+    reading.cancel()
+    await asyncio.wait({reading})

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import aiomqtt
 import pytest
+from paho.mqtt.client import MQTTMessage
 
 import bridge.session
 from bridge.session import Session
@@ -73,6 +74,9 @@ class Idle:
     def use(self, connection: Any) -> None:
         pass
 
+    def take(self, connection: Any, message: MQTTMessage) -> None:
+        pass
+
     async def caught_up(self) -> None:
         pass
 
@@ -134,4 +138,24 @@ async def test_a_broker_that_was_restored_is_told_again(broker: Broker) -> None:
     broker.session.add("old")
     async with running(remembering.list, mqtt_topics="new") as (session, _):
         assert await until(lambda: session.ready, 5)
+    assert broker.session == {"ven/ack/+", "new"}
+
+
+async def test_publishers_that_go_on_under_a_filter_that_left_do_not_keep_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = 0
+    async with running(SubscriptionList(), mqtt_topics="old") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    async with running(remembering.list, mqtt_topics="new") as (session, _):
+
+        async def caught_up(_idle: Idle) -> None:
+            nonlocal rounds
+            rounds += 1
+            line: Any = None
+            asyncio.get_running_loop().call_soon(session._take, line, MQTTMessage(topic=b"old"))
+
+        monkeypatch.setattr(Idle, "caught_up", caught_up)
+        assert await until(lambda: session.ready, 5)
+    assert rounds == bridge.session._MOST_LISTENING + 1
     assert broker.session == {"ven/ack/+", "new"}
