@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.live_totals import LiveTotals
 from api.problems import add_problem_handlers
-from api.routers import dead_letters, health, stats, vens
+from api.routers import dead_letters, faults, health, notices, shadows, stats, vens
 from runtime.database import connect_options
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -66,6 +66,6 @@ def make_app(config: ApiConfig) -> FastAPI:
     )
     add_problem_handlers(app)
     app.add_middleware(EitherSlash)
-    for router in (health.router, vens.router, stats.router, dead_letters.router):
-        app.include_router(router)
+    for resource in (health, vens, faults, shadows, stats, notices, dead_letters):
+        app.include_router(resource.router)
     return app
