@@ -33,7 +33,7 @@ LIMIT 1
 
 COUNT = "SELECT count(*) FROM dead_letters "
 KEYS = "SELECT id, time FROM dead_letters "
-KEYS_OF_IDS = KEYS + "WHERE id = ANY($1)"
+KEYS_OF_IDS = KEYS + "WHERE id = ANY($1) ORDER BY time"
 
 # The time is bounded twice: only the plain comparison keeps partitions out.
 OLDER = "time <= {0} AND (time, id) < ({0}, {1})"

@@ -10,7 +10,6 @@ from pydantic import ConfigDict, Field, JsonValue, StringConstraints, field_vali
 
 from schemas.dead_letters import State
 from schemas.payloads import MAX_PAYLOAD_BYTES
-from schemas.reasons import Reason
 from schemas.rest.model import Moment, RestModel
 
 MAX_LETTERS = 1000
@@ -67,7 +66,7 @@ class LetterFilter(RestModel):
 
     topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
     ven_id: FilterText | None = None
-    reason: Reason | None = None
+    reason: FilterText | None = Field(None, description="A code of docs/dead-letters.md, or what others wrote there.")
     state: State | None = None
     start: Moment | None = None
     end: Moment | None = None

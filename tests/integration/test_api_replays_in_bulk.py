@@ -160,7 +160,7 @@ async def _somebody_waits(rows: Connection) -> bool:
     [
         *({}, {"limit": 5}, {"all": False}, {"all": True, "limit": 0}, {"all": True, "limit": 1001}),
         *({"venid": "ven-1", "all": True}, {"venId": "", "all": True}, {"venId": "a\0", "all": True}),
-        *({"state": "gone"}, {"reason": "because"}, {"start": "never"}, {"venId": 5}, {"payload": {}, "all": True}),
+        *({"state": "gone"}, {"reason": "a\0"}, {"start": "never"}, {"venId": 5}, {"payload": {}, "all": True}),
         *({"start": "2025-01-02T00:00:00Z", "end": "2025-01-01T00:00:00Z"}, [], None, "x"),
     ],
     ids=str,
