@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.live_totals import LiveTotals
+from api.metrics import Measured, show_metrics
 from api.problems import add_problem_handlers
 from api.routers import dead_letters, faults, health, notices, shadows, stats, vens
 from runtime.database import connect_options
@@ -65,7 +66,10 @@ def make_app(config: ApiConfig) -> FastAPI:
         redirect_slashes=False,
     )
     add_problem_handlers(app)
+    # The last one added is the outermost: what is measured has lost its slash.
+    app.add_middleware(Measured)
     app.add_middleware(EitherSlash)
     for resource in (health, vens, faults, shadows, stats, notices, dead_letters):
         app.include_router(resource.router)
+    app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app

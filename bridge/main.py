@@ -13,6 +13,7 @@ from bridge.uplink import Uplink
 from runtime.backoff import Backoff
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
+from runtime.metrics import MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings, KafkaSettings
 
@@ -51,6 +52,8 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, "gateway-bridge"))
         uplink = Uplink(log, config.kafka.topics, config.subscriptions.routes, bridge.bridge_window)
+        stack.enter_context(MESSAGES_RECEIVED.reading(lambda: {(kind,): n for kind, n in uplink.received.items()}))
+        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
         session = _Session(config, uplink)
         checks["mqtt"] = lambda: session.subscribed
         async with asyncio.TaskGroup() as tasks:

@@ -14,6 +14,7 @@ from paho.mqtt.client import MQTTMessage
 from bridge.connection import Connection
 from bridge.outstanding import Entry, Outstanding
 from runtime.kafka import MAX_PAYLOAD_BYTES
+from runtime.metrics import DEAD_LETTERS
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
 from schemas.mqtt import Kind, Routes, ven_id_in_topic
@@ -46,6 +47,8 @@ class Uplink:
         self._names = names
         self._routes = routes
         self._window = window
+        # By kind, and what is sent again after a reconnect counts again.
+        self.received = dict.fromkeys(Kind, 0)
         self._kinds: dict[str, Kind] = {}
         self._inbox: deque[Taken] = deque()
         self._arrived = asyncio.Event()
@@ -132,6 +135,7 @@ class Uplink:
     def _record(self, message: MQTTMessage) -> dict[str, Any]:
         topic, payload = message.topic, bytes(message.payload)
         kind = self._kind_of(topic)
+        self.received[kind] += 1
         headers = [
             (topics.HEADER_TOPIC, topic.encode()),
             (topics.HEADER_RECEIVED, b"%d" % _received_ms(message)),
@@ -145,6 +149,7 @@ class Uplink:
 
     def _too_large(self, record: dict[str, Any]) -> dict[str, Any]:
         """The log cannot hold it: its beginning is kept as a dead letter, so that somebody can see whose it was."""
+        DEAD_LETTERS.labels(record["topic"], Reason.TOO_LARGE).inc()
         size = len(record["value"])
         rejection = Rejection(Reason.TOO_LARGE, f"{size} bytes; the first {_KEPT_OF_TOO_LARGE} are kept")
         return {

@@ -1,1 +1,1 @@
-"""What every process is made of: its life from signal to exit, its health endpoint, its connections."""
+"""What every process is made of: its life from signal to exit, its health endpoint, its metrics, its connections."""

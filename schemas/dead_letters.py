@@ -1,6 +1,6 @@
 """What a dead letter carries beside the source's bytes: where it came from, and why it did not count."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -84,6 +84,12 @@ def dead_letter_headers(
     kept = [(name, value) for name, value in source_headers if name not in _OURS]
     ours = [(name, _text(str(value))) for name, value in found if value is not None]
     return kept + ours
+
+
+def source_headers(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
+    """Return what was the source's among a letter's headers, to send it again."""
+    ours = {*_OURS, topics.HEADER_REPLAY_OF}
+    return [(name, value.encode()) for name, value in headers.items() if name not in ours]
 
 
 def _text(value: str) -> bytes:

@@ -1,7 +1,7 @@
 """A payload of any kind becomes one canonical record, or one reason why not, or nothing; never an exception."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -33,8 +33,11 @@ PARSERS: Mapping[Kind, Parser] = {
 
 def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | None:
     """Parse a payload; None where there is nothing to store, which is no error."""
+    parser = PARSERS.get(kind)
+    if parser is None:
+        return None
     try:
-        parsed = PARSERS[kind](payload, source)
+        parsed = parser(payload, source)
         if parsed is not None:
             _check_sender(kind, parsed.record, source)
     except RejectedError as error:
@@ -44,9 +47,15 @@ def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | No
     return _as_heard(parsed, source) if parsed is not None and source.retained else parsed
 
 
+# Matching patterns costs more than all else here, and devices keep to their topics.
+_sender = lru_cache(maxsize=100_000)(ven_id_in_topic)
+_LONGEST_CACHED_TOPIC = 256
+
+
 def _check_sender(kind: Kind, record: Any, source: Source) -> None:
     """Brokers let a VEN publish on its own topics only; a payload must not speak for another one."""
-    sender = ven_id_in_topic(kind, source.topic)
+    find = _sender if len(source.topic) <= _LONGEST_CACHED_TOPIC else ven_id_in_topic
+    sender = find(kind, source.topic)
     if sender is not None and record.ven_id not in (None, sender):
         raise RejectedError(Reason.ID_MISMATCH, f"the topic is of {sender!r}, the payload of {record.ven_id!r}")
 

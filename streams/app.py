@@ -11,7 +11,7 @@ from streams.batches import BatchApp
 
 def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
     """Make the app of a role; its id is the consumer group."""
-    return BatchApp(
+    app = BatchApp(
         f"{kafka.kafka_topic_prefix}gateway-{role}",
         broker=[URL(f"kafka://{server.strip()}") for server in kafka.kafka_bootstrap_servers.split(",")],
         store="memory://",
@@ -32,3 +32,5 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         # Nothing recoverable leaves an agent. What does ends the process, and a new one starts from the last commit.
         agent_supervisor=mode.CrashingSupervisor,
     )
+    app.role = role
+    return app

@@ -8,13 +8,16 @@ This stands on private methods of one Faust version; pyproject.toml pins it, and
 holds one test for each edge.
 """
 
-from collections import defaultdict, deque
+import time
+from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+
+from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
 
 # What an agent sees: AIOKafka's ConsumerRecord, with topic, partition, offset, timestamp, key, value and headers.
 Record = Any
@@ -137,7 +140,9 @@ class _Schema(faust.Schema[Any, Any]):
 
 
 class BatchApp(faust.App):
-    """A Faust app whose agents get batches."""
+    """A Faust app whose agents get batches; `role` is what its metrics are labelled with."""
+
+    role = ""
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
@@ -164,12 +169,25 @@ async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]
         count += len(event.value.records)
         if count < most_records and not stream.channel.queue.empty():
             continue
-        yield [event.value for event in events]
+        batches = [event.value for event in events]
+        started = time.perf_counter()
+        yield batches
+        _note(stream.app.role, batches, time.perf_counter() - started)
         for done in events:
             done.value.finished = True
             await stream.ack(done)
         events.clear()
         count = 0
+
+
+def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
+    records: Counter[str] = Counter()
+    for batch in batches:
+        records[batch.tp.topic] += len(batch.records)
+    for topic, number in records.items():
+        RECORDS_PROCESSED.labels(role, topic).inc(number)
+    BATCH_RECORDS.labels(role).observe(records.total())
+    BATCH_SECONDS.labels(role).observe(seconds)
 
 
 def headers_of(record: Record) -> Mapping[str, bytes]:

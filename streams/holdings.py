@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 from schemas.network import Partial
-from schemas.readings import decode_reading
+from schemas.readings import decode_reading, decode_snapshot
 from schemas.settings import KafkaSettings
-from schemas.topics import TELEMETRY
+from schemas.status import OFFLINE, decode_status
+from schemas.topics import LOADS, STATUS, TELEMETRY
 from streams.batches import Record
 from streams.rebuild import read_recent
 from streams.rules.totals import PartitionTotals
@@ -23,9 +25,19 @@ class Holdings:
     def __init__(self, kafka: KafkaSettings, offline_after: timedelta) -> None:
         self._kafka = kafka
         self._offline_after = offline_after
+        self._take_in: dict[str, Callable[[PartitionTotals, bytes], None]] = {
+            kafka.topics(TELEMETRY): lambda totals, value: totals.update(decode_reading(value)),
+            kafka.topics(LOADS): lambda totals, value: totals.update_loads(decode_snapshot(value)),
+            kafka.topics(STATUS): _take_in_status,
+        }
         self._held: dict[int, PartitionTotals] = {}
         self._rebuilt: set[int] = set()
         self._rebuilding: asyncio.Task[None] | None = None
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that are followed; a VEN has the same partition in each."""
+        return list(self._take_in)
 
     def hold(self, partitions: set[int]) -> None:
         """Hold these partitions and no others, and rebuild the new ones from the last minute of the log."""
@@ -44,12 +56,12 @@ class Holdings:
         self._rebuilding = asyncio.create_task(self._rebuild(set(self._held) - self._rebuilt))
 
     def update(self, record: Record) -> None:
-        """Take a canonical reading in; a partition that is not held belongs to another worker."""
+        """Take a canonical record in; a partition that is not held belongs to another worker."""
         held = self._held.get(record.partition)
         if held is None:
             return
         try:
-            held.update(decode_reading(record.value or b""))
+            self._take_in[record.topic](held, record.value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return  # the sink makes a dead letter of it
 
@@ -63,8 +75,13 @@ class Holdings:
         ]
 
     async def _rebuild(self, partitions: set[int]) -> None:
-        topic = self._kafka.topics(TELEMETRY)
         since = datetime.now(UTC) - self._offline_after
-        await read_recent(self._kafka, topic, partitions, since, self.update)
+        await read_recent(self._kafka, self.topics, partitions, since, self.update)
         self._rebuilt |= partitions
         logger.info("rebuilt partitions %s", sorted(partitions), extra={"action": "live_rebuilt"})
+
+
+def _take_in_status(totals: PartitionTotals, value: bytes) -> None:
+    status = decode_status(value)
+    if status.status == OFFLINE:
+        totals.leave(status.ven_id, status.received_at)

@@ -34,12 +34,12 @@ def add_live(
 ) -> None:
     """Register the role's agents, its table and its timer with the app."""
     holdings = Holdings(kafka, timedelta(seconds=streams.offline_after_seconds))
-    _follow_telemetry(app, kafka.topics(TELEMETRY), streams.streams_batch_records, holdings)
+    _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, holdings)
     _publish_partials(app, kafka.topics(PARTIALS), Outbox(producer, kafka.topics), holdings)
     _add_up_partials(app, kafka, streams.streams_batch_records, Outbox(producer, kafka.topics), telemetry_partitions)
 
 
-def _follow_telemetry(app: Any, topic: str, most_records: int, holdings: Holdings) -> None:
+def _follow_vens(app: Any, topic: str, most_records: int, holdings: Holdings) -> None:
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def on_assigned(_app: Any, assigned: Any, **_kwargs: Any) -> None:
         holdings.hold({tp.partition for tp in assigned if tp.topic == topic})
@@ -48,7 +48,7 @@ def _follow_telemetry(app: Any, topic: str, most_records: int, holdings: Holding
     async def on_revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:
         holdings.hold(set())
 
-    @app.agent(app.batches_of(topic), name="live-telemetry")  # type: ignore[untyped-decorator]
+    @app.agent(app.batches_of(*holdings.topics), name="live-vens")  # type: ignore[untyped-decorator]
     async def follow(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
             for batch in batches:

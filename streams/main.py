@@ -8,13 +8,17 @@ from dataclasses import dataclass
 
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
+from runtime.metrics import DEAD_LETTER_SHARE
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
+from streams.flood import FloodAlarm
+from streams.letters import add_letters
 from streams.live import add_live
 from streams.roles import Role
 from streams.sink import add_sink
 from streams.store.database import database
+from streams.store.partitions import Partitions
 from streams.validate import add_validate
 
 logger = logging.getLogger(__name__)
@@ -45,22 +49,31 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     streams = config.streams
     async with AsyncExitStack() as stack:
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
+        alarms: dict[str, Callable[[], bool]] = {}
         # First of all: a role that waits for the log is alive.
-        await stack.enter_async_context(serve_health(streams.streams_health_host, streams.streams_health_port, checks))
+        await stack.enter_async_context(
+            serve_health(streams.streams_health_host, streams.streams_health_port, checks, alarms)
+        )
         topics = await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
         app = make_app(config.role, config.kafka, streams)
         checks["log"] = lambda: bool(app.started and not app.rebalancing)
         match config.role:
             case "validate":
-                add_validate(app, config.kafka, streams, log)
+                flood = FloodAlarm(streams)
+                flood.watch(app)
+                alarms[flood.name] = flood.look
+                stack.enter_context(DEAD_LETTER_SHARE.reading(lambda: {(): flood.share()}))
+                add_validate(app, config.kafka, streams, log, flood)
             case "live":
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
                 if config.database is None:
                     raise ValueError("the sink needs a database")
                 rows = await stack.enter_async_context(database(config.database, "gateway-sink"))
-                add_sink(app, config.kafka, streams, log, rows)
+                partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
+                add_sink(app, config.kafka, streams, log, rows, partitions)
+                add_letters(app, config.kafka, streams, log, rows, partitions)
                 checks["database"] = lambda: rows.connected
         app.finalize()
         app.loop = asyncio.get_running_loop()

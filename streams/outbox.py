@@ -1,11 +1,13 @@
 """Sending what a batch leads to, and knowing that the log has all of it before the batch is acknowledged."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 
+from runtime.metrics import DEAD_LETTERS
 from schemas.dead_letters import dead_letter_headers
 from schemas.reasons import Rejection
 from schemas.topics import TopicNames
@@ -19,6 +21,8 @@ class Outbox:
         self._producer = producer
         self._names = names
         self._pending: list[asyncio.Future[Any]] = []
+        self._reasons: Counter[tuple[str, str]] = Counter()
+        self._set_apart: set[tuple[str, int, int]] = set()
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]] | None = None
@@ -43,14 +47,22 @@ class Outbox:
             clock_skew=clock_skew,
         )
         await self.send(self._names.dead_letters(record.topic), record.key, record.value or b"", headers)
+        self._reasons[record.topic, rejection.reason] += 1
+        # A record whose loads were rejected one by one is set apart once.
+        self._set_apart.add((record.topic, record.partition, record.offset))
 
-    async def settled(self) -> None:
-        """Wait until the log holds all that was sent.
+    async def settled(self) -> int:
+        """Wait until the log holds all that was sent; returns how many records became dead letters.
 
         Raises:
             KafkaError: it refused something for good; the batch must not be acknowledged.
         """
         pending, self._pending = self._pending, []
+        reasons, self._reasons = self._reasons, Counter()
+        set_apart, self._set_apart = self._set_apart, set()
         await self._producer.flush()
         for sent in pending:
             await sent
+        for (topic, reason), number in reasons.items():
+            DEAD_LETTERS.labels(topic, reason).inc(number)
+        return len(set_apart)

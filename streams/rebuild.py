@@ -12,13 +12,18 @@ from streams.batches import Record
 
 
 async def read_recent(
-    kafka: KafkaSettings, topic: str, partitions: Iterable[int], since: datetime, take: Callable[[Record], None]
+    kafka: KafkaSettings,
+    topics: Iterable[str],
+    partitions: Iterable[int],
+    since: datetime,
+    take: Callable[[Record], None],
 ) -> None:
-    """Give `take` every record that the log got since then, up to its present end; waits while the log is away.
+    """Give `take` every record of partitions that the log got since then, up to its present end.
 
+    Waits while the log is away.
     A record may be given more than once.
     """
-    wanted = [TopicPartition(topic, number) for number in partitions]
+    wanted = [TopicPartition(topic, number) for number in partitions for topic in topics]
     backoff = Backoff()
     while wanted:
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False)

@@ -1,31 +1,49 @@
 """Role `sink`: canonical records become rows, each batch in one transaction, acknowledged after its commit."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from schemas.readings import FaultReport, Reading, decode_fault, decode_reading
+from schemas import topics
+from schemas.acks import decode_ack
+from schemas.dead_letters import ReplayOf
+from schemas.notices import decode_notice
+from schemas.readings import decode_fault, decode_reading, decode_snapshot
 from schemas.reasons import Reason, Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
-from schemas.topics import FAULTS, TELEMETRY
+from schemas.shadow import decode_shadow
+from schemas.status import decode_status
 from schemas.window import Window
-from streams.batches import Batch, Record, gathered
+from streams.batches import Batch, Record, gathered, headers_of
 from streams.outbox import Outbox
+from streams.store.acks import AckStore
 from streams.store.database import DATA_FAULTS, Database
+from streams.store.documents import keep_notices, keep_shadows
+from streams.store.latest import said
 from streams.store.partitions import Partitions
-from streams.store.readings import FaultStore, ReadingStore
+from streams.store.readings import fault_store, reading_store, snapshot_store
+from streams.store.replays import note_outcome
+from streams.store.rows import Also, UpsertStore
 
 logger = logging.getLogger(__name__)
 
-R = TypeVar("R", Reading, FaultReport)
-Decode = Callable[[bytes], R]
-Store = Callable[[Sequence[R]], Awaitable[None]]
-
 HOUSEKEEPING_SECONDS = 600
+
+
+class Store(Protocol):
+    """Where canonical records of one topic go."""
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Tables that hold a row of each record; none, where only the latest is kept."""
+
+    async def store(self, records: Sequence[Any], also: Also | None = None) -> None:
+        """Store records, and do `also` in the same transaction; raises DATA_FAULTS."""
 
 
 def add_sink(
@@ -34,15 +52,21 @@ def add_sink(
     streams: StreamsSettings,
     producer: AIOKafkaProducer,
     database: Database,
+    partitions: Partitions,
 ) -> None:
     """Register the role's agents and its housekeeping with the app."""
-    partitions = Partitions(database, streams.window, streams.partitions_ahead_days)
-    sinks: tuple[tuple[str, Decode[Any], Store[Any]], ...] = (
-        (TELEMETRY, decode_reading, ReadingStore(database, partitions).store),
-        (FAULTS, decode_fault, FaultStore(database, partitions).store),
+    window = streams.window
+    sinks: tuple[tuple[str, Callable[[bytes], Any], Store, Window | None], ...] = (
+        (topics.TELEMETRY, decode_reading, reading_store(database, partitions), window),
+        (topics.LOADS, decode_snapshot, snapshot_store(database, partitions), window),
+        (topics.FAULTS, decode_fault, fault_store(database, partitions), window),
+        (topics.ACKS, decode_ack, AckStore(database, partitions), window),
+        (topics.NOTICES, decode_notice, UpsertStore(database, keep_notices, partitions), window),
+        (topics.STATUS, decode_status, UpsertStore(database, said), None),
+        (topics.SHADOW, decode_shadow, UpsertStore(database, keep_shadows), None),
     )
-    for topic, decode, store in sinks:
-        sink = Sink(Outbox(producer, kafka.topics), decode, store, streams.window)
+    for topic, decode, store, times in sinks:
+        sink = Sink(Outbox(producer, kafka.topics), decode, store, times)
         _add_agent(app, kafka.topics(topic), streams.streams_batch_records, sink)
 
     @app.task  # type: ignore[untyped-decorator]
@@ -52,37 +76,50 @@ def add_sink(
             await app.sleep(HOUSEKEEPING_SECONDS)
 
 
-def _add_agent(app: Any, topic: str, most_records: int, sink: "Sink[Any]") -> None:
+def _add_agent(app: Any, topic: str, most_records: int, sink: "Sink") -> None:
     @app.agent(app.batches_of(topic), name=f"sink-{topic}")  # type: ignore[untyped-decorator]
     async def sink_batches(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
             await sink.take(batches)
 
 
-class Sink(Generic[R]):
+class Sink:
     """Decodes and stores; a record that cannot be stored is set apart and stops nothing."""
 
-    def __init__(self, outbox: Outbox, decode: Decode[R], store: Store[R], window: Window) -> None:
+    def __init__(self, outbox: Outbox, decode: Callable[[bytes], Any], store: Store, window: Window | None) -> None:
+        """Describe it; `window` None is for records that count whatever their time."""
         self._outbox = outbox
         self._window = window
-        self._decode: Decode[R] = decode
-        self._store: Store[R] = store
+        self._decode = decode
+        self._store = store
 
     async def take(self, batches: Sequence[Batch]) -> None:
         """Store all records of the batches; at return each is committed, or a dead letter in the log."""
         decoded = []
+        replays = []
         for batch in batches:
             for record in batch.records:
                 canonical = self._decoded(record)
                 if isinstance(canonical, Rejection):
                     await self._outbox.dead_letter(record, canonical)
+                elif record.headers and topics.HEADER_REPLAY_OF in headers_of(record):
+                    replays.append((record, canonical))
                 else:
                     decoded.append((record, canonical))
         if decoded:
             await self._store_or_set_apart(decoded)
+        # One by one: somebody waits to be told what became of each.
+        for replay in replays:
+            await self._store_or_set_apart([replay], self._outcome_of(*replay))
         await self._outbox.settled()
 
-    def _decoded(self, record: Record) -> R | Rejection:
+    def _outcome_of(self, record: Record, canonical: Any) -> Also | None:
+        replay = ReplayOf.parse(headers_of(record)[topics.HEADER_REPLAY_OF])
+        if replay is None:
+            return None
+        return partial(note_outcome, replay=replay, tables=self._store.tables, record=canonical)
+
+    def _decoded(self, record: Record) -> Any:
         """What `validate` wrote always decodes; others may write here, too."""
         try:
             canonical = self._decode(record.value or b"")
@@ -90,12 +127,14 @@ class Sink(Generic[R]):
             return Rejection(Reason.BAD_VALUE, str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Rejection(Reason.NOT_JSON, str(error))
+        if self._window is None:
+            return canonical
         return self._window.check(canonical.timestamp, datetime.now(UTC)) or canonical
 
-    async def _store_or_set_apart(self, decoded: Sequence[tuple[Record, R]]) -> None:
+    async def _store_or_set_apart(self, decoded: Sequence[tuple[Record, Any]], also: Also | None = None) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""
         try:
-            await self._store([canonical for _, canonical in decoded])
+            await self._store.store([canonical for _, canonical in decoded], also)
         except DATA_FAULTS as error:
             if len(decoded) == 1:
                 record, _ = decoded[0]

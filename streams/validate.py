@@ -20,6 +20,7 @@ from schemas.shadow import Shadow
 from schemas.status import VenStatus
 from schemas.window import Window
 from streams.batches import Record, gathered, headers_of
+from streams.flood import FloodAlarm
 from streams.outbox import Outbox
 
 TOPIC_OF: Mapping[Any, str] = {
@@ -34,21 +35,24 @@ TOPIC_OF: Mapping[Any, str] = {
 _MILLISECOND_DIGITS = 13
 
 
-def add_validate(app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer) -> None:
+def add_validate(
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, flood: FloodAlarm
+) -> None:
     """Register the role's agents with the app: one a kind, so that none waits behind another."""
     for kind in PARSERS:
         validator = Validator(kind, streams.window, Outbox(producer, kafka.topics), kafka.topics)
-        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator)
+        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, flood)
 
 
-def _add_agent(app: Any, topic: str, most_records: int, validator: "Validator") -> None:
+def _add_agent(app: Any, topic: str, most_records: int, validator: "Validator", flood: FloodAlarm) -> None:
     @app.agent(app.batches_of(topic), name=f"validate-{topic}")  # type: ignore[untyped-decorator]
     async def validate_batches(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
             for batch in batches:
                 for record in batch.records:
                     await validator.take(record)
-            await validator.settled()
+            set_apart = await validator.settled()
+            flood.count(records=sum(len(batch.records) for batch in batches), dead_letters=set_apart)
 
 
 class Validator:

@@ -4,12 +4,15 @@ import asyncpg
 
 from runtime.database import Pool
 
-# `disabled` stays until patched, a status that was given stays until the VEN is heard, and then its readings decide.
+# `disabled` stays until patched, a status that was given stays until the VEN is heard; then its readings and last will
+# decide.
 SELECT_VEN = """
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
+       s.measured_at, s.clock_skew_seconds, s.reported_status,
        CASE WHEN v.status = 'disabled' THEN 'disabled'
             WHEN s.received_at IS NULL OR s.received_at < v.status_set_at THEN v.status
-            WHEN s.reading_received_at > now() - $1::float8 * interval '1 second' THEN 'online'
+            WHEN s.reading_received_at > now() - $1::float8 * interval '1 second'
+                 AND s.reading_received_at > COALESCE(s.left_at, '-infinity') THEN 'online'
             ELSE 'offline' END AS status
 FROM vens AS v LEFT JOIN ven_status AS s USING (ven_id)
 """

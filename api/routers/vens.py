@@ -97,6 +97,9 @@ def _ven(row: Any) -> Ven:
         created_at=row["created_at"],
         last_seen=row["received_at"],
         loads=[_load(load) for load in loads],
+        measured_at=row["measured_at"],
+        clock_skew_seconds=row["clock_skew_seconds"],
+        reported_status=row["reported_status"],
     )
 
 

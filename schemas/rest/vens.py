@@ -35,7 +35,11 @@ class VenMetrics(RestModel):
 
 
 class Ven(RestModel):
-    """`last_seen` is when its last message was received, null when it was never heard."""
+    """`last_seen` is when its last message was received, null when it was never heard.
+
+    `measured_at` is when the latest values were measured by the VEN's clock, `clock_skew_seconds` how much later they
+    were received, and `reported_status` what the VEN last said of itself.
+    """
 
     id: str
     name: str
@@ -45,3 +49,6 @@ class Ven(RestModel):
     created_at: datetime
     last_seen: datetime | None
     loads: list[RestLoad]
+    measured_at: datetime | None
+    clock_skew_seconds: float | None
+    reported_status: str | None

@@ -64,6 +64,9 @@ async def test_a_ven_shows_its_latest_values(served: Served, now: datetime) -> N
             _load("fridge", "other", "fridge", 1.0, 0.0, 0.25, enabled=False),
             _load("odd", "other", "odd", 0.0, 0.0, 0.0),
         ],
+        "measuredAt": measured.isoformat().replace("+00:00", "Z"),
+        "clockSkewSeconds": 5.0,
+        "reportedStatus": None,
     }
     assert found in [{name: ven[name] for name in found} for ven in await served.get("/api/vens")]
 

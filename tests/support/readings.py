@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.readings import Load, Reading
+from schemas.readings import FaultReport, Load, Reading
 from schemas.settings import DatabaseSettings
 from schemas.window import Window
 from streams.store.database import Database, database
 from streams.store.partitions import Partitions
-from streams.store.readings import FaultStore, ReadingStore
+from streams.store.readings import fault_store, reading_store
+from streams.store.rows import RowStore
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """A time of yesterday: it surely has its partition, and is not in the future."""
@@ -31,8 +32,8 @@ class Stores(NamedTuple):
 
     database: Database
     partitions: Partitions
-    readings: ReadingStore
-    faults: FaultStore
+    readings: RowStore[Reading]
+    faults: RowStore[FaultReport]
 
 
 @asynccontextmanager
@@ -40,4 +41,4 @@ async def stores(settings: DatabaseSettings, *, retention_days: int = 90) -> Asy
     """Open the stores of one worker."""
     async with database(settings, "test-sink") as opened:
         partitions = Partitions(opened, Window(retention_days, timedelta(minutes=5)), 7)
-        yield Stores(opened, partitions, ReadingStore(opened, partitions), FaultStore(opened, partitions))
+        yield Stores(opened, partitions, reading_store(opened, partitions), fault_store(opened, partitions))

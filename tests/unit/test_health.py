@@ -11,10 +11,11 @@ from runtime.health import serve_health
 
 
 class Served:
-    """A health server with two checks whose states the test sets."""
+    """A health server with two checks and an alarm whose states the test sets."""
 
     def __init__(self) -> None:
         self.states = {"log": True, "database": True}
+        self.flooded = False
         self.port = 0
 
     async def ask(self, request: bytes) -> bytes:
@@ -41,7 +42,7 @@ async def served() -> AsyncIterator[Served]:
     loop, unhandled = asyncio.get_running_loop(), list[dict[str, Any]]()
     loop.set_exception_handler(lambda _loop, context: unhandled.append(context))
     try:
-        async with serve_health("127.0.0.1", 0, checks) as served.port:
+        async with serve_health("127.0.0.1", 0, checks, {"flood": lambda: served.flooded}) as served.port:
             yield served
     finally:
         loop.set_exception_handler(None)
@@ -55,14 +56,26 @@ async def test_live_is_200_whatever_the_checks_say(served: Served, path: str) ->
 
 
 async def test_ready_is_200_while_all_checks_hold(served: Served) -> None:
-    assert await served.get("/health/ready") == (200, {"status": "ok", "checks": {"log": True, "database": True}})
+    checks = {"log": True, "database": True}
+    assert await served.get("/health/ready") == (200, {"status": "ok", "checks": checks, "alarms": []})
+
+
+async def test_an_alarm_is_listed_and_leaves_the_process_ready(served: Served) -> None:
+    served.flooded = True
+    assert await served.get("/health/ready") == (
+        200,
+        {"status": "ok", "checks": {"log": True, "database": True}, "alarms": ["flood"]},
+    )
+    served.states["log"] = False
+    status, body = await served.get("/health/ready")
+    assert (status, body["alarms"]) == (503, ["flood"])
 
 
 @pytest.mark.parametrize("failing", ["log", "database"])
 async def test_ready_is_503_while_one_check_fails_and_recovers(served: Served, failing: str) -> None:
     served.states[failing] = False
     checks = {"log": True, "database": True} | {failing: False}
-    assert await served.get("/health/ready") == (503, {"status": "unavailable", "checks": checks})
+    assert await served.get("/health/ready") == (503, {"status": "unavailable", "checks": checks, "alarms": []})
     served.states[failing] = True
     assert (await served.get("/health/ready"))[0] == 200
 
@@ -73,9 +86,23 @@ async def test_without_checks_a_process_is_ready() -> None:
         assert (await served.get("/health/ready"))[0] == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/health/other", "/metrics", "*"])
+@pytest.mark.parametrize("path", ["/", "/health/other", "/metrics/other", "*"])
 async def test_other_paths_are_404(served: Served, path: str) -> None:
     assert (await served.get(path))[0] == 404
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics?name[]=gateway_check"])
+async def test_metrics_tell_the_checks_and_alarms_as_health_does(served: Served, path: str) -> None:
+    served.states["database"], served.flooded = False, True
+    answer = await served.ask(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    head, body = answer.split(b"\r\n\r\n", 1)
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-type: text/plain; version=0.0.4; charset=utf-8" in head.split(b"\r\n")
+    assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
+    lines = body.decode().splitlines()
+    assert 'gateway_check{name="log"} 1.0' in lines
+    assert 'gateway_check{name="database"} 0.0' in lines
+    assert 'gateway_alarm{name="flood"} 1.0' in lines
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,126 @@
+"""What a process counts, for Prometheus: every metric of the gateway, and the one registry of the process.
+
+No message pays for being counted. Batches are counted as wholes, and what sees single messages counts in plain ints of
+its own, which an `OnDemand` metric reads when somebody asks. docs/operations.md says what each metric means. Labels
+have few values, known beforehand: never a VEN's id.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+"""The text format that every version of Prometheus reads."""
+
+REGISTRY = CollectorRegistry()
+
+Family = CounterMetricFamily | GaugeMetricFamily
+Values = Callable[[], Mapping[tuple[str, ...], float]]
+"""The numbers of a metric now, by the values of its labels; by () where it has no labels."""
+
+
+class OnDemand(Collector):
+    """A metric whose numbers are read when somebody asks, from whoever has them at the time.
+
+    While nobody has any, the process says nothing of it: a role does not claim that 0 MQTT messages are under way.
+    """
+
+    def __init__(self, family: type[Family], name: str, meaning: str, labels: tuple[str, ...] = ()) -> None:
+        self._family = family
+        self._name = name
+        self._meaning = meaning
+        self._labels = labels
+        self._sources: list[Values] = []
+        REGISTRY.register(self)
+
+    @contextmanager
+    def reading(self, values: Values) -> Iterator[None]:
+        """Take the numbers from `values` while the context lasts."""
+        self._sources.append(values)
+        try:
+            yield
+        finally:
+            self._sources.remove(values)
+
+    def describe(self) -> Iterable[Family]:
+        """Return the metric without numbers; the registry asks, so that no name is given twice."""
+        return [self._family(self._name, self._meaning, labels=self._labels)]
+
+    def collect(self) -> Iterable[Family]:
+        """Return the metric with its numbers."""
+        if not self._sources:
+            return
+        family = self._family(self._name, self._meaning, labels=self._labels)
+        for values in self._sources:
+            for labels, value in values().items():
+                family.add_metric(labels, value)
+        yield family
+
+
+def exposition() -> bytes:
+    """Return all metrics of this process as text, of the type CONTENT_TYPE."""
+    return generate_latest(REGISTRY)
+
+
+# When each series began, as a series beside it: nobody needs it, and it doubles what is stored.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+# CPU, memory and open files, under the names that dashboards know: process_cpu_seconds_total and so on.
+ProcessCollector(registry=REGISTRY)
+
+# Bridge and stream roles.
+CHECK = OnDemand(
+    GaugeMetricFamily, "gateway_check", "1 while this check of /health/ready holds, 0 while it fails", ("name",)
+)
+ALARM = OnDemand(GaugeMetricFamily, "gateway_alarm", "1 while this alarm is on, else 0", ("name",))
+DEAD_LETTERS = Counter(
+    "gateway_dead_letters",
+    "Dead letters that the log holds, by the topic they came from; one for each rejected load, too",
+    ["topic", "reason"],
+    registry=REGISTRY,
+)
+
+# Bridge.
+MESSAGES_RECEIVED = OnDemand(
+    CounterMetricFamily, "gateway_messages_received", "Messages taken from MQTT and handed to the log", ("kind",)
+)
+MESSAGES_UNACKNOWLEDGED = OnDemand(
+    GaugeMetricFamily, "gateway_messages_unacknowledged", "Messages taken from MQTT that the log does not hold yet"
+)
+
+# Stream roles.
+RECORDS_PROCESSED = Counter(
+    "gateway_records_processed", "Records whose batch is done", ["role", "topic"], registry=REGISTRY
+)
+BATCH_RECORDS = Histogram(
+    "gateway_batch_records",
+    "Records that were worked on together, acknowledged as one",
+    ["role"],
+    buckets=(1, 3, 10, 30, 100, 300, 1000, 2000, 4000, 8000),
+    registry=REGISTRY,
+)
+BATCH_SECONDS = Histogram(
+    "gateway_batch_seconds",
+    "Time that the work on one batch took, in seconds, with waiting for the log or the database",
+    ["role"],
+    buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
+    registry=REGISTRY,
+)
+DEAD_LETTER_SHARE = OnDemand(
+    GaugeMetricFamily,
+    "gateway_dead_letter_share",
+    "Share of the records of the last minute that became dead letters, 0 to 1",
+)
+
+# API.
+HTTP_REQUEST_SECONDS = Histogram(
+    "gateway_http_request_seconds",
+    "Time from a request to the end of its answer, in seconds",
+    ["method", "route", "status"],
+    buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+    registry=REGISTRY,
+)

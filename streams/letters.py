@@ -1,0 +1,70 @@
+"""Dead letters in the role `sink`: an index of their topics to browse, and the way back for those that are replayed."""
+
+import logging
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from schemas.dead_letters import ReplayOf, source_headers
+from schemas.settings import KafkaSettings, StreamsSettings
+from streams.batches import gathered
+from streams.outbox import Outbox
+from streams.store.database import Database
+from streams.store.dead_letters import DeadLetterStore
+from streams.store.partitions import Partitions
+from streams.store.replays import forget_gone, note_sent, requested
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 0.5
+REPLAYED_AT_ONCE = 500
+
+
+def add_letters(
+    app: Any,
+    kafka: KafkaSettings,
+    streams: StreamsSettings,
+    producer: AIOKafkaProducer,
+    database: Database,
+    partitions: Partitions,
+) -> None:
+    """Register the index and the replaying with the app."""
+    store = DeadLetterStore(database, partitions, streams.window)
+
+    @app.agent(app.batches_of(*kafka.topics.all_dead_letters), name="sink-dead-letters")  # type: ignore[untyped-decorator]
+    async def index(stream: Any) -> None:
+        async for batches in gathered(stream, streams.streams_batch_records):
+            await store.store(record for batch in batches for record in batch.records)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def replay() -> None:
+        replayer = Replayer(Outbox(producer, kafka.topics), database)
+        await database.run(forget_gone)
+        while not app.should_stop:
+            if not await replayer.replay_some():
+                await app.sleep(LOOK_EVERY_SECONDS)
+
+
+class Replayer:
+    """Sends what was requested back to its source topic, where it goes the way of any message.
+
+    At least once: a letter that is sent twice meets its own rows, like any message that comes twice.
+    """
+
+    def __init__(self, outbox: Outbox, database: Database) -> None:
+        self._outbox = outbox
+        self._database = database
+
+    async def replay_some(self) -> int:
+        """Replay the letters that wait, in bounded number; returns how many."""
+        rows = await self._database.run(lambda connection: requested(connection, REPLAYED_AT_ONCE))
+        replays = [ReplayOf(row["letter_id"], row["letter_time"], row["attempt"]) for row in rows]
+        for row, replay in zip(rows, replays, strict=True):
+            headers = [*source_headers(msgspec.json.decode(row["headers"])), replay.header()]
+            await self._outbox.send(row["source_topic"], row["key"], row["payload"], headers)
+        if replays:
+            await self._outbox.settled()
+            await self._database.run(lambda connection: note_sent(connection, replays))
+            logger.info("replayed %d dead letters", len(replays), extra={"action": "dead_letters_replayed"})
+        return len(replays)

@@ -1,0 +1,98 @@
+"""Acknowledgements as rows, with what the devices left out of their circuits filled in."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from runtime.database import Connection
+from schemas.acks import Ack, Curtailment
+from schemas.readings import encode_record
+from streams.store.copying import Row
+from streams.store.database import Database, json_text
+from streams.store.latest import heard
+from streams.store.partitions import Partitions
+from streams.store.rows import Also, Rows, RowStore
+
+ACK_COLUMNS = (
+    "ven_id",
+    "time",
+    "op",
+    "correlation_id",
+    "received_at",
+    "status",
+    "event_id",
+    "requested_shed_kw",
+    "actual_shed_kw",
+    "circuits",
+    "error",
+    "extra",
+)
+
+# What circuits last measured before a time, within an hour: older figures say nothing of what was shed.
+LAST_POWER = """
+SELECT DISTINCT ON (load_id) load_id, current_power_kw
+FROM (SELECT load_id, time, current_power_kw FROM telemetry_loads
+      WHERE ven_id = $1 AND time <= $2 AND time > $2 - interval '1 hour' AND load_id = ANY ($3)
+      UNION ALL
+      SELECT load_id, time, current_power_kw FROM load_snapshots
+      WHERE ven_id = $1 AND time <= $2 AND time > $2 - interval '1 hour' AND load_id = ANY ($3)) AS known
+WHERE current_power_kw IS NOT NULL
+ORDER BY load_id, time DESC
+"""
+
+
+class AckStore:
+    """Stores batches of acknowledgements, each in one transaction."""
+
+    def __init__(self, database: Database, partitions: Partitions) -> None:
+        self._database = database
+        self._rows = RowStore(database, partitions, (Rows("ven_acks", ACK_COLUMNS, _ack_rows),), heard, key=_key)
+        self.tables = self._rows.tables
+
+    async def store(self, acks: Sequence[Ack], also: Also | None = None) -> None:
+        """Store acknowledgements; as RowStore.store."""
+        await self._rows.store([await self._complete(ack) for ack in acks], also)
+
+    async def _complete(self, ack: Ack) -> Ack:
+        unknown = [circuit.id for circuit in ack.circuits if circuit.original_kw is None]
+        if not unknown:
+            return ack
+        powers = await self._database.run(partial(_last_power, ven_id=ack.ven_id, before=ack.timestamp, loads=unknown))
+        circuits = tuple(complete(circuit, powers.get(circuit.id)) for circuit in ack.circuits)
+        return msgspec.structs.replace(ack, circuits=circuits)
+
+
+async def _last_power(connection: Connection, ven_id: str, before: datetime, loads: Sequence[str]) -> dict[str, float]:
+    rows = await connection.fetch(LAST_POWER, ven_id, before, loads)
+    return {row["load_id"]: row["current_power_kw"] for row in rows}
+
+
+def complete(circuit: Curtailment, last_power_kw: float | None) -> Curtailment:
+    """Fill in what a device did not say: it had what it last measured, and has what the shed leaves of it."""
+    if circuit.original_kw is not None:
+        return circuit
+    original = circuit.curtailed_kw if last_power_kw is None else last_power_kw
+    return msgspec.structs.replace(circuit, original_kw=original, final_kw=max(0.0, original - circuit.curtailed_kw))
+
+
+def _key(ack: Ack) -> tuple[object, ...]:
+    return (ack.ven_id, ack.timestamp, ack.op, ack.correlation_id)
+
+
+def _ack_rows(ack: Ack) -> Iterable[Row]:
+    yield (
+        ack.ven_id,
+        ack.timestamp,
+        ack.op,
+        ack.correlation_id,
+        ack.received_at,
+        ack.status,
+        ack.event_id,
+        ack.requested_shed_kw,
+        ack.actual_shed_kw,
+        encode_record(ack.circuits).decode(),
+        ack.error,
+        json_text(ack.extra),
+    )

@@ -1,0 +1,168 @@
+"""The index of the dead-letter topics: a row a letter, with what became of it."""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import NamedTuple
+
+from runtime.database import Connection
+from schemas import topics
+from schemas.dead_letters import ReplayOf, State
+from schemas.partitions import day_of
+from schemas.payloads import MAX_ID_LENGTH
+from schemas.window import Window
+from streams.batches import Record, headers_of
+from streams.store.copying import Insert, Row, insert_in_one_transaction
+from streams.store.database import Database, json_text
+from streams.store.partitions import Partitions
+
+COLUMNS = (
+    "id",
+    "time",
+    "source_topic",
+    "source_partition",
+    "source_offset",
+    "mqtt_topic",
+    "ven_id",
+    "reason",
+    "detail",
+    "key",
+    "headers",
+    "payload",
+)
+
+# The VEN whose clock is off is where an operator looks; a VEN that is not registered has no row to show it in.
+NOTE_SKEW = """
+UPDATE ven_status AS known SET clock_skew_seconds = fresh.skew
+FROM unnest($1::text[], $2::float8[]) AS fresh(ven_id, skew)
+WHERE known.ven_id = fresh.ven_id
+"""
+
+REFUSE_REPLAY = """
+UPDATE dead_letters SET state = $4, state_at = now(), state_detail = $5
+WHERE id = $1 AND time = $2 AND replays = $3
+"""
+
+_OFFSET_DIGITS = 18
+_PARTITION_DIGITS = 9
+_NO_TIME_MS = 10**13
+_MOST_REASON = 64
+
+EXISTS = "SELECT EXISTS (SELECT FROM dead_letters WHERE id = $1 AND time = $2)"
+
+
+class Letter(NamedTuple):
+    """One record of a dead-letter topic, as a row; `clock_skew` is in seconds."""
+
+    row: Row
+    time: datetime
+    ven_id: str | None
+    reason: str
+    detail: str
+    clock_skew: float | None
+    replay_of: ReplayOf | None
+
+
+class DeadLetterStore:
+    """Indexes batches of letters, each in one transaction; a letter that was written twice is one row."""
+
+    def __init__(self, database: Database, partitions: Partitions, window: Window) -> None:
+        self._database = database
+        self._partitions = partitions
+        self._window = window
+
+    async def store(self, records: Iterable[Record]) -> None:
+        """Index records of dead-letter topics; at return they are committed."""
+        letters = [letter_of(record, self._window, datetime.now(UTC)) for record in records]
+        fresh = [letter for letter in letters if not await self._refused_again(letter)]
+        rows = {letter.row[:2]: letter.row for letter in reversed(fresh)}
+        skews = {letter.ven_id: letter.clock_skew for letter in fresh if letter.clock_skew is not None}
+
+        async def note_skews(connection: Connection) -> None:
+            if skews:
+                await connection.execute(NOTE_SKEW, list(skews), list(skews.values()))
+
+        inserts = (Insert("dead_letters", COLUMNS, list(rows.values())),)
+        days = {day_of(letter.time) for letter in fresh}
+        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, note_skews))
+
+    async def _refused_again(self, letter: Letter) -> bool:
+        """Note on a letter that its replay was refused; the refusal is no letter of its own."""
+        replay = letter.replay_of
+        if replay is None:
+            return False
+
+        async def note(connection: Connection) -> bool:
+            because = f"{letter.reason}: {letter.detail}"
+            await connection.execute(REFUSE_REPLAY, *replay, State.REJECTED, because)
+            return bool(await connection.fetchval(EXISTS, replay.letter_id, replay.letter_time))
+
+        return await self._database.run(note)
+
+
+def letter_of(record: Record, window: Window, now: datetime) -> Letter:
+    """Read a record of a dead-letter topic; others may write there, too, so nothing in it is taken on trust."""
+    headers = headers_of(record)
+
+    def text(name: str) -> str | None:
+        return None if name not in headers else clean(headers[name])
+
+    source = record.topic.removesuffix(topics.DEAD_LETTER_SUFFIX)
+    offset = _number(headers.get(topics.HEADER_SOURCE_OFFSET), _OFFSET_DIGITS)
+    partition = _number(headers.get(topics.HEADER_SOURCE_PARTITION), _PARTITION_DIGITS)
+    reason, detail = (text(topics.HEADER_REASON) or "unknown")[:_MOST_REASON], text(topics.HEADER_DETAIL) or ""
+    # Of the source, so that a letter which was written twice, after a crash, is the same letter.
+    origin = (record.partition, record.offset, "dlq") if offset is None else (partition, offset, "source")
+    identity = blake2b(repr((source, origin, reason, detail)).encode(), digest_size=8).hexdigest()
+    time = _received(record, headers, window, now)
+    ven_id = clean(record.key)[:MAX_ID_LENGTH] if record.key else None
+    row = (
+        identity,
+        time,
+        clean(source.encode()),
+        partition,
+        offset,
+        text(topics.HEADER_TOPIC),
+        ven_id,
+        reason,
+        detail,
+        record.key,
+        json_text({clean(name.encode()): clean(value) for name, value in headers.items()}) or "{}",
+        record.value or b"",
+    )
+    skew = text(topics.HEADER_CLOCK_SKEW)
+    replay_of = ReplayOf.parse(headers.get(topics.HEADER_REPLAY_OF))
+    return Letter(row, time, ven_id, reason, detail, _float(skew), replay_of)
+
+
+def clean(value: bytes) -> str:
+    """Return bytes as text that PostgreSQL takes."""
+    return value.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _received(record: Record, headers: Mapping[str, bytes], window: Window, now: datetime) -> datetime:
+    """When the gateway received the source, by the first clock that can be right."""
+    for milliseconds in (
+        _number(headers.get(topics.HEADER_RECEIVED), _OFFSET_DIGITS),
+        _number(headers.get(topics.HEADER_SOURCE_TIMESTAMP), _OFFSET_DIGITS),
+        record.timestamp,
+    ):
+        if milliseconds is not None and milliseconds < _NO_TIME_MS:
+            moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+            if window.check(moment, now) is None:
+                return moment
+    return now
+
+
+def _number(header: bytes | None, digits: int) -> int | None:
+    """A header of ours in decimal; None for anything else, and for what no column holds."""
+    return int(header) if header is not None and header.isdigit() and len(header) <= digits else None
+
+
+def _float(text: str | None) -> float | None:
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
