@@ -136,7 +136,8 @@ async def _fetch(settings: DatabaseSettings, query: str, ledger: Accepted) -> li
 
 
 async def _run(settings: DatabaseSettings, query: str, *arguments: Any) -> list[Any]:
-    connection = await asyncpg.connect(**{**connect_options(settings, "gateway-ledger"), "command_timeout": 600})
+    patient = settings.model_copy(update={"db_timeout": 600})
+    connection = await asyncpg.connect(**connect_options(patient, "gateway-ledger"))
     try:
         return list(await connection.fetch(query, *arguments))
     finally:
