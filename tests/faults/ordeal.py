@@ -44,6 +44,7 @@ class Ordeal:
     def __init__(self, system: System, fleet: Fleet, choose: random.Random) -> None:
         self.system = system
         self.fleet = fleet
+        self.watch = Watch(direct(system), fleet)
         self.choose = choose
         self.times = 0
         self.note = ""
@@ -59,7 +60,7 @@ class Ordeal:
 
     async def ready(self, *names: str) -> None:
         """Wait until processes of ours can do their work; without names, all of them."""
-        for worker in [self.system.workers[name] for name in names] or self.system.workers.values():
+        for worker in [self.system.workers[name] for name in names or self.system.workers]:
             assert await until(worker.ready, WAIT), f"{worker.name} needs a hand: {worker.process.see_log()}"
 
 
@@ -105,8 +106,7 @@ class Trials:
         number = next(_numbers)
         fleet = make_fleet(self.system, **{"prefix": f"fault-{number}", "rate": RATE, "seed": self.seed, **options})
         ordeal = Ordeal(self.system, fleet, random.Random(f"{self.seed} {fault}"))
-        watch = Watch(direct(self.system), fleet)
-        watching = asyncio.create_task(watch.run())
+        watching = asyncio.create_task(ordeal.watch.run())
         try:
             async with publishing(fleet):
                 await ordeal.accepted(RATE // 2)
@@ -115,7 +115,7 @@ class Trials:
         finally:
             watching.cancel()
             await asyncio.wait({watching})
-        result = _result(fault, ordeal, balances, watch.longest_pause)
+        result = _result(fault, ordeal, balances, ordeal.watch.longest_pause)
         self.results.append(result)
         assert result.accepted > RATE // 2
         assert result.balanced, balances

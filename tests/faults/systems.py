@@ -8,6 +8,7 @@ import pytest
 
 from gateway.stack.ports import claim
 from gateway.system import System
+from tests.faults.disk import small_disk
 from tests.support.proxy import Proxy
 
 SERVERS = ("kafka", "postgres", "mqtt")
@@ -53,7 +54,18 @@ async def proxied(folder: Path) -> AsyncIterator[System]:
             await proxy.close()
 
 
-KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[System]]] = {"plain": plain, "proxied": proxied}
+@asynccontextmanager
+async def artemis(folder: Path) -> AsyncIterator[System]:
+    """With a durable MQTT broker, and the database on a small disk."""
+    async with small_disk(folder / "data" / "postgres"), System(folder / "data", mqtt="artemis") as running:
+        yield running
+
+
+KINDS: dict[str, Callable[[Path], AbstractAsyncContextManager[System]]] = {
+    "plain": plain,
+    "proxied": proxied,
+    "artemis": artemis,
+}
 
 
 def on(kind: str) -> pytest.MarkDecorator:

@@ -21,11 +21,12 @@ class Proxy:
         self._upstream = upstream
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
+        self._passing: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
         """Accept connections (again)."""
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+            self._server = await asyncio.start_server(self._start, "127.0.0.1", self.port)
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones, until `listen`."""
@@ -48,6 +49,13 @@ class Proxy:
     async def close(self) -> None:
         """End all."""
         await self.cut()
+        if self._passing:
+            await asyncio.wait(self._passing)
+
+    def _start(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._accept(reader, writer))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
