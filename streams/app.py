@@ -30,6 +30,8 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         # request may. By default a connection that died without a word would be noticed after 90 s.
         broker_rebalance_timeout=streams.streams_session_timeout,
         broker_request_timeout=max(kafka.kafka_timeout, streams.streams_session_timeout + _JOINING_SECONDS),
+        # Faust's own for changelogs. By default 20 minutes, in which nothing would be committed.
+        producer_request_timeout=kafka.kafka_timeout,
         broker_heartbeat_interval=min(3.0, streams.streams_session_timeout / 3),
         broker_max_poll_records=1000,
         # Counts batches, of at most broker_max_poll_records each.
