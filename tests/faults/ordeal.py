@@ -48,6 +48,7 @@ class Ordeal:
         self.choose = choose
         self.times = 0
         self.note = ""
+        self.balances: list[Balance] = []  # of more than the fleet
 
     async def moment(self) -> None:
         """Wait for a random moment: after work has gone on, not when all has come to rest."""
@@ -111,7 +112,7 @@ class Trials:
             async with publishing(fleet):
                 await ordeal.accepted(RATE // 2)
                 yield ordeal
-            balances = await books(self.system, fleet)
+            balances = [*await books(self.system, fleet), *ordeal.balances]
         finally:
             watching.cancel()
             await asyncio.wait({watching})
