@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from gateway.fleet import Fleet, FleetOptions
+from gateway.fleet import Accepted, Fleet, FleetOptions
 from gateway.ledger import READINGS, Balance, settled
 from gateway.stack.polling import until
 from gateway.system import System
@@ -102,10 +102,12 @@ class Trials:
             raise ExceptionGroup(f"{kind}: {len(failures)} of {len(faults)} faults did harm", failures)
 
     @asynccontextmanager
-    async def ordeal(self, fault: str, **options: Any) -> AsyncIterator[Ordeal]:
+    async def ordeal(self, fault: str, ledger: Accepted | None = None, **options: Any) -> AsyncIterator[Ordeal]:
         """Have a fleet under way inside; afterwards its books must balance and nothing need a hand."""
         number = next(_numbers)
         fleet = make_fleet(self.system, **{"prefix": f"fault-{number}", "rate": RATE, "seed": self.seed, **options})
+        if ledger is not None:
+            fleet.ledger = ledger
         ordeal = Ordeal(self.system, fleet, random.Random(f"{self.seed} {fault}"))
         watching = asyncio.create_task(ordeal.watch.run())
         try:

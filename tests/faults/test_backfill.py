@@ -46,9 +46,8 @@ class Timed(Accepted):
 class Delays:
     """How long each sample of a fleet took to become a row, by looking again and again."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._published = Timed()
-        fleet.ledger = self._published
+    def __init__(self, fleet: Fleet, published: Timed) -> None:
+        self._published = published
         self._ven_ids = [fleet.options.ven_id(index) for index in range(fleet.options.vens)]
         self.seconds: dict[tuple[str, int], float] = {}
 
@@ -70,15 +69,15 @@ class Delays:
 
 
 async def test_a_backlog_of_six_hours(trials: Trials) -> None:
-    ledger = Accepted()
+    ledger, published = Accepted(), Timed()
     now = int(time.time())
     # It says how it is, and then what it has not said in six hours.
     today = list(samples(ledger, VEN, [now]))
     backlog = list(samples(ledger, VEN, range(now - BACKLOG * EVERY, now, EVERY)))
     live_kw = Home(1, 0).at(now).used_kw
     # As the clock goes: one sample a second from each of a hundred homes.
-    async with trials.ordeal("backlog of six hours", rate=None, interval=1.0) as ordeal:
-        delays = Delays(ordeal.fleet)
+    async with trials.ordeal("backlog of six hours", published, rate=None, interval=1.0) as ordeal:
+        delays = Delays(ordeal.fleet, published)
         await publish(trials.system, VEN, today)
         assert await until(lambda: is_shown(trials), WAIT)
         following = [asyncio.create_task(delays.follow(trials)), asyncio.create_task(never_back(trials, live_kw))]

@@ -48,8 +48,8 @@ async def test_kill_9(trials: Trials) -> None:
 
 
 async def test_sigterm(trials: Trials) -> None:
-    await trials.of("SIGTERM", {name: partial(terminate, worker) for name, worker in PROCESSES.items()}, times=5)
+    await trials.of("SIGTERM", {name: partial(terminate, worker) for name, worker in PROCESSES.items()}, times=3)
 
 
 async def test_kill_9_without_its_server(trials: Trials) -> None:
-    await trials.of("kill -9", {name: partial(kill_without, *which) for name, which in WITHOUT.items()}, times=5)
+    await trials.of("kill -9", {name: partial(kill_without, *which) for name, which in WITHOUT.items()}, times=3)

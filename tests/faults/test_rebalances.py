@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from itertools import chain
 
 import httpx
 import pytest
@@ -32,20 +33,23 @@ async def second(trials: Trials, role: Role, *, named: bool) -> AsyncIterator[Wo
         del trials.system.workers[worker.name]
 
 
-async def stand_still(role: Role, ordeal: Ordeal) -> None:
+async def stand_still(roles: Iterable[Role], ordeal: Ordeal) -> None:
     """Stop one of two workers until the other has its partitions, then let it go on with what it had in hand."""
-    names = [f"streams-{role}", f"streams-{role}-2"]
-    await ordeal.ready(*names)
+    names = [(f"streams-{role}", f"streams-{role}-2") for role in roles]
+    await ordeal.ready(*chain.from_iterable(names))
     await ordeal.moment()
-    zombie = ordeal.system.workers[ordeal.choose.choice(names)].process
-    zombie.signal(signal.SIGSTOP)
+    zombies = [ordeal.system.workers[ordeal.choose.choice(pair)].process for pair in names]
+    for zombie in zombies:
+        zombie.signal(signal.SIGSTOP)
     try:
         # Longer than its session; then the rows go on without it.
         await ordeal.accepted(int(RATE * (SESSION_SECONDS + 1)))
         before = ordeal.fleet.accepted
-        assert await until(lambda: ordeal.watch.stored > before, WAIT), f"nobody took over from {zombie.name}"
+        await ordeal.moment()
+        assert await until(lambda: ordeal.watch.stored > before, WAIT), "nobody took over"
     finally:
-        zombie.signal(signal.SIGCONT)
+        for zombie in zombies:
+            zombie.signal(signal.SIGCONT)
 
 
 async def join_or_leave(role: Role, ordeal: Ordeal) -> None:
@@ -60,18 +64,20 @@ async def join_or_leave(role: Role, ordeal: Ordeal) -> None:
         await worker.process.kill()
 
 
-@pytest.mark.parametrize("role", ROLES)
-async def test_a_worker_stands_still_past_its_session(trials: Trials, role: Role) -> None:
-    async with second(trials, role, named=True), online_vens(trials) as fewest:
-        faults = {f"and SIGCONT of {role}": partial(stand_still, role)}
-        await trials.of("SIGSTOP", faults, times=3)
-    assert min(fewest) >= VENS, "the live totals dipped"
+async def test_workers_stand_still_past_their_session(trials: Trials) -> None:
+    for roles in [(role,) for role in ROLES] if trials.full else [ROLES]:
+        async with AsyncExitStack() as stack:
+            for role in roles:
+                await stack.enter_async_context(second(trials, role, named=True))
+            fewest = await stack.enter_async_context(online_vens(trials))
+            await trials.of("SIGSTOP and SIGCONT of", {", ".join(roles): partial(stand_still, roles)}, times=3)
+        assert min(fewest) >= VENS, "the live totals dipped"
 
 
 async def test_workers_join_and_leave(trials: Trials) -> None:
     for role in ROLES if trials.full else ROLES[1:2]:
         async with second(trials, role, named=False):
-            await trials.of("rebalance:", {f"{role} joins and leaves": partial(join_or_leave, role)}, times=8, short=3)
+            await trials.of("rebalance:", {f"{role} joins and leaves": partial(join_or_leave, role)}, times=6, short=2)
 
 
 @asynccontextmanager

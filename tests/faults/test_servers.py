@@ -32,14 +32,14 @@ async def kill(server: str, ordeal: Ordeal) -> None:
 @on("plain")
 async def test_servers_are_restarted(trials: Trials) -> None:
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres", "mosquitto": "mqtt"}
-    await trials.of("restart", {name: partial(restart, server) for name, server in faults.items()}, times=5)
+    await trials.of("restart", {name: partial(restart, server) for name, server in faults.items()}, times=4)
 
 
 @on("plain")
 async def test_servers_are_killed(trials: Trials) -> None:
     # Not mosquitto, which confirms a message before it has saved it.
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres"}
-    await trials.of("kill -9", {name: partial(kill, server) for name, server in faults.items()}, times=5)
+    await trials.of("kill -9", {name: partial(kill, server) for name, server in faults.items()}, times=4)
 
 
 @on("artemis")
