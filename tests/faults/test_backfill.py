@@ -24,7 +24,7 @@ EVERY = 5
 LOOK_SECONDS = 0.05
 # Of the others, from publishing to a row that can be read. The promise is 2 s, and the report has the figure; a machine
 # that runs other tests beside is given more.
-MOST_P99_SECONDS = 5.0
+MOST_P99_SECONDS = 10.0
 
 NEW = "SELECT ven_id, time FROM telemetry_readings WHERE ven_id = ANY ($1) AND time > $2"
 
