@@ -125,8 +125,16 @@ class _Consumer(driver.Consumer):
             self._delivered.pop(tp, None)
 
 
+class _Producer(driver.Producer):
+    """Of the changelogs: what it was given it sends until the log has it, once, as all our producers do."""
+
+    def _settings_default(self) -> Mapping[str, Any]:
+        return {**super()._settings_default(), "enable_idempotence": True}
+
+
 class _Transport(driver.Transport):
     Consumer = _Consumer
+    Producer = _Producer
 
 
 class _Schema(faust.Schema[Any, Any]):
