@@ -199,5 +199,5 @@ def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
 
 
 def headers_of(record: Record) -> Mapping[str, bytes]:
-    """Return a record's headers by name; of repeated ones the last."""
-    return dict(record.headers or ())
+    """Return a record's headers by name; of repeated ones the last, and null, which strangers may write, as empty."""
+    return {name: value or b"" for name, value in record.headers or ()}
