@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 
 from gateway.fleet import Accepted, Fleet, FleetOptions
-from gateway.ledger import READINGS, Balance, settled
+from gateway.ledger import READINGS, SNAPSHOTS, Balance, settled
 from gateway.stack.polling import until
 from gateway.system import System
 from gateway.worker import Worker
@@ -27,8 +27,8 @@ VENS = 100
 WAIT = 60
 PATIENCE = 60
 
-# What of a fleet is compared. Add (SNAPSHOTS, "snapshots") once the sink stores load snapshots.
-BOOKS = ((READINGS, "ledger"),)
+# What of a fleet is compared.
+BOOKS = ((READINGS, "ledger"), (SNAPSHOTS, "snapshots"))
 
 ONLINE = """
 SELECT count(*) AS vens, COALESCE(sum(used_power_kw), 0) AS used_kw
