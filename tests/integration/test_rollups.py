@@ -2,23 +2,22 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.readings import Reading
 from schemas.rollups import HOUR, MINUTE, WIDTHS, floor_to
 from schemas.settings import DatabaseSettings
 from streams.rollups import CLOSED_AFTER, RollUp
 from streams.store.database import database as open_database
 from tests.support.readings import NOON, Stores, reading, stores
+from tests.support.rollups import rolling, some
 
 # What rollups are: the same figures, computed from the readings by a plain query.
 OF_READINGS = """
 SELECT ven_id, date_bin($1::interval, time, 'epoch') AS begun, count(*) AS samples,
-       count(used_power_kw) AS used_samples, COALESCE(sum(used_power_kw), 0) AS used_sum, min(used_power_kw) AS used_min, max(used_power_kw) AS used_max,
+       count(used_power_kw) AS used_samples, COALESCE(sum(used_power_kw), 0) AS used_sum,
+       min(used_power_kw) AS used_min, max(used_power_kw) AS used_max,
        count(shed_power_kw) AS shed_samples, COALESCE(sum(shed_power_kw), 0) AS shed_sum,
        (array_agg(event_id ORDER BY time DESC) FILTER (WHERE event_id IS NOT NULL))[1] AS event_id
 FROM telemetry_readings WHERE time < $2 GROUP BY 1, 2 ORDER BY 1, 2
@@ -37,33 +36,6 @@ GROUP BY 1 ORDER BY 1
 NETWORK = (
     "SELECT time AS begun, used_power_kw, shed_power_kw, vens FROM network_buckets WHERE granularity = $1 ORDER BY 1"
 )
-
-
-@asynccontextmanager
-async def rolling(settings: DatabaseSettings, begin: datetime) -> AsyncIterator[tuple[Stores, RollUp]]:
-    """A sink worker's stores and its rolling up, on a database whose rollups begin at a time."""
-    async with stores(settings) as store, open_database(settings, "test-rollups") as beside:
-        await beside.run(
-            lambda connection: connection.execute(
-                "UPDATE rollup_progress SET late_before = $1, rolled_up_to = $1", begin
-            )
-        )
-        yield store, RollUp(beside, store.partitions)
-
-
-def some(choose: random.Random, number: int, hours: float) -> list[Reading]:
-    """Readings of three VENs, some without power, some in an event."""
-    return [
-        reading(
-            f"ven-{choose.randrange(3)}",
-            choose.randrange(int(hours * 3600)),
-            used_power_kw=choose.choice([None, 0.0, choose.uniform(-5, 20)]),
-            shed_power_kw=choose.choice([None, choose.uniform(0, 5)]),
-            event_id=choose.choice([None, None, "evt-1", "evt-2"]),
-            requested_reduction_kw=choose.choice([None, 2.0]),
-        )
-        for _ in range(number)
-    ]
 
 
 async def assert_right(rows: Connection, until: datetime) -> None:
