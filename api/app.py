@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.problems import add_problem_handlers
-from api.routers import health, history, stats, vens
+from api.routers import dead_letters, faults, health, history, notices, shadows, stats, vens
 from runtime.database import connect_options
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -69,7 +69,7 @@ def make_app(config: ApiConfig) -> FastAPI:
     # The last one added is the outermost: what is measured has lost its slash.
     app.add_middleware(Measured)
     app.add_middleware(EitherSlash)
-    for router in (health.router, vens.router, history.router, stats.router):
-        app.include_router(router)
+    for resource in (health, vens, history, faults, shadows, stats, notices, dead_letters):
+        app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app
