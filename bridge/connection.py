@@ -5,6 +5,7 @@ other, reaches for the paho client below it: manual acknowledgement, our own on_
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
@@ -20,6 +21,8 @@ _SUBACK_FAILURE = 0x80
 _QOS = 1
 # AWS IoT Core takes no more in one request.
 _FILTERS_A_REQUEST = 8
+# How often to look whether the socket holds something that no event announced.
+_LOOK_SECONDS = 1.0
 _NEVER_SUBSCRIBED = "gateway/never/subscribed"
 
 
@@ -52,6 +55,8 @@ class Connection:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._client)
+        looking = self._loop.create_task(self._look_again())
+        self._stack.callback(looking.cancel)
         return self
 
     async def __aexit__(
@@ -132,6 +137,25 @@ class Connection:
     def _descriptor(self) -> int | None:
         socket: Any = self._paho.socket()
         return None if socket is None or socket.fileno() < 0 else socket.fileno()
+
+    async def _look_again(self) -> None:
+        """Read what is left of a connection that was reset, up to its end.
+
+        At the first error of a socket uvloop has it read once more and then forgets it: with messages before the error
+        the loss would be noticed by the keep-alive only, after two minutes.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            while self.reading and self._is_readable():
+                self._read()
+
+    def _is_readable(self) -> bool:
+        descriptor = self._descriptor()
+        if descriptor is None:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _read(self) -> None:
         while self.reading:
