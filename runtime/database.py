@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from schemas.settings import DatabaseSettings
 
@@ -10,9 +11,11 @@ from schemas.settings import DatabaseSettings
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
     Pool = asyncpg.Pool[asyncpg.Record]
+    PooledConnection = PoolConnectionProxy[asyncpg.Record]
 else:
     Connection = asyncpg.Connection
     Pool = asyncpg.Pool
+    PooledConnection = PoolConnectionProxy
 
 
 def connect_options(settings: DatabaseSettings, application: str) -> dict[str, Any]:
