@@ -1,0 +1,85 @@
+"""VENs: list, register, read, change, remove."""
+
+from secrets import token_hex
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request, Response, status
+
+from api.deps import Database, Settings, VenId
+from api.erasing import erase_soon
+from api.idempotency import Answer, CreateOnce
+from api.paging import Cursor, link_next
+from api.problems import conflict, unknown
+from api.queries.registry import insert_ven, update_ven
+from api.queries.removals import remove_ven
+from api.queries.vens import fetch_ven, fetch_vens
+from api.views.vens import ven_view
+from runtime.database import PooledConnection
+from schemas.rest.vens import Ven, VenCreate, VenUpdate
+
+router = APIRouter(prefix="/api/vens", tags=["vens"])
+
+
+@router.get("")
+async def list_vens(
+    request: Request,
+    response: Response,
+    database: Database,
+    settings: Settings,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
+    cursor: Cursor = "",
+    status: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+    q: Annotated[
+        str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Part of its id or name, in any case.")
+    ] = None,
+) -> list[Ven]:
+    """List VENs ordered by id, at most `limit`; where there are more, a Link header names the next page."""
+    rows = await fetch_vens(
+        database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=status or None, q=q or None
+    )
+    if len(rows) > limit:
+        link_next(request, response, limit=limit, status=status, q=q, cursor=rows[limit - 1]["ven_id"])
+    return [ven_view(row) for row in rows[:limit]]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=Ven)
+async def create_ven(ven: VenCreate, settings: Settings, once: CreateOnce) -> Response:
+    """Register a VEN before it is heard; 409 when there is one of this id."""
+    ven_id = ven.registration_id or f"ven-{token_hex(4)}"
+
+    async def create(connection: PooledConnection) -> Answer:
+        if not await insert_ven(connection, ven_id, ven):
+            raise conflict(f"there is a VEN {ven_id} already")
+        row = await fetch_ven(connection, ven_id, settings.offline_after_seconds)
+        return Answer(status.HTTP_201_CREATED, ven_view(row), f"/api/vens/{quote(ven_id, safe='')}")
+
+    return await once(ven, create)
+
+
+@router.get("/{ven_id}")
+async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven:
+    """Read one VEN with its latest values."""
+    row = await fetch_ven(database, ven_id, settings.offline_after_seconds)
+    if row is None:
+        raise unknown("VEN", ven_id)
+    return ven_view(row)
+
+
+@router.patch("/{ven_id}")
+async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings) -> Ven:
+    """Change its name, its place, or its status."""
+    await update_ven(database, ven_id, change)
+    return await read_ven(ven_id, database, settings)
+
+
+@router.delete("/{ven_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_ven(ven_id: VenId, database: Database) -> None:
+    """Remove a VEN with all that it sent; a message of it that comes later registers it anew.
+
+    Long histories are erased in the background; dead letters and notices stay, as records of the gateway.
+    """
+    removed_at = await remove_ven(database, ven_id)
+    if removed_at is None:
+        raise unknown("VEN", ven_id)
+    await erase_soon(database, ven_id, removed_at)
