@@ -15,7 +15,19 @@ from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.problems import add_problem_handlers
-from api.routers import health, stats, ven_commands, ven_loads, ven_summary, ven_telemetry, vens
+from api.routers import (
+    event_acks,
+    event_figures,
+    events,
+    health,
+    stats,
+    ven_acks,
+    ven_commands,
+    ven_loads,
+    ven_summary,
+    ven_telemetry,
+    vens,
+)
 from runtime.database import connect_options
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -74,8 +86,20 @@ def make_app(config: ApiConfig) -> FastAPI:
     app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
     app.add_middleware(Measured)
     app.add_middleware(EitherSlash)
-    # `summary` before the VENs, whose ids would take its place.
-    for resource in (health, ven_summary, vens, ven_loads, ven_commands, ven_telemetry, stats):
+    # Those with a name of their own before those with an id in its place: `summary`, `current`, `history`.
+    for resource in (
+        health,
+        stats,
+        ven_summary,
+        vens,
+        ven_loads,
+        ven_commands,
+        ven_telemetry,
+        ven_acks,
+        event_figures,
+        events,
+        event_acks,
+    ):
         app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app

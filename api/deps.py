@@ -35,3 +35,4 @@ VenId = Annotated[
 LoadId = Annotated[
     str, Path(min_length=1, max_length=MAX_LOAD_ID_LENGTH, pattern=r"^[^\x00]+$", description="As the VEN names it.")
 ]
+EventId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
