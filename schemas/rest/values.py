@@ -90,7 +90,7 @@ Name = Annotated[
 Status = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(_printable)
 ]
-NewVenId = Annotated[str, AfterValidator(_new_ven_id)]
+NewVenId = Annotated[str, AfterValidator(_printable), AfterValidator(_new_ven_id)]
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_printable)]
 PlausibleMoment = Annotated[Moment, AfterValidator(_plausible)]
 """A time that an event can have."""
