@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData()
 
@@ -57,6 +57,7 @@ telemetry_readings = Table(
     Column("extra", JSONB),
     # The rows of a minute, of all VENs, lie together on disk: BRIN finds them and costs next to nothing.
     Index("telemetry_readings_time", "time", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
+    Index("telemetry_readings_event_id", "event_id", "ven_id", "time", postgresql_where=text("event_id IS NOT NULL")),
     postgresql_partition_by="RANGE (time)",
 )
 
@@ -116,6 +117,15 @@ ven_status = Table(
     Column("reported_status", Text),
     Column("reported_at", DateTime(timezone=True)),
     Column("left_at", DateTime(timezone=True)),
+    Index("ven_status_event_id", "event_id", postgresql_where=text("event_id IS NOT NULL")),
+)
+
+# Deleted VENs whose history of before `removed_at` is still to be erased.
+ven_removals = Table(
+    "ven_removals",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("removed_at", DateTime(timezone=True), nullable=False),
 )
 
 ven_acks = Table(
@@ -149,6 +159,43 @@ commands = Table(
     Column("event_id", Text),
     Column("payload", JSONB, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Index("commands_ven_id", "ven_id", "created_at"),
+    Index("commands_event_id", "event_id"),
+)
+
+# DR events as they were asked for, and what became of them. `ven_ids` null is all VENs; `ended_at` is the end when it
+# came before `end_time`. A deleted event is kept for its commands and acknowledgements, and shown to nobody.
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("start_time", DateTime(timezone=True), nullable=False),
+    Column("end_time", DateTime(timezone=True), nullable=False),
+    Column("requested_reduction_kw", Double, nullable=False),
+    Column("ven_ids", ARRAY(Text)),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Column("started_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("cancelled_at", DateTime(timezone=True)),
+    Column("deleted_at", DateTime(timezone=True)),
+    # The time-average over a completed event, and when it was figured out: late readings may change it for a while.
+    Column("actual_reduction_kw", Double),
+    Column("figured_at", DateTime(timezone=True)),
+    Index("events_start_time", "start_time", "event_id"),
+)
+
+# What POST answered to an Idempotency-Key, to be answered again for a day; `digest` is of the body.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+    Column("location", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    Index("idempotency_keys_created_at", "created_at"),
 )
 
 ven_shadows = Table(
