@@ -6,7 +6,7 @@ import asyncpg
 
 from runtime.database import Pool
 
-# Its dead letters and notices stay: they are the gateway's own record of messages, and leave by age, as does its part in
+# Its dead letters and notices stay: they are the record of what the gateway got, and leave by age, as does its part in
 # what the network was.
 HISTORY = (
     "ven_acks",

@@ -68,9 +68,7 @@ def _check_points(within: LastDay, granularity: Granularity) -> None:
     """Refuse what nobody can draw."""
     points = (within.end - within.start) / WIDTHS[granularity]
     if points > MOST_POINTS:
-        raise unprocessable(
-            f"{points:.0f} buckets of {granularity}, of at most {MOST_POINTS}: choose wider ones"
-        )
+        raise unprocessable(f"{points:.0f} buckets of {granularity}, of at most {MOST_POINTS}: choose wider ones")
 
 
 def _history(rows: list[Any]) -> History:
