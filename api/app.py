@@ -10,10 +10,29 @@ import asyncpg
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.body_limit import BodyLimit
+from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.problems import add_problem_handlers
-from api.routers import dead_letters, faults, health, notices, shadows, stats, vens
+from api.routers import (
+    dead_letters,
+    event_acks,
+    event_figures,
+    events,
+    faults,
+    health,
+    history,
+    notices,
+    shadows,
+    stats,
+    ven_acks,
+    ven_commands,
+    ven_loads,
+    ven_summary,
+    ven_telemetry,
+    vens,
+)
 from runtime.database import connect_options
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -56,8 +75,10 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
             app.state.following = asyncio.create_task(app.state.live_totals.follow())
+            erasing = asyncio.create_task(keep_erasing(pool))
             yield
             app.state.following.cancel()
+            erasing.cancel()
 
     app = FastAPI(
         title="Grid-Event Gateway",
@@ -67,9 +88,28 @@ def make_app(config: ApiConfig) -> FastAPI:
     )
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
+    app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
     app.add_middleware(Measured)
     app.add_middleware(EitherSlash)
-    for resource in (health, vens, faults, shadows, stats, notices, dead_letters):
+    # Those with a name of their own before those with an id in its place: `summary`, `current`, `history`.
+    for resource in (
+        health,
+        stats,
+        ven_summary,
+        vens,
+        ven_loads,
+        ven_commands,
+        ven_telemetry,
+        ven_acks,
+        faults,
+        shadows,
+        history,
+        event_figures,
+        events,
+        event_acks,
+        notices,
+        dead_letters,
+    ):
         app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app

@@ -6,6 +6,7 @@ from fastapi import Depends, Path, Request
 
 from api.live_totals import LiveTotals
 from runtime.database import Pool
+from schemas.loads import MAX_TEXT as MAX_LOAD_ID_LENGTH
 from schemas.payloads import MAX_ID_LENGTH
 from schemas.settings import ApiSettings
 
@@ -31,3 +32,7 @@ VenId = Annotated[
         min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^/+#\x00-\x1f\x7f-\x9f]+$", description="The VEN's MQTT id."
     ),
 ]
+LoadId = Annotated[
+    str, Path(min_length=1, max_length=MAX_LOAD_ID_LENGTH, pattern=r"^[^\x00]+$", description="As the VEN names it.")
+]
+EventId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]

@@ -31,6 +31,21 @@ class UnavailableError(Exception):
     """A server that the answer needs is down; the message says which."""
 
 
+def unknown(what: str, name: str) -> HTTPException:
+    """Return the 404 for a thing that is not there."""
+    return HTTPException(HTTPStatus.NOT_FOUND, f"there is no {what} {name}")
+
+
+def conflict(detail: str) -> HTTPException:
+    """Return a 409."""
+    return HTTPException(HTTPStatus.CONFLICT, detail)
+
+
+def unprocessable(detail: str) -> HTTPException:
+    """Return a 422 for what only the database could tell."""
+    return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error of the app with a problem document."""
 

@@ -2,10 +2,12 @@
 
 import asyncpg
 
-from runtime.database import Pool
+from runtime.database import Pool, PooledConnection
 
 # `disabled` stays until patched, a status that was given stays until the VEN is heard; then its readings and last will
 # decide.
+# `asked` is what loads were set to after the VEN last spoke of them, newest first: compared by our clock, for the
+# VEN's may be off by a day and more.
 SELECT_VEN = """
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
        s.measured_at, s.clock_skew_seconds, s.reported_status,
@@ -13,24 +15,40 @@ SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s
             WHEN s.received_at IS NULL OR s.received_at < v.status_set_at THEN v.status
             WHEN s.reading_received_at > now() - $1::float8 * interval '1 second'
                  AND s.reading_received_at > COALESCE(s.left_at, '-infinity') THEN 'online'
-            ELSE 'offline' END AS status
+            ELSE 'offline' END AS status,
+       ARRAY(SELECT c.payload -> 'data' FROM commands AS c
+             WHERE c.ven_id = v.ven_id AND c.op = 'setLoad' AND c.created_at > s.loads_measured_at
+                 + LEAST(GREATEST(COALESCE(s.clock_skew_seconds, 0), -604800), 604800) * interval '1 second'
+             ORDER BY c.created_at DESC LIMIT 100) AS asked
 FROM vens AS v LEFT JOIN ven_status AS s USING (ven_id)
 """
 
 ONE_VEN = SELECT_VEN + "WHERE v.ven_id = $2"
-PAGE_OF_VENS = SELECT_VEN + "WHERE v.ven_id > $2 ORDER BY v.ven_id LIMIT $3"
+PAGE_OF_VENS = f"""
+SELECT * FROM ({SELECT_VEN}) AS ven
+WHERE ven_id > $2 AND ($3::text IS NULL OR status = $3) AND ($4::text IS NULL OR ven_id ILIKE $4 OR name ILIKE $4)
+ORDER BY ven_id LIMIT $5
+"""  # noqa: S608 - our own text
 VEN_EXISTS = "SELECT EXISTS (SELECT FROM vens WHERE ven_id = $1)"
 COUNT_VENS = "SELECT count(*) FROM vens"
 
 
-async def fetch_ven(pool: Pool, ven_id: str, offline_after: float) -> asyncpg.Record | None:
+async def fetch_ven(pool: Pool | PooledConnection, ven_id: str, offline_after: float) -> asyncpg.Record | None:
     """Return a VEN with its latest values, or None."""
     return await pool.fetchrow(ONE_VEN, offline_after, ven_id)
 
 
-async def fetch_vens(pool: Pool, offline_after: float, *, after: str, limit: int) -> list[asyncpg.Record]:
-    """Return VENs ordered by id, from the one after `after` on."""
-    return await pool.fetch(PAGE_OF_VENS, offline_after, after, limit)
+async def fetch_vens(
+    pool: Pool, offline_after: float, *, after: str, limit: int, status: str | None = None, q: str | None = None
+) -> list[asyncpg.Record]:
+    """Return VENs ordered by id, from the one after `after` on, that have a status and `q` in their id or name."""
+    pattern = None if q is None else f"%{_literal(q)}%"
+    return await pool.fetch(PAGE_OF_VENS, offline_after, after, status, pattern, limit)
+
+
+def _literal(text: str) -> str:
+    """Text that LIKE takes as it is written."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 async def ven_exists(pool: Pool, ven_id: str) -> bool:

@@ -1,24 +1,24 @@
-"""VENs: list and read."""
+"""VENs: list, register, read, change, remove."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from secrets import token_hex
+from typing import Annotated
+from urllib.parse import quote
 
-import msgspec
-from fastapi import APIRouter, HTTPException, Query, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 
 from api.deps import Database, Settings, VenId
-from api.queries.telemetry import fetch_telemetry
-from api.queries.vens import fetch_ven, fetch_vens, ven_exists
-from schemas.readings import Load
-from schemas.rest.model import Moment
-from schemas.rest.telemetry import Telemetry, TelemetryRow
-from schemas.rest.vens import Location, RestLoad, Ven, VenMetrics
+from api.erasing import erase_soon
+from api.idempotency import Answer, CreateOnce
+from api.paging import Cursor, link_next
+from api.problems import conflict, unknown
+from api.queries.registry import insert_ven, update_ven
+from api.queries.removals import remove_ven
+from api.queries.vens import fetch_ven, fetch_vens
+from api.views.vens import ven_view
+from runtime.database import PooledConnection
+from schemas.rest.vens import Ven, VenCreate, VenUpdate
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
-
-DEFAULT_INTERVAL = timedelta(hours=24)
-_decode_loads = msgspec.json.Decoder(tuple[Load, ...]).decode
 
 
 @router.get("")
@@ -28,14 +28,33 @@ async def list_vens(
     database: Database,
     settings: Settings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
-    cursor: Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$", description="From a Link header.")] = "",
+    cursor: Cursor = "",
+    status: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+    q: Annotated[
+        str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Part of its id or name, in any case.")
+    ] = None,
 ) -> list[Ven]:
     """List VENs ordered by id, at most `limit`; where there are more, a Link header names the next page."""
-    rows = await fetch_vens(database, settings.offline_after_seconds, after=cursor, limit=limit + 1)
+    rows = await fetch_vens(
+        database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=status or None, q=q or None
+    )
     if len(rows) > limit:
-        query = urlencode({"limit": limit, "cursor": rows[limit - 1]["ven_id"]})
-        response.headers["link"] = f'<{request.url.path}?{query}>; rel="next"'
-    return [_ven(row) for row in rows[:limit]]
+        link_next(request, response, limit=limit, status=status, q=q, cursor=rows[limit - 1]["ven_id"])
+    return [ven_view(row) for row in rows[:limit]]
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, response_model=Ven)
+async def create_ven(ven: VenCreate, settings: Settings, once: CreateOnce) -> Response:
+    """Register a VEN before it is heard; 409 when there is one of this id."""
+    ven_id = ven.registration_id or f"ven-{token_hex(4)}"
+
+    async def create(connection: PooledConnection) -> Answer:
+        if not await insert_ven(connection, ven_id, ven):
+            raise conflict(f"there is a VEN {ven_id} already")
+        row = await fetch_ven(connection, ven_id, settings.offline_after_seconds)
+        return Answer(status.HTTP_201_CREATED, ven_view(row), f"/api/vens/{quote(ven_id, safe='')}")
+
+    return await once(ven, create)
 
 
 @router.get("/{ven_id}")
@@ -43,74 +62,24 @@ async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven
     """Read one VEN with its latest values."""
     row = await fetch_ven(database, ven_id, settings.offline_after_seconds)
     if row is None:
-        raise _unknown(ven_id)
-    return _ven(row)
+        raise unknown("VEN", ven_id)
+    return ven_view(row)
 
 
-@router.get("/{ven_id}/telemetry")
-async def read_telemetry(
-    ven_id: VenId,
-    database: Database,
-    start: Moment | None = None,
-    end: Moment | None = None,
-    limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
-) -> Telemetry:
-    """Read a VEN's readings in [start, end); without bounds those of the last 24 hours."""
-    if start is None:
-        start = (datetime.now(UTC) if end is None else _not_before_first(end)) - DEFAULT_INTERVAL
-    if end is not None and end < start:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "end is before start")
-    if not await ven_exists(database, ven_id):
-        raise _unknown(ven_id)
-    total, rows = await fetch_telemetry(database, ven_id, start, end, limit)
-    return Telemetry(
-        total_count=total, telemetry=[TelemetryRow(timestamp=row["time"], **_without_time(row)) for row in rows]
-    )
+@router.patch("/{ven_id}")
+async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings) -> Ven:
+    """Change its name, its place, or its status."""
+    await update_ven(database, ven_id, change)
+    return await read_ven(ven_id, database, settings)
 
 
-def _not_before_first(end: datetime) -> datetime:
-    """Python's calendar begins in year 1."""
-    return max(end, datetime.min.replace(tzinfo=UTC) + DEFAULT_INTERVAL)
+@router.delete("/{ven_id}", status_code=status.HTTP_204_NO_CONTENT)
+async def delete_ven(ven_id: VenId, database: Database) -> None:
+    """Remove a VEN with all that it sent; a message of it that comes later registers it anew.
 
-
-def _without_time(row: Any) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "time"}
-
-
-def _unknown(ven_id: str) -> HTTPException:
-    return HTTPException(status.HTTP_404_NOT_FOUND, f"there is no VEN {ven_id}")
-
-
-def _ven(row: Any) -> Ven:
-    loads = _decode_loads(row["loads"]) if row["loads"] else ()
-    return Ven(
-        id=row["ven_id"],
-        name=row["name"],
-        status=row["status"],
-        location=Location(lat=row["latitude"], lon=row["longitude"]),
-        metrics=VenMetrics(
-            current_power_kw=row["used_power_kw"] or 0.0,
-            shed_availability_kw=sum(load.shed_capability_kw or 0.0 for load in loads if load.enabled),
-            active_event_id=row["event_id"],
-            shed_load_ids=[],
-        ),
-        created_at=row["created_at"],
-        last_seen=row["received_at"],
-        loads=[_load(load) for load in loads],
-        measured_at=row["measured_at"],
-        clock_skew_seconds=row["clock_skew_seconds"],
-        reported_status=row["reported_status"],
-    )
-
-
-def _load(load: Load) -> RestLoad:
-    return RestLoad(
-        id=load.id,
-        type=load.type or "other",
-        name=load.name or load.id,
-        capacity_kw=load.capacity_kw or 0.0,
-        shed_capability_kw=load.shed_capability_kw or 0.0,
-        current_power_kw=load.current_power_kw or 0.0,
-        enabled=load.enabled,
-        priority=load.priority or 0,
-    )
+    Long histories are erased in the background; dead letters and notices stay, as records of the gateway.
+    """
+    removed_at = await remove_ven(database, ven_id)
+    if removed_at is None:
+        raise unknown("VEN", ven_id)
+    await erase_soon(database, ven_id, removed_at)

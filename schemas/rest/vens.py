@@ -1,28 +1,19 @@
-"""A VEN as dashboards see it."""
+"""A VEN as dashboards see it, and what operators say of it."""
 
 from datetime import datetime
 
+from pydantic import Field
+
+from schemas.rest.loads import RestLoad
 from schemas.rest.model import RestModel
+from schemas.rest.values import Latitude, Longitude, Name, NewVenId, Status
 
 
 class Location(RestModel):
     """Degrees, WGS 84."""
 
-    lat: float
-    lon: float
-
-
-class RestLoad(RestModel):
-    """One circuit; power in kW."""
-
-    id: str
-    type: str
-    name: str
-    capacity_kw: float
-    shed_capability_kw: float
-    current_power_kw: float
-    enabled: bool
-    priority: int
+    lat: Latitude
+    lon: Longitude
 
 
 class VenMetrics(RestModel):
@@ -52,3 +43,42 @@ class Ven(RestModel):
     measured_at: datetime | None
     clock_skew_seconds: float | None
     reported_status: str | None
+
+
+class VenCreate(RestModel):
+    """A VEN to register; its id is `registration_id`, or is made up."""
+
+    name: Name
+    location: Location
+    status: Status = "offline"
+    registration_id: NewVenId | None = Field(None, description="Its MQTT id: 1 to 128 characters, none of / + #.")
+
+
+class VenUpdate(RestModel):
+    """What changes; what is absent or null stays as it is."""
+
+    name: Name | None = None
+    location: Location | None = None
+    status: Status | None = Field(
+        None, description="`disabled` stays until it is changed here, anything else until the VEN is heard."
+    )
+
+
+class VenSummary(RestModel):
+    """A VEN in one line. Power in kW, as last reported.
+
+    `controllable_power` is the current power of its loads that can shed. `response_time` is the mean of its last
+    acknowledgements in ms, from the command to the receipt of the first answer; 0 where `responses`, the number of
+    them, is 0.
+    """
+
+    id: str
+    name: str
+    location: str = Field(examples=["37.420, -122.080"])
+    status: str
+    controllable_power: float
+    current_power: float
+    address: str = Field(examples=["Lat 37.420 / Lon -122.080"])
+    last_seen: datetime | None
+    response_time: int
+    responses: int

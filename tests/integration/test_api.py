@@ -91,6 +91,7 @@ def _load(
         "currentPowerKw": power,
         "enabled": enabled,
         "priority": priority,
+        "pending": False,
     }
 
 

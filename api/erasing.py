@@ -1,0 +1,45 @@
+"""Erasing the history of VENs that were removed: during the request while it is short, else in the background."""
+
+import asyncio
+import logging
+from datetime import datetime
+
+import asyncpg
+
+from api.problems import OUTAGES
+from api.queries.removals import HISTORY, erase_piece, pending_removals, removal_done
+from runtime.database import Pool
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for the end."""
+EVERY_SECONDS = 60.0
+
+
+async def erase(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+    """Erase all that a VEN sent before it was removed; it may be done twice, at once, and go on after a crash."""
+    for table in HISTORY:
+        while await erase_piece(pool, table, ven_id, removed_at):
+            pass
+    await removal_done(pool, ven_id, removed_at)
+
+
+async def erase_soon(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+    """Erase what can be erased while a client waits; the background goes on from there, also after an outage."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await erase(pool, ven_id, removed_at)
+    except (*OUTAGES, asyncpg.PostgresError) as error:
+        logger.info("the history of %s is erased later: %r", ven_id, error, extra={"action": "erase_later"})
+
+
+async def keep_erasing(pool: Pool) -> None:
+    """Erase what is pending, for ever."""
+    while True:
+        try:
+            for removal in await pending_removals(pool):
+                await erase(pool, removal["ven_id"], removal["removed_at"])
+        except (*OUTAGES, asyncpg.PostgresError) as error:
+            logger.warning("could not erase yet: %s", error, extra={"action": "erase_failed"})
+        await asyncio.sleep(EVERY_SECONDS)

@@ -1,0 +1,81 @@
+"""POST that creates once: the same Idempotency-Key and body get the same answer, for a day."""
+
+from collections.abc import Awaitable, Callable
+from hashlib import blake2b
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Header, HTTPException, Request, Response, status
+from pydantic import BaseModel
+
+from api.deps import Database
+from api.queries.idempotency import claim, keep
+from runtime.database import Pool, PooledConnection
+
+
+class Answer(NamedTuple):
+    """What a POST answers when it has created something."""
+
+    status: int
+    body: BaseModel
+    location: str | None = None
+
+
+Work = Callable[[PooledConnection], Awaitable[Answer]]
+
+
+class Once:
+    """Does the work of one request in one transaction, together with its key: both are kept, or neither.
+
+    An error is not kept: whoever mends what was wrong may ask again with the same key.
+    """
+
+    def __init__(self, pool: Pool, path: str, key: str | None) -> None:
+        self._pool = pool
+        self._path = path
+        self._key = key
+
+    async def __call__(self, body: BaseModel, work: Work) -> Response:
+        """Answer a request.
+
+        Raises:
+            HTTPException: 422 when the key came with another body before, and what `work` raises.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            if self._key is None:
+                answer = await work(connection)
+                return _response(answer.status, answer.body.model_dump_json(by_alias=True), answer.location)
+            digest = blake2b(body.model_dump_json(exclude_unset=True).encode(), digest_size=16).hexdigest()
+            known = await claim(connection, self._path, self._key, digest)
+            if known is None:
+                answer = await work(connection)
+                words = answer.body.model_dump_json(by_alias=True)
+                await keep(connection, self._path, self._key, answer.status, words, answer.location)
+                return _response(answer.status, words, answer.location)
+        if known["digest"] != digest:
+            detail = "this Idempotency-Key came with another body before; take a new key for a new request"
+            raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, detail)
+        return _response(known["status"], known["body"], known["location"])
+
+
+def _response(code: int, body: str, location: str | None) -> Response:
+    headers = {} if location is None else {"location": location}
+    return Response(body, code, headers, media_type="application/json")
+
+
+def _once(
+    request: Request,
+    database: Database,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            min_length=1,
+            max_length=255,
+            pattern=r"^[\x20-\x7e]+$",
+            description="Of the client's making; the same key and body within a day get the same answer.",
+        ),
+    ] = None,
+) -> Once:
+    return Once(database, request.url.path, idempotency_key)
+
+
+CreateOnce = Annotated[Once, Depends(_once)]

@@ -1,0 +1,134 @@
+"""DR events as rows. Their status follows from their times, read by the database's clock."""
+
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from runtime.database import Pool, PooledConnection
+from schemas.commands import new_event_id
+from schemas.rest.events import EventCreate
+
+# `over_at` is when its figures end. What was figured out a day after an event was over and known is final: readings
+# that come later change it no more.
+SELECT_EVENT = """
+SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, created_at, ended_at, cancelled_at,
+       actual_reduction_kw, COALESCE(ended_at, end_time) AS over_at,
+       COALESCE(figured_at > GREATEST(COALESCE(ended_at, end_time), created_at) + interval '1 day', false) AS is_final,
+       CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+            WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'
+            WHEN start_time <= now() THEN 'active'
+            ELSE 'scheduled' END AS status
+FROM events
+WHERE deleted_at IS NULL
+"""
+
+ONE = SELECT_EVENT + "AND event_id = $1"
+# A cursor is an id, and still shows the place when the event was deleted since.
+PAGE = f"""
+SELECT * FROM ({SELECT_EVENT}) AS event
+WHERE ($1::text IS NULL OR status = $1)
+    AND ($2 = '' OR (start_time, event_id) < (SELECT start_time, event_id FROM events WHERE event_id = $2))
+ORDER BY start_time DESC, event_id DESC LIMIT $3
+"""  # noqa: S608 - our own text
+OVERLAPPING = f"""
+SELECT * FROM ({SELECT_EVENT}) AS event
+WHERE start_time < COALESCE($2, 'infinity'::timestamptz) AND over_at > COALESCE($1, '-infinity'::timestamptz)
+ORDER BY start_time DESC, event_id DESC LIMIT $3
+"""  # noqa: S608 - our own text
+CURRENT = f"""
+SELECT * FROM ({SELECT_EVENT}) AS event
+WHERE status = 'active' ORDER BY start_time DESC, event_id DESC LIMIT 1
+"""  # noqa: S608 - our own text
+
+INSERT = """
+INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, ven_ids, ended_at)
+VALUES ($1, $2, $3, $4, $5, CASE WHEN $3 <= now() THEN $3 END)
+ON CONFLICT (event_id) DO NOTHING
+RETURNING event_id
+"""
+NOW = "SELECT now()"
+UNKNOWN_VENS = """
+SELECT given.ven_id FROM unnest($1::text[]) AS given(ven_id)
+WHERE NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = given.ven_id)
+ORDER BY given.ven_id LIMIT 20
+"""
+
+# One that has not begun is cancelled. The rest of the condition keeps a second stop from moving the end.
+STOP = """
+UPDATE events SET
+    cancelled_at = CASE WHEN start_time > now() THEN now() END,
+    ended_at = CASE WHEN start_time <= now() THEN now() END
+WHERE event_id = $1 AND deleted_at IS NULL AND cancelled_at IS NULL AND COALESCE(ended_at, end_time) > now()
+RETURNING event_id
+"""
+# One that is active ends with it: its VENs are to be restored.
+DELETE = """
+UPDATE events SET
+    deleted_at = now(),
+    ended_at = CASE WHEN cancelled_at IS NULL AND start_time <= now() AND COALESCE(ended_at, end_time) > now()
+                    THEN now() ELSE ended_at END
+WHERE event_id = $1 AND deleted_at IS NULL
+RETURNING event_id
+"""
+KEEP_FIGURE = """
+UPDATE events SET actual_reduction_kw = $2, figured_at = now()
+WHERE event_id = $1 AND now() > GREATEST(COALESCE(ended_at, end_time), created_at) + interval '1 day'
+"""
+
+
+async def database_now(connection: PooledConnection) -> datetime:
+    """Return when this transaction began, by the clock that events go by."""
+    now: datetime = await connection.fetchval(NOW)
+    return now
+
+
+async def unknown_vens(connection: PooledConnection, ven_ids: list[str]) -> list[str]:
+    """Return which of these the registry does not have: the first of them."""
+    return [row["ven_id"] for row in await connection.fetch(UNKNOWN_VENS, ven_ids)]
+
+
+async def insert_event(connection: PooledConnection, event: EventCreate, start: datetime) -> str:
+    """Create an event that starts at `start`, under a new id."""
+    values: tuple[Any, ...] = (start, event.end_time, event.requested_reduction_kw, event.ven_ids)
+    while True:
+        event_id = new_event_id()
+        if await connection.fetchval(INSERT, event_id, *values) is not None:
+            return event_id
+
+
+async def fetch_event(pool: Pool | PooledConnection, event_id: str) -> asyncpg.Record | None:
+    """Return an event, or None."""
+    return await pool.fetchrow(ONE, event_id)
+
+
+async def fetch_events(pool: Pool, *, status: str | None, cursor: str, limit: int) -> list[asyncpg.Record]:
+    """Return events, those that start last first, from the one after `cursor` on."""
+    return await pool.fetch(PAGE, status, cursor, limit)
+
+
+async def fetch_overlapping(
+    pool: Pool, start: datetime | None, end: datetime | None, limit: int
+) -> list[asyncpg.Record]:
+    """Return events that overlap [start, end), those that start last first; None is no bound."""
+    return await pool.fetch(OVERLAPPING, start, end, limit)
+
+
+async def fetch_current(pool: Pool) -> asyncpg.Record | None:
+    """Return the active event that began last, or None."""
+    return await pool.fetchrow(CURRENT)
+
+
+async def stop_event(pool: Pool, event_id: str) -> bool:
+    """End an event now, or cancel it; False when it is over or not there."""
+    return await pool.fetchval(STOP, event_id) is not None
+
+
+async def delete_event(pool: Pool, event_id: str) -> bool:
+    """Remove an event from sight; False when it is not there."""
+    return await pool.fetchval(DELETE, event_id) is not None
+
+
+async def keep_figure(pool: Pool, event_id: str, actual_reduction_kw: float) -> None:
+    """Note what an event comes to once it has been over for a day; until then late readings are waited for."""
+    await pool.execute(KEEP_FIGURE, event_id, actual_reduction_kw)

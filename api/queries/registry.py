@@ -1,0 +1,33 @@
+"""The registry of VENs: entries made and changed by operators."""
+
+from runtime.database import Pool, PooledConnection
+from schemas.rest.vens import VenCreate, VenUpdate
+
+INSERT = """
+INSERT INTO vens (ven_id, name, latitude, longitude, status, status_set_at)
+VALUES ($1, $2, $3, $4, $5, now())
+ON CONFLICT (ven_id) DO NOTHING
+RETURNING ven_id
+"""
+
+UPDATE = """
+UPDATE vens SET
+    name = COALESCE($2::text, name),
+    latitude = COALESCE($3::float8, latitude),
+    longitude = COALESCE($4::float8, longitude),
+    status = COALESCE($5::text, status),
+    status_set_at = CASE WHEN $5::text IS NULL THEN status_set_at ELSE now() END
+WHERE ven_id = $1
+"""
+
+
+async def insert_ven(connection: PooledConnection, ven_id: str, ven: VenCreate) -> bool:
+    """Register a VEN; False when there is one of this id."""
+    place = ven.location
+    return await connection.fetchval(INSERT, ven_id, ven.name, place.lat, place.lon, ven.status) is not None
+
+
+async def update_ven(pool: Pool, ven_id: str, change: VenUpdate) -> None:
+    """Change what is given; a VEN that is not there is left alone."""
+    lat, lon = (None, None) if change.location is None else (change.location.lat, change.location.lon)
+    await pool.execute(UPDATE, ven_id, change.name, lat, lon, change.status)

@@ -1,0 +1,81 @@
+"""Removing a VEN: from the registry at once, and its history in pieces, for it may be millions of rows."""
+
+from datetime import datetime
+
+import asyncpg
+
+from runtime.database import Pool
+
+# Its dead letters and notices stay: they are the record of what the gateway got, and leave by age, as does its part in
+# what the network was.
+HISTORY = (
+    "ven_acks",
+    "ven_faults",
+    "telemetry_readings",
+    "telemetry_minutes",
+    "telemetry_hours",
+    "load_snapshots",
+    "telemetry_loads",
+)
+"""Tables of what VENs sent, by day."""
+
+# As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
+LATEST = ("ven_status", "ven_shadows", "commands", "rollup_late", "vens")
+
+NOTE = """
+INSERT INTO ven_removals (ven_id, removed_at) VALUES ($1, clock_timestamp())
+ON CONFLICT (ven_id) DO UPDATE SET removed_at = excluded.removed_at
+RETURNING removed_at
+"""
+LOCK_VEN = "SELECT FROM vens WHERE ven_id = $1 FOR UPDATE"
+PENDING = "SELECT ven_id, removed_at FROM ven_removals ORDER BY removed_at LIMIT 100"
+DONE = "DELETE FROM ven_removals WHERE ven_id = $1 AND removed_at = $2"
+
+
+async def remove_ven(pool: Pool, ven_id: str) -> datetime | None:
+    """Take a VEN out of the registry and note that its history of before the returned time is to be erased.
+
+    Returns None when there is no such VEN.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        if await connection.fetchrow(LOCK_VEN, ven_id) is None:
+            return None
+        for table in LATEST:
+            await connection.execute(f"DELETE FROM {table} WHERE ven_id = $1", ven_id)  # noqa: S608 - our own names
+        removed_at: datetime = await connection.fetchval(NOTE, ven_id)
+        # What a clock ahead of ours has measured; it could not be told from what a VEN of this id sends later.
+        for table in HISTORY:
+            await connection.execute(
+                f"DELETE FROM {table} WHERE ven_id = $1 AND time >= $2",  # noqa: S608 - our own names
+                ven_id,
+                removed_at,
+            )
+    return removed_at
+
+
+async def erase_piece(pool: Pool, table: str, ven_id: str, removed_at: datetime) -> bool:
+    """Erase some hours of a VEN's rows in a table; False when there are no more.
+
+    Each piece is a short transaction that locks rows of this VEN only, and goes from the oldest on: where there is
+    nothing, nothing is looked at.
+    """
+    first = f"SELECT min(time) FROM {table} WHERE ven_id = $1 AND time < $2"  # noqa: S608 - our own names
+    piece = f"""
+        DELETE FROM {table} WHERE ven_id = $1 AND time >= $3 AND time < LEAST($2, $3 + interval '6 hours')
+    """  # noqa: S608 - our own names
+    async with pool.acquire() as connection:
+        begin: datetime | None = await connection.fetchval(first, ven_id, removed_at)
+        if begin is None:
+            return False
+        await connection.execute(piece, ven_id, removed_at, begin)
+    return True
+
+
+async def pending_removals(pool: Pool) -> list[asyncpg.Record]:
+    """Return VENs whose history is to be erased, the oldest removals first."""
+    return await pool.fetch(PENDING)
+
+
+async def removal_done(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+    """Forget a removal, unless the VEN was removed once more since."""
+    await pool.execute(DONE, ven_id, removed_at)

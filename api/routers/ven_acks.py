@@ -1,0 +1,37 @@
+"""What a VEN acknowledged: everything, or only what belongs to a DR event."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.deps import Database, VenId
+from api.intervals import Bounds, Interval
+from api.problems import unknown
+from api.queries.acks import fetch_acks_of_ven
+from api.queries.vens import ven_exists
+from api.views.acks import ack_view
+from runtime.database import Pool
+from schemas.rest.acks import VenEventAck
+
+router = APIRouter(prefix="/api/vens/{ven_id}", tags=["acks"])
+
+Limit = Annotated[int, Query(ge=1, le=5000)]
+
+
+@router.get("/acks")
+async def list_acks(ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000) -> list[VenEventAck]:
+    """List the newest acknowledgements of a VEN in [start, end), newest first; a missing bound is no bound."""
+    return await _acks(database, ven_id, interval, limit, of_events=False)
+
+
+@router.get("/events")
+async def list_events(ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000) -> list[VenEventAck]:
+    """List those acknowledgements that belong to an event, also to one that was deleted since."""
+    return await _acks(database, ven_id, interval, limit, of_events=True)
+
+
+async def _acks(database: Pool, ven_id: str, interval: Bounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
+    if not await ven_exists(database, ven_id):
+        raise unknown("VEN", ven_id)
+    rows = await fetch_acks_of_ven(database, ven_id, interval, limit, of_events=of_events)
+    return [ack_view(row) for row in rows]

@@ -1,0 +1,54 @@
+"""Commands to a VEN: taken in with 202, and sent by the dispatcher."""
+
+from http import HTTPStatus
+
+from fastapi import APIRouter, Response, status
+from fastapi.exceptions import RequestValidationError
+
+from api.commanding import take_in
+from api.deps import LoadId, VenId
+from api.idempotency import Answer, CreateOnce, Once
+from runtime.database import PooledConnection
+from schemas.commands import Command, event_command, new_event_id, shed_load_command
+from schemas.rest.command_data import BadDataError, free_command
+from schemas.rest.commands import FreeCommand, SendEvent, Sent, ShedLoad
+from schemas.rest.model import RestModel
+
+router = APIRouter(prefix="/api/vens/{ven_id}", tags=["commands"])
+
+
+@router.post("/loads/{load_id}/commands/shed", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+async def shed_load(ven_id: VenId, load_id: LoadId, shed: ShedLoad, once: CreateOnce) -> Response:
+    """Shed so much at one load."""
+    command = shed_load_command(ven_id, load_id, shed.amount_kw, shed.duration_s, shed.event_id)
+    return await _send(once, shed, command, load_id)
+
+
+@router.post("/send-event", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+async def send_event(ven_id: VenId, event: SendEvent, once: CreateOnce) -> Response:
+    """Send the VEN an event of its own; 409 when it was told of this one, and not to restore since."""
+    command = event_command(ven_id, event.event_id or new_event_id(), event.shed_kw, event.duration_s)
+    return await _send(once, event, command)
+
+
+@router.post("/commands", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+async def send_command(ven_id: VenId, free: FreeCommand, once: CreateOnce) -> Response:
+    """Send any op."""
+    try:
+        command = free_command(ven_id, free.op, free.data)
+    except BadDataError as error:
+        raise RequestValidationError(
+            [{"loc": ("body", "data", field), "msg": message} for field, message in error.errors]
+        ) from None
+    return await _send(once, free, command)
+
+
+async def _send(once: Once, body: RestModel, command: Command, load_id: str | None = None) -> Response:
+    async def send(connection: PooledConnection) -> Answer:
+        await take_in(connection, command, load_id)
+        sent = Sent(
+            correlation_id=command.correlation_id, ven_id=command.ven_id, op=command.op, event_id=command.event_id
+        )
+        return Answer(HTTPStatus.ACCEPTED, sent)
+
+    return await once(body, send)

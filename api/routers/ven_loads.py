@@ -1,0 +1,50 @@
+"""The loads of a VEN: as it reported them, and over that what was asked for since."""
+
+from fastapi import APIRouter
+
+from api.commanding import take_in
+from api.deps import Database, LoadId, Settings, VenId
+from api.problems import unknown
+from api.queries.vens import fetch_ven
+from api.views.vens import loads_view
+from runtime.database import Pool
+from schemas.commands import set_load_command
+from schemas.rest.loads import LoadUpdate, RestLoad
+
+router = APIRouter(prefix="/api/vens/{ven_id}/loads", tags=["loads"])
+
+
+@router.get("")
+async def list_loads(ven_id: VenId, database: Database, settings: Settings) -> list[RestLoad]:
+    """List the loads of a VEN."""
+    return await _loads(database, ven_id, settings.offline_after_seconds)
+
+
+@router.get("/{load_id}")
+async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings: Settings) -> RestLoad:
+    """Read one load."""
+    for load in await _loads(database, ven_id, settings.offline_after_seconds):
+        if load.id == load_id:
+            return load
+    raise unknown(f"load of {ven_id}", load_id)
+
+
+@router.patch("/{load_id}")
+async def set_load(
+    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings
+) -> RestLoad:
+    """Send the VEN a setLoad, and show the load as it was asked for until the VEN reports its loads again.
+
+    Many devices do not answer to setLoad: what the VEN then reports is what counts.
+    """
+    command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
+    async with database.acquire() as connection, connection.transaction():
+        await take_in(connection, command, load_id)
+    return await read_load(ven_id, load_id, database, settings)
+
+
+async def _loads(database: Pool, ven_id: str, offline_after: float) -> list[RestLoad]:
+    row = await fetch_ven(database, ven_id, offline_after)
+    if row is None:
+        raise unknown("VEN", ven_id)
+    return loads_view(row)

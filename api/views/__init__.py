@@ -1,0 +1,1 @@
+"""Rows as REST shows them: one file a resource."""

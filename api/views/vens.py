@@ -1,0 +1,95 @@
+"""VENs and their loads as REST shows them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from schemas.readings import Load
+from schemas.rest.loads import RestLoad
+from schemas.rest.vens import Location, Ven, VenMetrics, VenSummary
+
+_decode_loads = msgspec.json.Decoder(tuple[Load, ...]).decode
+
+
+class _Asked(msgspec.Struct, frozen=True, rename="camel"):
+    """What one setLoad command asked for."""
+
+    load_id: str
+    enabled: bool | None = None
+    capacity_kw: float | None = None
+    priority: int | None = None
+
+
+_decode_asked = msgspec.json.Decoder(_Asked).decode
+
+
+def ven_view(row: Any) -> Ven:
+    """Make a VEN of its row."""
+    loads = loads_view(row)
+    return Ven(
+        id=row["ven_id"],
+        name=row["name"],
+        status=row["status"],
+        location=Location(lat=row["latitude"], lon=row["longitude"]),
+        metrics=VenMetrics(
+            current_power_kw=row["used_power_kw"] or 0.0,
+            shed_availability_kw=sum(load.shed_capability_kw for load in loads if load.enabled),
+            active_event_id=row["event_id"],
+            shed_load_ids=[],
+        ),
+        created_at=row["created_at"],
+        last_seen=row["received_at"],
+        loads=loads,
+        measured_at=row["measured_at"],
+        clock_skew_seconds=row["clock_skew_seconds"],
+        reported_status=row["reported_status"],
+    )
+
+
+def summary_view(row: Any, response_time: int, responses: int) -> VenSummary:
+    """Make the one line of a VEN of its row; `response_time` in ms is the mean of so many responses."""
+    latitude, longitude = (f"{row[name]:.3f}" for name in ("latitude", "longitude"))
+    return VenSummary(
+        id=row["ven_id"],
+        name=row["name"],
+        location=f"{latitude}, {longitude}",
+        status=row["status"],
+        # As the live totals have it (streams/rules/totals.py).
+        controllable_power=sum(load.current_power_kw for load in loads_view(row) if load.shed_capability_kw > 0),
+        current_power=row["used_power_kw"] or 0.0,
+        address=f"Lat {latitude} / Lon {longitude}",
+        last_seen=row["received_at"],
+        response_time=response_time,
+        responses=responses,
+    )
+
+
+def loads_view(row: Any) -> list[RestLoad]:
+    """Make the loads of a VEN's row: as it last reported them, and over that what was asked for since."""
+    loads = {load.id: _load(load) for load in _decode_loads(row["loads"])} if row["loads"] else {}
+    return list(_with_asked(loads, (_decode_asked(data) for data in reversed(row["asked"]))).values())
+
+
+def _with_asked(loads: dict[str, RestLoad], asked: Iterable[_Asked]) -> dict[str, RestLoad]:
+    for wish in asked:
+        load = loads.get(wish.load_id)
+        if load is None:
+            continue
+        given = {name: getattr(wish, name) for name in ("enabled", "capacity_kw", "priority")}
+        changes = {name: value for name, value in given.items() if value is not None}
+        loads[wish.load_id] = load.model_copy(update={**changes, "pending": True})
+    return loads
+
+
+def _load(load: Load) -> RestLoad:
+    return RestLoad(
+        id=load.id,
+        type=load.type or "other",
+        name=load.name or load.id,
+        capacity_kw=load.capacity_kw or 0.0,
+        shed_capability_kw=load.shed_capability_kw or 0.0,
+        current_power_kw=load.current_power_kw or 0.0,
+        enabled=load.enabled,
+        priority=load.priority or 0,
+    )

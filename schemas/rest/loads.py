@@ -1,0 +1,36 @@
+"""A circuit of a VEN, and what can be asked of it."""
+
+from typing import Self
+
+from pydantic import StrictBool, model_validator
+
+from schemas.rest.model import RestModel
+from schemas.rest.values import Kw, Priority
+
+
+class RestLoad(RestModel):
+    """One circuit; power in kW. `pending` is true while it shows what was asked for, and the VEN has not reported."""
+
+    id: str
+    type: str
+    name: str
+    capacity_kw: float
+    shed_capability_kw: float
+    current_power_kw: float
+    enabled: bool
+    priority: int
+    pending: bool = False
+
+
+class LoadUpdate(RestModel):
+    """What a load can be set to; what is absent or null stays as it is."""
+
+    enabled: StrictBool | None = None
+    capacity_kw: Kw | None = None
+    priority: Priority | None = None
+
+    @model_validator(mode="after")
+    def _sets_something(self) -> Self:
+        if self.enabled is None and self.capacity_kw is None and self.priority is None:
+            raise ValueError("one of enabled, capacityKw and priority is expected")
+        return self

@@ -1,0 +1,96 @@
+"""The values that requests give: numbers that are numbers, words without control characters, times of this age."""
+
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+
+from schemas.payloads import MAX_DEPTH, MAX_ID_LENGTH, check_ven_id
+from schemas.readings import MAX_MAGNITUDE
+from schemas.reasons import RejectedError
+from schemas.rest.model import Moment
+
+MAX_NAME = 256
+MOST_SECONDS = 7 * 86_400
+"""What a command may last: no device waits longer for the end of an event that it was told of."""
+
+_LARGEST = 1e300
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+_LAST = datetime(2100, 1, 1, tzinfo=UTC)
+# What other resources are called where the id of a VEN would stand.
+_RESERVED = frozenset({".", "..", "summary"})
+
+
+def _number(value: Any) -> Any:
+    """JSON tells numbers from text and from true; so do we."""
+    if isinstance(value, bool | str):
+        raise ValueError("a number is expected")  # noqa: TRY004 - only a ValueError becomes a 422
+    if isinstance(value, int) and abs(value) > 2**63:
+        raise ValueError("the number is too large")
+    return value
+
+
+def _printable(value: str) -> str:
+    if any(unicodedata.category(character) in {"Cc", "Cs"} for character in value):
+        raise ValueError("control characters are not allowed")
+    return value
+
+
+def _new_ven_id(value: str) -> str:
+    try:
+        check_ven_id(value)
+    except RejectedError as error:
+        raise ValueError(error.rejection.detail) from None
+    if value in _RESERVED:
+        # Clients normalise paths: `/api/vens/..` would never arrive.
+        raise ValueError(f"{value!r} cannot be part of a path")
+    return value
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not _FIRST <= moment < _LAST:
+        raise ValueError(f"a time from {_FIRST:%Y} to before {_LAST:%Y} is expected")
+    return moment
+
+
+def check_json(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return a free JSON value that PostgreSQL and devices can take.
+
+    Raises:
+        ValueError: NaN, infinity, a NUL or half a character, a number beyond any double, or too deep.
+    """
+    if depth == 0:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise ValueError("NUL characters and halves of characters are not allowed")
+    elif isinstance(value, list):
+        for item in value:
+            check_json(item, depth - 1)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            check_json(name, depth)
+            check_json(item, depth - 1)
+    elif isinstance(value, int | float) and not abs(value) < _LARGEST:
+        raise ValueError(f"NaN, infinity and numbers from {_LARGEST} on are not allowed")
+    return value
+
+
+PositiveKw = Annotated[float, BeforeValidator(_number), Field(gt=0, le=MAX_MAGNITUDE)]
+Kw = Annotated[float, BeforeValidator(_number), Field(ge=0, le=MAX_MAGNITUDE)]
+Latitude = Annotated[float, BeforeValidator(_number), Field(ge=-90, le=90)]
+Longitude = Annotated[float, BeforeValidator(_number), Field(ge=-180, le=180)]
+Duration = Annotated[int, BeforeValidator(_number), Field(ge=1, le=MOST_SECONDS, description="Seconds.")]
+Priority = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(_printable)
+]
+Status = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(_printable)
+]
+NewVenId = Annotated[str, AfterValidator(_printable), AfterValidator(_new_ven_id)]
+EventName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_printable)]
+PlausibleMoment = Annotated[Moment, AfterValidator(_plausible)]
+"""A time that an event can have."""

@@ -1,0 +1,252 @@
+"""VENs: what the contract says of creating, reading, changing, removing and summarising them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from schemas.readings import FaultReport, LoadSnapshot
+from streams.store.readings import snapshot_store
+from tests.contract.conftest import World
+from tests.support.readings import FRIDGE, HVAC, reading
+from tests.support.rest import assert_problem
+
+PLACE = {"lat": 37.42, "lon": -122.08}
+
+
+def moment(text: str) -> datetime:
+    assert text.endswith("Z")
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_ven_is_created_and_read(world: World, slash: str) -> None:
+    ven_id = f"new{len(slash)}"
+    body = {"name": "Home", "location": PLACE, "registrationId": ven_id}
+    answer = await world.client.post(f"/api/vens{slash}", json=body)
+    assert answer.status_code == 201
+    assert answer.headers["location"] == f"/api/vens/{ven_id}"
+    ven = answer.json()
+    created = moment(ven["createdAt"])
+    assert abs(datetime.now(UTC) - created) < timedelta(minutes=1)
+    assert ven == {
+        "id": ven_id,
+        "name": "Home",
+        "status": "offline",
+        "location": PLACE,
+        "metrics": {"currentPowerKw": 0.0, "shedAvailabilityKw": 0.0, "activeEventId": None, "shedLoadIds": []},
+        "createdAt": ven["createdAt"],
+        "lastSeen": None,
+        "loads": [],
+        "measuredAt": None,
+        "clockSkewSeconds": None,
+        "reportedStatus": None,
+    }
+    assert await world.get(f"/api/vens/{ven_id}{slash}") == ven
+    assert_problem(await world.client.post(f"/api/vens{slash}", json=body), 409)
+
+
+async def test_without_a_registration_id_one_is_made_up(world: World) -> None:
+    for body in ({}, {"registrationId": None}):
+        ven = await world.post("/api/vens", {"name": "x", "location": PLACE, **body})
+        assert re.fullmatch("ven-[0-9a-f]{8}", ven["id"])
+
+
+@pytest.mark.parametrize("ven_id", ["a b", "vén", "50%", "a?b", "x" * 128, "...", "a.b"])
+async def test_the_location_header_leads_to_the_ven(world: World, ven_id: str) -> None:
+    body = {"name": "x", "location": PLACE, "registrationId": ven_id}
+    answer = await world.client.post("/api/vens", json=body)
+    assert (await world.get(answer.headers["location"]))["id"] == ven_id
+
+
+async def test_a_status_that_was_given_stays_until_the_ven_is_heard(world: World) -> None:
+    assert (await world.new_ven("planned", status="commissioning"))["status"] == "commissioning"
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading("planned", timestamp=now, received_at=now)])
+    heard = await world.get("/api/vens/planned")
+    assert (heard["status"], heard["name"]) == ("online", "Home planned")
+    patched = await world.client.patch("/api/vens/planned", json={"status": "offline"})
+    assert patched.json()["status"] == "offline"
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading("planned", timestamp=now, received_at=now)])
+    assert (await world.get("/api/vens/planned"))["status"] == "online"
+
+
+async def test_disabled_stays_until_patched(world: World) -> None:
+    await world.new_ven("dis", status="disabled")
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading("dis", timestamp=now, received_at=now)])
+    assert (await world.get("/api/vens/dis"))["status"] == "disabled"
+    await world.client.patch("/api/vens/dis", json={"status": "online"})
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading("dis", timestamp=now, received_at=now)])
+    assert (await world.get("/api/vens/dis"))["status"] == "online"
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"name": "Other"}, {"name": "Other"}),
+        ({"location": {"lat": -90, "lon": 180}}, {"location": {"lat": -90.0, "lon": 180.0}}),
+        ({"status": "maintenance"}, {"status": "maintenance"}),
+        ({"name": None, "status": None}, {}),
+        ({}, {}),
+    ],
+)
+async def test_any_part_of_a_ven_can_be_patched(
+    world: World, change: dict[str, Any], shown: dict[str, Any], slash: str
+) -> None:
+    await world.client.delete("/api/vens/patched")
+    before = await world.new_ven("patched")
+    answer = await world.client.patch(f"/api/vens/patched{slash}", json=change)
+    assert answer.status_code == 200
+    assert answer.json() == {**before, **shown}
+    assert await world.get("/api/vens/patched") == answer.json()
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
+async def test_a_ven_that_is_not_there_is_a_404(world: World, method: str) -> None:
+    body = {"name": "x"} if method == "PATCH" else None
+    assert_problem(await world.client.request(method, "/api/vens/nobody", json=body), 404)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_a_deleted_ven_takes_its_history_along(world: World, now: datetime, slash: str) -> None:
+    def moments(ven_id: str) -> list[Any]:
+        ages = (timedelta(days=3), timedelta(hours=30), timedelta(0), -timedelta(minutes=4))
+        return [reading(ven_id, timestamp=now - age, received_at=now, loads=(HVAC, FRIDGE)) for age in ages]
+
+    await world.store.readings.store([*moments("gone"), *moments("stays")])
+    await world.store.faults.store([FaultReport(ven_id, now, now, "x") for ven_id in ("gone", "stays")])
+    for ven_id in ("gone", "stays"):
+        await world.answer(ven_id, status="accepted", event_id="evt-1")
+        await world.post(f"/api/vens/{ven_id}/commands", {"op": "ping"}, 202)
+    answer = await world.client.delete(f"/api/vens/gone{slash}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert_problem(await world.client.get("/api/vens/gone"), 404)
+    for table in (
+        "vens",
+        "ven_status",
+        "telemetry_readings",
+        "telemetry_loads",
+        "ven_faults",
+        "ven_acks",
+        "commands",
+    ):
+        left = {row["ven_id"] for row in await world.rows(f"SELECT ven_id FROM {table}")}  # noqa: S608
+        assert "gone" not in left, table
+        assert "stays" in left, table
+    assert await world.rows("SELECT FROM ven_removals") == []
+    later = datetime.now(UTC)
+    await world.store.readings.store([reading("gone", timestamp=later, received_at=later)])
+    assert (await world.get("/api/vens/gone"))["name"] == "Auto-registered VEN gone"
+    assert (await world.get("/api/vens/gone/telemetry"))["totalCount"] == 1
+
+
+async def test_lists_can_be_narrowed_and_paged(world: World) -> None:
+    for number in range(5):
+        status = "disabled" if number % 2 else "planned"
+        await world.new_ven(f"list-{number}", name=f"Straße {number} 100%_A", status=status)
+
+    async def ids(**query: Any) -> list[str]:
+        return [ven["id"] for ven in await world.get("/api/vens", **query)]
+
+    assert await ids(q="LIST-", status="disabled") == ["list-1", "list-3"]
+    assert await ids(q="3 100%_a") == ["list-3"]
+    assert await ids(q="1%0") == []
+    assert await ids(q="\\") == []
+    assert await ids(q="", status="") == await ids()
+    assert await ids(q="list-", status="nothing such") == []
+    path, seen = "/api/vens/?q=list-&status=planned&limit=2", []
+    while path:
+        answer = await world.client.get(path)
+        seen.append([ven["id"] for ven in answer.json()])
+        link = answer.links.get("next")
+        path = str(link["url"]) if link else ""
+    assert seen == [["list-0", "list-2"], ["list-4"]]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_the_summary_has_one_line_a_ven(world: World, slash: str) -> None:
+    ven_id = f"sum{len(slash)}"
+    await world.new_ven(ven_id)
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading(ven_id, timestamp=now, received_at=now, loads=(HVAC, FRIDGE))])
+    found = {line["id"]: line for line in await world.get(f"/api/vens/summary{slash}")}[ven_id]
+    assert found == {
+        "id": ven_id,
+        "name": f"Home {ven_id}",
+        "location": "37.420, -122.080",
+        "status": "online",
+        # The fridge cannot shed.
+        "controllablePower": 2.0,
+        "currentPower": 1.0,
+        "address": "Lat 37.420 / Lon -122.080",
+        "lastSeen": now.isoformat().replace("+00:00", "Z"),
+        "responseTime": 0,
+        "responses": 0,
+    }
+
+
+async def test_the_response_time_is_the_mean_of_the_last_first_answers(world: World) -> None:
+    await world.new_ven("quick")
+    for milliseconds in (100, 300):
+        sent = await world.post("/api/vens/quick/commands", {"op": "ping"}, 202)
+        (row,) = await world.rows("SELECT created_at FROM commands WHERE correlation_id = $1", sent["correlationId"])
+        for extra in (0, 5000):  # acknowledged again
+            after = row["created_at"] + timedelta(milliseconds=milliseconds + extra) - datetime.now(UTC)
+            await world.answer("quick", after, op="ping", status="success", correlation_id=sent["correlationId"])
+    await world.answer("quick", op="ping", status="success")  # answers nothing that was asked
+    (line,) = [line for line in await world.get("/api/vens/summary") if line["id"] == "quick"]
+    assert line["responseTime"] == pytest.approx(200, abs=1)
+    assert line["responses"] == 2
+
+
+async def test_the_summary_is_paged_as_the_list(world: World) -> None:
+    path, seen = "/api/vens/summary?limit=2", []
+    while path:
+        answer = await world.client.get(path)
+        seen += [line["id"] for line in answer.json()]
+        link = answer.links.get("next")
+        path = str(link["url"]) if link else ""
+    assert seen == [ven["id"] for ven in await world.get("/api/vens")]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"name": "x"},
+        {"location": PLACE},
+        {"name": "", "location": PLACE},
+        {"name": "  ", "location": PLACE},
+        {"name": "a\0b", "location": PLACE},
+        {"name": "x" * 257, "location": PLACE},
+        {"name": 5, "location": PLACE},
+        {"name": "x", "location": {"lat": 90.1, "lon": 0}},
+        {"name": "x", "location": {"lat": 0, "lon": -180.1}},
+        {"name": "x", "location": {"lat": "1", "lon": 0}},
+        {"name": "x", "location": {"lat": True, "lon": 0}},
+        {"name": "x", "location": {"lat": 0}},
+        {"name": "x", "location": [0, 0]},
+        {"name": "x", "location": PLACE, "status": ""},
+        {"name": "x", "location": PLACE, "status": "a\0"},
+        *(
+            {"name": "x", "location": PLACE, "registrationId": bad}
+            for bad in ("", ".", "..", "summary", "a/b", "a+b", "a#b", "a\nb", "a\0b", "a\x85b", "x" * 129, 7)
+        ),
+    ],
+)
+async def test_what_cannot_be_a_ven_is_refused(world: World, body: Any) -> None:
+    problem = assert_problem(await world.client.post("/api/vens", json=body), 422)
+    assert problem["errors"]
+
+
+async def test_loads_of_snapshots_go_with_their_ven_too(world: World, now: datetime) -> None:
+    store = snapshot_store(world.store.database, world.store.partitions)
+    await store.store([LoadSnapshot(ven_id="snap", timestamp=now, received_at=now, loads=(HVAC,))])
+    assert len(await world.get("/api/vens/snap/loads")) == 1
+    assert (await world.client.delete("/api/vens/snap")).status_code == 204
+    assert await world.rows("SELECT FROM load_snapshots WHERE ven_id = 'snap'") == []
