@@ -2,13 +2,17 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test lint install
+.PHONY: demo test faults lint install
 
 demo: install
 	$(UV) run gateway demo
 
 test: lint
 	$(UV) run pytest
+
+# Every fault many times, each with its own books: about 25 minutes.
+faults: install
+	$(UV) run pytest tests/faults --faults-full --faults-report=faults.md
 
 lint: install
 	$(UV) run ruff check .

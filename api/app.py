@@ -16,10 +16,14 @@ from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.problems import add_problem_handlers
 from api.routers import (
+    dead_letters,
     event_acks,
     event_figures,
     events,
+    faults,
     health,
+    notices,
+    shadows,
     stats,
     ven_acks,
     ven_commands,
@@ -96,9 +100,13 @@ def make_app(config: ApiConfig) -> FastAPI:
         ven_commands,
         ven_telemetry,
         ven_acks,
+        faults,
+        shadows,
         event_figures,
         events,
         event_acks,
+        notices,
+        dead_letters,
     ):
         app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)

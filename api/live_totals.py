@@ -13,6 +13,7 @@ from api.problems import OUTAGES
 from api.queries.vens import count_vens
 from runtime.backoff import Backoff
 from runtime.database import Pool
+from runtime.kafka import client_options
 from schemas.network import NetworkTotals, decode_network_totals
 from schemas.settings import KafkaSettings
 from schemas.topics import STATS
@@ -40,7 +41,7 @@ class LiveTotals:
     async def _follow_log(self) -> None:
         backoff = Backoff()
         while True:
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(**client_options(self._kafka), enable_auto_commit=False)
             try:
                 await consumer.start()
                 await self._read(consumer)

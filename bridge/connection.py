@@ -5,8 +5,9 @@ other, reaches for the paho client below it: manual acknowledgement, our own on_
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+import select
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,10 @@ from schemas.mqtt_settings import MqttSettings
 
 _SUBACK_FAILURE = 0x80
 _QOS = 1
+# AWS IoT Core takes no more in one request.
+_FILTERS_A_REQUEST = 8
+# How often to look whether the socket holds something that no event announced.
+_LOOK_SECONDS = 1.0
 _NEVER_SUBSCRIBED = "gateway/never/subscribed"
 
 
@@ -44,12 +49,14 @@ class Connection:
         self._paho.on_message = lambda _client, _userdata, message: on_message(self, message)
         self._loop = asyncio.get_running_loop()
         self._stack = AsyncExitStack()
-        self._reading = True
-        # Not before the subscriptions are confirmed: the confirmation comes through the same socket.
-        self._may_pause = False
+        self.reading = True
+        self.pauses = 0
+        self._requests = 0
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._client)
+        looking = self._loop.create_task(self._look_again())
+        self._stack.callback(looking.cancel)
         return self
 
     async def __aexit__(
@@ -63,10 +70,23 @@ class Connection:
         Raises:
             aiomqtt.MqttError: the connection was lost, or the broker did not answer in time.
         """
-        granted = await self._client.subscribe([(name, _QOS) for name in filters])
-        self._may_pause = True
-        codes = [code if isinstance(code, int) else code.value for code in granted]
-        return [name for name, code in zip(filters, codes, strict=True) if code >= _SUBACK_FAILURE]
+        refused: list[str] = []
+        with self._awaiting_answers():
+            for some in _in_requests(filters):
+                granted = await self._client.subscribe([(name, _QOS) for name in some])
+                codes = [code if isinstance(code, int) else code.value for code in granted]
+                refused += [name for name, code in zip(some, codes, strict=True) if code >= _SUBACK_FAILURE]
+        return refused
+
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        """Take filters out of the session; at return the broker has confirmed it. Unknown ones are nothing special.
+
+        Raises:
+            aiomqtt.MqttError: the connection was lost, or the broker did not answer in time.
+        """
+        with self._awaiting_answers():
+            for some in _in_requests(filters):
+                await self._client.unsubscribe(list(some))
 
     def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Send the PUBACK; it goes nowhere when the connection is lost, and then the message comes again."""
@@ -76,20 +96,31 @@ class Connection:
         """Wait until the broker has processed all acknowledgements; returns at once when the connection is lost."""
         # Any request will do, for its answer comes after what was sent before it. This one changes nothing.
         with suppress(aiomqtt.MqttError):
-            await self._client.unsubscribe(_NEVER_SUBSCRIBED)
+            await self.unsubscribe([_NEVER_SUBSCRIBED])
+
+    @contextmanager
+    def _awaiting_answers(self) -> Iterator[None]:
+        """Read on inside: the answer to a request comes through the same socket."""
+        self._requests += 1
+        self.resume()
+        try:
+            yield
+        finally:
+            self._requests -= 1
 
     def pause(self) -> None:
-        """Leave the socket unread, so that the broker holds back what it has."""
+        """Leave the socket unread, so that the broker holds back what it has; not while a request is unanswered."""
         descriptor = self._descriptor()
-        if self._may_pause and self._reading and descriptor is not None:
+        if not self._requests and self.reading and descriptor is not None:
             self._loop.remove_reader(descriptor)
-            self._reading = False
+            self.reading = False
+            self.pauses += 1
 
     def resume(self) -> None:
         """Read the socket again."""
         descriptor = self._descriptor()
-        if not self._reading and descriptor is not None:
-            self._reading = True
+        if not self.reading and descriptor is not None:
+            self.reading = True
             self._loop.add_reader(descriptor, self._read)
             # TLS may hold decrypted bytes that no event announces.
             self._loop.call_soon(self._read)
@@ -107,9 +138,40 @@ class Connection:
         socket: Any = self._paho.socket()
         return None if socket is None or socket.fileno() < 0 else socket.fileno()
 
+    async def _look_again(self) -> None:
+        """Read what is left of a connection that was reset, up to its end.
+
+        At the first error of a socket uvloop has it read once more and then forgets it: with messages before the error
+        the loss would be noticed by the keep-alive only, after two minutes.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            while self.reading and self._is_readable():
+                self._read()
+
+    def _is_readable(self) -> bool:
+        descriptor = self._descriptor()
+        if descriptor is None:
+            return False
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
     def _read(self) -> None:
-        while self._reading:
+        while self.reading:
             self._paho.loop_read()
             socket: Any = self._paho.socket()
             if not (hasattr(socket, "pending") and socket.pending()):
                 return
+
+
+def topic_of(message: paho.MQTTMessage) -> str:
+    """The topic; what is no UTF-8 in it, which brokers should not let pass, is replaced."""
+    try:
+        return message.topic
+    except UnicodeDecodeError as error:
+        return bytes(error.object).decode(errors="replace")
+
+
+def _in_requests(filters: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (filters[start : start + _FILTERS_A_REQUEST] for start in range(0, len(filters), _FILTERS_A_REQUEST))

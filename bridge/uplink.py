@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 from paho.mqtt.client import MQTTMessage
 
-from bridge.connection import Connection
+from bridge.connection import Connection, topic_of
 from bridge.outstanding import Entry, Outstanding
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
@@ -54,6 +54,8 @@ class Uplink:
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
+        self._taken = 0
+        self._moved = asyncio.Event()
         self._connection: Connection | None = None
         self._stopping = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -78,6 +80,7 @@ class Uplink:
         """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge."""
         if self._stopping:
             return
+        self._taken += 1
         self._inbox.append(self._outstanding.add(connection, message))
         self._arrived.set()
 
@@ -106,6 +109,13 @@ class Uplink:
             self._connection.resume()
             await self._connection.settle()
 
+    async def caught_up(self) -> None:
+        """Wait until what has been taken so far is in the log and acknowledged; more may come in the meantime."""
+        goal = self._taken
+        while self._taken - len(self._outstanding) < goal:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def _send_all(self) -> None:
         while True:
             while self._inbox:
@@ -133,7 +143,7 @@ class Uplink:
             self._failed.set_exception(error)
 
     def _record(self, message: MQTTMessage) -> dict[str, Any]:
-        topic, payload = message.topic, bytes(message.payload)
+        topic, payload = topic_of(message), bytes(message.payload)
         kind = self._kind_of(topic)
         self.received[kind] += 1
         headers = [
@@ -170,6 +180,7 @@ class Uplink:
         return kind
 
     def _throttle(self, outstanding: int) -> None:
+        self._moved.set()
         if outstanding == 0:
             self._drained.set()
         else:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gateway.deadletters.cli import app as deadletters
 from runtime.process import configure_logging, run
 from schemas.errors import GatewayError
 from streams.roles import Role
@@ -102,6 +103,9 @@ def ingest(
 
     options = IngestOptions(messages, vens, as_json)
     _until_interrupted(lambda stop: bench_ingest(options, stop))
+
+
+app.add_typer(deadletters, name="deadletters")
 
 
 @app.command()

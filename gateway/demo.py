@@ -13,7 +13,7 @@ from rich.console import Console
 
 from gateway.figures import Observer
 from gateway.fleet import Fleet, FleetOptions
-from gateway.ledger import Balance, settled
+from gateway.ledger import SNAPSHOTS, Balance, settled
 from gateway.summary import Shown, Summary
 from gateway.system import System
 
@@ -57,9 +57,12 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
             figures = await _run_fleet(options, system, fleet, stop, console)
             patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
             balance = await settled(system.database, fleet.ledger, patience=patience)
-            _report(console, balance, {**figures, "start_seconds": round(start_seconds, 1)}, as_json=options.as_json)
+            snapshots = await settled(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
+            figures |= {"start_seconds": round(start_seconds, 1), "snapshots": snapshots.as_dict()}
+            balanced = balance.balanced and snapshots.balanced
+            _report(console, balance, figures, balanced=balanced, as_json=options.as_json)
             console.print("stopping …")
-    return balance.balanced
+    return balanced
 
 
 async def _run_fleet(
@@ -112,16 +115,18 @@ def _say_where(console: Console, system: System, start_seconds: float) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _report(console: Console, balance: Balance, figures: dict[str, Any], *, as_json: bool) -> None:
+def _report(console: Console, balance: Balance, figures: dict[str, Any], *, balanced: bool, as_json: bool) -> None:
     everything = {**balance.as_dict(), **figures}
     if as_json:
         sys.stdout.write(json.dumps(everything) + "\n")
         sys.stdout.flush()
         return
-    verdict = "[green]the books balance[/green]" if balance.balanced else "[red]the books do not balance[/red]"
+    verdict = "[green]the books balance[/green]" if balanced else "[red]the books do not balance[/red]"
+    snapshots = figures["snapshots"]
     console.print(
-        f"{balance.accepted} samples accepted by the broker, {balance.stored} stored, {balance.lost} lost, "
-        f"{balance.duplicated} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
+        f"{balance.accepted} samples and {snapshots['accepted']} load snapshots accepted by the broker, "
+        f"{balance.stored} and {snapshots['stored']} stored, {balance.lost + snapshots['lost']} lost, "
+        f"{balance.duplicated + snapshots['duplicated']} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
         highlight=False,
         soft_wrap=True,
     )

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -14,15 +14,34 @@ from schemas.settings import DatabaseSettings
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 
-# The rows of a fleet; its ids share a prefix, and its samples an interval of time.
-STORED = """
-SELECT r.ven_id, r.time, r.used_power_kw, count(l.load_id) AS loads
+
+class Rows(NamedTuple):
+    """How the rows of a fleet are read: VEN ids, and an interval of time that holds all its samples."""
+
+    stored: str
+    """ven_id, time, used_kw and the number of loads of each."""
+    number: str
+
+
+READINGS = Rows(
+    stored="""
+SELECT r.ven_id, r.time, r.used_power_kw AS used_kw, count(l.load_id) AS loads
 FROM telemetry_readings AS r LEFT JOIN telemetry_loads AS l USING (ven_id, time)
 WHERE r.ven_id = ANY ($1) AND r.time BETWEEN $2 AND $3 AND (l.time IS NULL OR l.time BETWEEN $2 AND $3)
 GROUP BY r.ven_id, r.time, r.used_power_kw
-"""
-
-COUNT = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1) AND time BETWEEN $2 AND $3"
+""",
+    number="SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1) AND time BETWEEN $2 AND $3",
+)
+SNAPSHOTS = Rows(
+    stored="""
+SELECT ven_id, time, sum(current_power_kw) AS used_kw, count(*) AS loads
+FROM load_snapshots WHERE ven_id = ANY ($1) AND time BETWEEN $2 AND $3
+GROUP BY ven_id, time
+""",
+    number="""
+SELECT count(DISTINCT (ven_id, time)) FROM load_snapshots WHERE ven_id = ANY ($1) AND time BETWEEN $2 AND $3
+""",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +70,13 @@ class Balance:
         return asdict(self)
 
 
-async def compare(settings: DatabaseSettings, ledger: Accepted) -> Balance:
+async def compare(settings: DatabaseSettings, ledger: Accepted, rows: Rows = READINGS) -> Balance:
     """Compare the ledger of a fleet with what the database holds of it now."""
     published = ledger.published_by_ven()
     accepted = ledger.by_ven()
     seen: dict[tuple[str, int], int] = {}
     duplicated = wrong = unknown = 0
-    for row in await _fetch(settings, STORED, ledger):
+    for row in await _fetch(settings, rows.stored, ledger):
         ven_id, time_ms = row["ven_id"], _milliseconds(row["time"])
         seen[ven_id, time_ms] = seen.get((ven_id, time_ms), 0) + 1
         sample = published.get(ven_id, {}).get(time_ms)
@@ -80,19 +99,21 @@ async def compare(settings: DatabaseSettings, ledger: Accepted) -> Balance:
     )
 
 
-async def settled(settings: DatabaseSettings, ledger: Accepted, *, patience: float = 30) -> Balance:
+async def settled(
+    settings: DatabaseSettings, ledger: Accepted, rows: Rows = READINGS, *, patience: float = 30
+) -> Balance:
     """Wait until everything accepted is stored, or nothing more came for `patience` seconds; then compare."""
     loop = asyncio.get_running_loop()
     best, since = -1, loop.time()
     while True:
         try:
-            stored = (await _fetch(settings, COUNT, ledger))[0]["count"]
+            stored = (await _fetch(settings, rows.number, ledger))[0]["count"]
         except (OSError, asyncpg.PostgresError):
             stored = best
         if stored > best:
             best, since = stored, loop.time()
         if stored >= len(ledger) or loop.time() - since > patience:
-            return await compare(settings, ledger)
+            return await compare(settings, ledger, rows)
         await asyncio.sleep(0.25)
 
 
@@ -101,7 +122,8 @@ def _milliseconds(moment: datetime) -> int:
 
 
 def _same(row: Any, sample: Sample) -> bool:
-    return bool(row["loads"] == sample.loads and abs(row["used_power_kw"] - sample.used_kw) < 1e-9)  # noqa: PLR2004
+    # Payloads hold whole watts; the sum over loads, which a snapshot is compared by, is not exact.
+    return bool(row["loads"] == sample.loads and abs(row["used_kw"] - sample.used_kw) < 1e-6)  # noqa: PLR2004
 
 
 async def _fetch(settings: DatabaseSettings, query: str, ledger: Accepted) -> list[Any]:
@@ -114,7 +136,8 @@ async def _fetch(settings: DatabaseSettings, query: str, ledger: Accepted) -> li
 
 
 async def _run(settings: DatabaseSettings, query: str, *arguments: Any) -> list[Any]:
-    connection = await asyncpg.connect(**{**connect_options(settings, "gateway-ledger"), "command_timeout": 600})
+    patient = settings.model_copy(update={"db_timeout": 600})
+    connection = await asyncpg.connect(**connect_options(patient, "gateway-ledger"))
     try:
         return list(await connection.fetch(query, *arguments))
     finally:

@@ -17,7 +17,7 @@ from gateway.worker import Worker
 from migrations.run import migrate
 from runtime.kafka import ensure_topics
 from schemas.settings import DatabaseSettings, KafkaSettings
-from streams.roles import ROLES
+from streams.roles import ROLES, Role
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,11 @@ class System:
         *,
         mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
         settings: Mapping[str, str] | None = None,
+        kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = logger.info,
     ) -> None:
         """Describe it; `settings` go over those of the environment."""
-        self.stack = LocalStack(data, mqtt=mqtt, progress=progress)
+        self.stack = LocalStack(data, mqtt=mqtt, kafka_advertised_port=kafka_advertised_port, progress=progress)
         self.workers: dict[str, Worker] = {}
         self._given = dict(settings or {})
         self._progress = progress
@@ -111,6 +112,17 @@ class System:
             yield True
         finally:
             await self.stop()
+
+    def one_more(self, role: Role, number: int, *, named: bool = True) -> Worker:
+        """Describe one more worker of a role, to be started by the caller; it is stopped with the others.
+
+        `named` workers keep their partitions through a restart, others give them back when they leave.
+        """
+        name = f"streams-{role}-{number}"
+        port = claim(self.stack.data / "health-ports.json", [name])[name]
+        own = {"STREAMS_HEALTH_PORT": str(port), "STREAMS_INSTANCE_ID": name if named else ""}
+        self._add(name, ("streams", role), own, port)
+        return self.workers[name]
 
     def endpoints(self) -> dict[str, str | int]:
         """Return where everything listens."""

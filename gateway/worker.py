@@ -51,6 +51,11 @@ class Worker:
             self._supervision = None
         await self.process.stop()
 
+    @property
+    def supervised(self) -> bool:
+        """Whether it is meant to run."""
+        return self._supervision is not None
+
     async def alive(self) -> bool:
         """Whether the process answers."""
         return await self._answers("/health/live")

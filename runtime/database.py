@@ -18,8 +18,17 @@ else:
     PooledConnection = PoolConnectionProxy
 
 
+# The server gives up after the client has, so that the client tells what it was.
+_SERVER_LATER_SECONDS = 1
+
+
 def connect_options(settings: DatabaseSettings, application: str) -> dict[str, Any]:
-    """Return the arguments of asyncpg.connect and asyncpg.create_pool."""
+    """Return the arguments of asyncpg.connect and asyncpg.create_pool.
+
+    A connection can die without a word, and then the server waits for a client that is gone, with a transaction open
+    and its rows locked. With limits of the server's own others wait for those rows no longer than `db_timeout`, about.
+    """
+    limit = str(round((settings.db_timeout + _SERVER_LATER_SECONDS) * 1000))
     return {
         "host": settings.db_host,
         "port": settings.db_port,
@@ -28,5 +37,11 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
         "database": settings.db_name,
         "timeout": settings.db_timeout,
         "command_timeout": settings.db_timeout,
-        "server_settings": {"application_name": application, "timezone": "UTC", "jit": "off"},
+        "server_settings": {
+            "application_name": application,
+            "timezone": "UTC",
+            "jit": "off",
+            "statement_timeout": limit,
+            "idle_in_transaction_session_timeout": limit,
+        },
     }

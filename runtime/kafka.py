@@ -26,18 +26,25 @@ _MAX_DEAD_LETTER_BYTES = 1_441_792
 _STOP_SECONDS = 5
 
 
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Return what every client of the log is told."""
+    return {
+        "bootstrap_servers": settings.kafka_bootstrap_servers,
+        "request_timeout_ms": round(settings.kafka_timeout * 1000),
+    }
+
+
 @asynccontextmanager
 async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaProducer]:
     """Open an idempotent producer that waits for all replicas; waits for the log while it is down."""
     client = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        **client_options(settings),
         client_id=client_id,
         acks="all",
         enable_idempotence=True,
         linger_ms=5,
         max_batch_size=131_072,
         max_request_size=_MAX_DEAD_LETTER_BYTES,
-        request_timeout_ms=30_000,
     )
     await _start(client, settings)
     try:
@@ -59,7 +66,7 @@ class TopicsReport:
 
 async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
     """Create what is missing of the registry; what exists is left as it is. Waits for the log while it is down."""
-    client = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap_servers)
+    client = AIOKafkaAdminClient(**client_options(settings))
     await _start(client, settings)
     try:
         existing = await partition_counts(client)

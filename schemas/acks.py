@@ -1,11 +1,10 @@
 """Acknowledgements of commands and events, in both generations, become one canonical record."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from schemas.loads import MAX_REJECTED
+from schemas.loads import MAX_TEXT, parse_each
 from schemas.mqtt import Kind, ven_id_in_topic
 from schemas.parsed import Parsed, Source
 from schemas.payloads import (
@@ -14,6 +13,8 @@ from schemas.payloads import (
     first_given,
     first_of,
     short_text,
+    storable,
+    text_of,
     time_of,
     unknown_fields,
     ven_id_of,
@@ -21,12 +22,17 @@ from schemas.payloads import (
 from schemas.readings import MAX_MAGNITUDE, Moment, Quantity, VenId
 from schemas.reasons import Reason, RejectedError, Rejection
 
+# The identity of an ack is the key of its table, and its ids have indexes: PostgreSQL takes 2704 bytes an entry, and a
+# character may have four.
+MAX_OP = 64
+MAX_INDEXED = 256
+
 
 class Curtailment(msgspec.Struct, frozen=True):
     """One circuit that was curtailed, power in kW; the names are those that clients of the REST API know.
 
     `original_kw` and `final_kw` are None where the device told only what it shed: the sink fills them in from what the
-    circuit last measured.
+    circuit last measured. `final_kw` is never below 0.
     """
 
     id: str
@@ -87,6 +93,7 @@ class _Circuit(msgspec.Struct, frozen=True):
 
 
 _SPELLINGS = (
+    ("status", "ok"),
     ("eventId", "event_id"),
     ("requestedShedKw", "requested_shed_kw"),
     ("actualShedKw", "actual_shed_kw"),
@@ -110,70 +117,57 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
         ven_id = ven_id_of(document)
     timestamp = source.received_at if first_of(document, "timestamp", "ts") is None else time_of(document)
     wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
-    data = document.get("data")
-    inside = data if isinstance(data, dict) else {}
     rejected: list[Rejection] = []
-    event_id = first_given(wire.eventId, wire.event_id, inside.get("eventId"), inside.get("event_id"))
+    entries = first_given(wire.circuitsCurtailed, wire.circuits_curtailed) or ()
     return Parsed(
         Ack(
             ven_id=ven_id,
             timestamp=timestamp,
             received_at=source.received_at,
-            op=_required("op", wire.op),
+            op=_given("op", wire.op, MAX_OP),
             status=_status(wire),
-            correlation_id=short_text("correlationId", wire.correlationId or "", Reason.BAD_VALUE),
-            event_id=None if not event_id else short_text("event id", event_id, Reason.BAD_VALUE),
+            correlation_id=short_text("correlationId", wire.correlationId or "", Reason.BAD_VALUE, MAX_INDEXED),
+            event_id=_event_id(wire, document.get("data")),
             requested_shed_kw=first_given(wire.requestedShedKw, wire.requested_shed_kw),
             actual_shed_kw=first_given(wire.actualShedKw, wire.actual_shed_kw),
-            circuits=_circuits(first_given(wire.circuitsCurtailed, wire.circuits_curtailed) or (), rejected),
-            error=None if wire.error is None else _in_words(wire.error),
+            circuits=parse_each("circuit", entries, _circuit, rejected),
+            error=None if wire.error is None else text_of(storable(wire.error)),
             extra=unknown_fields(document, _KNOWN),
         ),
         rejected,
     )
 
 
-def _required(name: str, value: str | None, reason: Reason = Reason.MISSING_VALUE) -> str:
+def _given(name: str, value: str | None, most: int) -> str:
     if not value:
-        raise RejectedError(reason, f"{name} is not given")
-    return short_text(name, value, reason)
+        raise RejectedError(Reason.MISSING_VALUE, f"{name} is not given")
+    return short_text(name, value, Reason.BAD_VALUE, most)
 
 
 def _status(wire: _Wire) -> str:
     """Given, or what `ok` comes to."""
-    if wire.status is None and wire.ok is not None:
+    if not wire.status and wire.ok is not None:
         return "success" if wire.ok else "failed"
-    if wire.status is None:
-        raise RejectedError(Reason.MISSING_VALUE, "neither status nor ok is given")
-    return _required("status", wire.status)
+    return _given("status, or ok,", wire.status, MAX_INDEXED)
 
 
-def _in_words(error: Any) -> str:
-    words = error if isinstance(error, str) else msgspec.json.encode(error).decode()
-    return words.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _circuits(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Curtailment, ...]:
-    circuits: dict[str, Curtailment] = {}
-    for index, entry in enumerate(entries):
-        try:
-            circuit = _circuit(entry)
-            if circuit.id in circuits:
-                raise RejectedError(Reason.BAD_LOAD, f"the id {circuit.id!r} is there twice")
-            circuits[circuit.id] = circuit
-        except RejectedError as error:
-            if len(rejected) < MAX_REJECTED:
-                rejected.append(Rejection(Reason.BAD_LOAD, f"circuit {index}: {error.rejection.detail}"))
-    return tuple(circuits.values())
+def _event_id(wire: _Wire, data: Any) -> str | None:
+    """An empty one is none: the next place may know."""
+    event_id: Any = first_given(wire.eventId, wire.event_id) or None
+    if event_id is None and isinstance(data, dict):
+        event_id = first_of(data, "eventId", "event_id")
+    return None if event_id in (None, "") else short_text("event id", event_id, Reason.BAD_VALUE, MAX_INDEXED)
 
 
 def _circuit(entry: Any) -> Curtailment:
     wire = convert_fields(entry, _Circuit, _CIRCUIT_SPELLINGS, Reason.BAD_LOAD)
-    circuit_id = _required("id", first_given(wire.id, wire.loadId), Reason.BAD_LOAD)
+    circuit_id = first_given(wire.id, wire.loadId)
+    if not circuit_id:
+        raise RejectedError(Reason.BAD_LOAD, "no id")
     original, curtailed, final = _complete(wire)
     return Curtailment(
-        id=circuit_id,
-        name=short_text("name", wire.name or circuit_id, Reason.BAD_LOAD),
+        id=short_text("id", circuit_id, Reason.BAD_LOAD, MAX_TEXT),
+        name=short_text("name", wire.name or circuit_id, Reason.BAD_LOAD, MAX_TEXT),
         breaker_amps=wire.breaker_amps,
         original_kw=original,
         curtailed_kw=curtailed,
@@ -183,8 +177,10 @@ def _circuit(entry: Any) -> Curtailment:
 
 
 def _complete(wire: _Circuit) -> tuple[float | None, float, float | None]:
-    """Of three figures that add up (original = curtailed + final), two tell the third."""
+    """Of three figures that add up (original = curtailed + final), two tell the third; three are taken as told."""
     original, curtailed, final = wire.original_kw, first_given(wire.curtailed_kw, wire.shedKw), wire.final_kw
+    if final is not None:
+        final = max(0.0, final)
     if curtailed is None:
         curtailed = 0.0 if original is None or final is None else original - final
     if original is None and final is not None:

@@ -1,7 +1,7 @@
 """The circuits of a home as devices list them, in the `loads` or in the `circuits` spelling."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -13,6 +13,14 @@ DEFAULT_PANEL_VOLTAGE = 240.0
 MAX_TEXT = 256
 MAX_REJECTED = 20
 """Bad entries of one list that are told one by one: each becomes a dead letter that holds the whole payload."""
+
+
+class _Entry(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Entry)
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -46,31 +54,34 @@ _KNOWN_IN_CIRCUITS = frozenset(_Circuit.__struct_fields__) - {"critical"}
 
 def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
     """Parse a `loads` list; what is wrong with single entries is added to `rejected`, in bounded number."""
-    return _parse_each(entries, _load, rejected)
+    return parse_each("load", entries, _load, rejected)
 
 
 def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected: list[Rejection]) -> tuple[Load, ...]:
     """Parse a `circuits` list as loads: capacity is the breaker's current times `panel_voltage` (V, 240 if None)."""
     volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
-    return _parse_each(entries, lambda entry: _circuit(entry, volts), rejected)
+    return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
 
 
-def _parse_each(entries: Sequence[Any], parse: Callable[[Any], Load], rejected: list[Rejection]) -> tuple[Load, ...]:
-    loads: dict[str, Load] = {}
+def parse_each(
+    what: str, entries: Sequence[Any], parse: Callable[[Any], E], rejected: list[Rejection]
+) -> tuple[E, ...]:
+    """Parse the entries of a list, each id once; what is wrong with one is added to `rejected`, in bounded number."""
+    found: dict[str, E] = {}
     wrong = 0
     for index, entry in enumerate(entries):
         try:
-            load = parse(entry)
-            if load.id in loads:
-                raise RejectedError(Reason.BAD_LOAD, f"the id {load.id!r} is there twice")
-            loads[load.id] = load
+            parsed = parse(entry)
+            if parsed.id in found:
+                raise RejectedError(Reason.BAD_LOAD, f"the id {parsed.id!r} is there twice")
+            found[parsed.id] = parsed
         except RejectedError as error:
             wrong += 1
             if wrong <= MAX_REJECTED:
-                rejected.append(Rejection(Reason.BAD_LOAD, f"load {index}: {error.rejection.detail}"))
+                rejected.append(Rejection(Reason.BAD_LOAD, f"{what} {index}: {error.rejection.detail}"))
     if wrong > MAX_REJECTED:
         rejected.append(Rejection(Reason.BAD_LOAD, f"and {wrong - MAX_REJECTED} more"))
-    return tuple(loads.values())
+    return tuple(found.values())
 
 
 def _load(entry: Any) -> Load:

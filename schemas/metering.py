@@ -13,6 +13,7 @@ from schemas.payloads import (
     first_of,
     short_text,
     storable,
+    text_of,
     time_of,
     unknown_fields,
     ven_id_of,
@@ -73,7 +74,7 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     ven_id, timestamp = ven_id_of(document), time_of(document)
     error = document.get("error")
     if error is not None and first_of(document, "usedPowerKw", "power_kw") is None:
-        return Parsed(FaultReport(ven_id, timestamp, source.received_at, _error_text(storable(error))))
+        return Parsed(FaultReport(ven_id, timestamp, source.received_at, text_of(storable(error))))
     wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
     known = _KNOWN
     rejected: list[Rejection] = []
@@ -104,10 +105,6 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
         extra=unknown_fields(document, known),
     )
     return Parsed(reading, rejected)
-
-
-def _error_text(error: Any) -> str:
-    return error if isinstance(error, str) else msgspec.json.encode(error).decode()
 
 
 def _event_id(value: str | None) -> str | None:

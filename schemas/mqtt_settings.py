@@ -6,9 +6,8 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from schemas.mqtt import ACK_FILTER, Kind, Route, Routes
+from schemas.mqtt_filters import check_filter
 from schemas.settings import Block
-
-MAX_TOPIC_BYTES = 65535
 
 
 class MqttSettings(Block):
@@ -72,39 +71,33 @@ class MqttTopicSettings(Block):
     @model_validator(mode="after")
     def _filters_are_valid(self) -> Self:
         for name in type(self).model_fields:
-            for value in filter(None, _separated(getattr(self, name))):
-                try:
+            try:
+                for value in self._filters_in(name):
                     check_filter(value)
-                except ValueError as error:
-                    raise ValueError(f"{name.upper()}: {error}") from None
+            except ValueError as error:
+                raise ValueError(f"{name.upper()}: {error}") from None
         return self
 
     @property
     def routes(self) -> Routes:
         """The routes of this installation."""
-        return Routes(self._routes())
+        routes = [Route(value, kind) for name, kind in _KINDS_OF_SETTINGS for value in self._filters_in(name)]
+        # Subscribed to always; a setting may still say that these topics carry something else.
+        routes += [Route(value, None) for value in (ACK_FILTER, *self._filters_in("mqtt_topics"))]
+        return Routes(routes)
 
-    def _routes(self) -> list[Route]:
-        named = (
-            (self.mqtt_topic_metering, Kind.METERING),
-            (self.mqtt_topic_status, Kind.STATUS),
-            (self.mqtt_topic_events, Kind.EVENTS),
-            (self.mqtt_topic_responses, Kind.RESPONSES),
-            (self.backend_loads_topic, Kind.LOADS),
-            (ACK_FILTER, Kind.ACKS),
-            (self.mqtt_topic_shadow, Kind.SHADOW),
-        )
-        extra = _separated(self.mqtt_topics)
-        return [*(Route(name, kind) for name, kind in named if name), *(Route(name, None) for name in extra if name)]
+    def _filters_in(self, name: str) -> list[str]:
+        """What a setting subscribes to. A comma separates in MQTT_TOPICS only; elsewhere it is part of the topic."""
+        value = getattr(self, name)
+        values = [part.strip() for part in value.split(",")] if name == "mqtt_topics" else [value]
+        return [value for value in values if value]
 
 
-def _separated(names: str) -> list[str]:
-    return [name.strip() for name in names.split(",")]
-
-
-def check_filter(value: str) -> None:
-    """Raise ValueError unless the text is an MQTT topic filter."""
-    levels = value.split("/")
-    wild = any(sign in level and level != sign for level in levels for sign in "+#")
-    if wild or "#" in levels[:-1] or "\0" in value or len(value.encode()) > MAX_TOPIC_BYTES:
-        raise ValueError(f"{value!r} is not an MQTT topic filter: + stands for one whole level, # for all after it")
+_KINDS_OF_SETTINGS = (
+    ("mqtt_topic_metering", Kind.METERING),
+    ("mqtt_topic_status", Kind.STATUS),
+    ("mqtt_topic_events", Kind.EVENTS),
+    ("mqtt_topic_responses", Kind.RESPONSES),
+    ("backend_loads_topic", Kind.LOADS),
+    ("mqtt_topic_shadow", Kind.SHADOW),
+)

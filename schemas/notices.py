@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.mqtt import Kind
 from schemas.parsed import Parsed, Source
-from schemas.payloads import check_ven_id, decode_object, first_of, parse_time, storable
+from schemas.payloads import check_ven_id, decode_object, first_of, optional_time_of, storable
 from schemas.readings import Moment, VenId
 from schemas.reasons import RejectedError
 
@@ -51,7 +51,7 @@ def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> Notice:
         kind=kind,
         topic=source.topic.replace("\0", "\N{REPLACEMENT CHARACTER}"),
         ven_id=_ven_id(document),
-        timestamp=_time(document) or begin_of_day(source.received_at),
+        timestamp=optional_time_of(document) or begin_of_day(source.received_at),
         received_at=source.received_at,
         digest=blake2b(words, digest_size=16).hexdigest(),
         document=kept,
@@ -66,13 +66,6 @@ def begin_of_day(moment: datetime) -> datetime:
 def _ven_id(document: Mapping[str, Any]) -> str | None:
     try:
         return check_ven_id(first_of(document, "venId", "ven_id"))
-    except RejectedError:
-        return None
-
-
-def _time(document: Mapping[str, Any]) -> datetime | None:
-    try:
-        return parse_time(first_of(document, "timestamp", "ts"))
     except RejectedError:
         return None
 

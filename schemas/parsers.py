@@ -33,8 +33,11 @@ PARSERS: Mapping[Kind, Parser] = {
 
 def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | None:
     """Parse a payload; None where there is nothing to store, which is no error."""
+    parser = PARSERS.get(kind)
+    if parser is None:
+        return None
     try:
-        parsed = PARSERS[kind](payload, source)
+        parsed = parser(payload, source)
         if parsed is not None:
             _check_sender(kind, parsed.record, source)
     except RejectedError as error:

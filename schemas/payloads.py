@@ -91,6 +91,14 @@ def time_of(document: Mapping[str, Any]) -> datetime:
     return parse_time(value)
 
 
+def optional_time_of(document: Mapping[str, Any]) -> datetime | None:
+    """Read the time of a message that counts by its arrival; one that cannot be read is none."""
+    try:
+        return time_of(document)
+    except RejectedError:
+        return None
+
+
 def parse_time(value: Any) -> datetime:
     """Turn seconds, milliseconds (told apart by size) or ISO 8601 text into UTC; text without a zone is UTC.
 
@@ -158,6 +166,11 @@ def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> s
     if "\0" in value or len(value) > most:
         raise RejectedError(reason, f"its {name} holds a NUL character or more than {most} characters")
     return value
+
+
+def text_of(value: Any) -> str:
+    """Return a text as it is, and of anything else its JSON: what devices say in their own words."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:

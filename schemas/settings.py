@@ -67,9 +67,13 @@ class DatabaseSettings(Block):
 
 
 class KafkaSettings(Block):
-    """Where the log is, and how topics are made when they do not exist."""
+    """Where the log is, and how topics are made when they do not exist.
+
+    `kafka_timeout` bounds each request, in seconds: a connection that says nothing for longer is given up.
+    """
 
     kafka_bootstrap_servers: str
+    kafka_timeout: float = Field(30, ge=3, le=3600)
     kafka_topic_prefix: str = ""
     kafka_partitions: int = Field(8, ge=1, le=1000)
     kafka_replication: int = Field(1, ge=1, le=9)

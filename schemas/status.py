@@ -5,7 +5,7 @@ import msgspec
 from schemas.mqtt import Kind
 from schemas.notices import notice
 from schemas.parsed import Parsed, Source
-from schemas.payloads import decode_object, first_of, short_text, time_of, ven_id_of
+from schemas.payloads import decode_object, first_of, optional_time_of, short_text, ven_id_of
 from schemas.readings import Moment, VenId
 from schemas.reasons import Reason, RejectedError
 
@@ -32,17 +32,15 @@ def parse_status(payload: bytes, source: Source) -> Parsed:
     """
     document = decode_object(payload)
     said = first_of(document, "ven", "status")
-    if said is None:
+    if said in (None, ""):
         raise RejectedError(Reason.MISSING_VALUE, "neither ven nor status is given")
-    status = short_text("status", said, Reason.BAD_VALUE)
-    timestamp = None if first_of(document, "timestamp", "ts") is None else time_of(document)
-    if first_of(document, "venId", "ven_id") is None or (source.retained and timestamp is None):
+    # In small letters first: some characters become two.
+    status = short_text("status", said.lower() if isinstance(said, str) else said, Reason.BAD_VALUE)
+    timestamp = optional_time_of(document)
+    ven_id = None if first_of(document, "venId", "ven_id") is None else ven_id_of(document)
+    if ven_id is None or (source.retained and timestamp is None):
         return Parsed(notice(Kind.STATUS, document, source))
-    return Parsed(
-        VenStatus(
-            ven_id=ven_id_of(document), timestamp=timestamp, received_at=source.received_at, status=status.lower()
-        )
-    )
+    return Parsed(VenStatus(ven_id=ven_id, timestamp=timestamp, received_at=source.received_at, status=status))
 
 
 decode_status = msgspec.json.Decoder(VenStatus).decode

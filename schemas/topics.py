@@ -50,6 +50,7 @@ SHADOW = "ven.shadow"
 NOTICES = "vtn.notices"
 PARTIALS = "network.partials"
 STATS = "network.stats"
+SUBSCRIPTIONS = "bridge.subscriptions"
 STATS_CHANGELOG = "gateway-live-network_stats-changelog"  # its name is made by Faust: app id, table, changelog
 
 
@@ -82,6 +83,7 @@ TOPICS = (
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(STATS, "scope", "NetworkTotals", "compact", partitions=1),
     Topic(STATS_CHANGELOG, "partition of ven.telemetry", "Partial", "compact", partitions=1),
+    Topic(SUBSCRIPTIONS, "MQTT client id", "SubscriptionList", "compact", partitions=1),
 )
 
 

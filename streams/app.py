@@ -8,6 +8,9 @@ from yarl import URL
 from schemas.settings import KafkaSettings, StreamsSettings
 from streams.batches import BatchApp
 
+# How much longer than a session joining the group may take.
+_JOINING_SECONDS = 5
+
 
 def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
     """Make the app of a role; its id is the consumer group."""
@@ -23,6 +26,12 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         consumer_group_instance_id=streams.streams_instance_id or None,
         broker_commit_interval=1.0,
         broker_session_timeout=streams.streams_session_timeout,
+        # Who has not come to a rebalance by then has no session either, so that joining never takes longer than a
+        # request may. By default a connection that died without a word would be noticed after 90 s.
+        broker_rebalance_timeout=streams.streams_session_timeout,
+        broker_request_timeout=max(kafka.kafka_timeout, streams.streams_session_timeout + _JOINING_SECONDS),
+        # Faust's own for changelogs. By default 20 minutes, in which nothing would be committed.
+        producer_request_timeout=kafka.kafka_timeout,
         broker_heartbeat_interval=min(3.0, streams.streams_session_timeout / 3),
         broker_max_poll_records=1000,
         # Counts batches, of at most broker_max_poll_records each.

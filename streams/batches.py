@@ -125,8 +125,16 @@ class _Consumer(driver.Consumer):
             self._delivered.pop(tp, None)
 
 
+class _Producer(driver.Producer):
+    """Of the changelogs: what it was given it sends until the log has it, once, as all our producers do."""
+
+    def _settings_default(self) -> Mapping[str, Any]:
+        return {**super()._settings_default(), "enable_idempotence": True}
+
+
 class _Transport(driver.Transport):
     Consumer = _Consumer
+    Producer = _Producer
 
 
 class _Schema(faust.Schema[Any, Any]):
@@ -191,5 +199,5 @@ def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
 
 
 def headers_of(record: Record) -> Mapping[str, bytes]:
-    """Return a record's headers by name; of repeated ones the last."""
-    return dict(record.headers or ())
+    """Return a record's headers by name; of repeated ones the last, and null, which strangers may write, as empty."""
+    return {name: value or b"" for name, value in record.headers or ()}

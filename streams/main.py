@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
-from schemas.topics import TELEMETRY
+from schemas.topics import LOADS, STATUS, TELEMETRY
 from streams.app import make_app
 from streams.flood import FloodAlarm
 from streams.letters import add_letters
@@ -66,6 +66,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 stack.enter_context(DEAD_LETTER_SHARE.reading(lambda: {(): flood.share()}))
                 add_validate(app, config.kafka, streams, log, flood)
             case "live":
+                warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
                 if config.database is None:
@@ -85,6 +86,17 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 raise app.crash_reason
         finally:
             await _end(app, streams.shutdown_timeout)
+
+
+def warn_unless_partitioned_alike(kafka: KafkaSettings, partitions: Mapping[str, int]) -> None:
+    """Say so where topics that `live` reads side by side have been created with different numbers of partitions."""
+    counts = {name: partitions[kafka.topics(name)] for name in (TELEMETRY, LOADS, STATUS)}
+    if len(set(counts.values())) > 1:
+        logger.error(
+            "these topics need the same number of partitions, or totals miss loads and last wills: %s",
+            counts,
+            extra={"action": "partitions_differ"},
+        )
 
 
 async def _end(app: object, deadline: float) -> None:

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from runtime.backoff import Backoff
+from runtime.kafka import client_options
 from schemas.settings import KafkaSettings
 from streams.batches import Record
 
@@ -26,7 +27,7 @@ async def read_recent(
     wanted = [TopicPartition(topic, number) for number in partitions for topic in topics]
     backoff = Backoff()
     while wanted:
-        consumer = AIOKafkaConsumer(bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False)
         try:
             await consumer.start()
             await _read(consumer, wanted, since, take)

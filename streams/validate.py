@@ -77,17 +77,18 @@ class Validator:
         )
         parsed = parse(self._kind, record.value or b"", source)
         if isinstance(parsed, Parsed):
-            await self._send(record, parsed, now, headers.get(topics.HEADER_REPLAY_OF))
+            await self._send(record, parsed, source, now)
         elif parsed is not None:
             await self._outbox.dead_letter(record, parsed)
 
-    async def _send(self, record: Record, parsed: Parsed, now: datetime, replay_of: bytes | None) -> None:
-        outside = in_window(parsed.record, self._window, now)
-        if isinstance(outside, Rejection):
-            skew = (parsed.record.received_at - parsed.record.timestamp).total_seconds()
-            await self._outbox.dead_letter(record, outside, clock_skew=skew)
+    async def _send(self, record: Record, parsed: Parsed, source: Source, now: datetime) -> None:
+        canonical = in_window(parsed.record, source.received_at, self._window, now)
+        if isinstance(canonical, Rejection):
+            # When a retained message was sent nobody knows.
+            skew = None if source.retained else (source.received_at - parsed.record.timestamp).total_seconds()
+            await self._outbox.dead_letter(record, canonical, clock_skew=skew)
             return
-        canonical = outside
+        replay_of = headers_of(record).get(topics.HEADER_REPLAY_OF)
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
         headers = None if replay_of is None else [(topics.HEADER_REPLAY_OF, replay_of)]
         await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
@@ -95,7 +96,7 @@ class Validator:
             await self._outbox.dead_letter(record, rejection)
 
 
-def in_window(record: Any, window: Window, now: datetime) -> Any:
+def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> Any:
     """Return the record, or the Rejection where it was measured at a time that no sound clock shows."""
     if isinstance(record, VenStatus) or record.timestamp is None:
         return record  # counts by its arrival
@@ -104,9 +105,9 @@ def in_window(record: Any, window: Window, now: datetime) -> Any:
         return record
     # What these say matters now, whatever the device's clock shows: they count by their arrival.
     if isinstance(record, Ack):
-        return msgspec.structs.replace(record, timestamp=record.received_at)
+        return msgspec.structs.replace(record, timestamp=came_at)
     if isinstance(record, Notice):
-        return msgspec.structs.replace(record, timestamp=begin_of_day(record.received_at))
+        return msgspec.structs.replace(record, timestamp=begin_of_day(came_at))
     return rejection
 
 
@@ -115,4 +116,6 @@ def received_at(headers: Any, logged_ms: int) -> datetime:
     header = headers.get(topics.HEADER_RECEIVED, b"")
     # Others may write here, too: what is no time of our centuries is not one.
     milliseconds = int(header) if header.isdigit() and len(header) <= _MILLISECOND_DIGITS else logged_ms
+    if not 0 <= milliseconds < 10**_MILLISECOND_DIGITS:
+        return datetime.now(UTC)
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

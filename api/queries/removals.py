@@ -6,9 +6,11 @@ import asyncpg
 
 from runtime.database import Pool
 
-# Its dead letters and notices stay: they are the gateway's own record of messages, and leave by age.
 HISTORY = ("ven_acks", "ven_faults", "telemetry_readings", "load_snapshots", "telemetry_loads")
 """Tables of what VENs sent, by day."""
+
+KEPT = ("dead_letters", "notices")
+"""The gateway's own record of messages, which leaves by age only."""
 
 # As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
 LATEST = ("ven_status", "ven_shadows", "commands", "vens")

@@ -21,7 +21,7 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{advertised_port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
@@ -57,9 +57,19 @@ class Kafka(Server):
     title = "Kafka"
 
     def __init__(
-        self, folder: Path, *, port: int, controller_port: int, log: Path, guard: Guard, progress: Callable[[str], None]
+        self,
+        folder: Path,
+        *,
+        port: int,
+        controller_port: int,
+        log: Path,
+        guard: Guard,
+        progress: Callable[[str], None],
+        advertised_port: int | None = None,
     ) -> None:
+        """Describe it; clients are told to come to `advertised_port` where something stands before the server."""
         super().__init__(port, progress)
+        self._advertised_port = advertised_port or port
         self._folder = folder
         self._controller_port = controller_port
         self._log = log
@@ -85,7 +95,12 @@ class Kafka(Server):
 
     def _properties(self, log_dir: str) -> str:
         """Write the settings; the folder is relative, for such a file takes no comma and no umlaut in a path."""
-        text = _PROPERTIES.format(port=self.port, controller_port=self._controller_port, log_dir=log_dir)
+        text = _PROPERTIES.format(
+            port=self.port,
+            advertised_port=self._advertised_port,
+            controller_port=self._controller_port,
+            log_dir=log_dir,
+        )
         (self._folder / _SETTINGS_FILE).write_text(text, encoding="utf-8")
         return _SETTINGS_FILE
 

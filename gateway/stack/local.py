@@ -38,6 +38,7 @@ class LocalStack:
         data: Path,
         *,
         mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
+        kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = _log.info,
     ) -> None:
         """Describe the stack; nothing is started yet.
@@ -45,10 +46,12 @@ class LocalStack:
         Args:
             data: the folder for everything it keeps; one running stack per folder.
             mqtt: the MQTT broker; "auto" takes mosquitto where it is installed, else Artemis.
+            kafka_advertised_port: where Kafka's clients are told to come, when something stands before it.
             progress: is told, in lines for people, what goes on.
         """
         self.data = data.expanduser().resolve()
         self._mqtt_kind = mqtt
+        self._kafka_advertised_port = kafka_advertised_port
         self._progress = progress
         self._lock = FolderLock(self.data)
         self._servers: list[Server] = []
@@ -154,6 +157,7 @@ class LocalStack:
             log=self.logs / "kafka.log",
             guard=self.guard,
             progress=self._progress,
+            advertised_port=self._kafka_advertised_port,
         )
         self.postgres = Postgres(
             self.data / "postgres",

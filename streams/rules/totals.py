@@ -18,7 +18,7 @@ class _Latest(NamedTuple):
 
 
 class _Loads(NamedTuple):
-    measured_at: datetime
+    measured: tuple[datetime, bool]  # when, and whether by a reading
     received_at: datetime
     controllable_kw: float
     potential_kw: float
@@ -28,8 +28,9 @@ class PartitionTotals:
     """The last values of each VEN: set, never added, so a message that comes twice changes nothing.
 
     Values move forward in event time only, those of loads by a clock of their own, for not every reading speaks of
-    loads; `received_at` moves forward in received time, for it is what makes a VEN online, and so does the time of its
-    last will. Messages of different topics may be taken in in any order.
+    loads, and of a reading and a snapshot of the same time the reading counts; `received_at` moves forward in received
+    time, for it is what makes a VEN online, and so does the time of its last will. Messages of different topics may be
+    taken in in any order.
     """
 
     def __init__(self) -> None:
@@ -52,11 +53,11 @@ class PartitionTotals:
             latest = latest._replace(received_at=reading.received_at)
         self._latest[reading.ven_id] = latest
         if reading.loads is not None:
-            self._update_loads(reading.ven_id, reading.timestamp, reading.received_at, reading.loads)
+            self._update_loads(reading, reading.loads)
 
     def update_loads(self, snapshot: LoadSnapshot) -> None:
         """Take a load snapshot in; it makes no VEN online."""
-        self._update_loads(snapshot.ven_id, snapshot.timestamp, snapshot.received_at, snapshot.loads)
+        self._update_loads(snapshot, snapshot.loads)
 
     def leave(self, ven_id: str, received_at: datetime) -> None:
         """Take a last will in: the VEN is offline until a later reading."""
@@ -79,21 +80,24 @@ class PartitionTotals:
             potential_load_reduction_kw=sum(ven.potential_kw for ven in loads),
         )
 
-    def _update_loads(self, ven_id: str, measured_at: datetime, received_at: datetime, loads: Sequence[Load]) -> None:
-        known = self._loads.get(ven_id)
-        if known is None or measured_at > known.measured_at:
-            self._loads[ven_id] = _Loads(
-                measured_at,
+    def _update_loads(self, record: Reading | LoadSnapshot, loads: Sequence[Load]) -> None:
+        known = self._loads.get(record.ven_id)
+        received_at = record.received_at if known is None else max(record.received_at, known.received_at)
+        measured = (record.timestamp, isinstance(record, Reading))
+        if known is None or measured > known.measured:
+            self._loads[record.ven_id] = _Loads(
+                measured,
                 received_at,
                 controllable_kw=sum(load.current_power_kw or 0.0 for load in loads if _can_shed(load)),
                 potential_kw=sum(load.shed_capability_kw or 0.0 for load in loads),
             )
+        elif received_at > known.received_at:
+            self._loads[record.ven_id] = known._replace(received_at=received_at)
 
     def _forget(self, since: datetime) -> None:
         for ven_id in [ven_id for ven_id, latest in self._latest.items() if latest.received_at < since]:
             del self._latest[ven_id]
-            self._loads.pop(ven_id, None)
-        # A list of loads that came before the first reading waits for it.
+        # A list of loads that came before the first reading, or while readings failed to come, waits for the next.
         for ven_id in self._loads.keys() - self._latest.keys():
             if self._loads[ven_id].received_at < since:
                 del self._loads[ven_id]

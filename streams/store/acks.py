@@ -30,16 +30,17 @@ ACK_COLUMNS = (
     "extra",
 )
 
-# What circuits last measured before a time, within an hour: older figures say nothing of what was shed.
+# What circuits last measured before a time, within an hour: older figures say nothing of what was shed. Of a reading
+# and a snapshot of the same time the reading counts.
 LAST_POWER = """
 SELECT DISTINCT ON (load_id) load_id, current_power_kw
-FROM (SELECT load_id, time, current_power_kw FROM telemetry_loads
+FROM (SELECT load_id, time, current_power_kw, true AS of_reading FROM telemetry_loads
       WHERE ven_id = $1 AND time <= $2 AND time > $2 - interval '1 hour' AND load_id = ANY ($3)
       UNION ALL
-      SELECT load_id, time, current_power_kw FROM load_snapshots
+      SELECT load_id, time, current_power_kw, false FROM load_snapshots
       WHERE ven_id = $1 AND time <= $2 AND time > $2 - interval '1 hour' AND load_id = ANY ($3)) AS known
 WHERE current_power_kw IS NOT NULL
-ORDER BY load_id, time DESC
+ORDER BY load_id, time DESC, of_reading DESC
 """
 
 

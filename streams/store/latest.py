@@ -1,7 +1,8 @@
 """The latest of each VEN in ven_status, and its entry in the registry when it is heard for the first time.
 
 Measured values move forward in event time, received times in received time; loads have a clock of their own, for not
-every reading speaks of them. So messages may come late, twice and in any order.
+every reading speaks of them. Of a reading and a snapshot of the same time the reading counts. So messages may come
+late, twice and in any order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,9 +15,9 @@ from schemas.status import OFFLINE, VenStatus
 from streams.store.copying import Row
 
 
-def _forward(clock: str, *columns: str) -> str:
+def _forward(clock: str, *columns: str, newer: str = ">") -> str:
     """Assignments that move columns forward by a clock of theirs, and never back."""
-    newer = f"known.{clock} IS NULL OR excluded.{clock} > known.{clock}"
+    newer = f"known.{clock} IS NULL OR excluded.{clock} {newer} known.{clock}"
     return ", ".join(f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE known.{name} END" for name in columns)
 
 
@@ -45,7 +46,7 @@ ON CONFLICT (ven_id) DO UPDATE SET
     {_RECEIVED},
     reading_received_at = GREATEST(known.reading_received_at, excluded.reading_received_at),
     {_forward("measured_at", *_MEASURED)},
-    {_forward("loads_measured_at", *_LOADS)}
+    {_forward("loads_measured_at", *_LOADS, newer=">=")}
 {_RETURNING}
 """  # noqa: S608 - names of our own columns
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+import aiomqtt
 import pytest
 from paho.mqtt.client import MQTTMessage
 
@@ -19,7 +20,7 @@ from schemas.mqtt import Route, Routes
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.reasons import Reason, Rejection
 from schemas.settings import BridgeSettings, KafkaSettings
-from schemas.topics import HEADER_REASON
+from schemas.topics import HEADER_DUP, HEADER_REASON, HEADER_RETAIN, HEADER_TOPIC
 from streams.outbox import Outbox
 from tests.support import publishing
 from tests.support.log import read_all
@@ -185,6 +186,49 @@ async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topi
     assert dict(headers)[HEADER_REASON] == b"too_large"
     assert letter.key == b"ven-1" or letter.key is None
     assert bytes(message.payload).startswith(letter.value or b"?")
+
+
+async def test_strange_topics_flags_and_empty_payloads_pass_untouched(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings
+) -> None:
+    strange = [f"{topic}/{name}".encode() for name in ("..", "a/../b", "100%s", "%(x)s", "{}", "ü/電力/\U0001f50b", "")]
+    messages = [MQTTMessage(mid=mid, topic=name) for mid, name in enumerate([*strange, topic.encode() + b"/\xff"])]
+    messages[0].retain = messages[1].dup = True
+    async with producer(kafka, "test") as log:
+        uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
+        for message in messages:
+            uplink.take(Connection(mqtt, uplink.take), message)
+        sending = asyncio.create_task(uplink.run())
+        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=20)
+        assert not sending.done()
+        sending.cancel()
+    records = await read_all(kafka, kafka.topics("ven.raw.other"))
+    assert {record.value for record in records} == {b""}
+    found = {headers[HEADER_TOPIC]: headers for headers in (dict(record.headers) for record in records)}
+    # What no broker should let pass is replaced: the header is text.
+    assert set(found) == {*strange, topic.encode() + b"/\xef\xbf\xbd"}
+    assert [found[name][HEADER_RETAIN] for name in strange[:2]] == [b"1", b"0"]
+    assert [found[name][HEADER_DUP] for name in strange[:2]] == [b"0", b"1"]
+
+
+async def test_what_was_retained_for_a_new_subscriber_is_told_apart(mqtt: MqttSettings, topic: str) -> None:
+    async with aiomqtt.Client(mqtt.mqtt_host, mqtt.mqtt_port) as client:
+        await client.publish(topic, b"kept", qos=1, retain=True)
+        async with subscribed(mqtt, topic) as taken:
+            assert await taken.has(1)
+            await client.publish(topic, b"", qos=1, retain=True)
+            assert await taken.has(2)
+    assert [(bytes(message.payload), message.retain) for message in taken.messages] == [(b"kept", True), (b"", False)]
+
+
+async def test_a_request_is_answered_also_while_the_window_is_full(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic) as taken:
+        taken.connection.pause()
+        assert not taken.connection.reading
+        await taken.connection.unsubscribe([f"{topic}/{number}" for number in range(20)])
+        assert await taken.connection.subscribe([f"{topic}/{number}" for number in range(20)]) == []
+        taken.connection.pause()
+        assert not taken.connection.reading
 
 
 async def test_a_stopped_bridge_has_handed_on_all_that_it_took(

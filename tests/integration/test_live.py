@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.stack.polling import until
 from schemas.network import NetworkTotals, Partial, Totals, decode_network_totals
-from schemas.readings import Load, Reading, encode_record
+from schemas.readings import Load, LoadSnapshot, Reading, encode_record
 from schemas.settings import KafkaSettings, StreamsSettings
-from schemas.topics import PARTIALS, STATS, TELEMETRY
+from schemas.status import VenStatus
+from schemas.topics import LOADS, PARTIALS, STATS, STATUS, TELEMETRY
 from streams.holdings import Holdings
 from streams.live import add_partials
 from streams.main import StreamsConfig, run_role
@@ -170,3 +171,48 @@ async def test_a_partition_that_is_taken_away_is_published_no_more(kafka: KafkaS
     assert [partial.partition for partial in holdings.partials(datetime.now(UTC))] == [1]
     holdings.hold(set())
     assert holdings.partials(datetime.now(UTC)) == []
+
+
+async def say(log: Writer, kafka: KafkaSettings, number: int, status: str) -> None:
+    word = VenStatus(ven_id=f"ven-{number}", received_at=datetime.now(UTC), status=status)
+    await log.one(kafka.topics(STATUS), encode_record(word), number % PARTITIONS)
+
+
+async def test_a_last_will_takes_a_ven_out_at_once_across_a_restart_until_its_next_reading(
+    kafka: KafkaSettings,
+) -> None:
+    now = datetime.now(UTC)
+    async with writer(kafka) as log:
+        async with live(kafka):
+            await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
+            assert await until_totals(kafka, totals_of(VENS, 20.0))
+            await say(log, kafka, 3, "ready")
+            await say(log, kafka, 4, "offline")
+            assert await until_totals(kafka, totals_of(VENS - 1, 19.0))
+        before = len(await published(kafka))
+        # One that was on its way says nothing new of the VEN that left; whoever starts now has both to read.
+        late = reading(4, now + timedelta(seconds=1), used=7.0, received=now)
+        await publish(log, kafka, [late])
+        async with live(kafka) as role:
+            assert await until_more(kafka, role, before + 2 * PARTITIONS)
+            assert {each.totals for each in (await published(kafka))[before:]} == {totals_of(VENS - 1, 19.0)}
+            await publish(log, kafka, [reading(4, now + timedelta(seconds=2), used=2.0)])
+            assert await until_totals(kafka, totals_of(VENS, 21.0))
+
+
+async def test_a_snapshot_moves_what_can_be_shed(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    kiln = Load("kiln", current_power_kw=9.0, shed_capability_kw=8.0)
+
+    def snapshot(ven_id: str) -> bytes:
+        measured = now + timedelta(seconds=1)
+        return encode_record(LoadSnapshot(ven_id=ven_id, timestamp=measured, received_at=now, loads=(kiln,)))
+
+    async with writer(kafka) as log, live(kafka):
+        await publish(log, kafka, [reading(0, now, used=1.0)])
+        assert await until_totals(kafka, totals_of(1, 1.0))
+        # Garbage among them, and a VEN that no reading has made online.
+        for value in (b"junk", b"", snapshot("ven-0"), snapshot("ven-2")):
+            await log.one(kafka.topics(LOADS), value, partition=0)
+        await log.one(kafka.topics(STATUS), b"junk", partition=0)
+        assert await until_totals(kafka, Totals(1, 1.0, 0.5, 9.0, 8.0))

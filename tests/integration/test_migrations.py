@@ -22,7 +22,7 @@ from migrations.run import MigrationError, alembic_config, migrate
 from schemas.partitions import PARTITIONED
 from schemas.settings import DatabaseSettings
 from schemas.tables import metadata
-from tests.support.servers import Databases, connect
+from tests.support.servers import Databases, connect, connection
 
 DAY = re.compile(r".+_\d{8}")
 
@@ -93,6 +93,15 @@ async def test_a_database_that_is_not_there_is_told_at_once(databases: Databases
     wrong = (await databases.empty()).model_copy(update={"db_name": "nowhere"})
     with pytest.raises(MigrationError, match='refused: database "nowhere" does not exist'):
         await migrate(wrong)
+
+
+async def test_a_table_that_is_in_use_is_given_way_to_but_not_for_ever(database: DatabaseSettings) -> None:
+    async with connection(database) as other:
+        await other.execute("BEGIN; LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(MigrationError, match=r"a table .* was in use for 1 s; end transactions that stay open"):
+            await migrate(database, wait_seconds=1)
+        await other.execute("ROLLBACK")
+    await migrate(database)
 
 
 async def test_a_server_that_is_down_is_waited_for_but_not_for_ever(postgres: Postgres, caplog: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from gateway.stack.polling import until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
-from runtime.database import Connection
+from runtime.database import Connection, connect_options
 from schemas.settings import DatabaseSettings
 from tests.support.readings import HVAC, Stores, reading, stores
 from tests.support.servers import connection, frozen, settings_of
@@ -101,6 +101,17 @@ async def test_a_server_that_hangs_is_given_up_and_tried_again(
         await asyncio.wait_for(storing, 20)
     async with connection(settings) as rows:
         assert await counts(rows) == (100, 100)
+
+
+async def test_a_transaction_whose_client_went_silent_keeps_nobody_from_its_rows(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    # As after a connection that died without a word: the server goes on waiting for its client.
+    silent = await asyncpg.connect(**connect_options(database.model_copy(update={"db_timeout": 0.5}), "silent"))
+    await silent.execute("BEGIN; INSERT INTO vens (ven_id, name) VALUES ('a', 'a')")
+    await asyncio.wait_for(rows.execute("INSERT INTO vens (ven_id, name) VALUES ('a', 'b')"), 10)
+    silent.terminate()
+    assert await rows.fetchval("SELECT name FROM vens") == "b"
 
 
 async def test_a_table_that_is_missing_is_waited_for(

@@ -1,17 +1,22 @@
-"""Readings for tests, and a store with everything it needs."""
+"""Canonical records for tests, and the stores of one sink worker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.readings import FaultReport, Load, Reading
+from schemas.acks import Ack, Curtailment
+from schemas.readings import FaultReport, Load, LoadSnapshot, Reading
 from schemas.settings import DatabaseSettings
+from schemas.status import VenStatus
 from schemas.window import Window
+from streams.store.acks import AckStore
 from streams.store.database import Database, database
+from streams.store.documents import keep_notices, keep_shadows
+from streams.store.latest import said
 from streams.store.partitions import Partitions
-from streams.store.readings import fault_store, reading_store
-from streams.store.rows import RowStore
+from streams.store.readings import fault_store, reading_store, snapshot_store
+from streams.store.rows import RowStore, UpsertStore
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """A time of yesterday: it surely has its partition, and is not in the future."""
@@ -27,6 +32,28 @@ def reading(ven_id: str = "ven-1", second: float = 0, **fields: Any) -> Reading:
     return Reading(ven_id=ven_id, **{**values, **fields})
 
 
+def at(second: float) -> datetime:
+    """Return yesterday's noon plus some seconds."""
+    return NOON + timedelta(seconds=second)
+
+
+def snapshot(ven_id: str = "ven-1", second: float = 0, received: float | None = None, *loads: Load) -> LoadSnapshot:
+    """Make a load snapshot, received when it was measured unless said otherwise."""
+    heard = at(second if received is None else received)
+    return LoadSnapshot(ven_id=ven_id, timestamp=at(second), received_at=heard, loads=loads)
+
+
+def status(status: str, received: float, ven_id: str = "ven-1") -> VenStatus:
+    """Make a word of a VEN."""
+    return VenStatus(ven_id=ven_id, received_at=at(received), status=status)
+
+
+def ack(second: float = 0, *circuits: Curtailment, ven_id: str = "ven-1", **fields: Any) -> Ack:
+    """Make an acknowledgement, received when it was sent."""
+    values: dict[str, Any] = {"received_at": at(second), "op": "event", "status": "accepted", "correlation_id": "c-1"}
+    return Ack(ven_id=ven_id, timestamp=at(second), circuits=circuits, **{**values, **fields})
+
+
 class Stores(NamedTuple):
     """What one sink worker has."""
 
@@ -34,6 +61,11 @@ class Stores(NamedTuple):
     partitions: Partitions
     readings: RowStore[Reading]
     faults: RowStore[FaultReport]
+    snapshots: RowStore[LoadSnapshot]
+    acks: AckStore
+    statuses: UpsertStore[VenStatus]
+    shadows: UpsertStore[Any]
+    notices: UpsertStore[Any]
 
 
 @asynccontextmanager
@@ -41,4 +73,14 @@ async def stores(settings: DatabaseSettings, *, retention_days: int = 90) -> Asy
     """Open the stores of one worker."""
     async with database(settings, "test-sink") as opened:
         partitions = Partitions(opened, Window(retention_days, timedelta(minutes=5)), 7)
-        yield Stores(opened, partitions, reading_store(opened, partitions), fault_store(opened, partitions))
+        yield Stores(
+            opened,
+            partitions,
+            reading_store(opened, partitions),
+            fault_store(opened, partitions),
+            snapshot_store(opened, partitions),
+            AckStore(opened, partitions),
+            UpsertStore(opened, said),
+            UpsertStore(opened, keep_shadows),
+            UpsertStore(opened, keep_notices, partitions),
+        )

@@ -53,3 +53,25 @@ def refused(payload: bytes) -> Reason:
     assert isinstance(outcome, Rejection), outcome
     assert outcome.detail
     return outcome.reason
+
+
+def outcome_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Parsed | Rejection | None:
+    """What a message comes to; bytes are the payload as it is, all else is sent as JSON."""
+    payload = document if isinstance(document, bytes) else json.dumps(document).encode()
+    return parse(kind, payload, Source(topic, RECEIVED, retained))
+
+
+def record_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Any:
+    """The record that a message becomes, when nothing of it is rejected."""
+    outcome = outcome_of(kind, topic, document, retained=retained)
+    assert isinstance(outcome, Parsed), outcome
+    assert not outcome.rejected_loads
+    return outcome.record
+
+
+def reason_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Reason:
+    """The reason why a message does not count."""
+    outcome = outcome_of(kind, topic, document, retained=retained)
+    assert isinstance(outcome, Rejection), outcome
+    assert outcome.detail
+    return outcome.reason

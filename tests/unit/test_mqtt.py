@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.mqtt import ACK_FILTER, Kind, Route, Routes, ven_id_in_topic
+from schemas.mqtt import ACK_FILTER, Kind, Routes, ven_id_in_topic
 from schemas.mqtt_settings import MqttTopicSettings
 from schemas.topics import RAW, raw_topic
 
@@ -28,7 +28,7 @@ def test_topics_carry_what_the_contract_says(topic: str, kind: Kind) -> None:
 
 def test_the_defaults_subscribe_to_the_topics_of_the_contract() -> None:
     shadow = "$aws/things/+/shadow/update"
-    named = ["volttron/metering", "volttron/dev", "openadr/event", "openadr/response", "ven/ack/+", shadow]
+    named = ["volttron/metering", "volttron/dev", "openadr/event", "openadr/response", shadow, "ven/ack/+"]
     assert routes().filters == named
 
 
@@ -106,12 +106,6 @@ def test_extra_topics_are_a_list_with_commas_blanks_and_repetitions() -> None:
 def test_a_named_topic_keeps_its_kind_under_a_wide_extra_filter() -> None:
     wide = routes(mqtt_topics="#")
     assert {topic: wide.kind_of(topic) for topic in DEFAULTS} == DEFAULTS
-
-
-def test_the_first_route_with_a_kind_wins() -> None:
-    both = Routes([Route("a/#", None), Route("a/+", Kind.STATUS), Route("a/b", Kind.METERING)])
-    assert both.kind_of("a/b") is Kind.STATUS
-    assert both.kind_of("a/b/c") is Kind.OTHER
 
 
 @pytest.mark.parametrize(

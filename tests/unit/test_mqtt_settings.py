@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings, check_filter
+from schemas.mqtt_filters import check_filter
+from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import SettingsError
 
 BROKER: dict[str, Any] = {"mqtt_host": "broker.example", "mqtt_port": 8883}
@@ -150,6 +151,12 @@ VALID = [
     "a//b",
     "$aws/things/+/shadow/#",
     "ü",
+    "a b",
+    "50%/..//.",
+    "$share/g/a/+",
+    "$share/g/#",
+    "/" * 199,
+    "\U0001f50b",
 ]
 INVALID = ["a#", "#a", "a/#/b", "#/", "##", "a+", "+a", "a/+b/c", "++", "a/b+/#", "a/b#", "a\0", "ü" * 32_768]
 
@@ -166,6 +173,26 @@ def test_what_is_no_topic_filter_is_refused_with_a_hint(setting: str, value: str
     assert "is not an MQTT topic filter" in message(MqttTopicSettings, **{setting: value})
 
 
+@pytest.mark.parametrize("value", ["a\tb", "a\x7f", "a\x85", "a/\ufdd0", "a/\uffff", "\U0010fffe", "/" * 200])
+def test_what_makes_a_broker_close_the_connection_is_refused(value: str) -> None:
+    assert "is not an MQTT topic filter" in message(MqttTopicSettings, mqtt_topic_status=value)
+
+
+@pytest.mark.parametrize("value", ["$share/g", "$share/g/", "$share//a", "$share/+/a", "$share/g#/a", "$share/"])
+def test_a_shared_subscription_has_a_group_and_a_filter(value: str) -> None:
+    with pytest.raises(ValueError, match=r"shared subscription|topic filter"):
+        check_filter(value)
+
+
+def test_text_that_is_no_utf_8_is_refused() -> None:
+    assert message(MqttTopicSettings, mqtt_topic_status="a\udcff").startswith("MQTT_TOPIC_STATUS")
+
+
+def test_a_comma_separates_in_the_list_only() -> None:
+    assert "a,b" in MqttTopicSettings.load(mqtt_topic_status="a,b").routes.filters
+    assert "is not an MQTT topic filter" in message(MqttTopicSettings, mqtt_topic_status="a,+")
+
+
 def test_one_bad_extra_topic_among_good_ones_is_found() -> None:
     assert "'b#'" in message(MqttTopicSettings, mqtt_topics="a/+, b#, c")
 
@@ -173,7 +200,7 @@ def test_one_bad_extra_topic_among_good_ones_is_found() -> None:
 @given(st.lists(st.sampled_from(["a", "b", "+", "#", ""]), min_size=1, max_size=5))
 def test_whole_level_wildcards_are_valid_unless_a_sharp_is_followed(levels: list[str]) -> None:
     value = "/".join(levels)
-    if "#" in levels[:-1]:
+    if "#" in levels[:-1] or not value:
         with pytest.raises(ValueError, match="not an MQTT topic filter"):
             check_filter(value)
     else:

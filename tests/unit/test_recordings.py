@@ -4,18 +4,16 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas.acks import Ack, Curtailment
 from schemas.mqtt import Kind, ven_id_in_topic
-from schemas.mqtt_settings import MqttTopicSettings
-from schemas.readings import Load, Reading
-from tests.unit.samples import RECEIVED, parsed
-
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
-ROUTES = MqttTopicSettings.load(mqtt_topics="ven/telemetry/+", backend_loads_topic="ven/loads/+").routes
+from schemas.readings import Load, LoadSnapshot, Reading
+from schemas.shadow import Shadow
+from tests.unit.near_misses import RECORDINGS, ROUTES, recorded
+from tests.unit.samples import RECEIVED, outcome_of, parsed, record_of
 
 
 def messages(name: str) -> Iterator[tuple[str, str]]:
@@ -98,3 +96,65 @@ def test_the_ven_of_a_recorded_topic_is_the_one_in_the_payload() -> None:
     for topic, _ in messages("ven_enhanced.jsonl"):
         if (kind := ROUTES.kind_of(topic)) in (Kind.ACKS, Kind.SHADOW):
             assert ven_id_in_topic(kind, topic) == "ven-real-enhanced"
+
+
+def stamped(seconds: int) -> dict[str, Any]:
+    """What every record has."""
+    return {"timestamp": datetime.fromtimestamp(seconds, UTC), "received_at": RECEIVED}
+
+
+def expected_ack(topic: str, document: dict[str, Any]) -> Ack:
+    """The recorded agents are of the older generation, which tells everything of its circuits."""
+    return Ack(
+        **stamped(document["ts"]),
+        ven_id=topic.rsplit("/", 1)[1],
+        op=document["op"],
+        status=document["status"],
+        correlation_id=document["correlationId"] or "",
+        event_id=document.get("event_id"),
+        requested_shed_kw=document.get("requested_shed_kw"),
+        actual_shed_kw=document.get("actual_shed_kw"),
+        circuits=tuple(Curtailment(**circuit) for circuit in document.get("circuits_curtailed", ())),
+        extra={"pong": True} if document["op"] == "ping" else None,
+    )
+
+
+def expected_of(kind: Kind, topic: str, document: dict[str, Any]) -> Any:
+    if kind is Kind.ACKS:
+        return expected_ack(topic, document)
+    if kind is Kind.LOADS:
+        loads = tuple(expected_load(load) for load in document["loads"])
+        return LoadSnapshot(**stamped(document["timestamp"]), ven_id=document["venId"], loads=loads)
+    return Shadow(**stamped(document["state"]["reported"]["timestamp"]), ven_id=topic.split("/")[2], document=document)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [("ven_enhanced.jsonl", {Kind.ACKS: 15, Kind.SHADOW: 21, Kind.LOADS: 7}), ("ven_local.jsonl", {Kind.ACKS: 3})],
+)
+def test_every_other_recorded_message_means_what_a_plain_reading_of_it_says(name: str, counts: dict[Kind, int]) -> None:
+    others = [message for message in recorded(name) if message[0] is not Kind.METERING]
+    assert Counter(kind for kind, _, _ in others) == counts
+    for kind, topic, document in others:
+        assert record_of(kind, topic, document) == expected_of(kind, topic, document)
+
+
+def test_figures_of_recorded_circuits_add_up_but_for_rounding() -> None:
+    circuits = [c for kind, topic, it in recorded("ven_enhanced.jsonl") if kind is Kind.ACKS for c in acked(topic, it)]
+    assert len(circuits) == 14
+    for circuit in circuits:
+        assert circuit.original_kw == pytest.approx((circuit.final_kw or 0) + circuit.curtailed_kw, abs=0.006)
+
+
+def acked(topic: str, document: dict[str, Any]) -> tuple[Curtailment, ...]:
+    record = record_of(Kind.ACKS, topic, document)
+    assert isinstance(record, Ack)
+    return record.circuits
+
+
+def test_what_else_of_the_shadow_was_recorded_is_nothing_to_store() -> None:
+    others = [message for message in messages("ven_enhanced.jsonl") if message[0].startswith("$aws")]
+    others = [(topic, payload) for topic, payload in others if ROUTES.kind_of(topic) is Kind.OTHER]
+    assert [topic.split("/shadow/")[1] for topic, _ in others] == ["get", "update/delta"]
+    for topic, payload in others:
+        assert outcome_of(Kind.SHADOW, topic, payload.encode()) is None

@@ -1,0 +1,131 @@
+"""Dead letters: find, read, mend and replay."""
+
+from collections import Counter
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
+
+from api.deps import Database
+from api.letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
+from api.queries.dead_letters import (
+    NOT_STORED,
+    Key,
+    Letters,
+    fetch_letter,
+    fetch_letters,
+    find_keys,
+    request_matching,
+    request_replays,
+)
+from api.replays import Outcome, Watch
+from schemas.dead_letters import State
+from schemas.rest.dead_letters import (
+    BulkOutcome,
+    BulkReplay,
+    DeadLetterPage,
+    LetterFilter,
+    LetterQuery,
+    ReplayOutcome,
+    ReplayRequest,
+    WholeDeadLetter,
+)
+
+router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
+
+LetterId = Annotated[str, Path(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
+Wait = Annotated[
+    float, Query(ge=0, le=30, allow_inf_nan=False, description="Seconds to wait for what becomes of the replay.")
+]
+
+
+@router.get("")
+async def list_dead_letters(
+    request: Request, response: Response, database: Database, query: Annotated[LetterQuery, Query()]
+) -> DeadLetterPage:
+    """List dead letters, newest first; where there are more, `next` and a Link header name the next page."""
+    states = () if query.state is None else (query.state,)
+    rows = await fetch_letters(
+        database, _letters(query, states), older_than=_older_than(query.cursor), limit=query.limit + 1
+    )
+    following = None
+    if len(rows) > query.limit:
+        last = rows[query.limit - 1]
+        following = encode_cursor(Key(last["time"], last["id"]))
+        same = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
+        response.headers["link"] = f'<{request.url.path}?{urlencode([*same, ("cursor", following)])}>; rel="next"'
+    return DeadLetterPage(dead_letters=[dead_letter(row) for row in rows[: query.limit]], next=following)
+
+
+@router.get("/{letter_id}")
+async def read_dead_letter(letter_id: LetterId, database: Database) -> WholeDeadLetter:
+    """Read one dead letter with its payload and headers."""
+    row = await fetch_letter(database, letter_id)
+    if row is None:
+        raise _unknown(letter_id)
+    return whole_dead_letter(row)
+
+
+@router.post("/replay")
+async def replay_many(
+    body: BulkReplay,
+    response: Response,
+    database: Database,
+    wait: Wait = 5,
+) -> BulkOutcome:
+    """Replay what matches, those tried least often first; 202 where not all are settled within `wait`."""
+    states = NOT_STORED if body.state is None else (body.state,)
+    matched, requested = await request_matching(database, _letters(body, states), body.limit)
+    watch = Watch(database, requested)
+    await watch.until_settled(wait)
+    if watch.pending:
+        response.status_code = status.HTTP_202_ACCEPTED
+    outcomes = [_outcome(each) for each in watch.outcomes.values()]
+    return BulkOutcome(
+        matched=matched,
+        requested=len(requested),
+        outcomes=Counter(each.state for each in outcomes),
+        dead_letters=outcomes,
+    )
+
+
+@router.post("/{letter_id}/replay")
+async def replay_one(
+    letter_id: LetterId,
+    response: Response,
+    database: Database,
+    body: ReplayRequest | None = None,
+    wait: Wait = 5,
+) -> ReplayOutcome:
+    """Replay one letter, mended or as it came; 202 where it is not settled within `wait`.
+
+    What is stored already is not stored again, so a replay can be repeated at will.
+    """
+    keys = await find_keys(database, [letter_id])
+    requested = await request_replays(database, keys.values(), body.mended if body else None)
+    if not requested:
+        raise _unknown(letter_id)
+    watch = Watch(database, requested)
+    await watch.until_settled(wait)
+    if watch.pending:
+        response.status_code = status.HTTP_202_ACCEPTED
+    return _outcome(watch.outcomes[letter_id])
+
+
+def _letters(wanted: LetterFilter, states: tuple[State, ...]) -> Letters:
+    return Letters(wanted.topic, wanted.ven_id, wanted.reason, states, wanted.start, wanted.end)
+
+
+def _older_than(cursor: str | None) -> Key | None:
+    try:
+        return None if cursor is None else decode_cursor(cursor)
+    except ValueError as error:
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
+
+
+def _outcome(outcome: Outcome) -> ReplayOutcome:
+    return ReplayOutcome(id=outcome.id, state=outcome.state, state_detail=outcome.detail, attempt=outcome.attempt)
+
+
+def _unknown(letter_id: str) -> HTTPException:
+    return HTTPException(status.HTTP_404_NOT_FOUND, f"there is no dead letter {letter_id}")

@@ -1,0 +1,30 @@
+"""What a VEN reported of its own faults."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, status
+
+from api.deps import Database, VenId
+from api.intervals import Interval
+from api.queries.faults import fetch_faults
+from api.queries.vens import ven_exists
+from schemas.rest.faults import Fault, Faults
+
+router = APIRouter(prefix="/api/vens", tags=["vens"])
+
+
+@router.get("/{ven_id}/faults")
+async def read_faults(
+    ven_id: VenId,
+    database: Database,
+    interval: Interval,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
+) -> Faults:
+    """Read a VEN's fault reports in [start, end); a bound that is missing is no bound, for faults are few."""
+    if not await ven_exists(database, ven_id):
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no VEN {ven_id}")
+    total, rows = await fetch_faults(database, ven_id, interval, limit)
+    return Faults(
+        total_count=total,
+        faults=[Fault(timestamp=row["time"], received_at=row["received_at"], error=row["error"]) for row in rows],
+    )

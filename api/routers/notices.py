@@ -1,0 +1,45 @@
+"""Messages that are kept for the record: what another VTN announced, and the answers to it."""
+
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query
+
+from api.deps import Database
+from api.intervals import Interval
+from api.queries.notices import fetch_notices
+from schemas.mqtt import Kind
+from schemas.payloads import MAX_ID_LENGTH
+from schemas.rest.notices import Notices, RestNotice
+
+router = APIRouter(prefix="/api/notices", tags=["notices"])
+
+
+@router.get("")
+async def list_notices(
+    database: Database,
+    interval: Interval,
+    kind: Kind | None = None,
+    ven_id: Annotated[
+        str | None, Query(alias="venId", min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")
+    ] = None,
+    # Fewer than elsewhere: a document may be large.
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Notices:
+    """List the notices in [start, end) of a kind, or that name a VEN; a bound that is missing is no bound."""
+    total, rows = await fetch_notices(database, kind, ven_id, interval, limit)
+    return Notices(
+        total_count=total,
+        notices=[
+            RestNotice(
+                timestamp=row["time"],
+                received_at=row["received_at"],
+                last_received_at=row["last_received_at"],
+                kind=row["kind"],
+                topic=row["topic"],
+                ven_id=row["ven_id"],
+                document=msgspec.json.decode(row["document"]),
+            )
+            for row in rows
+        ],
+    )

@@ -1,0 +1,167 @@
+"""The session with the MQTT broker: connected again and again, subscribed to what the settings say and no more."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+import aiomqtt
+from paho.mqtt.client import MQTTMessage
+
+from bridge.connection import Connection, topic_of
+from bridge.recollection import Recollection
+from bridge.uplink import Uplink
+from runtime.backoff import Backoff
+from schemas.mqtt import Routes
+from schemas.mqtt_filters import matches, uncovered
+from schemas.mqtt_settings import MqttSettings
+
+logger = logging.getLogger(__name__)
+
+# A connection that held this long was a good one: the next loss starts with a short wait again.
+_GOOD_AFTER_SECONDS = 30
+# Silence after which nothing is queued any more for a filter that leaves, and how often we listen for it.
+_SILENCE_SECONDS = 1.0
+_MOST_LISTENING = 30
+# So many connections in a row may be lost over an UNSUBSCRIBE; then we do without.
+_MOST_LOST = 3
+
+
+class Session:
+    """Keeps one connection up, each time a new one: a used client holds stale state.
+
+    `ready` when the broker has confirmed all subscriptions and the end of those that left the settings.
+    """
+
+    def __init__(self, mqtt: MqttSettings, routes: Routes, uplink: Uplink, recollection: Recollection) -> None:
+        self._mqtt = mqtt
+        self._routes = routes
+        self._uplink = uplink
+        self._recollection = recollection
+        self._subscribed = False
+        self._lost_over_unsubscribing = 0
+        self._leaving: list[str] = []
+        self._heard_of_leaving = 0
+        self.ready = False
+
+    async def run(self) -> None:
+        """Stay connected, for ever.
+
+        Raises:
+            KafkaError: the log refused the list of subscriptions for good.
+        """
+        backoff = Backoff(most=15)
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                await self._connect()
+            except aiomqtt.MqttError as error:
+                hint = f"; is another client connected as {self._mqtt.mqtt_client_id}?" if self._subscribed else ""
+                logger.warning("no MQTT connection: %s%s", error, hint, extra={"action": "mqtt_lost"})
+            finally:
+                self._subscribed = self.ready = False
+                self._leaving = []
+            if loop.time() - started > _GOOD_AFTER_SECONDS:
+                backoff.reset()
+            await backoff.wait()
+
+    async def _connect(self) -> None:
+        connection = Connection(self._mqtt, self._take)
+        # Before connecting: with a session in place, messages arrive together with the broker's first answer.
+        self._uplink.use(connection)
+        async with connection:
+            refused = await self._subscribe(connection)
+            lost = asyncio.ensure_future(connection.lost())
+            leave = asyncio.ensure_future(self._leave(connection, refused))
+            try:
+                await asyncio.wait({lost, leave}, return_when=asyncio.FIRST_COMPLETED)
+                if leave.done():
+                    leave.result()
+                    self.ready = not refused
+                await lost
+            finally:
+                leave.cancel()
+                lost.cancel()
+                await asyncio.gather(leave, lost, return_exceptions=True)
+
+    def _take(self, connection: Connection, message: MQTTMessage) -> None:
+        if self._leaving and any(matches(name, topic_of(message)) for name in self._leaving):
+            self._heard_of_leaving += 1
+        self._uplink.take(connection, message)
+
+    async def _subscribe(self, connection: Connection) -> set[str]:
+        """Subscribe to all filters of the settings and return what the broker refuses."""
+        refused: set[str] = set()
+        asked: set[str] = set()
+        while filters := [name for name in self._wanted(refused) if name not in asked]:
+            await self._recollection.write(self._recollection.list.subscribing(filters))
+            asked.update(filters)
+            # Where a wide filter is refused, the narrower ones that it covers may still be allowed.
+            refused.update(await connection.subscribe(filters))
+        for name in sorted(refused):
+            logger.error(
+                "the broker refused the subscription to %s; allow it for the client %s in the broker's ACL",
+                name,
+                self._mqtt.mqtt_client_id,
+                extra={"action": "mqtt_subscription_refused"},
+            )
+        self._subscribed = not refused
+        logger.info(
+            "connected to %s:%d, %d subscriptions",
+            self._mqtt.mqtt_host,
+            self._mqtt.mqtt_port,
+            len(asked - refused),
+            extra={"action": "mqtt_connected"},
+        )
+        return refused
+
+    def _wanted(self, refused: Iterable[str]) -> list[str]:
+        return uncovered(name for name in self._routes.kinds if name not in refused)
+
+    async def _leave(self, connection: Connection, refused: set[str]) -> None:
+        """Unsubscribe what the broker may still have in our session and should not."""
+        kept = refused.union(self._wanted(refused))
+        others = [entry for entry in self._recollection.list.filters if entry.filter not in kept]
+        # Confirmed before; but a broker that was killed, or restored, may have forgotten it.
+        await self._unsubscribe(connection, [entry.filter for entry in others if not entry.subscribed])
+        leaving = [entry.filter for entry in others if entry.subscribed]
+        if leaving:
+            await self._hear_out(connection, leaving)
+            if await self._unsubscribe(connection, leaving):
+                await self._recollection.write(self._recollection.list.unsubscribed(leaving))
+                logger.info("unsubscribed from %s", ", ".join(leaving), extra={"action": "mqtt_unsubscribed"})
+
+    async def _hear_out(self, connection: Connection, leaving: list[str]) -> None:
+        """Wait until the broker has nothing queued for these filters: some brokers drop it with the subscription.
+
+        Where others go on publishing to them there is no silence; that ends after a time in which the log was up.
+        """
+        self._leaving = leaving
+        for _ in range(_MOST_LISTENING):
+            # An unread socket is silent too. It is read from here on, or it was not and we listen once more.
+            await self._uplink.caught_up()
+            reading, before = connection.reading, (self._heard_of_leaving, connection.pauses)
+            await asyncio.sleep(_SILENCE_SECONDS)
+            if reading and before == (self._heard_of_leaving, connection.pauses):
+                break
+        # What was taken goes with the subscription too, unless it is in the log.
+        await self._uplink.caught_up()
+        self._leaving = []
+
+    async def _unsubscribe(self, connection: Connection, filters: list[str]) -> bool:
+        """Unsubscribe; False where the broker has closed the connection over it too often."""
+        if not filters:
+            return True
+        if self._lost_over_unsubscribing >= _MOST_LOST:
+            logger.warning(
+                "the broker may still send what matches %s: unsubscribing loses the connection; remove the session of "
+                "the client %s at the broker, or set another MQTT_CLIENT_ID",
+                ", ".join(filters),
+                self._mqtt.mqtt_client_id,
+                extra={"action": "mqtt_unsubscribing_failed"},
+            )
+            return False
+        self._lost_over_unsubscribing += 1
+        await connection.unsubscribe(filters)
+        self._lost_over_unsubscribing = 0
+        return True

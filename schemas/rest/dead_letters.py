@@ -1,0 +1,156 @@
+"""Dead letters: what did not count, why, and what became of it when it was sent again."""
+
+import binascii
+import json
+from base64 import b64decode
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
+
+from schemas.dead_letters import State
+from schemas.payloads import MAX_PAYLOAD_BYTES
+from schemas.rest.model import Moment, RestModel
+
+MAX_LETTERS = 1000
+
+# PostgreSQL knows no NUL in texts.
+FilterText = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
+
+
+class DeadLetter(RestModel):
+    """One message that did not count; `topic` is the Kafka topic it was read from, `size` its payload's bytes."""
+
+    id: str
+    received_at: datetime
+    topic: str
+    mqtt_topic: str | None
+    ven_id: str | None
+    reason: str
+    detail: str
+    size: int
+    state: str
+    state_at: datetime | None
+    state_detail: str | None
+    replays: int
+
+
+class DeadLetterPage(RestModel):
+    """Newest first; `next` is the cursor of the page after this one, null on the last."""
+
+    dead_letters: list[DeadLetter]
+    next: str | None
+
+
+class LetterSource(RestModel):
+    """Where the record stands in the log; partition and offset are null where it never got there."""
+
+    topic: str
+    partition: int | None
+    offset: int | None
+
+
+class WholeDeadLetter(DeadLetter):
+    """A payload is text where it is UTF-8, else base64; `mended` is the one that the last replay sent instead."""
+
+    payload: str | None
+    payload_base64: str | None
+    mended: str | None
+    mended_base64: str | None
+    headers: dict[str, Any]
+    source: LetterSource
+
+
+class LetterFilter(RestModel):
+    """Which letters are meant: those that match every field given, received in [start, end)."""
+
+    topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
+    ven_id: FilterText | None = None
+    reason: FilterText | None = Field(None, description="A code of docs/dead-letters.md, or what others wrote there.")
+    state: State | None = None
+    start: Moment | None = None
+    end: Moment | None = None
+
+    @model_validator(mode="after")
+    def _end_is_not_before_start(self) -> Self:
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError("end is before start")
+        return self
+
+
+class LetterQuery(LetterFilter):
+    """One page of those that match."""
+
+    limit: int = Field(100, ge=1, le=MAX_LETTERS)
+    cursor: str | None = Field(None, max_length=1024, description="`next` of the page before.")
+
+
+class BulkReplay(LetterFilter):
+    """What to replay; without `state`, what is not stored yet: open and rejected letters."""
+
+    # A filter that is misspelt would be no filter.
+    model_config = ConfigDict(extra="forbid")
+
+    all: bool = Field(default=False, description="Has to be true where no filter is given.")
+    limit: int = Field(MAX_LETTERS, ge=1, le=MAX_LETTERS)
+
+    @model_validator(mode="after")
+    def _nobody_replays_everything_by_accident(self) -> Self:
+        if not self.all and all(getattr(self, name) is None for name in LetterFilter.model_fields):
+            raise ValueError('no filter is given; say "all": true to replay everything that is not stored')
+        return self
+
+
+class ReplayRequest(RestModel):
+    """At most one payload to send in place of the original: a JSON value, a text, or any bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payload: JsonValue = None
+    payload_text: str | None = None
+    payload_base64: str | None = None
+
+    @field_validator("payload_base64")
+    @classmethod
+    def _is_base64(cls, value: str | None) -> str | None:
+        try:
+            b64decode(value or "", validate=True)
+        except binascii.Error as error:
+            raise ValueError(f"not base64: {error}") from None
+        return value
+
+    @model_validator(mode="after")
+    def _is_one_that_can_be_sent(self) -> Self:
+        if len(self.model_fields_set) > 1:
+            raise ValueError("at most one of payload, payloadText and payloadBase64 can be given")
+        size = len(self.mended or b"")
+        if size > MAX_PAYLOAD_BYTES:
+            raise ValueError(f"the payload has {size} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")
+        return self
+
+    @property
+    def mended(self) -> bytes | None:
+        """The payload to send, None for the original."""
+        if "payload" in self.model_fields_set:  # null is a JSON value too
+            return json.dumps(self.payload, ensure_ascii=False, allow_nan=False).encode()  # ValueError for a NaN
+        if self.payload_base64 is not None:
+            return b64decode(self.payload_base64)
+        return None if self.payload_text is None else self.payload_text.encode()
+
+
+class ReplayOutcome(RestModel):
+    """What became of one replay so far; `attempt` counts those of this letter."""
+
+    id: str
+    state: str
+    state_detail: str | None
+    attempt: int
+
+
+class BulkOutcome(RestModel):
+    """`matched` is how many letters matched, `requested` how many are replayed, `outcomes` counts these by state."""
+
+    matched: int
+    requested: int
+    outcomes: dict[str, int]
+    dead_letters: list[ReplayOutcome]

@@ -1,0 +1,117 @@
+"""A VEN that was offline for six hours sends all it has at once: its history fills in, and nobody waits for it."""
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from gateway.fleet import Accepted, Fleet, Sample
+from gateway.fleet.accepted import Ticket
+from gateway.fleet.home import Home
+from gateway.ledger import settled
+from gateway.stack.polling import until
+from tests.faults.messages import publish, samples
+from tests.faults.ordeal import PATIENCE, WAIT, Trials, direct
+from tests.faults.systems import on
+from tests.support.servers import connection
+
+VEN = "six-hours-offline"
+BACKLOG = 4320  # samples, one every 5 s
+EVERY = 5
+LOOK_SECONDS = 0.05
+# Of the others, from publishing to a row that can be read. The promise is 2 s, and the report has the figure; a machine
+# that runs other tests beside is given more.
+MOST_P99_SECONDS = 10.0
+
+NEW = "SELECT ven_id, time FROM telemetry_readings WHERE ven_id = ANY ($1) AND time > $2"
+
+pytestmark = [on("plain"), pytest.mark.timeout(300)]
+
+
+class Timed(Accepted):
+    """A ledger that also notes when each sample was published."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at: dict[tuple[str, int], float] = {}
+
+    def add(self, ven_id: str, time_ms: int, sample: Sample) -> Ticket:
+        self.at[ven_id, time_ms] = time.monotonic()
+        return super().add(ven_id, time_ms, sample)
+
+
+class Delays:
+    """How long each sample of a fleet took to become a row, by looking again and again."""
+
+    def __init__(self, fleet: Fleet, published: Timed) -> None:
+        self._published = published
+        self._ven_ids = [fleet.options.ven_id(index) for index in range(fleet.options.vens)]
+        self.seconds: dict[tuple[str, int], float] = {}
+
+    async def follow(self, trials: Trials) -> None:
+        async with connection(direct(trials.system)) as rows:
+            while True:
+                since = datetime.now(UTC) - timedelta(seconds=30)
+                found = await rows.fetch(NEW, self._ven_ids, since)
+                now = time.monotonic()
+                for row in found:
+                    key = (row["ven_id"], round(row["time"].timestamp() * 1000))
+                    if key not in self.seconds and key in self._published.at:
+                        self.seconds[key] = now - self._published.at[key]
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def percentile(self, part: float) -> float:
+        ordered = sorted(self.seconds.values())
+        return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
+
+
+async def test_a_backlog_of_six_hours(trials: Trials) -> None:
+    ledger, published = Accepted(), Timed()
+    now = int(time.time())
+    # It says how it is, and then what it has not said in six hours.
+    today = list(samples(ledger, VEN, [now]))
+    backlog = list(samples(ledger, VEN, range(now - BACKLOG * EVERY, now, EVERY)))
+    live_kw = Home(1, 0).at(now).used_kw
+    # As the clock goes: one sample a second from each of a hundred homes.
+    async with trials.ordeal("backlog of six hours", published, rate=None, interval=1.0) as ordeal:
+        delays = Delays(ordeal.fleet, published)
+        await publish(trials.system, VEN, today)
+        assert await until(lambda: is_shown(trials), WAIT)
+        following = [asyncio.create_task(delays.follow(trials)), asyncio.create_task(never_back(trials, live_kw))]
+        for _ in range(5 if trials.full else 2):
+            await ordeal.accepted(100)
+        delays.seconds.clear()
+        began = time.monotonic()
+        await publish(trials.system, VEN, backlog)
+        ordeal.balances.append(await settled(direct(trials.system), ledger, patience=PATIENCE))
+        took = time.monotonic() - began
+        await ordeal.accepted(200)
+        for task in following:
+            task.cancel()
+        for task in following:
+            with suppress(asyncio.CancelledError):
+                await task
+        p50, p99 = delays.percentile(0.5), delays.percentile(0.99)
+        ordeal.note = (
+            f"{BACKLOG:,} samples of one VEN stored {took:.1f} s after the first was published; meanwhile the others' "
+            f"took {p50:.2f} s from publishing to the row at the median, {p99:.2f} s at the 99th percentile "
+            f"({len(delays.seconds)} samples)"
+        )
+        assert p99 < MOST_P99_SECONDS
+
+
+async def never_back(trials: Trials, live_kw: float) -> None:
+    """Look at the VEN as dashboards do, again and again: it shows what it measured last."""
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        while True:
+            shown = (await client.get(f"{trials.system.api}/api/vens/{VEN}")).json()
+            assert shown["metrics"]["currentPowerKw"] == pytest.approx(live_kw), shown
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+async def is_shown(trials: Trials) -> bool:
+    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        return (await client.get(f"{trials.system.api}/api/vens/{VEN}")).is_success

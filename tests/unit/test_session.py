@@ -1,0 +1,161 @@
+"""What the session asks the broker for, where a real broker cannot be made to refuse: a stand-in for the connection."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import aiomqtt
+import pytest
+from paho.mqtt.client import MQTTMessage
+
+import bridge.session
+from bridge.session import Session
+from gateway.stack.polling import until
+from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
+from schemas.subscriptions import SubscriptionList
+
+OFF = {f"mqtt_topic_{name}": "" for name in ("metering", "status", "events", "responses", "shadow")}
+
+
+class Broker:
+    """Keeps one session; refuses some filters, and closes the connection over the end of others."""
+
+    def __init__(self) -> None:
+        self.session: set[str] = set()
+        self.refused: set[str] = set()
+        self.hated: set[str] = set()
+        self.connections = 0
+
+
+class Line:
+    """A connection to it."""
+
+    reading = True
+    pauses = 0
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def __aenter__(self) -> Self:
+        self._broker.connections += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def subscribe(self, filters: Sequence[str]) -> list[str]:
+        refused = [name for name in filters if name in self._broker.refused]
+        self._broker.session |= set(filters).difference(refused)
+        return refused
+
+    async def unsubscribe(self, filters: Sequence[str]) -> None:
+        if self._broker.hated.intersection(filters):
+            raise aiomqtt.MqttError("closed")
+        self._broker.session -= set(filters)
+
+    async def lost(self) -> None:
+        await asyncio.Event().wait()
+
+
+class Remembering:
+    """A list that no log holds; what was written, in order."""
+
+    def __init__(self, before: SubscriptionList) -> None:
+        self.list = before
+
+    async def write(self, changed: SubscriptionList) -> None:
+        self.list = changed
+
+
+class Idle:
+    """An uplink with nothing under way."""
+
+    def use(self, connection: Any) -> None:
+        pass
+
+    def take(self, connection: Any, message: MQTTMessage) -> None:
+        pass
+
+    async def caught_up(self) -> None:
+        pass
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    broker = Broker()
+    monkeypatch.setattr(bridge.session, "Connection", lambda *_: Line(broker))
+    monkeypatch.setattr(bridge.session, "_SILENCE_SECONDS", 0)
+    return broker
+
+
+@asynccontextmanager
+async def running(before: SubscriptionList, **topics: str) -> AsyncIterator[tuple[Session, Remembering]]:
+    routes = MqttTopicSettings.load(**OFF | topics).routes
+    remembering = Remembering(before.under(routes).subscribing(routes.filters))
+    mqtt = MqttSettings(mqtt_host="nowhere", mqtt_port=1, mqtt_use_tls=False)
+    session = Session(mqtt, routes, Idle(), remembering)  # type: ignore[arg-type]
+    task = asyncio.create_task(session.run())
+    try:
+        yield session, remembering
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def test_where_a_wide_filter_is_refused_the_narrower_ones_are_asked_for(broker: Broker) -> None:
+    settings = {"mqtt_topic_metering": "site/#", "mqtt_topics": "site/+,site/a"}
+    broker.session = {"ven/ack/+", "site/a", "site/+"}
+    broker.refused = {"site/#"}
+    async with running(SubscriptionList(), **settings) as (session, remembering):
+        assert await until(lambda: "site/a" not in broker.session, 5)
+        assert broker.session == {"ven/ack/+", "site/+"}
+        assert not session.ready
+        held = {entry.filter: entry.subscribed for entry in remembering.list.filters}
+        assert held == {"site/#": True, "ven/ack/+": True, "site/+": True, "site/a": False}
+    broker.refused = set()
+    async with running(remembering.list, **settings) as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+        assert broker.session == {"ven/ack/+", "site/#"}
+
+
+async def test_a_filter_whose_end_the_broker_cannot_bear_stops_nothing(broker: Broker) -> None:
+    async with running(SubscriptionList(), mqtt_topics="bad") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    broker.hated = {"bad"}
+    async with running(remembering.list, mqtt_topics="good") as (session, remembering):
+        assert await until(lambda: session.ready, 10)
+        assert broker.connections == 1 + 4
+    # It is not forgotten: the next run tries again.
+    assert [(entry.filter, entry.subscribed) for entry in remembering.list.former] == [("bad", True)]
+
+
+async def test_a_broker_that_was_restored_is_told_again(broker: Broker) -> None:
+    async with running(SubscriptionList(), mqtt_topics="old") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    async with running(remembering.list, mqtt_topics="new") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    broker.session.add("old")
+    async with running(remembering.list, mqtt_topics="new") as (session, _):
+        assert await until(lambda: session.ready, 5)
+    assert broker.session == {"ven/ack/+", "new"}
+
+
+async def test_publishers_that_go_on_under_a_filter_that_left_do_not_keep_it(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds = 0
+    async with running(SubscriptionList(), mqtt_topics="old") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    async with running(remembering.list, mqtt_topics="new") as (session, _):
+
+        async def caught_up(_idle: Idle) -> None:
+            nonlocal rounds
+            rounds += 1
+            line: Any = None
+            asyncio.get_running_loop().call_soon(session._take, line, MQTTMessage(topic=b"old"))
+
+        monkeypatch.setattr(Idle, "caught_up", caught_up)
+        assert await until(lambda: session.ready, 5)
+    assert rounds == bridge.session._MOST_LISTENING + 1
+    assert broker.session == {"ven/ack/+", "new"}
