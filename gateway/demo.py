@@ -123,10 +123,11 @@ def _report(console: Console, balance: Balance, figures: dict[str, Any], *, bala
         return
     verdict = "[green]the books balance[/green]" if balanced else "[red]the books do not balance[/red]"
     snapshots = figures["snapshots"]
+    twice = balance.duplicated + snapshots["duplicated"]
     console.print(
         f"{balance.accepted} samples and {snapshots['accepted']} load snapshots accepted by the broker, "
         f"{balance.stored} and {snapshots['stored']} stored, {balance.lost + snapshots['lost']} lost, "
-        f"{balance.duplicated + snapshots['duplicated']} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
+        f"{twice} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
         highlight=False,
         soft_wrap=True,
     )
