@@ -6,8 +6,6 @@ import asyncpg
 
 from runtime.database import Pool
 
-# Its dead letters and notices stay: they are the record of what the gateway got, and leave by age, as does its part in
-# what the network was.
 HISTORY = (
     "ven_acks",
     "ven_faults",
@@ -18,6 +16,9 @@ HISTORY = (
     "telemetry_loads",
 )
 """Tables of what VENs sent, by day."""
+
+KEPT = ("dead_letters", "notices")
+"""The gateway's own record of messages, which leaves by age only."""
 
 # As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
 LATEST = ("ven_status", "ven_shadows", "commands", "rollup_late", "vens")

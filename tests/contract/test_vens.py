@@ -1,12 +1,19 @@
 """VENs: what the contract says of creating, reading, changing, removing and summarising them."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
+from api import erasing
+from api.queries.removals import HISTORY, KEPT, LATEST
+from gateway.stack.polling import until
+from runtime.database import connect_options
 from schemas.readings import FaultReport, LoadSnapshot
+from schemas.tables import metadata
 from streams.store.readings import snapshot_store
 from tests.contract.conftest import World
 from tests.support.readings import FRIDGE, HVAC, reading
@@ -143,6 +150,36 @@ async def test_a_deleted_ven_takes_its_history_along(world: World, now: datetime
     await world.store.readings.store([reading("gone", timestamp=later, received_at=later)])
     assert (await world.get("/api/vens/gone"))["name"] == "Auto-registered VEN gone"
     assert (await world.get("/api/vens/gone/telemetry"))["totalCount"] == 1
+
+
+def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
+    decided = {*HISTORY, *KEPT, *LATEST, "ven_removals"}
+    assert {name for name, table in metadata.tables.items() if "ven_id" in table.columns} == decided
+
+
+async def test_a_long_history_is_erased_in_the_background(
+    world: World, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(erasing, "PATIENCE_SECONDS", 0.0)
+    moments = [now - timedelta(days=day, hours=8 * piece) for day in range(4) for piece in range(3)]
+    await world.store.readings.store([reading("long", timestamp=at, received_at=at, loads=(HVAC,)) for at in moments])
+    assert (await world.client.delete("/api/vens/long")).status_code == 204
+    assert_problem(await world.client.get("/api/vens/long"), 404)
+    # It is heard again before it is erased: what it sends now stays.
+    later = datetime.now(UTC)
+    await world.store.readings.store([reading("long", timestamp=later, received_at=later)])
+    pool = await asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1)
+    background = asyncio.create_task(erasing.keep_erasing(pool))
+
+    async def erased() -> bool:
+        return not await world.rows("SELECT FROM ven_removals")
+
+    assert await until(erased, 10)
+    background.cancel()
+    await pool.close()
+    (left,) = await world.rows("SELECT time FROM telemetry_readings WHERE ven_id = 'long'")
+    assert left["time"] == later
+    assert await world.rows("SELECT FROM telemetry_loads WHERE ven_id = 'long'") == []
 
 
 async def test_lists_can_be_narrowed_and_paged(world: World) -> None:
