@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from gateway.system import System
 from runtime.database import Connection
 from schemas.mqtt import Kind
 from schemas.topics import HEADER_TOPIC, raw_topic
+from tests.e2e.recorded import all_processed, dump, other_kinds_are_right
 from tests.support.log import read_all
 
 RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "recordings").glob("*.jsonl"))
@@ -53,11 +55,17 @@ async def test_a_recording_comes_out_right_and_a_second_time_changes_nothing(
         return len(await _raw_of(system, ven_id, Kind.METERING))
 
     metering = sum(topic.startswith(METERING) for topic, _ in messages)
+    dumps = []
     for times in (1, 2):
         await send()
         assert await until(lambda times=times: _equals(raw_count, metering * times), timeout=30, every=0.5)  # type: ignore[misc]
         assert await until(lambda: _has_rows(stored, ven_id, len(expected)), timeout=30)
+        assert await until(partial(all_processed, system), timeout=30, every=0.5)
         await _rows_are_right(stored, ven_id, expected)
+        await other_kinds_are_right(stored, ven_id, messages)
+        dumps.append(await dump(stored, ven_id))
+    assert dumps[0] == dumps[1]
+    assert dumps[0]["dead_letters"] == []
     await _raw_topics_hold_all_kinds(system, ven_id, messages)
     await _rest_shows_it(system, ven_id, expected)
 

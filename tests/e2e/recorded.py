@@ -1,0 +1,115 @@
+"""What a recording of a VEN has to come to in the tables, by an independent, plain reading of its payloads."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from gateway.system import System
+from runtime.database import Connection
+from schemas import topics
+from schemas.parsers import PARSERS
+from schemas.tables import metadata
+
+# When something was received last may move when it comes again.
+MOVING = {
+    "ven_status": ("received_at", "reading_received_at"),
+    "notices": ("last_received_at",),
+    "ven_shadows": ("received_at",),
+}
+
+Messages = list[tuple[str, str]]
+
+
+async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
+    """All rows of a VEN in all tables, but for what moves."""
+    found = {}
+    for name, table in metadata.tables.items():
+        if "ven_id" in table.columns:
+            left_out = "".join(f" - '{column}'" for column in MOVING.get(name, ()))
+            select = f"SELECT (to_jsonb(t){left_out})::text AS row FROM {name} AS t WHERE ven_id = $1 ORDER BY 1"  # noqa: S608 - our tables
+            found[name] = [row["row"] for row in await stored.fetch(select, ven_id)]
+    return found
+
+
+async def all_processed(system: System) -> bool:
+    """Whether `validate` and `sink` have committed all that the log holds for them."""
+    names = system.kafka.topics
+    raw = [names.raw(kind) for kind in PARSERS]
+    canonical = [names(topic.name) for topic in topics.CANONICAL]
+    letters = names.all_dead_letters
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka.kafka_bootstrap_servers)
+    consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.kafka_bootstrap_servers)
+    await admin.start()
+    await consumer.start()
+    try:
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+        for role, followed in (("validate", raw), ("sink", [*canonical, *letters])):
+            partitions = [TopicPartition(name, number) for name in followed for number in range(described[name])]
+            ends = await consumer.end_offsets(partitions)
+            group = f"{system.kafka.kafka_topic_prefix}gateway-{role}"
+            done = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items()}
+            if any(end > max(done.get(tp, 0), 0) for tp, end in ends.items()):
+                return False
+    finally:
+        await consumer.stop()
+        await admin.close()
+    return True
+
+
+async def other_kinds_are_right(stored: Connection, ven_id: str, messages: Messages) -> None:
+    await _acks_are_right(stored, ven_id, _documents(messages, f"ven/ack/{ven_id}"))
+    await _snapshots_are_right(stored, ven_id, _documents(messages, f"ven/loads/{ven_id}"))
+    updates = _documents(messages, f"$aws/things/{ven_id}/shadow/update")
+    document = await stored.fetchval("SELECT document FROM ven_shadows WHERE ven_id = $1", ven_id)
+    reported = [update for update in updates if update["state"].get("reported")]
+    assert (document is None) == (not reported)
+    if reported:
+        # The last of those that were measured last: their times are whole seconds.
+        assert json.loads(document) == max(reversed(reported), key=lambda each: each["state"]["reported"]["timestamp"])
+
+
+def _documents(messages: Messages, topic: str) -> list[dict[str, Any]]:
+    return [json.loads(payload) for to, payload in messages if to == topic and payload]
+
+
+async def _acks_are_right(stored: Connection, ven_id: str, acks: list[dict[str, Any]]) -> None:
+    rows = await stored.fetch("SELECT * FROM ven_acks WHERE ven_id = $1", ven_id)
+    found = {(int(row["time"].timestamp()), row["op"], row["correlation_id"]): row for row in rows}
+    expected = {(ack["ts"], ack["op"], ack.get("correlationId") or ""): ack for ack in acks}
+    assert found.keys() == expected.keys()
+    assert len(expected) > 0
+    for key, ack in expected.items():
+        row = found[key]
+        assert row["status"] == ack["status"]
+        assert row["event_id"] == ack.get("event_id")
+        assert (row["requested_shed_kw"], row["actual_shed_kw"]) == (
+            ack.get("requested_shed_kw"),
+            ack.get("actual_shed_kw"),
+        )
+        assert json.loads(row["circuits"]) == ack.get("circuits_curtailed", [])
+        assert json.loads(row["extra"] or "{}").get("pong") == ack.get("pong")
+
+
+async def _snapshots_are_right(stored: Connection, ven_id: str, snapshots: list[dict[str, Any]]) -> None:
+    rows = await stored.fetch("SELECT * FROM load_snapshots WHERE ven_id = $1", ven_id)
+    found = {(row["time"], row["load_id"]): row for row in rows}
+    expected = {
+        (datetime.fromtimestamp(snapshot["timestamp"], UTC), load["id"]): load
+        for snapshot in snapshots
+        for load in snapshot["loads"]
+    }
+    assert found.keys() == expected.keys()
+    for key, load in expected.items():
+        row = found[key]
+        assert (row["name"], row["type"], row["enabled"], row["priority"]) == (
+            load["name"],
+            load["type"],
+            load["enabled"],
+            load["priority"],
+        )
+        assert row["capacity_kw"] == load["capacityKw"]
+        assert row["current_power_kw"] == load["currentPowerKw"]
+        assert row["shed_capability_kw"] == load["shedCapabilityKw"]
