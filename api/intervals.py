@@ -1,11 +1,13 @@
 """The interval of time that a list is asked for."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
 
-from fastapi import Depends, HTTPException, status
+from fastapi import Depends
 
+from api.problems import unprocessable
 from schemas.rest.model import Moment
+from schemas.rollups import MINUTE, floor_to
 
 
 class Bounds(NamedTuple):
@@ -17,8 +19,29 @@ class Bounds(NamedTuple):
 
 def _bounds(start: Moment | None = None, end: Moment | None = None) -> Bounds:
     if start is not None and end is not None and end < start:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "end is before start")
+        raise unprocessable("end is before start")
     return Bounds(start, end)
 
 
 Interval = Annotated[Bounds, Depends(_bounds)]
+
+
+class Stretch(NamedTuple):
+    """[start, end)."""
+
+    start: datetime
+    end: datetime
+
+
+_FIRST = datetime.min.replace(tzinfo=UTC)
+
+
+def _last_day(interval: Interval) -> Stretch:
+    end = interval.end or datetime.now(UTC)
+    # Python's calendar begins in year 1.
+    start = interval.start or floor_to(max(end, _FIRST + timedelta(days=2)) - timedelta(days=1), MINUTE)
+    return Stretch(min(start, end), end)
+
+
+LastDay = Annotated[Stretch, Depends(_last_day)]
+"""An interval of which a bound that is missing makes it the last 24 hours."""

@@ -99,13 +99,30 @@ def ingest(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Publish at full speed and print what a message costs, process by process."""
-    from gateway.bench import IngestOptions, bench_ingest
+    from gateway.bench.ingest import IngestOptions, bench_ingest
 
     options = IngestOptions(messages, vens, as_json)
     _until_interrupted(lambda stop: bench_ingest(options, stop))
 
 
 app.add_typer(deadletters, name="deadletters")
+
+
+@bench.command("api")
+def bench_api_command(
+    vens: Annotated[int, typer.Option(min=100, max=200_000, help="Homes in the database.")] = 2000,
+    readings: Annotated[int, typer.Option(min=1000, help="Their readings of the last 24 hours.")] = 200_000,
+    loads: Annotated[int, typer.Option(min=0, max=64, help="Loads of each reading.")] = 8,
+    clients: Annotated[int, typer.Option(min=1, max=500, help="Clients at once.")] = 20,
+    requests: Annotated[int, typer.Option(min=10, help="Requests of each call.")] = 400,
+    grow_to: Annotated[int, typer.Option(min=0, help="Then add homes up to so many readings, and look again.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time the calls of dashboards on a database filled with the past of a fleet."""
+    from gateway.bench.api import ApiOptions, bench_api
+
+    options = ApiOptions(vens, readings, loads, clients, requests, grow_to, as_json)
+    _until_interrupted(lambda stop: bench_api(options, stop))
 
 
 @app.command()

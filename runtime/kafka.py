@@ -21,7 +21,7 @@ MAX_PAYLOAD_BYTES = 1_000_000
 """The largest value that the bridge puts in the log whole; what is larger is kept in part."""
 
 # Above the payload there is room for the MQTT topic (64 KiB) in a header, and above that for what a dead letter adds.
-_MAX_RECORD_BYTES = 1_310_720
+MAX_RECORD_BYTES = 1_310_720
 _MAX_DEAD_LETTER_BYTES = 1_441_792
 _STOP_SECONDS = 5
 
@@ -103,7 +103,7 @@ def _raise_errors(response: Any) -> None:
 
 
 def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
-    largest = _MAX_DEAD_LETTER_BYTES if topic.name.endswith(DEAD_LETTER_SUFFIX) else _MAX_RECORD_BYTES
+    largest = _MAX_DEAD_LETTER_BYTES if topic.name.endswith(DEAD_LETTER_SUFFIX) else MAX_RECORD_BYTES
     configs = {
         "cleanup.policy": topic.cleanup,
         "max.message.bytes": str(largest),

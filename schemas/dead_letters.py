@@ -1,7 +1,8 @@
 """What a dead letter carries beside the source's bytes: where it came from, and why it did not count."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
 
@@ -22,6 +23,9 @@ _OURS = frozenset(
     }
 )
 _MAX_DETAIL_BYTES = 1000
+
+# Strangers may write it, too: here is only what the columns of the index can be compared with.
+_REPLAY_OF = re.compile(r"([0-9a-f]{16}) (\S+[+-]\d\d:\d\d) ([0-9]{1,9})")
 
 
 class State(StrEnum):
@@ -51,10 +55,11 @@ class ReplayOf(NamedTuple):
     def parse(cls, header: bytes | None) -> Self | None:
         """Read the header's value; None where there is none, or none of ours."""
         try:
-            letter_id, time, attempt = (header or b"").decode().split(" ")
-            return cls(letter_id, datetime.fromisoformat(time), int(attempt))
-        except ValueError:
+            found = _REPLAY_OF.fullmatch((header or b"").decode())
+            letter_time = None if found is None else datetime.fromisoformat(found[2]).astimezone(UTC)
+        except (ValueError, OverflowError):
             return None
+        return None if found is None or letter_time is None else cls(found[1], letter_time, int(found[3]))
 
 
 def dead_letter_headers(
@@ -86,10 +91,11 @@ def dead_letter_headers(
     return kept + ours
 
 
-def source_headers(headers: Mapping[str, str]) -> list[tuple[str, bytes]]:
-    """Return what was the source's among a letter's headers, to send it again."""
-    ours = {*_OURS, topics.HEADER_REPLAY_OF}
-    return [(name, value.encode()) for name, value in headers.items() if name not in ours]
+def source_headers(headers: Mapping[str, str], received_at: datetime) -> list[tuple[str, bytes]]:
+    """Return what was the source's among a letter's headers, to send it again as it was received then."""
+    others = {*_OURS, topics.HEADER_REPLAY_OF, topics.HEADER_RECEIVED}
+    received = (topics.HEADER_RECEIVED, b"%d" % round(received_at.timestamp() * 1000))
+    return [*((name, value.encode()) for name, value in headers.items() if name not in others), received]
 
 
 def _text(value: str) -> bytes:

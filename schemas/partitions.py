@@ -10,6 +10,9 @@ PARTITIONED = (
     "ven_acks",
     "notices",
     "dead_letters",
+    "telemetry_minutes",
+    "telemetry_hours",
+    "network_buckets",
 )
 """Tables with one partition a day."""
 

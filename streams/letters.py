@@ -5,15 +5,19 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
+from runtime.database import Connection
+from runtime.kafka import MAX_RECORD_BYTES
 from schemas.dead_letters import ReplayOf, source_headers
+from schemas.reasons import Reason
 from schemas.settings import KafkaSettings, StreamsSettings
 from streams.batches import gathered
 from streams.outbox import Outbox
 from streams.store.database import Database
 from streams.store.dead_letters import DeadLetterStore
 from streams.store.partitions import Partitions
-from streams.store.replays import forget_gone, note_sent, requested
+from streams.store.replays import forget_gone, note_refused, note_sent, requested
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +64,25 @@ class Replayer:
         """Replay the letters that wait, in bounded number; returns how many."""
         rows = await self._database.run(lambda connection: requested(connection, REPLAYED_AT_ONCE))
         replays = [ReplayOf(row["letter_id"], row["letter_time"], row["attempt"]) for row in rows]
+        too_large: list[tuple[ReplayOf, str]] = []
         for row, replay in zip(rows, replays, strict=True):
-            headers = [*source_headers(msgspec.json.decode(row["headers"])), replay.header()]
-            await self._outbox.send(row["source_topic"], row["key"], row["payload"], headers)
+            key, value = row["key"], row["payload"]
+            headers = [*source_headers(msgspec.json.decode(row["headers"]), replay.letter_time), replay.header()]
+            size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
+            if size > MAX_RECORD_BYTES:
+                # A mended payload, or what strangers wrote: the log would refuse it for ever, and all others with it.
+                because = f"{Reason.TOO_LARGE}: {size} bytes with its headers; its topic holds {MAX_RECORD_BYTES}"
+                too_large.append((replay, because))
+            else:
+                await self._outbox.send(row["source_topic"], key, value, headers)
+
+        async def note(connection: Connection) -> None:
+            for replay, because in too_large:
+                await note_refused(connection, replay, because)
+            await note_sent(connection, replays)
+
         if replays:
             await self._outbox.settled()
-            await self._database.run(lambda connection: note_sent(connection, replays))
+            await self._database.run(note)
             logger.info("replayed %d dead letters", len(replays), extra={"action": "dead_letters_replayed"})
         return len(replays)

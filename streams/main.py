@@ -16,6 +16,7 @@ from streams.flood import FloodAlarm
 from streams.letters import add_letters
 from streams.live import add_live
 from streams.roles import Role
+from streams.rollups import add_rollups
 from streams.sink import add_sink
 from streams.store.database import database
 from streams.store.partitions import Partitions
@@ -75,6 +76,8 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
                 add_sink(app, config.kafka, streams, log, rows, partitions)
                 add_letters(app, config.kafka, streams, log, rows, partitions)
+                beside = await stack.enter_async_context(database(config.database, "gateway-rollups"))
+                add_rollups(app, beside, partitions)
                 checks["database"] = lambda: rows.connected
         app.finalize()
         app.loop = asyncio.get_running_loop()

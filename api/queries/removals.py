@@ -6,14 +6,22 @@ import asyncpg
 
 from runtime.database import Pool
 
-HISTORY = ("ven_acks", "ven_faults", "telemetry_readings", "load_snapshots", "telemetry_loads")
+HISTORY = (
+    "ven_acks",
+    "ven_faults",
+    "telemetry_readings",
+    "telemetry_minutes",
+    "telemetry_hours",
+    "load_snapshots",
+    "telemetry_loads",
+)
 """Tables of what VENs sent, by day."""
 
 KEPT = ("dead_letters", "notices")
 """The gateway's own record of messages, which leaves by age only."""
 
 # As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
-LATEST = ("ven_status", "ven_shadows", "commands", "vens")
+LATEST = ("ven_status", "ven_shadows", "commands", "rollup_late", "vens")
 
 NOTE = """
 INSERT INTO ven_removals (ven_id, removed_at) VALUES ($1, clock_timestamp())

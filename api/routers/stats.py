@@ -2,9 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.deps import Live
+from api.deps import Database, Live, Settings
 from api.problems import UnavailableError
-from schemas.rest.stats import NetworkStats
+from api.queries.load_types import fetch_load_types
+from schemas.rest.stats import LoadTypeStats, NetworkStats
 
 router = APIRouter(prefix="/api/stats", tags=["stats"])
 
@@ -29,3 +30,10 @@ async def network(live: Live) -> NetworkStats:
         average_house_power=totals.household_usage_kw / online if online else None,
         as_of=live.latest.as_of,
     )
+
+
+@router.get("/loads")
+async def load_types(database: Database, settings: Settings) -> list[LoadTypeStats]:
+    """Read what the loads of all online VENs add up to, by their type."""
+    rows = await fetch_load_types(database, settings.offline_after_seconds)
+    return [LoadTypeStats(**dict(row)) for row in rows]

@@ -17,3 +17,12 @@ class NetworkStats(RestModel):
     network_efficiency: float | None
     average_house_power: float | None
     as_of: datetime
+
+
+class LoadTypeStats(RestModel):
+    """What the loads of one type add up to over online VENs, in kW."""
+
+    type: str
+    total_capacity_kw: float
+    total_shed_capability_kw: float
+    current_usage_kw: float

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import blake2b
 from typing import NamedTuple
 
 from runtime.database import Connection
 from schemas import topics
-from schemas.dead_letters import ReplayOf, State
+from schemas.dead_letters import ReplayOf
 from schemas.partitions import day_of
 from schemas.payloads import MAX_ID_LENGTH
 from schemas.window import Window
@@ -16,6 +17,7 @@ from streams.batches import Record, headers_of
 from streams.store.copying import Insert, Row, insert_in_one_transaction
 from streams.store.database import Database, json_text
 from streams.store.partitions import Partitions
+from streams.store.replays import note_refused
 
 COLUMNS = (
     "id",
@@ -39,17 +41,10 @@ FROM unnest($1::text[], $2::float8[]) AS fresh(ven_id, skew)
 WHERE known.ven_id = fresh.ven_id
 """
 
-REFUSE_REPLAY = """
-UPDATE dead_letters SET state = $4, state_at = now(), state_detail = $5
-WHERE id = $1 AND time = $2 AND replays = $3
-"""
-
 _OFFSET_DIGITS = 18
 _PARTITION_DIGITS = 9
 _NO_TIME_MS = 10**13
 _MOST_REASON = 64
-
-EXISTS = "SELECT EXISTS (SELECT FROM dead_letters WHERE id = $1 AND time = $2)"
 
 
 class Letter(NamedTuple):
@@ -92,13 +87,8 @@ class DeadLetterStore:
         replay = letter.replay_of
         if replay is None:
             return False
-
-        async def note(connection: Connection) -> bool:
-            because = f"{letter.reason}: {letter.detail}"
-            await connection.execute(REFUSE_REPLAY, *replay, State.REJECTED, because)
-            return bool(await connection.fetchval(EXISTS, replay.letter_id, replay.letter_time))
-
-        return await self._database.run(note)
+        because = f"{letter.reason}: {letter.detail}"
+        return await self._database.run(partial(note_refused, replay=replay, because=because))
 
 
 def letter_of(record: Record, window: Window, now: datetime) -> Letter:
@@ -148,7 +138,7 @@ def _received(record: Record, headers: Mapping[str, bytes], window: Window, now:
         _number(headers.get(topics.HEADER_SOURCE_TIMESTAMP), _OFFSET_DIGITS),
         record.timestamp,
     ):
-        if milliseconds is not None and milliseconds < _NO_TIME_MS:
+        if milliseconds is not None and 0 <= milliseconds < _NO_TIME_MS:
             moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
             if window.check(moment, now) is None:
                 return moment

@@ -1,12 +1,14 @@
 """Readings, load snapshots and fault reports as rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from runtime.database import Connection
 from schemas.readings import FaultReport, LoadSnapshot, Reading
 from streams.store.copying import Row
 from streams.store.database import Database, json_text
 from streams.store.latest import heard, listed, measured
 from streams.store.partitions import Partitions
+from streams.store.rollups import note_late
 from streams.store.rows import Rows, RowStore
 
 READING_COLUMNS = (
@@ -49,7 +51,12 @@ def reading_store(database: Database, partitions: Partitions) -> RowStore[Readin
         Rows("telemetry_readings", READING_COLUMNS, _reading_rows),
         Rows("telemetry_loads", LOAD_COLUMNS, _load_rows),
     )
-    return RowStore(database, partitions, rows, measured)
+    return RowStore(database, partitions, rows, _take_in)
+
+
+async def _take_in(connection: Connection, readings: Sequence[Reading]) -> None:
+    await measured(connection, readings)
+    await note_late(connection, readings)
 
 
 def snapshot_store(database: Database, partitions: Partitions) -> RowStore[LoadSnapshot]:

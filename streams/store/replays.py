@@ -27,15 +27,22 @@ WITH sent AS (
     WHERE replay_requests.letter_id = s.letter_id AND replay_requests.attempt = s.attempt
     RETURNING replay_requests.letter_id, letter_time, replay_requests.attempt
 )
-UPDATE dead_letters AS d SET state = 'sent', state_at = now()
+UPDATE dead_letters AS d SET state = 'sent', state_at = now(), state_detail = NULL
 FROM sent
 WHERE d.id = sent.letter_id AND d.time = sent.letter_time AND d.replays = sent.attempt AND d.state = 'requested'
 """
 
 OUTCOME = """
-UPDATE dead_letters SET state = $4, state_at = now()
+UPDATE dead_letters SET state = $4, state_at = now(), state_detail = NULL
 WHERE id = $1 AND time = $2 AND replays = $3 AND state IN ('requested', 'sent')
 """
+
+REFUSED = """
+UPDATE dead_letters SET state = 'rejected', state_at = now(), state_detail = $4
+WHERE id = $1 AND time = $2 AND replays = $3
+"""
+
+EXISTS = "SELECT EXISTS (SELECT FROM dead_letters WHERE id = $1 AND time = $2)"
 
 
 async def forget_gone(connection: Connection) -> None:
@@ -51,6 +58,12 @@ async def requested(connection: Connection, most: int) -> list[asyncpg.Record]:
 async def note_sent(connection: Connection, replays: Sequence[ReplayOf]) -> None:
     """Note that letters are back in their topics."""
     await connection.execute(SENT, [replay.letter_id for replay in replays], [replay.attempt for replay in replays])
+
+
+async def note_refused(connection: Connection, replay: ReplayOf, because: str) -> bool:
+    """Note that a replay does not count either, and why; returns whether there is such a letter."""
+    await connection.execute(REFUSED, *replay, because)
+    return bool(await connection.fetchval(EXISTS, replay.letter_id, replay.letter_time))
 
 
 async def note_outcome(connection: Connection, replay: ReplayOf, tables: Sequence[str], record: Any) -> None:

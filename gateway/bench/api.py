@@ -1,0 +1,136 @@
+"""`gateway bench api`: how long the calls of dashboards take, on a database filled with the past of a fleet."""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import quantiles
+from typing import NamedTuple
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from gateway.bench.filling import Past, fill
+from gateway.system import System
+from schemas.errors import GatewayError
+
+
+@dataclass(frozen=True, slots=True)
+class ApiOptions:
+    """How large the fleet is, what of it is written, and how it is asked for.
+
+    `grow_to` is a number of readings for a second look, 0 for none.
+    """
+
+    vens: int
+    readings: int
+    loads: int
+    clients: int
+    requests: int
+    grow_to: int
+    as_json: bool
+
+
+class Timing(NamedTuple):
+    """Milliseconds that a call took."""
+
+    p50_ms: float
+    p95_ms: float
+
+
+HISTORY = "24 h history of a VEN"
+
+
+def calls(vens: int) -> dict[str, Iterator[str]]:
+    """Paths by the name of the call; those of single VENs go round the fleet."""
+    some = [f"ven-{number:06d}" for number in range(0, vens, max(1, vens // 97))]
+    return {
+        "page of VENs": cycle(["/api/vens?limit=100"]),
+        "page of summaries": cycle(["/api/vens/summary?limit=100"]),
+        "one VEN": cycle([f"/api/vens/{ven_id}" for ven_id in some]),
+        HISTORY: cycle([f"/api/vens/{ven_id}/history" for ven_id in some]),
+        "24 h history of a load": cycle([f"/api/vens/{ven_id}/loads/load1/history" for ven_id in some]),
+        "network": cycle(["/api/stats/network"]),
+        "24 h history of the network": cycle(["/api/stats/network/history"]),
+    }
+
+
+async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
+    """Fill a database, start everything on it, and time the calls.
+
+    Raises:
+        GatewayError: a call was not answered with 200.
+    """
+    console = Console(stderr=True)
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        system = System(Path(folder) / "data", progress=tell)
+        async with system.until(stop) as up:
+            if not up:
+                return
+            steps = max(1, options.readings // options.vens)
+            await fill(system.database, Past(0, options.vens, steps, options.loads), tell)
+            timings = {}
+            for name, paths in calls(options.vens).items():
+                tell(f"asking: {name} …")
+                timings[name] = await _time(system.api, paths, options)
+            figures: dict[str, object] = {"calls": {name: timing._asdict() for name, timing in timings.items()}}
+            if options.grow_to:
+                figures |= await _grow(system, options, steps, tell)
+    _print(options, timings, figures)
+
+
+async def _grow(system: System, options: ApiOptions, steps: int, tell: Callable[[str], None]) -> dict[str, object]:
+    """Time one VEN's history in a small and in a large fleet, by a single client."""
+    alone = replace(options, clients=1)
+    before = await _time(system.api, calls(options.vens)[HISTORY], alone)
+    await fill(system.database, Past(options.vens, options.grow_to // steps, steps, 0), tell)
+    after = await _time(system.api, calls(options.vens)[HISTORY], alone)
+    return {
+        "history_before": before._asdict(),
+        "history_after": after._asdict(),
+        "ratio": round(after.p50_ms / before.p50_ms, 2),
+    }
+
+
+async def _time(api: str, paths: Iterator[str], options: ApiOptions) -> Timing:
+    took: list[float] = []
+    todo = list(islice(paths, options.requests))
+
+    async def client() -> None:
+        async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=60) as http:
+            while todo:
+                path = todo.pop()
+                begun = time.perf_counter()
+                answer = await http.get(path)
+                took.append((time.perf_counter() - begun) * 1000)
+                if answer.status_code != httpx.codes.OK:
+                    raise GatewayError(f"{path} was answered with {answer.status_code}: {answer.text[:200]}")
+
+    await asyncio.gather(*(client() for _ in range(options.clients)))
+    cuts = quantiles(took, n=100)
+    return Timing(round(cuts[49], 1), round(cuts[94], 1))
+
+
+def _print(options: ApiOptions, timings: dict[str, Timing], figures: dict[str, object]) -> None:
+    if options.as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    console = Console()
+    table = Table(title=f"{options.vens} VENs, {options.readings} readings, {options.clients} clients at once")
+    for heading in ("call", "p50 ms", "p95 ms"):
+        table.add_column(heading, justify="left" if heading == "call" else "right")
+    for name, timing in timings.items():
+        table.add_row(name, f"{timing.p50_ms:.1f}", f"{timing.p95_ms:.1f}")
+    console.print(table)
+    if "ratio" in figures:
+        console.print(f"{HISTORY}, with {options.grow_to} readings in all: {figures['ratio']} times as long")

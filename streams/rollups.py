@@ -1,0 +1,74 @@
+"""Rollups beside the role `sink`: closed minutes are rolled up, and rolled up again when something came late."""
+
+import logging
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from runtime.database import Connection
+from schemas.partitions import day_of
+from schemas.rollups import HOUR, MINUTE, floor_to
+from streams.store import rollups
+from streams.store.database import Database
+from streams.store.partitions import Partitions
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+CLOSED_AFTER = timedelta(seconds=20)
+"""How long a minute is waited for after its end: what comes later costs a second computation, no more."""
+
+STRETCH = timedelta(hours=1)
+LATE_AT_ONCE = 5000
+STALE_AT_ONCE = 20
+
+# One worker at a time; the lock is given back with the transaction, or the connection.
+LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.rollups'))"
+
+
+def add_rollups(app: Any, database: Database, partitions: Partitions) -> None:
+    """Register the rolling up with the app; the database is its own, so that no batch waits for it."""
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def roll_up() -> None:
+        while not app.should_stop:
+            await RollUp(database, partitions).step()
+            await app.sleep(EVERY_SECONDS)
+
+
+class RollUp:
+    """One look at what there is to roll up."""
+
+    def __init__(self, database: Database, partitions: Partitions) -> None:
+        self._database = database
+        self._partitions = partitions
+
+    async def step(self, now: datetime | None = None) -> None:
+        """Roll up everything that is due; `now` is the database's time unless given."""
+        moment = await self._database.run(_now) if now is None else now
+        await self._work(partial(rollups.close, before=floor_to(moment - CLOSED_AFTER, MINUTE)))
+        while await self._roll_up_a_stretch():
+            pass
+        while await self._work(partial(rollups.roll_up_again, most=LATE_AT_ONCE)):
+            pass
+        await self._work(partial(rollups.refresh_network, most=STALE_AT_ONCE))
+
+    async def _roll_up_a_stretch(self) -> bool:
+        begin = await self._database.run(rollups.rolled_up_to)
+        await self._partitions.ensure({day_of(begin - HOUR), day_of(begin), day_of(begin + STRETCH)})
+        return bool(await self._work(partial(rollups.roll_up, most=STRETCH)))
+
+    async def _work(self, work: Any) -> Any:
+        """Do a piece of work in a transaction of its own, unless another worker is at it."""
+
+        async def leading(connection: Connection) -> Any:
+            if not await connection.fetchval(LEAD):
+                return None
+            return await work(connection)
+
+        return await self._database.run(leading)
+
+
+async def _now(connection: Connection) -> datetime:
+    now: datetime = await connection.fetchval("SELECT now()")
+    return now

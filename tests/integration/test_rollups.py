@@ -1,0 +1,107 @@
+"""Rollups say what the readings say, whatever comes late, twice or in the middle."""
+
+import asyncio
+import random
+from datetime import datetime, timedelta
+
+from gateway.stack.polling import until
+from runtime.database import Connection
+from schemas.rollups import HOUR, MINUTE, WIDTHS, floor_to
+from schemas.settings import DatabaseSettings
+from streams.rollups import CLOSED_AFTER, RollUp
+from streams.store.database import database as open_database
+from tests.support.readings import NOON, Stores, reading, stores
+from tests.support.rollups import rolling, some
+
+# What rollups are: the same figures, computed from the readings by a plain query.
+OF_READINGS = """
+SELECT ven_id, date_bin($1::interval, time, 'epoch') AS begun, count(*) AS samples,
+       count(used_power_kw) AS used_samples, COALESCE(sum(used_power_kw), 0) AS used_sum,
+       min(used_power_kw) AS used_min, max(used_power_kw) AS used_max,
+       count(shed_power_kw) AS shed_samples, COALESCE(sum(shed_power_kw), 0) AS shed_sum,
+       (array_agg(event_id ORDER BY time DESC) FILTER (WHERE event_id IS NOT NULL))[1] AS event_id
+FROM telemetry_readings WHERE time < $2 GROUP BY 1, 2 ORDER BY 1, 2
+"""
+OF_ROLLUPS = """
+SELECT ven_id, time AS begun, samples, used_samples, used_sum, used_min, used_max, shed_samples, shed_sum, event_id
+FROM {table} ORDER BY 1, 2
+"""
+NETWORK_OF_READINGS = """
+SELECT begun, sum(used) AS used_power_kw, sum(shed) AS shed_power_kw, count(*) AS vens
+FROM (SELECT ven_id, date_bin($1::interval, time, 'epoch') AS begun, avg(used_power_kw) AS used,
+             avg(shed_power_kw) AS shed
+      FROM telemetry_readings WHERE time < $2 GROUP BY 1, 2) AS vens
+GROUP BY 1 ORDER BY 1
+"""
+NETWORK = (
+    "SELECT time AS begun, used_power_kw, shed_power_kw, vens FROM network_buckets WHERE granularity = $1 ORDER BY 1"
+)
+
+
+async def assert_right(rows: Connection, until: datetime) -> None:
+    for table, width in (("telemetry_minutes", MINUTE), ("telemetry_hours", HOUR)):
+        expected = await rows.fetch(OF_READINGS, width, floor_to(until, width))
+        found = await rows.fetch(OF_ROLLUPS.format(table=table))
+        assert [close(row) for row in found] == [close(row) for row in expected], table
+    for granularity, width in WIDTHS.items():
+        expected = await rows.fetch(NETWORK_OF_READINGS, width, floor_to(until, width))
+        found = await rows.fetch(NETWORK, granularity)
+        assert [close(row) for row in found] == [close(row) for row in expected], granularity
+
+
+def close(row: object) -> tuple[object, ...]:
+    return tuple(round(value, 6) if isinstance(value, float) else value for value in row.values())  # type: ignore[attr-defined]
+
+
+async def test_rollups_are_what_the_readings_say(database: DatabaseSettings, rows: Connection) -> None:
+    choose = random.Random(7)
+    async with rolling(database, NOON) as (store, rollup):
+        for minutes in (0, 3, 61, 62, 130, 200, 13 * 60):
+            # Late, early and again: readings of the whole time, whatever is rolled up already.
+            await store.readings.store(some(choose, 60, 3))
+            now = NOON + timedelta(minutes=minutes) + CLOSED_AFTER
+            await rollup.step(now)
+            while await rows.fetchval("SELECT count(*) FROM network_stale"):
+                await rollup.step(now)
+            await assert_right(rows, NOON + timedelta(minutes=minutes))
+
+
+async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed_is_not_lost(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    """The sink has stored, but not committed, when the minute closes: closing waits for it."""
+    async with rolling(database, NOON) as (_, rollup), stores(database) as other:
+        await other.readings.store([reading("ven-1", 1)])
+        late = rollup.step(NOON + MINUTE + CLOSED_AFTER)
+        async with rows.transaction():
+            await rows.fetchval("SELECT late_before FROM rollup_progress FOR SHARE")
+            await rows.execute(
+                "INSERT INTO telemetry_readings (ven_id, time, received_at, used_power_kw) VALUES ('ven-1', $1, $1, 3)",
+                NOON + timedelta(seconds=2),
+            )
+            closing = asyncio.ensure_future(late)
+            async with stores(database) as third:
+                assert await waits_for_lock(third)
+            assert not closing.done()
+        await closing
+        await assert_right(rows, NOON + MINUTE)
+
+
+async def waits_for_lock(store: Stores) -> bool:
+    async def blocked() -> bool:
+        waiting = await store.database.run(
+            lambda connection: connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted")
+        )
+        return bool(waiting)
+
+    return await until(blocked, timeout=10)
+
+
+async def test_two_workers_roll_up_the_same_without_harm(database: DatabaseSettings, rows: Connection) -> None:
+    choose = random.Random(8)
+    async with rolling(database, NOON) as (store, rollup), open_database(database, "test-other") as other:
+        await store.readings.store(some(choose, 200, 2))
+        now = NOON + timedelta(hours=3)
+        await asyncio.gather(rollup.step(now), RollUp(other, store.partitions).step(now))
+        await rollup.step(now)
+        await assert_right(rows, floor_to(now - CLOSED_AFTER, MINUTE))

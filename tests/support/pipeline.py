@@ -1,0 +1,140 @@
+"""The way of a message from its raw topic to its rows, step by step in the test's own hands, over a real log."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from faust.types import TP
+
+from runtime.database import Connection
+from runtime.kafka import producer
+from schemas import topics
+from schemas.acks import decode_ack
+from schemas.mqtt import Kind
+from schemas.readings import decode_reading
+from schemas.settings import DatabaseSettings, KafkaSettings
+from schemas.window import Window
+from streams.batches import Batch
+from streams.letters import Replayer
+from streams.outbox import Outbox
+from streams.sink import Sink, Store
+from streams.store.dead_letters import DeadLetterStore
+from streams.store.replays import forget_gone
+from streams.validate import Validator
+from tests.support.readings import Stores, stores
+from tests.support.servers import connect
+
+WINDOW = Window(90, timedelta(minutes=5))
+KINDS = (Kind.METERING, Kind.ACKS)
+
+REQUEST = """
+WITH asked AS (
+    UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, mended = $2
+    WHERE id = $1 RETURNING id, time, replays
+)
+INSERT INTO replay_requests (letter_id, letter_time, attempt) SELECT * FROM asked
+"""
+
+
+class Pipeline:
+    """`validate` and `sink` for readings and acknowledgements, without Faust: they take what the log has when told."""
+
+    def __init__(
+        self, kafka: KafkaSettings, log: AIOKafkaProducer, consumer: AIOKafkaConsumer, store: Stores, rows: Connection
+    ) -> None:
+        self.kafka = kafka
+        self.log = log
+        self.rows = rows
+        self.letters = DeadLetterStore(store.database, store.partitions, WINDOW)
+        self._consumer = consumer
+        self._store = store
+        names = kafka.topics
+        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._outbox(), names) for kind in KINDS}
+        self._sinks = {
+            names(topics.TELEMETRY): self._sink(decode_reading, store.readings),
+            names(topics.ACKS): self._sink(decode_ack, store.acks),
+        }
+
+    def _outbox(self) -> Outbox:
+        return Outbox(self.log, self.kafka.topics)
+
+    def _sink(self, decode: Callable[[bytes], Any], store: Store) -> Sink:
+        return Sink(self._outbox(), decode, store, WINDOW)
+
+    @property
+    def followed(self) -> list[str]:
+        sources = [*self._validators, *self._sinks]
+        return [*sources, *map(self.kafka.topics.dead_letters, sources)]
+
+    async def receive(self, received_at: datetime, *payloads: dict[str, Any] | bytes, **fields: Any) -> None:
+        """Put metering samples into the raw topic as the bridge does, and let them go their way."""
+        for payload in payloads or (fields,):
+            value = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+            headers = [
+                (topics.HEADER_TOPIC, b"volttron/metering"),
+                (topics.HEADER_RECEIVED, b"%d" % round(received_at.timestamp() * 1000)),
+                (topics.HEADER_RETAIN, b"0"),
+            ]
+            await self.send(self.kafka.topics.raw(Kind.METERING), value, headers)
+        await self.settle()
+
+    async def send(self, topic: str, value: bytes | None, headers: Any = None, **more: Any) -> None:
+        await self.log.send_and_wait(topic, value, **{"key": b"ven-1", "headers": headers, **more})
+
+    async def settle(self) -> None:
+        """Take all that the log holds, and all that follows from it."""
+        partitions = self._consumer.assignment()
+        while True:
+            await self.log.flush()
+            ends = await self._consumer.end_offsets(partitions)
+            if all([await self._consumer.position(tp) >= end for tp, end in ends.items()]):
+                return
+            for tp, records in (await self._consumer.getmany(timeout_ms=200)).items():
+                await self._take(tp, records)
+
+    async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
+        if tp.topic in self._validators:
+            for record in records:
+                await self._validators[tp.topic].take(record)
+            await self._validators[tp.topic].settled()
+        elif tp.topic in self._sinks:
+            await self._sinks[tp.topic].take([Batch(TP(tp.topic, tp.partition), records)])
+        else:
+            await self.letters.store(records)
+
+    async def index(self) -> list[dict[str, Any]]:
+        """The rows of the index."""
+        return [dict(row) for row in await self.rows.fetch("SELECT * FROM dead_letters ORDER BY time, detail")]
+
+    async def request(self, letter_id: str, mended: bytes | None = None) -> None:
+        """Request a replay, as operators do."""
+        await self.rows.execute(REQUEST, letter_id, mended)
+
+    async def replay(self) -> int:
+        """Send what was requested, by a process of its own."""
+        return await Replayer(self._outbox(), self._store.database).replay_some()
+
+    async def forget_gone(self) -> None:
+        """What a process does first."""
+        await self._store.database.run(forget_gone)
+
+
+@asynccontextmanager
+async def pipeline(kafka: KafkaSettings, database: DatabaseSettings) -> AsyncIterator[Pipeline]:
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+    rows = await connect(database)
+    async with producer(kafka, "test") as log, stores(database) as store, consumer:
+        opened = Pipeline(kafka, log, consumer, store, rows)
+        partitions = [
+            TopicPartition(name, number)
+            for name, topic in kafka.topics
+            if name in opened.followed
+            for number in range(topic.partitions or kafka.kafka_partitions)
+        ]
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning()
+        yield opened
+    await rows.close()
