@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import asyncpg
@@ -35,11 +37,18 @@ async def erase_soon(pool: Pool, ven_id: str, removed_at: datetime) -> None:
 
 
 async def keep_erasing(pool: Pool) -> None:
-    """Erase what is pending, for ever."""
+    """Erase what is pending, for ever; one that fails keeps none of the others waiting."""
     while True:
-        try:
+        with _noting("what is to be erased"):
             for removal in await pending_removals(pool):
-                await erase(pool, removal["ven_id"], removal["removed_at"])
-        except (*OUTAGES, asyncpg.PostgresError) as error:
-            logger.warning("could not erase yet: %s", error, extra={"action": "erase_failed"})
+                with _noting(removal["ven_id"]):
+                    await erase(pool, removal["ven_id"], removal["removed_at"])
         await asyncio.sleep(EVERY_SECONDS)
+
+
+@contextmanager
+def _noting(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (*OUTAGES, asyncpg.PostgresError) as error:
+        logger.warning("could not erase %s yet: %s", what, error, extra={"action": "erase_failed"})

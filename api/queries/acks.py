@@ -17,7 +17,7 @@ SELECT ven_id, avg(ms) AS ms, count(*) AS responses
 FROM (SELECT a.ven_id, extract(epoch FROM min(a.received_at) - c.created_at) * 1000 AS ms,
              row_number() OVER (PARTITION BY a.ven_id ORDER BY c.created_at DESC) AS back
       FROM ven_acks AS a JOIN commands AS c USING (correlation_id, ven_id)
-      WHERE a.ven_id = ANY ($1) AND a.time > now() - interval '7 days'
+      WHERE a.ven_id = ANY ($1) AND c.ven_id = ANY ($1) AND a.time > now() - interval '7 days'
       GROUP BY a.ven_id, c.correlation_id, c.created_at) AS answered
 WHERE back <= 10
 GROUP BY ven_id

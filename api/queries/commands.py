@@ -13,11 +13,12 @@ SELECT EXISTS (SELECT FROM ven_status, jsonb_array_elements(loads) AS load
                WHERE ven_id = $1 AND jsonb_typeof(loads) = 'array' AND load ->> 'id' = $2)
 """
 
-# `restore` ends whatever is active, so an event may be sent again after it.
+# `restore` ends whatever is active, and a device ends an event by itself: after either it may be sent again.
 IS_SHEDDING = """
 SELECT EXISTS (
     SELECT FROM commands AS sent
     WHERE sent.ven_id = $1 AND sent.op IN ('event', 'shedPanel') AND sent.event_id = $2
+        AND sent.created_at + (sent.payload -> 'data' ->> 'duration_s')::float8 * interval '1 second' > now()
         AND NOT EXISTS (SELECT FROM commands AS ended WHERE ended.ven_id = $1 AND ended.op = 'restore'
                             AND ended.created_at > sent.created_at))
 """
@@ -40,7 +41,7 @@ async def has_load(connection: PooledConnection, ven_id: str, load_id: str) -> b
 
 
 async def is_shedding(connection: PooledConnection, ven_id: str, event_id: str) -> bool:
-    """Tell whether the VEN was told of the event, and not to restore since."""
+    """Tell whether the VEN was told of the event, its time is not over, and it was not told to restore since."""
     return bool(await connection.fetchval(IS_SHEDDING, ven_id, event_id))
 
 

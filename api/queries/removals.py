@@ -33,6 +33,18 @@ PENDING = "SELECT ven_id, removed_at FROM ven_removals ORDER BY removed_at LIMIT
 DONE = "DELETE FROM ven_removals WHERE ven_id = $1 AND removed_at = $2"
 
 
+def first(table: str) -> str:
+    """Return the query of the time of a VEN's oldest row of before a time."""
+    return f"SELECT min(time) FROM {table} WHERE ven_id = $1 AND time < $2"  # noqa: S608 - our own names
+
+
+def piece(table: str) -> str:
+    """Return the statement that erases a VEN's rows of some hours from $3 on, of before $2."""
+    return f"""
+        DELETE FROM {table} WHERE ven_id = $1 AND time >= $3 AND time < LEAST($2, $3 + interval '6 hours')
+    """  # noqa: S608 - our own names
+
+
 async def remove_ven(pool: Pool, ven_id: str) -> datetime | None:
     """Take a VEN out of the registry and note that its history of before the returned time is to be erased.
 
@@ -60,15 +72,11 @@ async def erase_piece(pool: Pool, table: str, ven_id: str, removed_at: datetime)
     Each piece is a short transaction that locks rows of this VEN only, and goes from the oldest on: where there is
     nothing, nothing is looked at.
     """
-    first = f"SELECT min(time) FROM {table} WHERE ven_id = $1 AND time < $2"  # noqa: S608 - our own names
-    piece = f"""
-        DELETE FROM {table} WHERE ven_id = $1 AND time >= $3 AND time < LEAST($2, $3 + interval '6 hours')
-    """  # noqa: S608 - our own names
     async with pool.acquire() as connection:
-        begin: datetime | None = await connection.fetchval(first, ven_id, removed_at)
+        begin: datetime | None = await connection.fetchval(first(table), ven_id, removed_at)
         if begin is None:
             return False
-        await connection.execute(piece, ven_id, removed_at, begin)
+        await connection.execute(piece(table), ven_id, removed_at, begin)
     return True
 
 

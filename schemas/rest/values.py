@@ -37,6 +37,11 @@ def _printable(value: str) -> str:
     return value
 
 
+def _as_known(status: str) -> str:
+    """Nobody who writes `Disabled` means that the VEN should take part in events."""
+    return status.lower() if status.lower() in {"online", "offline", "disabled"} else status
+
+
 def _new_ven_id(value: str) -> str:
     try:
         check_ven_id(value)
@@ -88,7 +93,10 @@ Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME), AfterValidator(_printable)
 ]
 Status = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64), AfterValidator(_printable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
+    AfterValidator(_printable),
+    AfterValidator(_as_known),
 ]
 NewVenId = Annotated[str, AfterValidator(_printable), AfterValidator(_new_ven_id)]
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_printable)]

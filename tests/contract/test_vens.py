@@ -97,7 +97,8 @@ async def test_disabled_stays_until_patched(world: World) -> None:
     [
         ({"name": "Other"}, {"name": "Other"}),
         ({"location": {"lat": -90, "lon": 180}}, {"location": {"lat": -90.0, "lon": 180.0}}),
-        ({"status": "maintenance"}, {"status": "maintenance"}),
+        ({"status": "Maintenance"}, {"status": "Maintenance"}),
+        ({"status": " Disabled"}, {"status": "disabled"}),
         ({"name": None, "status": None}, {}),
         ({}, {}),
     ],
