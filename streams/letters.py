@@ -22,7 +22,7 @@ from streams.store.replays import forget_gone, note_refused, note_sent, requeste
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 0.5
-REPLAYED_AT_ONCE = 500
+REPLAYED_AT_ONCE = 200
 
 
 def add_letters(

@@ -77,18 +77,19 @@ class Validator:
         )
         parsed = parse(self._kind, record.value or b"", source)
         if isinstance(parsed, Parsed):
-            await self._send(record, parsed, source, now)
+            await self._send(record, parsed, source, now, headers.get(topics.HEADER_REPLAY_OF))
         elif parsed is not None:
             await self._outbox.dead_letter(record, parsed)
 
-    async def _send(self, record: Record, parsed: Parsed, source: Source, now: datetime) -> None:
+    async def _send(
+        self, record: Record, parsed: Parsed, source: Source, now: datetime, replay_of: bytes | None
+    ) -> None:
         canonical = in_window(parsed.record, source.received_at, self._window, now)
         if isinstance(canonical, Rejection):
             # When a retained message was sent nobody knows.
             skew = None if source.retained else (source.received_at - parsed.record.timestamp).total_seconds()
             await self._outbox.dead_letter(record, canonical, clock_skew=skew)
             return
-        replay_of = headers_of(record).get(topics.HEADER_REPLAY_OF)
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
         headers = None if replay_of is None else [(topics.HEADER_REPLAY_OF, replay_of)]
         await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
