@@ -168,6 +168,15 @@ async def test_the_bench_balances_its_books() -> None:
     assert figures["messages_per_s"] > 0
 
 
+async def test_the_bench_of_the_api_is_answered() -> None:
+    fleet = ("--vens", "100", "--readings", "1000", "--loads", "1", "--requests", "10", "--grow-to", "2000")
+    code, out, err = await outcome(await gateway("bench", "api", *fleet, "--json"))
+    assert code == 0, err
+    figures = json.loads(out)
+    assert all(timing["p95_ms"] > 0 for timing in figures["calls"].values())
+    assert figures["ratio"] > 0
+
+
 @pytest.mark.parametrize("command", [("bridge",), ("streams", "validate"), ("topics",)])
 async def test_a_process_that_waits_for_the_log_ends_when_told_to(tmp_path: Path, command: tuple[str, ...]) -> None:
     nowhere = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "MQTT_ENABLED": "true", "MQTT_HOST": "127.0.0.1"}
