@@ -93,3 +93,10 @@ def test_the_words_of_the_framework_are_gone() -> None:
     words = FILE.read_text()
     assert "HTTPValidationError" not in words
     assert "ValidationError" not in words
+
+
+@pytest.mark.parametrize("name", ["NetworkStats", "TimeseriesPoint", "History", "Health"])
+def test_what_is_left_out_when_it_is_null_is_not_promised(name: str) -> None:
+    """Their routes exclude nulls: an empty network has neither networkEfficiency nor averageHousePower."""
+    for field in SCHEMAS[name].get("required", ()):
+        assert {"type": "null"} not in SCHEMAS[name]["properties"][field].get("anyOf", ())
