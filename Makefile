@@ -2,7 +2,7 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test faults lint install
+.PHONY: demo test faults docs lint install
 
 demo: install
 	$(UV) run gateway demo
@@ -13,6 +13,10 @@ test: lint
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install
 	$(UV) run pytest tests/faults --faults-full --faults-report=faults.md
+
+# What is written from the code.
+docs: install
+	$(UV) run gateway openapi > docs/backend-api.yaml
 
 lint: install
 	$(UV) run ruff check .

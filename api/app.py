@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import asyncpg
+import yaml
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -14,6 +15,7 @@ from api.body_limit import BodyLimit
 from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
+from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
 from api.problems import add_problem_handlers
 from api.routers import (
     dead_letters,
@@ -80,9 +82,12 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.following.cancel()
             erasing.cancel()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Grid-Event Gateway",
         version=version("grid-event-gateway"),
+        description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": words} for name, words in TAGS.items()],
+        generate_unique_id_function=operation_id,
         lifespan=lifespan,
         redirect_slashes=False,
     )
@@ -113,3 +118,18 @@ def make_app(config: ApiConfig) -> FastAPI:
         app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app
+
+
+def describe() -> str:
+    """Return the description of the API as YAML; no server and no setting is needed."""
+    nowhere = ApiConfig(
+        ApiSettings.model_construct(), DatabaseSettings.model_construct(), KafkaSettings.model_construct()
+    )
+    return yaml.dump(make_app(nowhere).openapi(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice: readers and tools handle anchors badly."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - of nothing
+        return True

@@ -29,10 +29,21 @@ Settings = Annotated[ApiSettings, Depends(_settings)]
 VenId = Annotated[
     str,
     Path(
-        min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^/+#\x00-\x1f\x7f-\x9f]+$", description="The VEN's MQTT id."
+        min_length=1,
+        max_length=MAX_ID_LENGTH,
+        pattern=r"^[^/+#\x00-\x1f\x7f-\x9f]+$",
+        description="The VEN's MQTT id.",
+        examples=["ven-001"],
     ),
 ]
 LoadId = Annotated[
-    str, Path(min_length=1, max_length=MAX_LOAD_ID_LENGTH, pattern=r"^[^\x00]+$", description="As the VEN names it.")
+    str,
+    Path(
+        min_length=1,
+        max_length=MAX_LOAD_ID_LENGTH,
+        pattern=r"^[^\x00]+$",
+        description="As the VEN names it.",
+        examples=["hvac1"],
+    ),
 ]
-EventId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
+EventId = Annotated[str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$", examples=["evt-1f0c9a3b"])]

@@ -2,6 +2,7 @@
 
 import logging
 from http import HTTPStatus
+from typing import Any
 
 import asyncpg
 from fastapi import FastAPI, Request
@@ -44,6 +45,11 @@ def conflict(detail: str) -> HTTPException:
 def unprocessable(detail: str) -> HTTPException:
     """Return a 422 for what only the database could tell."""
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+
+
+def conflicts(description: str) -> dict[int | str, dict[str, Any]]:
+    """Describe the 409 of a route."""
+    return {HTTPStatus.CONFLICT.value: {"description": description}}
 
 
 def add_problem_handlers(app: FastAPI) -> None:

@@ -159,6 +159,14 @@ def api() -> None:
     serve_api(config)
 
 
+@app.command()
+def openapi() -> None:
+    """Print the description of the REST API (OpenAPI, YAML)."""
+    from api.app import describe
+
+    sys.stdout.write(describe())
+
+
 @app.command("migrate")
 def migrate_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to come up.")] = 60,

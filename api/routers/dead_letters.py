@@ -1,10 +1,11 @@
 """Dead letters: find, read, mend and replay."""
 
 from collections import Counter
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
+from pydantic import BaseModel
 
 from api.deps import Database
 from api.letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
@@ -33,10 +34,15 @@ from schemas.rest.dead_letters import (
 
 router = APIRouter(prefix="/api/dead-letters", tags=["dead letters"])
 
-LetterId = Annotated[str, Path(min_length=1, max_length=256, pattern=r"^[^\x00]+$")]
+LetterId = Annotated[str, Path(min_length=1, max_length=256, pattern=r"^[^\x00]+$", examples=["5f0c8a1be0d29a47"])]
 Wait = Annotated[
     float, Query(ge=0, le=30, allow_inf_nan=False, description="Seconds to wait for what becomes of the replay.")
 ]
+
+
+def later(description: str, model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Describe the 202 of a replay."""
+    return {status.HTTP_202_ACCEPTED: {"description": description, "model": model}}
 
 
 @router.get("")
@@ -66,7 +72,7 @@ async def read_dead_letter(letter_id: LetterId, database: Database) -> WholeDead
     return whole_dead_letter(row)
 
 
-@router.post("/replay")
+@router.post("/replay", responses=later("Not all are settled yet.", BulkOutcome))
 async def replay_many(
     body: BulkReplay,
     response: Response,
@@ -89,7 +95,7 @@ async def replay_many(
     )
 
 
-@router.post("/{letter_id}/replay")
+@router.post("/{letter_id}/replay", responses=later("It is not settled yet.", ReplayOutcome))
 async def replay_one(
     letter_id: LetterId,
     response: Response,

@@ -13,21 +13,21 @@ from api.views.acks import ack_view, circuit_view
 from runtime.database import Pool
 from schemas.rest.acks import EventCircuit, VenEventAck
 
-router = APIRouter(prefix="/api/events/{event_id}", tags=["events"])
+router = APIRouter(prefix="/api/events/{event_id}", tags=["events", "acks"])
 
 Limit = Annotated[int, Query(ge=1, le=50_000)]
 """Of a whole fleet: an event is looked at as a whole."""
 
 
 @router.get("/acks")
-async def list_acks(event_id: EventId, database: Database, limit: Limit = 5000) -> list[VenEventAck]:
+async def list_event_acks(event_id: EventId, database: Database, limit: Limit = 5000) -> list[VenEventAck]:
     """List the newest acknowledgements of an event, newest first."""
     event = await _event(database, event_id)
     return [ack_view(row) for row in await fetch_acks_of_event(database, event_id, acks_interval(event), limit)]
 
 
 @router.get("/circuits")
-async def list_circuits(event_id: EventId, database: Database, limit: Limit = 5000) -> list[EventCircuit]:
+async def list_event_circuits(event_id: EventId, database: Database, limit: Limit = 5000) -> list[EventCircuit]:
     """List what each circuit did in an event, as last acknowledged, ordered by VEN and circuit."""
     event = await _event(database, event_id)
     return [circuit_view(row) for row in await fetch_circuits_of_event(database, event_id, acks_interval(event), limit)]

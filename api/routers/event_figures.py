@@ -17,14 +17,14 @@ router = APIRouter(prefix="/api/events", tags=["events"])
 
 
 @router.get("/current")
-async def read_current(database: Database) -> EventWithMetrics | None:
+async def read_current_event(database: Database) -> EventWithMetrics | None:
     """Read the active event that began last; null when there is none."""
     row = await fetch_current(database)
     return None if row is None else event_with_metrics_view(row, await figure(database, row))
 
 
 @router.get("/history")
-async def list_history(
+async def list_event_history(
     database: Database, interval: Interval, limit: Annotated[int, Query(ge=1, le=5000)] = 1000
 ) -> list[Event]:
     """List the events that overlap [start, end), those that start last first; a bound that is missing is no bound."""
@@ -45,7 +45,7 @@ async def read_event(event_id: EventId, database: Database) -> EventDetail:
 
 
 @router.get("/{event_id}/metrics")
-async def read_metrics(event_id: EventId, database: Database) -> EventMetrics:
+async def read_event_metrics(event_id: EventId, database: Database) -> EventMetrics:
     """Read how an event goes."""
     row = await fetch_event(database, event_id)
     if row is None:

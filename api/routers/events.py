@@ -9,7 +9,7 @@ from api.deps import Database, EventId
 from api.figures import actual_reductions
 from api.idempotency import Answer, CreateOnce
 from api.paging import Cursor, link_next
-from api.problems import conflict, unknown, unprocessable
+from api.problems import conflict, conflicts, unknown, unprocessable
 from api.queries.events import (
     database_now,
     delete_event,
@@ -69,7 +69,12 @@ async def remove_event(event_id: EventId, database: Database) -> None:
         raise unknown("event", event_id)
 
 
-@router.post("/{event_id}/stop", status_code=status.HTTP_202_ACCEPTED)
+@router.post(
+    "/{event_id}/stop",
+    status_code=status.HTTP_202_ACCEPTED,
+    operation_id="stopEvent",
+    responses=conflicts("The event is over already."),
+)
 async def stop(event_id: EventId, database: Database) -> Stopping:
     """End an active event now, cancel one that has not begun; 409 when it is over already."""
     if await stop_event(database, event_id):

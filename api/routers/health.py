@@ -13,8 +13,8 @@ router = APIRouter(prefix="/health", tags=["health"])
 CHECK_SECONDS = 2.0
 
 
-@router.get("", response_model_exclude_none=True)
-@router.get("/live", response_model_exclude_none=True)
+@router.get("", operation_id="isHealthy", response_model_exclude_none=True)
+@router.get("/live", operation_id="isAlive", response_model_exclude_none=True)
 async def live(request: Request) -> Health:
     """Say that the process runs; 503 when a part of it has ended, and only a restart helps."""
     if request.app.state.following.done():
@@ -22,7 +22,12 @@ async def live(request: Request) -> Health:
     return Health(status="ok")
 
 
-@router.get("/ready", response_model_exclude_none=True)
+@router.get(
+    "/ready",
+    operation_id="isReady",
+    response_model_exclude_none=True,
+    responses={503: {"model": Health, "description": "Something is missing; `checks` says what."}},
+)
 async def ready(database: Database, totals: Live, response: Response) -> Health:
     """Say whether requests can be answered: 503 while the database is away or no totals were read yet."""
     checks = {"database": await _database_answers(database), "totals": totals.latest is not None}
@@ -31,7 +36,7 @@ async def ready(database: Database, totals: Live, response: Response) -> Health:
     return Health(status="ok" if all(checks.values()) else "unavailable", checks=checks)
 
 
-@router.get("/db-check", response_model_exclude_none=True)
+@router.get("/db-check", operation_id="isDatabaseThere", response_model_exclude_none=True)
 async def db_check(database: Database) -> Health:
     """Ask the database; 503 when it does not answer."""
     if not await _database_answers(database):

@@ -10,10 +10,20 @@ from api.queries.shadows import fetch_shadow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
 
+SHOWN: dict[int | str, dict[str, Any]] = {
+    200: {
+        "content": {
+            "application/json": {
+                "example": {"state": {"reported": {"power_kw": 8.2, "shed_kw": 4.8, "active_event": None}}}
+            }
+        }
+    }
+}
 
-@router.get("/{ven_id}/shadow", response_model=dict[str, Any])
+
+@router.get("/{ven_id}/shadow", response_model=dict[str, Any], responses=SHOWN)
 async def read_shadow(ven_id: VenId, database: Database) -> Response:
-    """Read the document itself; Last-Modified says when it was received."""
+    """Read the last shadow document of a VEN; Last-Modified says when it was received."""
     row = await fetch_shadow(database, ven_id)
     if row is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no shadow of a VEN {ven_id}")

@@ -10,7 +10,7 @@ from schemas.rest.stats import LoadTypeStats, NetworkStats
 router = APIRouter(prefix="/api/stats", tags=["stats"])
 
 
-@router.get("/network", response_model_exclude_none=True)
+@router.get("/network", operation_id="readNetworkStats", response_model_exclude_none=True)
 async def network(live: Live) -> NetworkStats:
     """Read the live totals; `asOf` says how old they are."""
     if live.latest is None or live.registered_vens is None:
@@ -32,7 +32,7 @@ async def network(live: Live) -> NetworkStats:
     )
 
 
-@router.get("/loads")
+@router.get("/loads", operation_id="readLoadStats")
 async def load_types(database: Database, settings: Settings) -> list[LoadTypeStats]:
     """Read what the loads of all online VENs add up to, by their type."""
     rows = await fetch_load_types(database, settings.offline_after_seconds)

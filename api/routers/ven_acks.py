@@ -19,14 +19,18 @@ Limit = Annotated[int, Query(ge=1, le=5000)]
 
 
 @router.get("/acks")
-async def list_acks(ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000) -> list[VenEventAck]:
+async def list_ven_acks(
+    ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000
+) -> list[VenEventAck]:
     """List the newest acknowledgements of a VEN in [start, end), newest first; a missing bound is no bound."""
     return await _acks(database, ven_id, interval, limit, of_events=False)
 
 
 @router.get("/events")
-async def list_events(ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000) -> list[VenEventAck]:
-    """List those acknowledgements that belong to an event, also to one that was deleted since."""
+async def list_ven_events(
+    ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000
+) -> list[VenEventAck]:
+    """List the acknowledgements of a VEN that belong to an event; also to one that was deleted since."""
     return await _acks(database, ven_id, interval, limit, of_events=True)
 
 

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from api.commanding import take_in
 from api.deps import LoadId, VenId
 from api.idempotency import Answer, CreateOnce, Once
+from api.problems import conflicts
 from runtime.database import PooledConnection
 from schemas.commands import Command, event_command, new_event_id, shed_load_command
 from schemas.rest.command_data import BadDataError, free_command
@@ -16,24 +17,31 @@ from schemas.rest.model import RestModel
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["commands"])
 
+TOLD = conflicts("The VEN is disabled, or was told of this event and not to restore since.")
 
-@router.post("/loads/{load_id}/commands/shed", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+
+@router.post(
+    "/loads/{load_id}/commands/shed",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Sent,
+    responses=conflicts("The VEN is disabled."),
+)
 async def shed_load(ven_id: VenId, load_id: LoadId, shed: ShedLoad, once: CreateOnce) -> Response:
-    """Shed so much at one load."""
+    """Shed so much at one load of a VEN."""
     command = shed_load_command(ven_id, load_id, shed.amount_kw, shed.duration_s, shed.event_id)
     return await _send(once, shed, command, load_id)
 
 
-@router.post("/send-event", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+@router.post("/send-event", status_code=status.HTTP_202_ACCEPTED, response_model=Sent, responses=TOLD)
 async def send_event(ven_id: VenId, event: SendEvent, once: CreateOnce) -> Response:
     """Send the VEN an event of its own; 409 when it was told of this one, and not to restore since."""
     command = event_command(ven_id, event.event_id or new_event_id(), event.shed_kw, event.duration_s)
     return await _send(once, event, command)
 
 
-@router.post("/commands", status_code=status.HTTP_202_ACCEPTED, response_model=Sent)
+@router.post("/commands", status_code=status.HTTP_202_ACCEPTED, response_model=Sent, responses=TOLD)
 async def send_command(ven_id: VenId, free: FreeCommand, once: CreateOnce) -> Response:
-    """Send any op."""
+    """Send any op to a VEN; the data of those that are known are checked."""
     try:
         command = free_command(ven_id, free.op, free.data)
     except BadDataError as error:

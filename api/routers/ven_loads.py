@@ -22,7 +22,7 @@ async def list_loads(ven_id: VenId, database: Database, settings: Settings) -> l
 
 @router.get("/{load_id}")
 async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings: Settings) -> RestLoad:
-    """Read one load."""
+    """Read one load of a VEN."""
     for load in await _loads(database, ven_id, settings.offline_after_seconds):
         if load.id == load_id:
             return load
@@ -33,9 +33,9 @@ async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings
 async def set_load(
     ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings
 ) -> RestLoad:
-    """Send the VEN a setLoad, and show the load as it was asked for until the VEN reports its loads again.
+    """Set a load; it is shown as it was asked for until the VEN reports its loads again.
 
-    Many devices do not answer to setLoad: what the VEN then reports is what counts.
+    The VEN is sent a `setLoad`. Many devices do not answer to it: what the VEN then reports is what counts.
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
     async with database.acquire() as connection, connection.transaction():

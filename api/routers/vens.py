@@ -10,7 +10,7 @@ from api.deps import Database, Settings, VenId
 from api.erasing import erase_soon
 from api.idempotency import Answer, CreateOnce
 from api.paging import Cursor, link_next
-from api.problems import conflict, unknown
+from api.problems import conflict, conflicts, unknown
 from api.queries.registry import insert_ven, update_ven
 from api.queries.removals import remove_ven
 from api.queries.vens import fetch_ven, fetch_vens
@@ -43,7 +43,12 @@ async def list_vens(
     return [ven_view(row) for row in rows[:limit]]
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, response_model=Ven)
+@router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    response_model=Ven,
+    responses=conflicts("There is a VEN of this id."),
+)
 async def create_ven(ven: VenCreate, settings: Settings, once: CreateOnce) -> Response:
     """Register a VEN before it is heard; 409 when there is one of this id."""
     ven_id = ven.registration_id or f"ven-{token_hex(4)}"
@@ -68,7 +73,7 @@ async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven
 
 @router.patch("/{ven_id}")
 async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings) -> Ven:
-    """Change its name, its place, or its status."""
+    """Change the name, the place, or the status of a VEN."""
     await update_ven(database, ven_id, change)
     return await read_ven(ven_id, database, settings)
 

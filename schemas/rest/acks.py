@@ -4,11 +4,23 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
+
+_CIRCUIT = {
+    "id": "ev1",
+    "name": "EV Charger",
+    "breaker_amps": 50.0,
+    "original_kw": 8.5,
+    "curtailed_kw": 4.8,
+    "final_kw": 3.7,
+    "critical": False,
+}
 
 
 class CurtailedCircuit(BaseModel):
     """What one circuit did, in kW; always numbers, for clients compute with them: 0 A is a breaker nobody told of."""
+
+    model_config = example(_CIRCUIT)
 
     id: str
     name: str
@@ -21,6 +33,21 @@ class CurtailedCircuit(BaseModel):
 
 class VenEventAck(RestModel):
     """One acknowledgement; `event_id` is the command's where it answers one, else as the device said."""
+
+    model_config = example(
+        {
+            "id": "9c1f04d27ab35e68",
+            "venId": "ven-001",
+            "eventId": "evt-1f0c9a3b",
+            "correlationId": "evt-evt-1f0c9a3b-ab12cd34",
+            "op": "event",
+            "status": "accepted",
+            "timestamp": "2025-10-23T17:00:01Z",
+            "requestedShedKw": 5.0,
+            "actualShedKw": 4.8,
+            "circuitsCurtailed": [_CIRCUIT],
+        }
+    )
 
     id: str
     ven_id: str
@@ -36,6 +63,10 @@ class VenEventAck(RestModel):
 
 class EventCircuit(CurtailedCircuit):
     """What one circuit of one VEN did in an event, as last acknowledged."""
+
+    model_config = example(
+        {**_CIRCUIT, "venId": "ven-001", "venName": "Maple Street 12", "timestamp": "2025-10-23T17:00:01Z"}
+    )
 
     venId: str  # noqa: N815 - the contract mixes both spellings in this one shape
     venName: str  # noqa: N815

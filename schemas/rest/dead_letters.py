@@ -6,11 +6,11 @@ from base64 import b64decode
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from schemas.dead_letters import State
 from schemas.payloads import MAX_PAYLOAD_BYTES
-from schemas.rest.model import Moment, RestModel
+from schemas.rest.model import Moment, RestModel, example
 
 MAX_LETTERS = 1000
 
@@ -18,8 +18,28 @@ MAX_LETTERS = 1000
 FilterText = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
 
+_LETTER = {
+    "id": "5f0c8a1be0d29a47",
+    "receivedAt": "2025-10-23T17:05:00Z",
+    "topic": "ven.raw.metering",
+    "mqttTopic": "volttron/metering",
+    "venId": "ven-001",
+    "reason": "bad_time",
+    "detail": "timestamp: 'yesterday' is no time",
+    "size": 62,
+    "state": "open",
+    "stateAt": None,
+    "stateDetail": None,
+    "replays": 0,
+}
+_SOURCE = {"topic": "ven.raw.metering", "partition": 3, "offset": 17402}
+_OUTCOME = {"id": "5f0c8a1be0d29a47", "state": "stored", "stateDetail": None, "attempt": 1}
+
+
 class DeadLetter(RestModel):
     """One message that did not count; `topic` is the Kafka topic it was read from, `size` its payload's bytes."""
+
+    model_config = example(_LETTER)
 
     id: str
     received_at: datetime
@@ -38,12 +58,16 @@ class DeadLetter(RestModel):
 class DeadLetterPage(RestModel):
     """Newest first; `next` is the cursor of the page after this one, null on the last."""
 
+    model_config = example({"deadLetters": [_LETTER], "next": None})
+
     dead_letters: list[DeadLetter]
     next: str | None
 
 
 class LetterSource(RestModel):
     """Where the record stands in the log; partition and offset are null where it never got there."""
+
+    model_config = example(_SOURCE)
 
     topic: str
     partition: int | None
@@ -52,6 +76,18 @@ class LetterSource(RestModel):
 
 class WholeDeadLetter(DeadLetter):
     """A payload is text where it is UTF-8, else base64; `mended` is the one that the last replay sent instead."""
+
+    model_config = example(
+        {
+            **_LETTER,
+            "payload": '{"venId": "ven-001", "timestamp": "yesterday", "usedPowerKw": 8.2}',
+            "payloadBase64": None,
+            "mended": None,
+            "mendedBase64": None,
+            "headers": {"mqtt-topic": "volttron/metering", "dead-letter-reason": "bad_time"},
+            "source": _SOURCE,
+        }
+    )
 
     payload: str | None
     payload_base64: str | None
@@ -89,7 +125,7 @@ class BulkReplay(LetterFilter):
     """What to replay; without `state`, what is not stored yet: open and rejected letters."""
 
     # A filter that is misspelt would be no filter.
-    model_config = ConfigDict(extra="forbid")
+    model_config = example({"reason": "too_new", "start": "2025-10-23T00:00:00Z"}, extra="forbid")
 
     all: bool = Field(default=False, description="Has to be true where no filter is given.")
     limit: int = Field(MAX_LETTERS, ge=1, le=MAX_LETTERS)
@@ -104,7 +140,9 @@ class BulkReplay(LetterFilter):
 class ReplayRequest(RestModel):
     """At most one payload to send in place of the original: a JSON value, a text, or any bytes."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = example(
+        {"payload": {"venId": "ven-001", "timestamp": 1761239100, "usedPowerKw": 8.2}}, extra="forbid"
+    )
 
     payload: JsonValue = None
     payload_text: str | None = None
@@ -141,6 +179,8 @@ class ReplayRequest(RestModel):
 class ReplayOutcome(RestModel):
     """What became of one replay so far; `attempt` counts those of this letter."""
 
+    model_config = example(_OUTCOME)
+
     id: str
     state: str
     state_detail: str | None
@@ -149,6 +189,8 @@ class ReplayOutcome(RestModel):
 
 class BulkOutcome(RestModel):
     """`matched` is how many letters matched, `requested` how many are replayed, `outcomes` counts these by state."""
+
+    model_config = example({"matched": 1, "requested": 1, "outcomes": {"stored": 1}, "deadLetters": [_OUTCOME]})
 
     matched: int
     requested: int

@@ -5,11 +5,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
 from schemas.rest.values import EventName, PlausibleMoment, PositiveKw
 
 EventStatus = Literal["scheduled", "active", "completed", "cancelled"]
 MOST_VENS = 100_000
+
+_EVENT = {
+    "id": "evt-1f0c9a3b",
+    "status": "active",
+    "startTime": "2025-10-23T17:00:00Z",
+    "endTime": "2025-10-23T18:00:00Z",
+    "requestedReductionKw": 250.0,
+    "actualReductionKw": 231.4,
+    "venIds": None,
+    "createdAt": "2025-10-23T15:12:09.481000Z",
+    "endedAt": None,
+    "cancelledAt": None,
+}
+_METRICS = {"currentReductionKw": 231.4, "vensResponding": 48, "avgResponseMs": 412, "responses": 48}
+_VEN = {"venId": "ven-001", "venName": "Maple Street 12", "shedKw": 4.8, "status": "shedding"}
 
 
 def _each_once(ids: list[str]) -> list[str]:
@@ -18,6 +33,10 @@ def _each_once(ids: list[str]) -> list[str]:
 
 class EventCreate(RestModel):
     """An event to come, `active` to begin now, or one of the past for the record."""
+
+    model_config = example(
+        {"startTime": "2025-10-23T17:00:00Z", "endTime": "2025-10-23T18:00:00Z", "requestedReductionKw": 250.0}
+    )
 
     start_time: PlausibleMoment
     end_time: PlausibleMoment
@@ -40,6 +59,8 @@ class Event(RestModel):
     `ended_at` is the end when it came before `end_time`; `ven_ids` null is all VENs.
     """
 
+    model_config = example(_EVENT)
+
     id: str
     status: EventStatus
     start_time: datetime
@@ -58,6 +79,8 @@ class EventMetrics(RestModel):
     `avg_response_ms` is the mean time from command to first answer, 0 where `responses`, their number, is 0.
     """
 
+    model_config = example(_METRICS)
+
     current_reduction_kw: float
     vens_responding: int
     avg_response_ms: int
@@ -67,9 +90,13 @@ class EventMetrics(RestModel):
 class EventWithMetrics(Event, EventMetrics):
     """An event and how it goes."""
 
+    model_config = example({**_EVENT, **_METRICS})
+
 
 class EventVen(RestModel):
     """What one VEN does in an event: now while it is active, on average over it when completed."""
+
+    model_config = example(_VEN)
 
     ven_id: str
     ven_name: str
@@ -80,11 +107,15 @@ class EventVen(RestModel):
 class EventDetail(EventWithMetrics):
     """An event, how it goes, and the VENs that were named, told, or have spoken of it."""
 
+    model_config = example({**_EVENT, **_METRICS, "vens": [_VEN]})
+
     vens: list[EventVen]
 
 
 class Stopping(RestModel):
     """A stop that was taken in."""
+
+    model_config = example({"status": "stopping", "eventId": "evt-1f0c9a3b"})
 
     status: Literal["stopping"] = "stopping"
     event_id: str

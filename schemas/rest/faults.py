@@ -2,11 +2,15 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
+
+_FAULT = {"timestamp": "2025-10-23T17:05:00Z", "receivedAt": "2025-10-23T17:05:00.212000Z", "error": "CT clamp 2 lost"}
 
 
 class Fault(RestModel):
     """One report, in the VEN's own words."""
+
+    model_config = example(_FAULT)
 
     timestamp: datetime
     received_at: datetime
@@ -15,6 +19,8 @@ class Fault(RestModel):
 
 class Faults(RestModel):
     """The newest reports that match, oldest first; `total_count` is how many match."""
+
+    model_config = example({"totalCount": 1, "faults": [_FAULT]})
 
     total_count: int
     faults: list[Fault]

@@ -4,7 +4,26 @@ from datetime import datetime
 
 from pydantic import Field
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
+
+_POINT = {
+    "timestamp": "2025-10-23T17:05:00Z",
+    "usedPowerKw": 8.2,
+    "shedPowerKw": 4.8,
+    "eventId": "evt-1f0c9a3b",
+    "requestedReductionKw": 5.0,
+}
+_ROW = {
+    "timestamp": "2025-10-23T17:05:00Z",
+    "loadId": "hvac1",
+    "name": "HVAC",
+    "type": "hvac",
+    "capacityKw": 7.2,
+    "currentPowerKw": 2.1,
+    "shedCapabilityKw": 2.1,
+    "enabled": True,
+    "priority": 5,
+}
 
 
 class TimeseriesPoint(RestModel):
@@ -13,6 +32,8 @@ class TimeseriesPoint(RestModel):
     Of a VEN the mean of its samples, of the network the sum over VENs of their means; of a load `used_power_kw` is its
     power and `shed_power_kw` what it could shed. The event and what it asks for are the last that a sample named.
     """
+
+    model_config = example(_POINT)
 
     timestamp: datetime
     used_power_kw: float
@@ -24,11 +45,15 @@ class TimeseriesPoint(RestModel):
 class History(RestModel):
     """Buckets in order of time; those without samples are left out."""
 
+    model_config = example({"points": [_POINT]})
+
     points: list[TimeseriesPoint]
 
 
 class LoadSnapshotRow(RestModel):
     """One load as it was listed at a time, by a reading or a load snapshot; power in kW."""
+
+    model_config = example(_ROW)
 
     timestamp: datetime
     load_id: str
@@ -43,6 +68,8 @@ class LoadSnapshotRow(RestModel):
 
 class CircuitsHistory(RestModel):
     """The newest rows that match, oldest first; `total_count` is how many match."""
+
+    model_config = example({"venId": "ven-001", "loadId": None, "snapshots": [_ROW], "totalCount": 1})
 
     ven_id: str
     load_id: str | None = Field(description="The load that was asked for; null for all.")

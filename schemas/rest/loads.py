@@ -4,12 +4,27 @@ from typing import Self
 
 from pydantic import StrictBool, model_validator
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
 from schemas.rest.values import Kw, Priority
+
+LOAD = {
+    "id": "hvac1",
+    "type": "hvac",
+    "name": "HVAC",
+    "capacityKw": 7.2,
+    "shedCapabilityKw": 2.1,
+    "currentPowerKw": 2.1,
+    "enabled": True,
+    "priority": 5,
+    "pending": False,
+}
+"""The example."""
 
 
 class RestLoad(RestModel):
     """One circuit; power in kW. `pending` is true while it shows what was asked for, and the VEN has not reported."""
+
+    model_config = example(LOAD)
 
     id: str
     type: str
@@ -24,6 +39,8 @@ class RestLoad(RestModel):
 
 class LoadUpdate(RestModel):
     """What a load can be set to; what is absent or null stays as it is."""
+
+    model_config = example({"enabled": True, "capacityKw": 3.5})
 
     enabled: StrictBool | None = None
     capacity_kw: Kw | None = None

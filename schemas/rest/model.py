@@ -1,7 +1,7 @@
 """What all REST models share."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
@@ -11,6 +11,11 @@ class RestModel(BaseModel):
     """camelCase on the wire, snake_case in the code."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, allow_inf_nan=False)
+
+
+def example(values: dict[str, Any], extra: Literal["forbid"] | None = None) -> ConfigDict:
+    """Return the configuration of a model whose description shows these values, as they are on the wire."""
+    return ConfigDict(json_schema_extra={"examples": [values]}, extra=extra)
 
 
 def _as_utc(moment: datetime) -> datetime:

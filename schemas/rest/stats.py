@@ -2,11 +2,25 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
 
 
 class NetworkStats(RestModel):
     """Live totals over online VENs, in kW, as they stood at `as_of`."""
+
+    model_config = example(
+        {
+            "venCount": 200,
+            "onlineVens": 196,
+            "controllablePowerKw": 402.7,
+            "potentialLoadReductionKw": 664.7,
+            "householdUsageKw": 834.7,
+            "currentLoadReductionKw": 231.4,
+            "networkEfficiency": 98.0,
+            "averageHousePower": 4.26,
+            "asOf": "2025-10-23T17:05:00.512000Z",
+        }
+    )
 
     ven_count: int
     online_vens: int
@@ -14,13 +28,17 @@ class NetworkStats(RestModel):
     potential_load_reduction_kw: float
     household_usage_kw: float
     current_load_reduction_kw: float
-    network_efficiency: float | None
-    average_house_power: float | None
+    network_efficiency: float | None = None
+    average_house_power: float | None = None
     as_of: datetime
 
 
 class LoadTypeStats(RestModel):
     """What the loads of one type add up to over online VENs, in kW."""
+
+    model_config = example(
+        {"type": "hvac", "totalCapacityKw": 1411.2, "totalShedCapabilityKw": 402.3, "currentUsageKw": 417.8}
+    )
 
     type: str
     total_capacity_kw: float

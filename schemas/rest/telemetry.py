@@ -2,11 +2,23 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel
+from schemas.rest.model import RestModel, example
+
+_ROW = {
+    "timestamp": "2025-10-23T17:05:00Z",
+    "usedPowerKw": 8.2,
+    "shedPowerKw": 4.8,
+    "requestedReductionKw": 5.0,
+    "eventId": "evt-1f0c9a3b",
+    "batterySoc": 0.85,
+    "baselinePowerKw": 13.0,
+}
 
 
 class TelemetryRow(RestModel):
     """One reading; power in kW, state of charge from 0 to 1."""
+
+    model_config = example(_ROW)
 
     timestamp: datetime
     used_power_kw: float | None
@@ -19,6 +31,8 @@ class TelemetryRow(RestModel):
 
 class Telemetry(RestModel):
     """The newest readings that match, oldest first; `total_count` is how many match."""
+
+    model_config = example({"totalCount": 1, "telemetry": [_ROW]})
 
     total_count: int
     telemetry: list[TelemetryRow]

@@ -4,13 +4,23 @@ from datetime import datetime
 
 from pydantic import Field
 
-from schemas.rest.loads import RestLoad
-from schemas.rest.model import RestModel
+from schemas.rest.loads import LOAD, RestLoad
+from schemas.rest.model import RestModel, example
 from schemas.rest.values import Latitude, Longitude, Name, NewVenId, Status
+
+_PLACE = {"lat": 37.42, "lon": -122.08}
+_METRICS = {
+    "currentPowerKw": 8.2,
+    "shedAvailabilityKw": 2.1,
+    "activeEventId": "evt-1f0c9a3b",
+    "shedLoadIds": [],
+}
 
 
 class Location(RestModel):
     """Degrees, WGS 84."""
+
+    model_config = example(_PLACE)
 
     lat: Latitude
     lon: Longitude
@@ -18,6 +28,8 @@ class Location(RestModel):
 
 class VenMetrics(RestModel):
     """What the VEN does now; `shed_availability_kw` is the sum over its enabled loads."""
+
+    model_config = example(_METRICS)
 
     current_power_kw: float
     shed_availability_kw: float
@@ -31,6 +43,22 @@ class Ven(RestModel):
     `measured_at` is when the latest values were measured by the VEN's clock, `clock_skew_seconds` how much later they
     were received, and `reported_status` what the VEN last said of itself.
     """
+
+    model_config = example(
+        {
+            "id": "ven-001",
+            "name": "Maple Street 12",
+            "status": "online",
+            "location": _PLACE,
+            "metrics": _METRICS,
+            "createdAt": "2025-06-01T09:30:00Z",
+            "lastSeen": "2025-10-23T17:05:00.212000Z",
+            "loads": [LOAD],
+            "measuredAt": "2025-10-23T17:05:00Z",
+            "clockSkewSeconds": 0.212,
+            "reportedStatus": "ready",
+        }
+    )
 
     id: str
     name: str
@@ -48,6 +76,8 @@ class Ven(RestModel):
 class VenCreate(RestModel):
     """A VEN to register; its id is `registration_id`, or is made up."""
 
+    model_config = example({"name": "Maple Street 12", "location": _PLACE, "registrationId": "ven-001"})
+
     name: Name
     location: Location
     status: Status = "offline"
@@ -56,6 +86,8 @@ class VenCreate(RestModel):
 
 class VenUpdate(RestModel):
     """What changes; what is absent or null stays as it is."""
+
+    model_config = example({"status": "disabled"})
 
     name: Name | None = None
     location: Location | None = None
@@ -72,13 +104,28 @@ class VenSummary(RestModel):
     them, is 0.
     """
 
+    model_config = example(
+        {
+            "id": "ven-001",
+            "name": "Maple Street 12",
+            "location": "37.420, -122.080",
+            "status": "online",
+            "controllablePower": 2.1,
+            "currentPower": 8.2,
+            "address": "Lat 37.420 / Lon -122.080",
+            "lastSeen": "2025-10-23T17:05:00.212000Z",
+            "responseTime": 412,
+            "responses": 10,
+        }
+    )
+
     id: str
     name: str
-    location: str = Field(examples=["37.420, -122.080"])
+    location: str
     status: str
     controllable_power: float
     current_power: float
-    address: str = Field(examples=["Lat 37.420 / Lon -122.080"])
+    address: str
     last_seen: datetime | None
     response_time: int
     responses: int

@@ -1,8 +1,9 @@
 """The API on a real socket, in the test's own process."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
@@ -32,6 +33,25 @@ async def api(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -> Asyn
     finally:
         server.should_exit = True
         await serving
+
+
+@contextmanager
+def api_in_a_thread(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -> Iterator[str]:
+    """Serve the API inside, beside tests that do not await; yields its address."""
+    config = uvicorn.Config(
+        make_app(ApiConfig(ApiSettings(), database, kafka)), host="127.0.0.1", port=0, log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive()
+        thread.join(0.01)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
