@@ -7,7 +7,7 @@ from contextlib import suppress
 import asyncpg
 
 from gateway.fleet import Fleet
-from runtime.database import Connection, connect_options
+from runtime.database import connect_options
 from schemas.settings import DatabaseSettings
 
 EVERY_SECONDS = 0.25
@@ -30,20 +30,32 @@ class Watch:
         self.longest_pause = 0.0
 
     async def run(self) -> None:
-        """Watch until cancelled."""
-        connection: Connection | None = None
-        try:
+        """Watch until cancelled.
+
+        The clock runs beside the counting: whatever keeps the counting from going on counts as a pause, never as none.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_counting())
             while True:
-                with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                    if connection is None or connection.is_closed():
-                        options = {**connect_options(self._settings, "test-watch"), "timeout": 3, "command_timeout": 5}
-                        connection = await asyncpg.connect(**options)
-                    self._note(await connection.fetchval(COUNT, self._ven_ids))
                 self._look()
                 await asyncio.sleep(EVERY_SECONDS)
+
+    async def _keep_counting(self) -> None:
+        while True:
+            with suppress(Exception):
+                await self._count_until_it_fails()
+            await asyncio.sleep(EVERY_SECONDS)
+
+    async def _count_until_it_fails(self) -> None:
+        options = {**connect_options(self._settings, "test-watch"), "timeout": 3, "command_timeout": 5}
+        connection = await asyncpg.connect(**options)
+        try:
+            while True:
+                async with asyncio.timeout(8):
+                    self._note(await connection.fetchval(COUNT, self._ven_ids))
+                await asyncio.sleep(EVERY_SECONDS)
         finally:
-            if connection is not None:
-                connection.terminate()
+            connection.terminate()
 
     def _note(self, stored: int) -> None:
         if stored > self.stored:
