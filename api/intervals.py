@@ -33,14 +33,15 @@ class Stretch(NamedTuple):
     end: datetime
 
 
-_FIRST = datetime.min.replace(tzinfo=UTC)
+# Python's calendar ends in year 9999, and buckets reach beyond the bounds.
+_FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=3)
+_LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=3)
 
 
 def _last_day(interval: Interval) -> Stretch:
-    end = interval.end or datetime.now(UTC)
-    # Python's calendar begins in year 1.
-    start = interval.start or floor_to(max(end, _FIRST + timedelta(days=2)) - timedelta(days=1), MINUTE)
-    return Stretch(min(start, end), end)
+    end = min(max(interval.end or datetime.now(UTC), _FIRST), _LAST)
+    start = interval.start or floor_to(end - timedelta(days=1), MINUTE)
+    return Stretch(min(max(start, _FIRST), end), end)
 
 
 LastDay = Annotated[Stretch, Depends(_last_day)]

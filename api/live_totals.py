@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -21,6 +22,7 @@ from schemas.topics import STATS
 logger = logging.getLogger(__name__)
 
 COUNT_EVERY_SECONDS = 5.0
+CLOCKS_APART = timedelta(minutes=1)
 
 
 class LiveTotals:
@@ -57,9 +59,11 @@ class LiveTotals:
         end = (await consumer.end_offsets([partition]))[partition]
         consumer.seek(partition, max(0, end - 1))
         async for record in consumer:
-            with suppress(msgspec.MsgspecError):
+            # Others may write here, too: what is no total, or of the future, is passed over.
+            with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 totals = decode_network_totals(record.value or b"")
-                if self.latest is None or totals.as_of >= self.latest.as_of:
+                newest = datetime.now(UTC) + CLOCKS_APART
+                if totals.as_of <= newest and (self.latest is None or totals.as_of >= self.latest.as_of):
                     self.latest = totals
 
     async def _follow_registry(self) -> None:

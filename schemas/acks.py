@@ -62,6 +62,9 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     circuits: tuple[Curtailment, ...] = ()
     error: str | None = None
     extra: dict[str, Any] | None = None
+    # Where the device gave no time, or an impossible one (`said_at`), the ack counts by its arrival.
+    by_arrival: bool = False
+    said_at: Moment | None = None
 
 
 class _Wire(msgspec.Struct, frozen=True):
@@ -123,6 +126,7 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
         Ack(
             ven_id=ven_id,
             timestamp=timestamp,
+            by_arrival=first_of(document, "timestamp", "ts") is None,
             received_at=source.received_at,
             op=_given("op", wire.op, MAX_OP),
             status=_status(wire),

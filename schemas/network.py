@@ -1,8 +1,8 @@
 """Live network totals: what one partition's VENs add up to, and what all partitions do."""
 
-from datetime import datetime
-
 import msgspec
+
+from schemas.readings import Moment
 
 
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
@@ -26,14 +26,14 @@ class Partial(msgspec.Struct, frozen=True, rename="camel"):
     """What the VENs of one partition of ven.telemetry add up to at `as_of` (UTC)."""
 
     partition: int
-    as_of: datetime
+    as_of: Moment
     totals: Totals
 
 
 class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
     """The sum of the latest partials; `as_of` is the oldest of theirs, so the figures are at least that fresh."""
 
-    as_of: datetime
+    as_of: Moment
     totals: Totals
 
 

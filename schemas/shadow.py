@@ -29,7 +29,8 @@ def parse_shadow(payload: bytes, source: Source) -> Parsed | None:
     Raises:
         RejectedError: it does not count.
     """
-    if source.topic.split("/")[3:] != _WRITTEN_BY_DEVICES:
+    levels = source.topic.split("/")
+    if levels[0] == "$aws" and levels[3:] != _WRITTEN_BY_DEVICES:
         return None
     ven_id = ven_id_in_topic(Kind.SHADOW, source.topic)
     if ven_id is None:

@@ -90,6 +90,8 @@ ven_faults = Table(
     metadata,
     Column("ven_id", Text, primary_key=True),
     Column("time", DateTime(timezone=True), primary_key=True),
+    # Of the text: a VEN may report two things in one second.
+    Column("digest", Text, primary_key=True),
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("error", Text, nullable=False),
     postgresql_partition_by="RANGE (time)",
@@ -144,6 +146,8 @@ ven_acks = Table(
     Column("circuits", JSONB, nullable=False),
     Column("error", Text),
     Column("extra", JSONB),
+    # The device's own time, where it was impossible.
+    Column("said_at", DateTime(timezone=True)),
     Index("ven_acks_event_id", "event_id"),
     Index("ven_acks_correlation_id", "correlation_id"),
     postgresql_partition_by="RANGE (time)",

@@ -7,7 +7,7 @@ go to a topic of one partition, so one worker sees them all: it keeps the latest
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
 STOOD_STILL_SECONDS = 5 * PUBLISH_SECONDS
 NETWORK_SCOPE = b"network"
+CLOCKS_APART = timedelta(minutes=1)
+"""What the clocks of two workers may differ by."""
 
 
 def add_live(
@@ -81,7 +83,7 @@ def _add_up_partials(
     @app.agent(app.batches_of(kafka.topics(PARTIALS)), name="live-network")  # type: ignore[untyped-decorator]
     async def add_up(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
-            for partial in _decoded(batches):
+            for partial in _decoded(batches, partitions):
                 known = network_stats.get(str(partial.partition))
                 if known is None or partial.as_of > decode_partial(known).as_of:
                     network_stats[str(partial.partition)] = encode_record(partial)
@@ -94,12 +96,17 @@ def _add_up_partials(
                 await outbox.settled()
 
 
-def _decoded(batches: Iterable[Batch]) -> Iterable[Partial]:
+def _decoded(batches: Iterable[Batch], partitions: Container[int]) -> Iterable[Partial]:
+    """Others may write here, too: one that is none, or of no partition, or of the future, must not stay for ever."""
+    latest = datetime.now(UTC) + CLOCKS_APART
     for record in (record for batch in batches for record in batch.records):
         try:
-            yield decode_partial(record.value or b"")
-        except msgspec.MsgspecError as error:
+            partial = decode_partial(record.value or b"")
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("not a partial: %s", error, extra={"action": "partial_skipped"})
+            continue
+        if partial.partition in partitions and partial.as_of <= latest:
+            yield partial
 
 
 def add_partials(partials: list[Partial]) -> NetworkTotals:

@@ -21,6 +21,7 @@ CLOSED_AFTER = timedelta(seconds=20)
 STRETCH = timedelta(hours=1)
 LATE_AT_ONCE = 5000
 STALE_AT_ONCE = 20
+STALE_ROUNDS = 10
 
 # One worker at a time; the lock is given back with the transaction, or the connection.
 LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.rollups'))"
@@ -51,7 +52,9 @@ class RollUp:
             pass
         while await self._work(partial(rollups.roll_up_again, most=LATE_AT_ONCE)):
             pass
-        await self._work(partial(rollups.refresh_network, most=STALE_AT_ONCE))
+        for _ in range(STALE_ROUNDS):
+            if not await self._work(partial(rollups.refresh_network, most=STALE_AT_ONCE)):
+                break
 
     async def _roll_up_a_stretch(self) -> bool:
         begin = await self._database.run(rollups.rolled_up_to)

@@ -33,6 +33,7 @@ from streams.store.rows import Also, UpsertStore
 logger = logging.getLogger(__name__)
 
 HOUSEKEEPING_SECONDS = 600
+_OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Store(Protocol):
@@ -127,9 +128,13 @@ class Sink:
             return Rejection(Reason.BAD_VALUE, str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Rejection(Reason.NOT_JSON, str(error))
+        now = datetime.now(UTC)
+        if not _OLDEST < canonical.received_at <= now:
+            # Nobody is heard in the future, and a clock of ours may be a little ahead of this one.
+            canonical = msgspec.structs.replace(canonical, received_at=now)
         if self._window is None:
             return canonical
-        return self._window.check(canonical.timestamp, datetime.now(UTC)) or canonical
+        return self._window.check(canonical.timestamp, now) or canonical
 
     async def _store_or_set_apart(self, decoded: Sequence[tuple[Record, Any]], also: Also | None = None) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""

@@ -106,7 +106,7 @@ def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> 
         return record
     # What these say matters now, whatever the device's clock shows: they count by their arrival.
     if isinstance(record, Ack):
-        return msgspec.structs.replace(record, timestamp=came_at)
+        return msgspec.structs.replace(record, timestamp=came_at, by_arrival=True, said_at=record.timestamp)
     if isinstance(record, Notice):
         return msgspec.structs.replace(record, timestamp=begin_of_day(came_at))
     return rejection

@@ -47,7 +47,7 @@ LEAST_TRIED_FIRST = " ORDER BY replays, time, id LIMIT "
 REQUEST = """
 WITH requested AS (
     UPDATE dead_letters
-    SET state = 'requested', state_at = now(), state_detail = NULL, replays = replays + 1, mended = $3
+    SET state = 'requested', state_at = now(), state_detail = NULL, replays = replays + 1, mended = COALESCE($3, mended)
     WHERE id = $1 AND time = $2 AND ($4::text[] IS NULL OR state = ANY ($4::text[]))
     RETURNING id, time, replays
 )

@@ -46,7 +46,7 @@ FROM (
     SELECT {_READING} FROM telemetry_readings WHERE ven_id = $1 AND time >= $5 AND time < $6
 ) AS parts
 GROUP BY timestamp
-HAVING sum(used_samples) > 0
+HAVING sum(used_samples) + sum(shed_samples) > 0
 ORDER BY timestamp
 """  # noqa: S608 - our own text
 
@@ -71,7 +71,7 @@ SELECT date_bin($5::interval, time, 'epoch') AS timestamp,
        avg(current_power_kw) AS used_power_kw, avg(shed_capability_kw) AS shed_power_kw
 FROM ({_LISTED}) AS listed
 GROUP BY timestamp
-HAVING count(current_power_kw) > 0
+HAVING count(current_power_kw) + count(shed_capability_kw) > 0
 ORDER BY timestamp
 """  # noqa: S608 - our own text
 COUNT_LISTED = f"SELECT count(*) FROM ({_LISTED}) AS listed"  # noqa: S608 - our own text
@@ -80,7 +80,7 @@ NEWEST_LISTED = f"SELECT * FROM ({_LISTED}) AS listed ORDER BY time DESC, load_i
 NETWORK_CLOSED = """
 SELECT time AS timestamp, used_power_kw, shed_power_kw
 FROM network_buckets
-WHERE granularity = $1 AND time >= $2 AND time < $3 AND used_power_kw IS NOT NULL
+WHERE granularity = $1 AND time >= $2 AND time < $3 AND COALESCE(used_power_kw, shed_power_kw) IS NOT NULL
 ORDER BY time
 """
 
@@ -103,7 +103,7 @@ FROM (
     GROUP BY ven_id, timestamp
 ) AS vens
 GROUP BY timestamp
-HAVING count(used_power_kw) > 0
+HAVING count(used_power_kw) + count(shed_power_kw) > 0
 ORDER BY timestamp
 """  # noqa: S608 - our own text
 

@@ -15,6 +15,10 @@ PARTITIONED = ("load_snapshots", "ven_acks", "notices", "dead_letters")
 DAYS_AHEAD = 7
 
 STATEMENTS = (
+    "ALTER TABLE ven_faults ADD COLUMN digest text NOT NULL DEFAULT ''",
+    "ALTER TABLE ven_faults ALTER COLUMN digest DROP DEFAULT",
+    "ALTER TABLE ven_faults DROP CONSTRAINT ven_faults_pkey",
+    'ALTER TABLE ven_faults ADD PRIMARY KEY (ven_id, "time", digest)',
     """
     ALTER TABLE ven_status
         ADD COLUMN clock_skew_seconds double precision,
@@ -52,6 +56,7 @@ STATEMENTS = (
         circuits jsonb NOT NULL,
         error text,
         extra jsonb,
+        said_at timestamptz,
         PRIMARY KEY (ven_id, "time", op, correlation_id)
     ) PARTITION BY RANGE ("time")
     """,
@@ -138,6 +143,13 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (*PARTITIONED, "ven_shadows", "commands", "replay_requests"):
         op.execute(f"DROP TABLE {table}")
+    op.execute("ALTER TABLE ven_faults DROP CONSTRAINT ven_faults_pkey")
+    op.execute(
+        "DELETE FROM ven_faults AS f USING ven_faults AS other "
+        'WHERE f.ven_id = other.ven_id AND f."time" = other."time" AND f.digest > other.digest'
+    )
+    op.execute("ALTER TABLE ven_faults DROP COLUMN digest")
+    op.execute('ALTER TABLE ven_faults ADD PRIMARY KEY (ven_id, "time")')
     op.execute(
         """
         ALTER TABLE ven_status

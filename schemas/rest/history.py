@@ -31,12 +31,13 @@ class TimeseriesPoint(RestModel):
 
     Of a VEN the mean of its samples, of the network the sum over VENs of their means; of a load `used_power_kw` is its
     power and `shed_power_kw` what it could shed. The event and what it asks for are the last that a sample named.
+    `used_power_kw` is left out where no sample told it.
     """
 
     model_config = example(_POINT)
 
     timestamp: datetime
-    used_power_kw: float
+    used_power_kw: float | None = None
     shed_power_kw: float
     event_id: str | None = None
     requested_reduction_kw: float | None = None

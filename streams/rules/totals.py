@@ -7,6 +7,9 @@ from typing import NamedTuple
 from schemas.network import Totals
 from schemas.readings import Load, LoadSnapshot, Reading
 
+LOADS_WAIT = timedelta(days=1)
+"""How long the loads of a VEN that is silent are remembered."""
+
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -97,9 +100,9 @@ class PartitionTotals:
     def _forget(self, since: datetime) -> None:
         for ven_id in [ven_id for ven_id, latest in self._latest.items() if latest.received_at < since]:
             del self._latest[ven_id]
-        # A list of loads that came before the first reading, or while readings failed to come, waits for the next.
+        # A list of loads waits for the next reading, for some VENs list them rarely.
         for ven_id in self._loads.keys() - self._latest.keys():
-            if self._loads[ven_id].received_at < since:
+            if self._loads[ven_id].received_at < since - LOADS_WAIT:
                 del self._loads[ven_id]
         for ven_id in [ven_id for ven_id, left_at in self._left.items() if left_at < since]:
             del self._left[ven_id]

@@ -28,7 +28,15 @@ ACK_COLUMNS = (
     "circuits",
     "error",
     "extra",
+    "said_at",
 )
+
+# An ack that counts by its arrival comes again at another time: it is known by all else that it says.
+KNOWN_TIME = """
+SELECT time FROM ven_acks
+WHERE ven_id = $1 AND correlation_id = $2 AND op = $3 AND status = $4 AND said_at IS NOT DISTINCT FROM $5
+ORDER BY time LIMIT 1
+"""
 
 # What circuits last measured before a time, within an hour: older figures say nothing of what was shed. Of a reading
 # and a snapshot of the same time the reading counts.
@@ -54,7 +62,19 @@ class AckStore:
 
     async def store(self, acks: Sequence[Ack], also: Also | None = None) -> None:
         """Store acknowledgements; as RowStore.store."""
-        await self._rows.store([await self._complete(ack) for ack in acks], also)
+        first: dict[tuple[object, ...], datetime] = {}
+        known = [await self._at_its_time(ack, first) for ack in acks]
+        await self._rows.store([await self._complete(ack) for ack in known], also)
+
+    async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
+        """Give an ack that has come before, and counts by its arrival, the time at which it came first."""
+        if not ack.by_arrival or not (ack.correlation_id or ack.said_at):
+            return ack
+        words = (ack.ven_id, ack.correlation_id, ack.op, ack.status, ack.said_at)
+        if words not in first:
+            came = await self._database.run(lambda connection: connection.fetchval(KNOWN_TIME, *words))
+            first[words] = came or ack.timestamp
+        return msgspec.structs.replace(ack, timestamp=first[words])
 
     async def _complete(self, ack: Ack) -> Ack:
         unknown = [circuit.id for circuit in ack.circuits if circuit.original_kw is None]
@@ -96,4 +116,5 @@ def _ack_rows(ack: Ack) -> Iterable[Row]:
         encode_record(ack.circuits).decode(),
         ack.error,
         json_text(ack.extra),
+        ack.said_at,
     )

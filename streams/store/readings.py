@@ -1,6 +1,7 @@
 """Readings, load snapshots and fault reports as rows."""
 
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 
 from runtime.database import Connection
 from schemas.readings import FaultReport, LoadSnapshot, Reading
@@ -42,7 +43,7 @@ LOAD_COLUMNS = (
     "type",
     "extra",
 )
-FAULT_COLUMNS = ("ven_id", "time", "received_at", "error")
+FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
 
 
 def reading_store(database: Database, partitions: Partitions) -> RowStore[Reading]:
@@ -66,7 +67,8 @@ def snapshot_store(database: Database, partitions: Partitions) -> RowStore[LoadS
 
 def fault_store(database: Database, partitions: Partitions) -> RowStore[FaultReport]:
     """Return the store of what VENs report as wrong with themselves."""
-    return RowStore(database, partitions, (Rows("ven_faults", FAULT_COLUMNS, _fault_rows),), heard)
+    rows = (Rows("ven_faults", FAULT_COLUMNS, _fault_rows),)
+    return RowStore(database, partitions, rows, heard, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error))
 
 
 def _reading_rows(reading: Reading) -> Iterable[Row]:
@@ -108,4 +110,5 @@ def _load_rows(record: Reading | LoadSnapshot) -> Iterable[Row]:
 
 
 def _fault_rows(fault: FaultReport) -> Iterable[Row]:
-    yield (fault.ven_id, fault.timestamp, fault.received_at, fault.error)
+    digest = blake2b(fault.error.encode(), digest_size=8).hexdigest()
+    yield (fault.ven_id, fault.timestamp, digest, fault.received_at, fault.error)

@@ -24,7 +24,7 @@ from tests.support.rollups import rolling, some
 SPAN = timedelta(hours=3)
 
 
-def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float, float]]:
+def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float]]:
     """Of one VEN: mean used and shed power by bucket, of its samples that tell it."""
     buckets: defaultdict[datetime, list[Any]] = defaultdict(list)
     for row in rows:
@@ -33,12 +33,12 @@ def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float, 
     for begun, samples in buckets.items():
         used = [row["used_power_kw"] for row in samples if row["used_power_kw"] is not None]
         shed = [row["shed_power_kw"] for row in samples if row["shed_power_kw"] is not None]
-        if used:
-            found[begun] = (fmean(used), fmean(shed) if shed else 0.0)
+        if used or shed:
+            found[begun] = (fmean(used) if used else None, fmean(shed) if shed else 0.0)
     return found
 
 
-def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float, float]]:
+def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float]]:
     """Sums over VENs of their means."""
     by_ven: defaultdict[str, list[Any]] = defaultdict(list)
     for row in rows:
@@ -54,10 +54,10 @@ def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[fl
                 values = [row[name] for row in samples if row[name] is not None]
                 if values:
                     total[begun] += fmean(values)
-    return {begun: (used[begun], shed.get(begun, 0.0)) for begun in used}
+    return {begun: (used.get(begun), shed.get(begun, 0.0)) for begun in used.keys() | shed.keys()}
 
 
-def points(rows: Iterable[Any]) -> dict[datetime, tuple[float, float]]:
+def points(rows: Iterable[Any]) -> dict[datetime, tuple[float | None, float]]:
     return {row["timestamp"]: (row["used_power_kw"], row["shed_power_kw"] or 0.0) for row in rows}
 
 
@@ -96,7 +96,7 @@ async def test_histories_are_those_of_the_readings(database: DatabaseSettings, r
                     assert found == approximately(of_network(inside, WIDTHS[granularity])), (granularity, start, end)
 
 
-def approximately(expected: dict[datetime, tuple[float, float]]) -> Any:
+def approximately(expected: dict[datetime, tuple[float | None, float]]) -> Any:
     return {begun: pytest.approx(values, abs=1e-9) for begun, values in expected.items()}
 
 

@@ -100,6 +100,7 @@ async def test_the_first_generation_is_stored_as_it_was_said(bench: Bench, ven_i
         "circuits": [circuit],
         "error": None,
         "extra": None,
+        "said_at": None,
     }
     assert await bench.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id) == at(1)
 
@@ -221,3 +222,15 @@ async def test_a_repeated_ack_changes_nothing_though_more_is_known_by_now(bench:
 async def test_an_ack_of_a_day_without_a_partition_yet_is_stored(bench: Bench, ven_id: str) -> None:
     await bench.store.acks.store([shed(ven_id, {"loadId": "a", "shedKw": 1.0}, second=-20 * 86_400)])
     assert len(await bench.acks(ven_id)) == 1
+
+
+async def test_an_ack_of_an_impossible_clock_counts_once_however_often_it_comes(bench: Bench, ven_id: str) -> None:
+    def impossible(second: float, **fields: Any) -> Ack:
+        return ack(second, ven_id=ven_id, received_at=at(second), by_arrival=True, said_at=at(-1e7), **fields)
+
+    await bench.store.acks.store([impossible(0), impossible(5)])
+    await bench.store.acks.store([impossible(9)])
+    assert [row["time"] for row in await bench.acks(ven_id)] == [at(0)]
+    # Another status is another word.
+    await bench.store.acks.store([impossible(12, status="failed")])
+    assert len(await bench.acks(ven_id)) == 2
