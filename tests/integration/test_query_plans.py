@@ -113,8 +113,8 @@ async def _erase(pool: Pool) -> None:
         await removals.erase_piece(pool, table, "ven-199", TODAY)
 
 
-# Not here, for they need all rows there are: the loads of all online VENs by type, VENs by a derived status or a part of
-# their name, and the replay of everything.
+# Not here, for they need all rows there are: the loads of all online VENs by type, VENs by a derived status or a part
+# of their name, and the replay of everything.
 QUERIES: dict[str, Query] = {
     "telemetry": lambda pool: telemetry.fetch_telemetry(pool, "ven-7", *HOUR, 1000),
     "telemetry to the end": lambda pool: telemetry.fetch_telemetry(pool, "ven-7", NOON, None, 1000),
