@@ -72,4 +72,4 @@ async def _is_idle(rows: Connection) -> bool:
         WHERE datname = current_database() AND state = 'active' AND query LIKE '%FROM vens%LIMIT%'
             AND pid <> pg_backend_pid()
     """
-    return await rows.fetchval(count) == 0
+    return bool(await rows.fetchval(count) == 0)
