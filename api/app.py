@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import asyncpg
 import yaml
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +15,7 @@ from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
+from api.pools import pools
 from api.problems import add_problem_handlers
 from api.routers import (
     dead_letters,
@@ -35,7 +35,6 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
-from runtime.database import connect_options
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 
@@ -70,10 +69,9 @@ def make_app(config: ApiConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with asyncpg.create_pool(
-            **connect_options(config.database, "gateway-api"), min_size=0, max_size=config.api.api_pool_size
-        ) as pool:
+        async with pools(config.database, config.api) as (pool, health_pool):
             app.state.pool = pool
+            app.state.health_pool = health_pool
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
             app.state.following = asyncio.create_task(app.state.live_totals.follow())

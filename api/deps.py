@@ -15,6 +15,10 @@ def _pool(request: Request) -> Any:
     return request.app.state.pool
 
 
+def _health_pool(request: Request) -> Any:
+    return request.app.state.health_pool
+
+
 def _live_totals(request: Request) -> Any:
     return request.app.state.live_totals
 
@@ -24,6 +28,8 @@ def _settings(request: Request) -> Any:
 
 
 Database = Annotated[Pool, Depends(_pool)]
+HealthDatabase = Annotated[Pool, Depends(_health_pool)]
+"""A connection that requests do not take."""
 Live = Annotated[LiveTotals, Depends(_live_totals)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
 VenId = Annotated[

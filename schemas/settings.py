@@ -135,5 +135,7 @@ class ApiSettings(Block):
     api_host: str = "127.0.0.1"
     api_port: int = Field(8000, ge=0, le=65535)
     api_pool_size: int = Field(10, ge=2, le=100)
+    # What a request waits for a free connection, and for each statement: shorter than DB_TIMEOUT, for people wait too.
+    api_db_timeout: float = Field(10, gt=0, le=3600)
     api_max_body_bytes: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     offline_after_seconds: float = Field(60, gt=0, le=86_400)

@@ -50,7 +50,8 @@ HAVING sum(used_samples) + sum(shed_samples) > 0
 ORDER BY timestamp
 """  # noqa: S608 - our own text
 
-# A reading wins over a snapshot of the same second.
+# A reading wins over a snapshot of the same second. Its time is bounded twice: only a comparison with what is given
+# keeps partitions out, and without it every day of the VEN would be read.
 _LISTED = """
     SELECT time, load_id, name, type, capacity_kw, current_power_kw, shed_capability_kw, enabled, priority
     FROM telemetry_loads
@@ -64,6 +65,8 @@ _LISTED = """
             WHERE loads.ven_id = $1 AND loads.load_id = snapshots.load_id
                 AND loads.time >= date_trunc('second', snapshots.time)
                 AND loads.time < date_trunc('second', snapshots.time) + interval '1 second'
+                AND loads.time >= date_trunc('second', $2::timestamptz)
+                AND loads.time < $3::timestamptz + interval '1 second'
         )
 """
 LOAD = f"""

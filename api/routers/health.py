@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.deps import Database, Live
+from api.deps import HealthDatabase, Live
 from api.problems import OUTAGES, UnavailableError
 from schemas.rest.health import Health
 
@@ -28,7 +28,7 @@ async def live(request: Request) -> Health:
     response_model_exclude_none=True,
     responses={503: {"model": Health, "description": "Something is missing; `checks` says what."}},
 )
-async def ready(database: Database, totals: Live, response: Response) -> Health:
+async def ready(database: HealthDatabase, totals: Live, response: Response) -> Health:
     """Say whether requests can be answered: 503 while the database is away or no totals were read yet."""
     checks = {"database": await _database_answers(database), "totals": totals.latest is not None}
     if not all(checks.values()):
@@ -37,7 +37,7 @@ async def ready(database: Database, totals: Live, response: Response) -> Health:
 
 
 @router.get("/db-check", operation_id="isDatabaseThere", response_model_exclude_none=True)
-async def db_check(database: Database) -> Health:
+async def db_check(database: HealthDatabase) -> Health:
     """Ask the database; 503 when it does not answer."""
     if not await _database_answers(database):
         raise UnavailableError("the database does not answer; check DB_HOST and DB_PORT, and that it runs")

@@ -18,11 +18,12 @@ NOBODY = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
 
 
 @asynccontextmanager
-async def api(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -> AsyncIterator[httpx.AsyncClient]:
+async def api(
+    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the API inside; yields a client of it."""
-    config = uvicorn.Config(
-        make_app(ApiConfig(ApiSettings(), database, kafka)), host="127.0.0.1", port=0, log_config=None, lifespan="on"
-    )
+    app = make_app(ApiConfig(ApiSettings(**settings), database, kafka))
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     assert await until(lambda: server.started or serving.done(), 10)

@@ -1,0 +1,56 @@
+"""The examples of docs/backend-api.md work as they are written there."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway.stack.polling import until
+from schemas.network import NetworkTotals, Totals
+from schemas.readings import encode_record
+from schemas.settings import DatabaseSettings, KafkaSettings
+from schemas.topics import STATS
+from tests.contract.filled import fill
+from tests.support.backend_api import calls
+from tests.support.log import writer
+from tests.support.rest import api
+
+LEFT_OUT = {"eventId"}
+"""Of buckets, where no sample named an event."""
+CREATED = {"/api/vens", "/api/events"}
+
+
+async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSettings) -> None:
+    await fill(database)
+    async with writer(kafka) as log:
+        totals = NetworkTotals(datetime.now(UTC), Totals(3, 24.6, 14.4, 6.3, 6.3))
+        await log.one(kafka.topics(STATS), encode_record(totals), key=b"network")
+    async with api(database, kafka) as client:
+
+        async def ready() -> bool:
+            return (await client.get("/api/stats/network")).status_code == 200
+
+        assert await until(ready, 20)
+        # What deletes comes last, what stops next to last: the others need what is there.
+        order = {"DELETE": 2, "GET": 0, "PATCH": 0, "POST": 1}
+        for call in sorted(calls(), key=lambda call: order[call.method]):
+            asked = call.request
+            answer = await client.request(asked.method, asked.path, headers=asked.headers, content=asked.body)
+            assert answer.status_code in {200, 201, 202, 204}, (call, answer.text)
+            assert (answer.status_code == 201) == (call.method == "POST" and call.path in CREATED)
+            if call.answer is not None:
+                assert_like(call.answer, answer.json(), call.path)
+
+
+def assert_like(shown: Any, given: Any, where: str) -> None:
+    """The same fields, of the same kinds where neither is null, in what the document shows and in what came."""
+    if isinstance(shown, list):
+        assert isinstance(given, list)
+        assert bool(given) or not shown, where
+        for one, other in zip(shown[:1], given, strict=False):
+            assert_like(one, other, where)
+    elif isinstance(shown, dict) and not where.endswith(("outcomes", "document", "/shadow")):
+        assert given.keys() <= shown.keys(), where
+        assert shown.keys() - given.keys() <= LEFT_OUT, where
+        for name in given:
+            assert_like(shown[name], given[name], f"{where} {name}")
+    elif shown is not None and given is not None:
+        assert isinstance(given, type(shown)), where
