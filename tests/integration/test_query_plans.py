@@ -65,7 +65,7 @@ FILL = (
     f"""INSERT INTO dead_letters (id, time, source_topic, mqtt_topic, ven_id, reason, detail, headers, payload)
         SELECT md5(n || ' ' || time), time, 'ven.raw.metering', 'volttron/metering', {NAME}, 'bad_time', 'x', '{{}}',
                'x' {SOMETIMES}""",
-    f"INSERT INTO ven_faults (ven_id, time, received_at, error) SELECT {NAME}, time, time, 'x' {SOMETIMES}",
+    f"INSERT INTO ven_faults (ven_id, time, digest, received_at, error) SELECT {NAME}, time, '', time, 'x' {SOMETIMES}",
 )  # fmt: skip
 
 HOT = {
