@@ -103,7 +103,7 @@ async def replay_one(
     body: ReplayRequest | None = None,
     wait: Wait = 5,
 ) -> ReplayOutcome:
-    """Replay one letter, mended or as it came; 202 where it is not settled within `wait`.
+    """Replay one letter, mended or as it was tried last; 202 where it is not settled within `wait`.
 
     What is stored already is not stored again, so a replay can be repeated at will.
     """

@@ -17,7 +17,7 @@ from schemas.rest.model import RestModel
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["commands"])
 
-TOLD = conflicts("The VEN is disabled, or was told of this event and not to restore since.")
+TOLD = conflicts("The VEN is disabled, or was told of this event, which lasts, and not to restore since.")
 
 
 @router.post(
