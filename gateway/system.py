@@ -169,9 +169,13 @@ class System:
     def _environment(self) -> dict[str, str]:
         defaults = {
             "API_HOST": "127.0.0.1",
-            "API_PORT": str(_api_port(self.stack.data)),
+            "API_PORT": str(API_PORT),
         }
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
+        if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):
+            # One that stays with the data.
+            defaults["API_PORT"] = str(claim(self.stack.data / "health-ports.json", ["api"])["api"])
+            self._progress(f"port {API_PORT} is taken; the API is on port {defaults['API_PORT']} instead")
         return {**defaults, **chosen, **self.stack.environment(), **self.topics, **self._given}
 
     def _describe(self) -> None:
@@ -207,8 +211,3 @@ class System:
             descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
-
-
-def _api_port(data: Path) -> int:
-    """The usual port where it is free, else one that stays with the data."""
-    return API_PORT if is_free(API_PORT) else claim(data / "health-ports.json", ["api"])["api"]
