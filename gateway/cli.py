@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,11 +15,27 @@ from schemas.errors import GatewayError
 from streams.roles import Role
 
 app = typer.Typer(
-    help="Grid-Event Gateway: the streaming back-end for demand response.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(metadata.version("grid-event-gateway"))
+        raise typer.Exit
+
+
+@app.callback()
+def command(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Grid-Event Gateway: the streaming back-end for demand response."""
+
 
 Broker = Literal["auto", "mosquitto", "artemis"]
 # What a process may take beyond the time for draining, to close its connections.

@@ -15,7 +15,7 @@ from gateway.figures import Observer
 from gateway.fleet import Fleet, FleetOptions
 from gateway.ledger import SNAPSHOTS, Balance, settled
 from gateway.summary import Shown, Summary
-from gateway.system import System
+from gateway.system import System, default_topics
 
 PATIENCE_SECONDS = 30
 # After Ctrl-C somebody waits at the terminal.
@@ -40,7 +40,12 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         data = options.data or Path(folder)
-        system = System(data, mqtt=options.mqtt, progress=lambda line: console.print(line, highlight=False))
+        system = System(
+            data,
+            mqtt=options.mqtt,
+            settings=default_topics(),
+            progress=lambda line: console.print(line, highlight=False),
+        )
         async with system.until(stop) as up:
             if not up:
                 return True

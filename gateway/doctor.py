@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable
 import aiomqtt
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import collect_hosts
 from aiokafka.errors import KafkaError
 from alembic.script import ScriptDirectory
 from rich.console import Console
 
 from bridge.tls import tls_context
+from gateway.reach import why_unreachable
 from migrations.run import alembic_config
 from runtime.database import connect_options
 from runtime.kafka import partition_counts
@@ -55,7 +57,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
 async def _settings() -> str:
     for block in (BridgeSettings, StreamsSettings, ApiSettings, MqttTopicSettings):
         block.load()
-    return "all values are valid"
+    return "no value is wrong"
 
 
 async def _database() -> str:
@@ -89,7 +91,8 @@ async def _log() -> str:
         await admin.start()
         present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
-        raise Finding(f"{where} does not answer: {error}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs") from None
+        why = await _why_no_log(where) or f"something listens there, but not a Kafka we can use ({error})"
+        raise Finding(f"{where} does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs") from None
     finally:
         await admin.close()
     missing = sorted(name for name, _ in settings.topics if name not in present)
@@ -98,11 +101,20 @@ async def _log() -> str:
     return f"{where} answers, all topics are there"
 
 
+async def _why_no_log(servers: str) -> str | None:
+    """Say why none of the servers can be reached, as the operating system puts it: Kafka's client only lists them."""
+    reasons = [await why_unreachable(host, port) for host, port, _ in collect_hosts(servers)]
+    return None if None in reasons else ", ".join(dict.fromkeys(filter(None, reasons)))
+
+
 async def _mqtt() -> str:
     settings = MqttSettings.load()
     if not settings.mqtt_enabled:
         return "off (MQTT_ENABLED is false)"
     where = f"{settings.mqtt_host}:{settings.mqtt_port}"
+    why = await why_unreachable(settings.mqtt_host, settings.mqtt_port)
+    if why is not None:
+        raise Finding(f"{where} does not answer: {why}; check MQTT_HOST and MQTT_PORT, and that it runs")
     client = aiomqtt.Client(
         settings.mqtt_host,
         settings.mqtt_port,
@@ -117,7 +129,7 @@ async def _mqtt() -> str:
         async with client:
             pass
     except aiomqtt.MqttError as error:
-        raise Finding(f"{where} does not let us in: {error}; check MQTT_HOST, MQTT_PORT and the credentials") from None
+        raise Finding(f"{where} does not let us in: {error}; check the credentials, and MQTT_USE_TLS") from None
     return f"{where} lets us in"
 
 

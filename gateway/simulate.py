@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
+from gateway.reach import why_unreachable
 from schemas.errors import GatewayError
 
 _PROGRESS_SECONDS = 5.0
@@ -36,9 +37,16 @@ async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
     """Publish until done or `stop`.
 
     Raises:
-        GatewayError: the broker does not let us in, or the recording cannot be read.
+        GatewayError: the broker does not answer or does not let us in, or the recording cannot be read.
     """
     console = Console(stderr=True)
+    if options.recording is not None and not await asyncio.to_thread(options.recording.is_file):
+        raise GatewayError(f"there is no file {options.recording}")
+    # A broker that goes away is waited for. One that is not there at first is more likely a wrong address.
+    why = await why_unreachable(options.host, options.port)
+    if why is not None:
+        hint = "check --mqtt, and that the broker runs (gateway up prints its port)"
+        raise GatewayError(f"{options.host}:{options.port} does not answer: {why}; {hint}")
     try:
         if options.recording is not None:
             await _replay(options, options.recording, console)
@@ -56,6 +64,8 @@ async def _replay(options: SimulateOptions, recording: Path, console: Console) -
     for topic, count in sorted(result.counts.items()):
         console.print(f"{count:6} {topic}", highlight=False, markup=False)
     console.print(f"{result.counts.total()} messages, {result.accepted} accepted by the broker", highlight=False)
+    if result.left_out:
+        console.print(f"{result.left_out} commands of the recording left out: no VEN sent them", highlight=False)
 
 
 async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:

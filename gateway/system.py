@@ -16,6 +16,7 @@ from gateway.stack.ports import claim, is_free
 from gateway.worker import Worker
 from migrations.run import migrate
 from runtime.kafka import ensure_topics
+from schemas.mqtt_settings import MqttTopicSettings
 from schemas.settings import DatabaseSettings, KafkaSettings
 from streams.roles import ROLES, Role
 
@@ -23,6 +24,29 @@ logger = logging.getLogger(__name__)
 
 READY_SECONDS = 60
 API_PORT = 8000
+# Many devices publish their samples only here, and their load snapshots there. Nobody should have to know a setting
+# before the first of them is heard; a sample that comes on two topics counts once.
+HEARD = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "MQTT_TOPICS": "ven/telemetry/+"}
+
+
+def topic_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return every MQTT topic setting: as given, else as the environment or `.env` has it, else what is usual.
+
+    Raises:
+        SettingsError: one is no topic filter.
+    """
+    chosen = MqttTopicSettings.load(**given)
+    # An empty one that was set means off, so what was set is asked for and not what is empty.
+    usual = {name: text for name, text in HEARD.items() if name.lower() not in chosen.model_fields_set}
+    return {name.upper(): text for name, text in chosen.model_dump().items()} | usual
+
+
+def default_topics() -> dict[str, str]:
+    """Return the MQTT topic settings without regard to the environment and `.env`.
+
+    A fleet of our own publishes on these topics; a bridge that listened elsewhere would look like one that loses data.
+    """
+    return {name.upper(): field.default for name, field in MqttTopicSettings.model_fields.items()} | HEARD
 
 
 class System:
@@ -37,10 +61,15 @@ class System:
         kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = logger.info,
     ) -> None:
-        """Describe it; `settings` go over those of the environment."""
+        """Describe it; `settings` go over those of the environment.
+
+        Raises:
+            SettingsError: an MQTT topic setting is no topic filter.
+        """
         self.stack = LocalStack(data, mqtt=mqtt, kafka_advertised_port=kafka_advertised_port, progress=progress)
         self.workers: dict[str, Worker] = {}
         self._given = dict(settings or {})
+        self.topics = topic_settings(self._given)
         self._progress = progress
         self._env: dict[str, str] = {}
 
@@ -139,12 +168,15 @@ class System:
 
     def _environment(self) -> dict[str, str]:
         defaults = {
-            "BACKEND_LOADS_TOPIC": "ven/loads/+",
             "API_HOST": "127.0.0.1",
-            "API_PORT": str(_api_port(self.stack.data)),
+            "API_PORT": str(API_PORT),
         }
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
-        return {**defaults, **chosen, **self.stack.environment(), **self._given}
+        if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):
+            # One that stays with the data.
+            defaults["API_PORT"] = str(claim(self.stack.data / "health-ports.json", ["api"])["api"])
+            self._progress(f"port {API_PORT} is taken; the API is on port {defaults['API_PORT']} instead")
+        return {**defaults, **chosen, **self.stack.environment(), **self.topics, **self._given}
 
     def _describe(self) -> None:
         roles = [f"streams-{role}" for role in ROLES]
@@ -173,14 +205,9 @@ class System:
 
     def _write_endpoints(self) -> None:
         """Where everything listens, and the same as settings for processes of one's own; both hold a password."""
-        settings = {**self.stack.environment(), "BACKEND_LOADS_TOPIC": self._env["BACKEND_LOADS_TOPIC"]}
+        settings = {**self.stack.environment(), **{name: self.topics[name] for name in HEARD}}
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         for name, text in (("endpoints.json", json.dumps(self.endpoints(), indent=2)), ("gateway.env", lines)):
             descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)
-
-
-def _api_port(data: Path) -> int:
-    """The usual port where it is free, else one that stays with the data."""
-    return API_PORT if is_free(API_PORT) else claim(data / "health-ports.json", ["api"])["api"]

@@ -17,8 +17,24 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
         if not up:
             return
         console.print("\n[bold]Everything is up.[/bold]")
-        for name, where in system.endpoints().items():
-            console.print(f"  {name:10} {where}", highlight=False, soft_wrap=True, markup=False)
-        console.print(f"The same is in {system.stack.data / 'endpoints.json'}. Ctrl-C ends it.", highlight=False)
+        for name, where in _table(system):
+            console.print(f"  {name:17} {where}", highlight=False, soft_wrap=True, markup=False)
+        for line in (
+            f"The servers are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env beside it.",
+            "Bridge and streams answer /health/live, /health/ready and /metrics. Ctrl-C ends it.",
+        ):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
         await stop.wait()
         console.print("stopping …")
+
+
+def _table(system: System) -> list[tuple[str, str | int]]:
+    """Where to look: more than endpoints.json holds, whose keys others rely on."""
+    servers = system.endpoints()
+    return [
+        ("api", servers.pop("api")),
+        ("API docs", f"{system.api}/docs"),
+        *servers.items(),
+        *((name, worker.health) for name, worker in system.workers.items() if name != "api"),
+        ("logs", str(system.stack.logs)),
+    ]

@@ -24,7 +24,7 @@ class Worker:
         """Describe it; `health` is the address under which it answers /health/live and /health/ready."""
         self.name = name
         self.restarts = 0
-        self._health = health
+        self.health = health
         self._supervision: asyncio.Task[None] | None = None
         self.process = Process(
             name,
@@ -67,7 +67,7 @@ class Worker:
     async def _answers(self, path: str) -> bool:
         try:
             async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
-                return (await client.get(self._health + path)).is_success
+                return (await client.get(self.health + path)).is_success
         except httpx.HTTPError:
             return False
 

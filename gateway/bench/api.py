@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.filling import Past, fill
-from gateway.system import System
+from gateway.system import System, default_topics
 from schemas.errors import GatewayError
 
 
@@ -73,7 +73,7 @@ async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
         console.print(line, highlight=False)
 
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", progress=tell)
+        system = System(Path(folder) / "data", settings=default_topics(), progress=tell)
         async with system.until(stop) as up:
             if not up:
                 return

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from gateway.fleet import Accepted
 from gateway.ledger import Balance, settled
-from gateway.system import System
+from gateway.system import System, default_topics
 from schemas.errors import GatewayError
 
 # More than the system can take, so that the generator is never what is waited for.
@@ -46,7 +46,11 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
     """
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", progress=lambda line: console.print(line, highlight=False))
+        system = System(
+            Path(folder) / "data",
+            settings=default_topics(),
+            progress=lambda line: console.print(line, highlight=False),
+        )
         async with system.until(stop) as up:
             if not up:
                 return

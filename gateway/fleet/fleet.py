@@ -12,7 +12,7 @@ from gateway.fleet import payloads
 from gateway.fleet.accepted import Accepted, Sample
 from gateway.fleet.home import Home
 from gateway.fleet.options import FleetOptions
-from gateway.fleet.publisher import Publisher
+from gateway.fleet.publisher import Outage, Publisher
 from gateway.fleet.schedule import Turn, turns
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Fleet:
         Raises:
             BrokerRefusedError: when the broker does not let the fleet in.
         """
-        options = self.options
+        options, outage = self.options, Outage()
         async with AsyncExitStack() as stack:
             publishers = [
                 await stack.enter_async_context(
@@ -67,6 +67,7 @@ class Fleet:
                         f"{options.prefix}-link-{n}",
                         username=options.username,
                         password=options.password,
+                        outage=outage,
                     )
                 )
                 for n in range(options.connections)

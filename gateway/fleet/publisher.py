@@ -31,6 +31,23 @@ class BrokerRefusedError(Exception):
     """The broker answered and does not let this client in: trying again would not help."""
 
 
+class Outage:
+    """Says once that a broker is away, however many connections find that out, and however often."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def is_on(self, where: str, error: Exception) -> None:
+        """Warn, unless that was done since the last success."""
+        if not self._said:
+            logger.warning("cannot reach the MQTT broker at %s: %s; trying on", where, error)
+        self._said = True
+
+    def is_over(self) -> None:
+        """Take note that a connection is up."""
+        self._said = False
+
+
 class Publisher:
     """One connection (MQTT 3.1.1, persistent session) with a bounded window of messages without a PUBACK.
 
@@ -47,7 +64,10 @@ class Publisher:
         username: str | None = None,
         password: str | None = None,
         window: int = 500,
+        outage: Outage | None = None,
     ) -> None:
+        """Describe it; connections to one broker share an `outage`."""
+        self._outage = outage or Outage()
         self._where = f"{host}:{port}"
         self._window = window
         self._outstanding: dict[int, Callable[[], None]] = {}
@@ -145,13 +165,15 @@ class Publisher:
             # the client meanwhile: senders wait for `_online`, and no socket is being watched.
             await asyncio.to_thread(self._client.reconnect)
         except OSError as error:
-            logger.warning("cannot reach the MQTT broker at %s: %s", self._where, error)
+            self._outage.is_on(self._where, error)
             return False
         self._watch_socket()
         patience_ends = self._loop.time() + _CONNECT_TIMEOUT_S
         while self._fd is not None and not self._online and self._loop.time() < patience_ends:
             await self._next_news(_HOUSEKEEPING_S)
-        if not self._online:
+        if self._online:
+            self._outage.is_over()
+        else:
             self._abort()
         return self._online
 

@@ -22,10 +22,14 @@ Record = dict[str, Any]
 
 @dataclass
 class ReplayResult:
-    """What was replayed: messages per topic, and how many of them the broker acknowledged (QoS 1)."""
+    """What was replayed: messages per topic, and how many of them the broker acknowledged (QoS 1).
+
+    `left_out` are the records that were not sent.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
+    left_out: int = 0
 
     def accept(self) -> None:
         self.accepted += 1
@@ -58,9 +62,10 @@ async def replay(
     Raises:
         BrokerRefusedError: when the broker does not let us in.
     """
-    records = [record for record in await asyncio.to_thread(read, recording) if (only or sent_by_a_ven)(record)]
+    recorded = await asyncio.to_thread(read, recording)
+    records = [record for record in recorded if (only or sent_by_a_ven)(record)]
     delta_s = 0 if shift_to is None else _shift(records, shift_to)
-    result = ReplayResult()
+    result = ReplayResult(left_out=len(recorded) - len(records))
     loop = asyncio.get_running_loop()
     async with Publisher(host, port, f"replay-{recording.stem}") as publisher:
         await publisher.room()
