@@ -14,6 +14,7 @@ from api.body_limit import BodyLimit
 from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
+from api.open_buckets import OpenBuckets
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
 from api.pools import pools
 from api.problems import add_problem_handlers
@@ -74,6 +75,7 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.health_pool = health_pool
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
+            app.state.under_way = OpenBuckets(pool)
             app.state.following = asyncio.create_task(app.state.live_totals.follow())
             erasing = asyncio.create_task(keep_erasing(pool))
             yield

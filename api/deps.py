@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Request
 
 from api.live_totals import LiveTotals
+from api.open_buckets import OpenBuckets
 from runtime.database import Pool
 from schemas.loads import MAX_TEXT as MAX_LOAD_ID_LENGTH
 from schemas.payloads import MAX_ID_LENGTH
@@ -27,6 +28,11 @@ def _settings(request: Request) -> Any:
     return request.app.state.settings
 
 
+def _under_way(request: Request) -> Any:
+    return request.app.state.under_way
+
+
+UnderWay = Annotated[OpenBuckets, Depends(_under_way)]
 Database = Annotated[Pool, Depends(_pool)]
 HealthDatabase = Annotated[Pool, Depends(_health_pool)]
 """A connection that requests do not take."""

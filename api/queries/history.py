@@ -145,14 +145,35 @@ async def fetch_network_history(
     pool: Pool, start: datetime, end: datetime, granularity: Granularity
 ) -> list[asyncpg.Record]:
     """Return the buckets of the network in [start, end): closed ones as they were rolled up, the others made now."""
+    points, last = await fetch_closed_network(pool, start, end, granularity)
+    return points + await fetch_open_network(pool, last, end, granularity)
+
+
+async def fetch_closed_network(
+    pool: Pool, start: datetime, end: datetime, granularity: Granularity
+) -> tuple[list[asyncpg.Record], datetime]:
+    """Return the buckets of the network that are rolled up, the first maybe in part, and where they end."""
     width = WIDTHS[granularity]
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         rolled_up_to = await connection.fetchval(PROGRESS)
         first, last = _within(start, end, rolled_up_to, width)
+        if first == last:
+            return [], start
         points = await connection.fetch(NETWORK_CLOSED, granularity, first, last)
+        if start == first:
+            return points, last
         head = await connection.fetch(NETWORK_OPEN, width, *_pieces(start, first, rolled_up_to, width))
-        tail = await connection.fetch(NETWORK_OPEN, width, *_pieces(last, end, rolled_up_to, width))
-    return [*head, *points, *tail]
+    return head + points, last
+
+
+async def fetch_open_network(
+    pool: Pool, start: datetime, end: datetime, granularity: Granularity
+) -> list[asyncpg.Record]:
+    """Return the buckets of the network in [start, end), made now of what is finer."""
+    width = WIDTHS[granularity]
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        rolled_up_to = await connection.fetchval(PROGRESS)
+        return await connection.fetch(NETWORK_OPEN, width, *_pieces(start, end, rolled_up_to, width))
 
 
 def _within(start: datetime, end: datetime, rolled_up_to: datetime, width: timedelta) -> tuple[datetime, datetime]:

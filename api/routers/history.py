@@ -1,17 +1,24 @@
 """Time series of VENs, their loads and the network."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, LoadId, VenId
+from api.deps import Database, LoadId, UnderWay, VenId
 from api.intervals import LastDay
 from api.problems import unknown, unprocessable
-from api.queries.history import fetch_listed_loads, fetch_load_history, fetch_network_history, fetch_ven_history
+from api.queries.history import (
+    fetch_closed_network,
+    fetch_listed_loads,
+    fetch_load_history,
+    fetch_network_history,
+    fetch_ven_history,
+)
 from api.queries.vens import ven_exists
 from runtime.database import Pool
 from schemas.rest.history import CircuitsHistory, History, LoadSnapshotRow, TimeseriesPoint
-from schemas.rollups import WIDTHS, Granularity
+from schemas.rollups import WIDTHS, Granularity, floor_to
 
 router = APIRouter(tags=["history"])
 
@@ -51,10 +58,19 @@ async def circuits_history(
 
 
 @router.get("/api/stats/network/history", tags=["stats"], response_model_exclude_none=True)
-async def network_history(database: Database, within: LastDay, granularity: Width = "5m") -> History:
-    """Read the network's buckets in [start, end); what came late for a bucket is in it some seconds later."""
+async def network_history(
+    database: Database, under_way: UnderWay, within: LastDay, granularity: Width = "5m"
+) -> History:
+    """Read the network's buckets in [start, end); what came late for a bucket is in it some seconds later.
+
+    Without `start`, the first bucket is a whole one. The one under way is up to two seconds old.
+    """
     _check_points(within, granularity)
-    return _history(await fetch_network_history(database, within.start, within.end, granularity))
+    start = within.start if within.start_given else floor_to(within.start, WIDTHS[granularity])
+    if within.end < datetime.now(UTC):
+        return _history(await fetch_network_history(database, start, within.end, granularity))
+    points, last = await fetch_closed_network(database, start, within.end, granularity)
+    return _history(points + await under_way.since(last, granularity))
 
 
 async def _check(database: Pool, ven_id: str, within: LastDay, granularity: Granularity | None = None) -> None:

@@ -59,6 +59,7 @@ def _roll(table: str, source: str, of: str, width: str) -> str:
         SELECT ven_id, date_bin('{width}', time, 'epoch') AS begun, {of}
         FROM {source} WHERE time >= $1 AND time < $2
         GROUP BY ven_id, begun
+        ORDER BY begun
         ON CONFLICT (ven_id, time) DO UPDATE SET {_OVERWRITE}
     """  # noqa: S608 - names of our own tables
 

@@ -1,9 +1,10 @@
 """Histories are what the readings say, in any interval, whether rolled up, late or fresh."""
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from statistics import fmean
 from typing import Any
 
@@ -189,3 +190,17 @@ async def test_what_cannot_be_answered_is_refused(database: DatabaseSettings, qu
 
 def _z(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
+
+
+async def test_the_bucket_under_way_is_made_once_for_all_who_ask(database: DatabaseSettings) -> None:
+    now = datetime.now(UTC)
+    async with stores(database) as store, api(database) as client:
+        await store.readings.store([reading("ven-1", timestamp=now, received_at=now, used_power_kw=4.0)])
+        answers = await asyncio.gather(*(client.get("/api/stats/network/history") for _ in range(5)))
+        assert [answer.json()["points"][-1]["usedPowerKw"] for answer in answers] == [4.0] * 5
+        # For a moment it is the same one; an interval that has an end is looked at itself.
+        await store.readings.store([reading("ven-2", timestamp=now, received_at=now, used_power_kw=1.0)])
+        answer = await client.get("/api/stats/network/history")
+        assert answer.json()["points"][-1]["usedPowerKw"] == 4.0
+        answer = await client.get("/api/stats/network/history", params={"end": datetime.now(UTC).isoformat()})
+        assert answer.json()["points"][-1]["usedPowerKw"] == 5.0
