@@ -32,6 +32,7 @@ class Stretch(NamedTuple):
     start: datetime
     end: datetime
     start_given: bool
+    end_given: bool
 
 
 # Python's calendar ends in year 9999, and buckets reach beyond the bounds.
@@ -42,7 +43,7 @@ _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=3)
 def _last_day(interval: Interval) -> Stretch:
     end = min(max(interval.end or datetime.now(UTC), _FIRST), _LAST)
     start = interval.start or floor_to(end - timedelta(days=1), MINUTE)
-    return Stretch(min(max(start, _FIRST), end), end, interval.start is not None)
+    return Stretch(min(max(start, _FIRST), end), end, interval.start is not None, interval.end is not None)
 
 
 LastDay = Annotated[Stretch, Depends(_last_day)]

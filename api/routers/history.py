@@ -67,7 +67,7 @@ async def network_history(
     """
     _check_points(within, granularity)
     start = within.start if within.start_given else floor_to(within.start, WIDTHS[granularity])
-    if within.end < datetime.now(UTC):
+    if within.end_given and within.end < datetime.now(UTC):
         return _history(await fetch_network_history(database, start, within.end, granularity))
     points, last = await fetch_closed_network(database, start, within.end, granularity)
     return _history(points + await under_way.since(last, granularity))
