@@ -138,7 +138,7 @@ class BulkReplay(LetterFilter):
 
 
 class ReplayRequest(RestModel):
-    """At most one payload to send in place of the original: a JSON value, a text, or any bytes."""
+    """At most one payload to send in place of what was tried last: a JSON value, a text, or any bytes."""
 
     model_config = example(
         {"payload": {"venId": "ven-001", "timestamp": 1761239100, "usedPowerKw": 8.2}}, extra="forbid"
@@ -168,7 +168,7 @@ class ReplayRequest(RestModel):
 
     @property
     def mended(self) -> bytes | None:
-        """The payload to send, None for the original."""
+        """The payload to send, None for what was tried last: mended, or the original."""
         if "payload" in self.model_fields_set:  # null is a JSON value too
             return json.dumps(self.payload, ensure_ascii=False, allow_nan=False).encode()  # ValueError for a NaN
         if self.payload_base64 is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from gateway.stack.polling import until
 from gateway.system import System
 from runtime.database import Connection
 from schemas import topics
@@ -24,7 +25,13 @@ Messages = list[tuple[str, str]]
 
 
 async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
-    """All rows of a VEN in all tables, but for what moves."""
+    """All rows of a VEN in all tables, but for what moves; waits until what came late is rolled up."""
+    late = "SELECT count(*) FROM rollup_late WHERE ven_id = $1"
+
+    async def rolled_up() -> bool:
+        return bool(await stored.fetchval(late, ven_id) == 0)
+
+    assert await until(rolled_up, timeout=60, every=0.2)
     found = {}
     for name, table in metadata.tables.items():
         if "ven_id" in table.columns:
