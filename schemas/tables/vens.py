@@ -1,0 +1,61 @@
+"""The registry of VENs, and the latest of each."""
+
+from sqlalchemy import Column, DateTime, Double, Index, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from schemas.tables.metadata import metadata
+
+vens = Table(
+    "vens",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("latitude", Double, nullable=False, server_default=text("0")),
+    Column("longitude", Double, nullable=False, server_default=text("0")),
+    # What POST or PATCH said, which stays until the VEN is heard; `disabled` stays until patched.
+    Column("status", Text, nullable=False, server_default=text("'offline'")),
+    Column("status_set_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+)
+
+# The latest of each VEN: measured values move forward in event time only, the received times in received time.
+# `received_at` is of any message, `reading_received_at` of readings: they are what makes a VEN online.
+ven_status = Table(
+    "ven_status",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("reading_received_at", DateTime(timezone=True)),
+    Column("measured_at", DateTime(timezone=True)),
+    Column("used_power_kw", Double),
+    Column("shed_power_kw", Double),
+    Column("requested_reduction_kw", Double),
+    Column("battery_soc", Double),
+    Column("event_id", Text),
+    Column("loads_measured_at", DateTime(timezone=True)),
+    Column("loads", JSONB),
+    # Received minus measured, of the last measured values: how far the VEN's clock is behind ours, and the way here.
+    Column("clock_skew_seconds", Double),
+    # What the VEN last said of itself, and when its last will came.
+    Column("reported_status", Text),
+    Column("reported_at", DateTime(timezone=True)),
+    Column("left_at", DateTime(timezone=True)),
+    Index("ven_status_event_id", "event_id", postgresql_where=text("event_id IS NOT NULL")),
+)
+
+# Deleted VENs whose history of before `removed_at` is still to be erased.
+ven_removals = Table(
+    "ven_removals",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("removed_at", DateTime(timezone=True), nullable=False),
+)
+
+ven_shadows = Table(
+    "ven_shadows",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("measured_at", DateTime(timezone=True)),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("document", JSONB, nullable=False),
+)
