@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import Annotated, NamedTuple
 
-from fastapi import Depends, Header, HTTPException, Request, Response, status
+from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
 from api.deps import Database
+from api.problems import unprocessable
 from api.queries.idempotency import claim, keep
 from runtime.database import Pool, PooledConnection
 
@@ -53,7 +54,7 @@ class Once:
                 return _response(answer.status, words, answer.location)
         if known["digest"] != digest:
             detail = "this Idempotency-Key came with another body before; take a new key for a new request"
-            raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, detail)
+            raise unprocessable(detail)
         return _response(known["status"], known["body"], known["location"])
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import asyncpg
 import msgspec
@@ -15,14 +15,13 @@ from api.queries.vens import count_vens
 from runtime.backoff import Backoff
 from runtime.database import Pool
 from runtime.kafka import client_options
-from schemas.network import NetworkTotals, decode_network_totals
+from schemas.network import CLOCKS_APART, NetworkTotals, decode_network_totals
 from schemas.settings import KafkaSettings
 from schemas.topics import STATS
 
 logger = logging.getLogger(__name__)
 
 COUNT_EVERY_SECONDS = 5.0
-CLOCKS_APART = timedelta(minutes=1)
 
 
 class LiveTotals:

@@ -1,8 +1,13 @@
 """Live network totals: what one partition's VENs add up to, and what all partitions do."""
 
+from datetime import timedelta
+
 import msgspec
 
 from schemas.readings import Moment
+
+CLOCKS_APART = timedelta(minutes=1)
+"""What the clocks of two workers may differ by: totals of a later time are nobody's."""
 
 
 class Totals(msgspec.Struct, frozen=True, rename="camel"):

@@ -49,7 +49,7 @@ def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> Notice:
     words = msgspec.json.encode([source.topic, kept], order="sorted")
     return Notice(
         kind=kind,
-        topic=source.topic.replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        topic=storable(source.topic),
         ven_id=_ven_id(document),
         timestamp=optional_time_of(document) or begin_of_day(source.received_at),
         received_at=source.received_at,

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from schemas.network import NetworkTotals, Partial, Totals, decode_partial
+from schemas.network import CLOCKS_APART, NetworkTotals, Partial, Totals, decode_partial
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import PARTIALS, STATS, TELEMETRY
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 PUBLISH_SECONDS = 1.0
 STOOD_STILL_SECONDS = 5 * PUBLISH_SECONDS
 NETWORK_SCOPE = b"network"
-CLOCKS_APART = timedelta(minutes=1)
-"""What the clocks of two workers may differ by."""
 
 
 def add_live(

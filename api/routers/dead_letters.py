@@ -4,11 +4,12 @@ from collections import Counter
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
+from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel
 
 from api.deps import Database
 from api.letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
+from api.problems import unknown, unprocessable
 from api.queries.dead_letters import (
     NOT_STORED,
     Key,
@@ -68,7 +69,7 @@ async def read_dead_letter(letter_id: LetterId, database: Database) -> WholeDead
     """Read one dead letter with its payload and headers."""
     row = await fetch_letter(database, letter_id)
     if row is None:
-        raise _unknown(letter_id)
+        raise unknown("dead letter", letter_id)
     return whole_dead_letter(row)
 
 
@@ -110,7 +111,7 @@ async def replay_one(
     keys = await find_keys(database, [letter_id])
     requested = await request_replays(database, keys.values(), body.mended if body else None)
     if not requested:
-        raise _unknown(letter_id)
+        raise unknown("dead letter", letter_id)
     watch = Watch(database, requested)
     await watch.until_settled(wait)
     if watch.pending:
@@ -126,12 +127,8 @@ def _older_than(cursor: str | None) -> Key | None:
     try:
         return None if cursor is None else decode_cursor(cursor)
     except ValueError as error:
-        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, str(error)) from None
+        raise unprocessable(str(error)) from None
 
 
 def _outcome(outcome: Outcome) -> ReplayOutcome:
     return ReplayOutcome(id=outcome.id, state=outcome.state, state_detail=outcome.detail, attempt=outcome.attempt)
-
-
-def _unknown(letter_id: str) -> HTTPException:
-    return HTTPException(status.HTTP_404_NOT_FOUND, f"there is no dead letter {letter_id}")

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, status
+from fastapi import APIRouter, Query
 
 from api.deps import Database, VenId
 from api.intervals import Interval
+from api.known import require_ven
 from api.queries.faults import fetch_faults
-from api.queries.vens import ven_exists
 from schemas.rest.faults import Fault, Faults
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -21,8 +21,7 @@ async def read_faults(
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Faults:
     """Read a VEN's fault reports in [start, end); a bound that is missing is no bound, for faults are few."""
-    if not await ven_exists(database, ven_id):
-        raise HTTPException(status.HTTP_404_NOT_FOUND, f"there is no VEN {ven_id}")
+    await require_ven(database, ven_id)
     total, rows = await fetch_faults(database, ven_id, interval, limit)
     return Faults(
         total_count=total,

@@ -7,7 +7,8 @@ from fastapi import APIRouter, Query
 
 from api.deps import Database, LoadId, UnderWay, VenId
 from api.intervals import LastDay
-from api.problems import unknown, unprocessable
+from api.known import require_ven
+from api.problems import unprocessable
 from api.queries.history import (
     fetch_closed_network,
     fetch_listed_loads,
@@ -15,7 +16,6 @@ from api.queries.history import (
     fetch_network_history,
     fetch_ven_history,
 )
-from api.queries.vens import ven_exists
 from runtime.database import Pool
 from schemas.rest.history import CircuitsHistory, History, LoadSnapshotRow, TimeseriesPoint
 from schemas.rollups import WIDTHS, Granularity, floor_to
@@ -76,8 +76,7 @@ async def network_history(
 async def _check(database: Pool, ven_id: str, within: LastDay, granularity: Granularity | None = None) -> None:
     if granularity is not None:
         _check_points(within, granularity)
-    if not await ven_exists(database, ven_id):
-        raise unknown("VEN", ven_id)
+    await require_ven(database, ven_id)
 
 
 def _check_points(within: LastDay, granularity: Granularity) -> None:

@@ -6,9 +6,8 @@ from fastapi import APIRouter, Query
 
 from api.deps import Database, VenId
 from api.intervals import Bounds, Interval
-from api.problems import unknown
+from api.known import require_ven
 from api.queries.acks import fetch_acks_of_ven
-from api.queries.vens import ven_exists
 from api.views.acks import ack_view
 from runtime.database import Pool
 from schemas.rest.acks import VenEventAck
@@ -35,7 +34,6 @@ async def list_ven_events(
 
 
 async def _acks(database: Pool, ven_id: str, interval: Bounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
-    if not await ven_exists(database, ven_id):
-        raise unknown("VEN", ven_id)
+    await require_ven(database, ven_id)
     rows = await fetch_acks_of_ven(database, ven_id, interval, limit, of_events=of_events)
     return [ack_view(row) for row in rows]

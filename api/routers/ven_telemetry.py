@@ -6,10 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from api.deps import Database, VenId
-from api.problems import unknown, unprocessable
+from api.intervals import Interval
+from api.known import require_ven
 from api.queries.telemetry import fetch_telemetry
-from api.queries.vens import ven_exists
-from schemas.rest.model import Moment
 from schemas.rest.telemetry import Telemetry, TelemetryRow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -21,17 +20,14 @@ DEFAULT_INTERVAL = timedelta(hours=24)
 async def read_telemetry(
     ven_id: VenId,
     database: Database,
-    start: Moment | None = None,
-    end: Moment | None = None,
+    interval: Interval,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Telemetry:
     """Read a VEN's readings in [start, end); without bounds those of the last 24 hours."""
+    start, end = interval
     if start is None:
         start = (datetime.now(UTC) if end is None else _not_before_first(end)) - DEFAULT_INTERVAL
-    if end is not None and end < start:
-        raise unprocessable("end is before start")
-    if not await ven_exists(database, ven_id):
-        raise unknown("VEN", ven_id)
+    await require_ven(database, ven_id)
     total, rows = await fetch_telemetry(database, ven_id, start, end, limit)
     return Telemetry(
         total_count=total, telemetry=[TelemetryRow(timestamp=row["time"], **_without_time(row)) for row in rows]

@@ -11,7 +11,7 @@ from runtime.database import Connection
 from schemas import topics
 from schemas.dead_letters import ReplayOf
 from schemas.partitions import day_of
-from schemas.payloads import MAX_ID_LENGTH
+from schemas.payloads import MAX_ID_LENGTH, storable
 from schemas.window import Window
 from streams.batches import Record, headers_of
 from streams.store.copying import Insert, Row, insert_in_one_transaction
@@ -128,7 +128,8 @@ def letter_of(record: Record, window: Window, now: datetime) -> Letter:
 
 def clean(value: bytes) -> str:
     """Return bytes as text that PostgreSQL takes."""
-    return value.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
+    text: str = storable(value.decode(errors="replace"))
+    return text
 
 
 def _received(record: Record, headers: Mapping[str, bytes], window: Window, now: datetime) -> datetime:
