@@ -110,7 +110,7 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
         # With it, "all replicas" is never the leader alone.
         "min.insync.replicas": str(max(1, settings.kafka_replication - 1)),
     }
-    if topic.cleanup == "delete":
+    if "delete" in topic.cleanup:
         configs["retention.ms"] = str(settings.kafka_retention_hours * 3_600_000)
     partitions = topic.partitions or settings.kafka_partitions
     return NewTopic(name, partitions, settings.kafka_replication, topic_configs=configs)

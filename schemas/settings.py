@@ -97,6 +97,10 @@ class BridgeSettings(Block):
 
     # Messages taken from MQTT and not yet acknowledged by the log; above it the socket is not read.
     bridge_window: int = Field(2000, ge=1, le=60_000)
+    # Commands handed to the MQTT broker and not yet acknowledged by it.
+    bridge_command_window: int = Field(500, ge=1, le=60_000)
+    # Whether to subscribe to the commands, so that after a crash their coming back shows which the broker has taken.
+    bridge_command_echo: bool = True
     bridge_health_host: str = "127.0.0.1"
     bridge_health_port: int = Field(8081, ge=0, le=65535)
     shutdown_timeout: float = Field(8, gt=0, le=600)
@@ -127,6 +131,20 @@ class StreamsSettings(Block):
     def window(self) -> Window:
         """The times of measurement that are accepted."""
         return Window(self.retention_days, timedelta(seconds=self.max_future_seconds))
+
+
+class DispatchSettings(Block):
+    """How commands are looked after, beside the sink; in seconds."""
+
+    # A command that asks for nothing that lasts is not sent later than this; one that does, not after its end.
+    command_expires_seconds: float = Field(300, ge=1, le=604_800)
+    # Silence of the VEN after which a command that was sent counts as unanswered; a later answer still counts.
+    command_answer_seconds: float = Field(60, ge=1, le=86_400)
+    # Where a crash left open whether a command was sent: a sample received this much later, which does not show the
+    # event, tells that it was not.
+    command_evidence_seconds: float = Field(30, ge=1, le=86_400)
+    # Whether a VEN that has lost an event, in a power cut for example, is told of it once more.
+    event_retell_lost: bool = False
 
 
 class ApiSettings(Block):

@@ -27,7 +27,7 @@ HEADER_REPLAY_OF = "replay-of"
 
 DEAD_LETTER_SUFFIX = ".dlq"
 
-Cleanup = Literal["delete", "compact"]
+Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,8 @@ STATUS = "ven.status"
 ACKS = "ven.acks"
 SHADOW = "ven.shadow"
 NOTICES = "vtn.notices"
+COMMANDS = "ven.commands"
+COMMAND_LOG = "ven.command-log"
 PARTIALS = "network.partials"
 STATS = "network.stats"
 SUBSCRIPTIONS = "bridge.subscriptions"
@@ -69,6 +71,9 @@ CANONICAL = (
     Topic(ACKS, "VEN id", "Ack"),
     Topic(SHADOW, "VEN id", "Shadow", "compact"),
     Topic(NOTICES, "VEN id, where the message names one", "Notice", partitions=1),
+    Topic(COMMANDS, "VEN id", "Dispatch"),
+    # The last word on each command, for as long as commands are kept.
+    Topic(COMMAND_LOG, "correlation id", "Evidence", "compact,delete"),
 )
 
 TOPICS = (

@@ -3,25 +3,20 @@
 import asyncpg
 
 from runtime.database import Pool, PooledConnection
+from schemas.presence import status_of
 
-# `disabled` stays until patched, a status that was given stays until the VEN is heard; then its readings and last will
-# decide.
 # `asked` is what loads were set to after the VEN last spoke of them, newest first: compared by our clock, for the
 # VEN's may be off by a day and more.
-SELECT_VEN = """
+SELECT_VEN = f"""
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
        s.measured_at, s.clock_skew_seconds, s.reported_status,
-       CASE WHEN v.status = 'disabled' THEN 'disabled'
-            WHEN s.received_at IS NULL OR s.received_at < v.status_set_at THEN v.status
-            WHEN s.reading_received_at > now() - $1::float8 * interval '1 second'
-                 AND s.reading_received_at > COALESCE(s.left_at, '-infinity') THEN 'online'
-            ELSE 'offline' END AS status,
+       {status_of("$1")} AS status,
        ARRAY(SELECT c.payload -> 'data' FROM commands AS c
              WHERE c.ven_id = v.ven_id AND c.op = 'setLoad' AND c.created_at > s.loads_measured_at
                  + LEAST(GREATEST(COALESCE(s.clock_skew_seconds, 0), -604800), 604800) * interval '1 second'
              ORDER BY c.created_at DESC LIMIT 100) AS asked
 FROM vens AS v LEFT JOIN ven_status AS s USING (ven_id)
-"""
+"""  # noqa: S608 - our own text
 
 ONE_VEN = SELECT_VEN + "WHERE v.ven_id = $2"
 PAGE_OF_VENS = f"""

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import ApiSettings, Block, BridgeSettings, DatabaseSettings, KafkaSettings, StreamsSettings
+from schemas.settings import (
+    ApiSettings,
+    Block,
+    BridgeSettings,
+    DatabaseSettings,
+    DispatchSettings,
+    KafkaSettings,
+    StreamsSettings,
+)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 BLOCKS: list[type[Block]] = [
@@ -16,6 +24,7 @@ BLOCKS: list[type[Block]] = [
     MqttTopicSettings,
     BridgeSettings,
     StreamsSettings,
+    DispatchSettings,
     ApiSettings,
 ]
 READ_ELSEWHERE = {"LOG_LEVEL", "GATEWAY_CACHE"}
