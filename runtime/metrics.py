@@ -110,6 +110,25 @@ BATCH_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
     registry=REGISTRY,
 )
+COMMAND_STEPS = Counter(
+    "gateway_command_steps",
+    "Steps of commands that became known, by what they are for: the start of an event, its end, or an operator",
+    ["kind", "step"],
+    registry=REGISTRY,
+)
+ACK_SECONDS = Histogram(
+    "gateway_ack_seconds",
+    "Time from the decision to send a command to the receipt of its first answer, in seconds",
+    ["kind"],
+    buckets=(0.1, 0.3, 0.6, 1, 2, 3, 6, 10, 30, 60, 300),
+    registry=REGISTRY,
+)
+ACKS = Counter(
+    "gateway_acks",
+    "Acknowledgements stored, by how their command was found: by correlation id, by event and VEN, or not at all",
+    ["match"],
+    registry=REGISTRY,
+)
 DEAD_LETTER_SHARE = OnDemand(
     GaugeMetricFamily,
     "gateway_dead_letter_share",

@@ -68,9 +68,12 @@ _OF_THE_EVENT: dict[CommandState, EventVenStatus] = {
 def event_ven_status(told: Steps | None, restore: Steps | None, *, sheds: bool) -> EventVenStatus:
     """Tell how far a VEN got in an event, by its last telling, its restore, and whether it sheds for the event.
 
-    `told` None is a VEN that takes part and was not told.
+    `told` None is a VEN that takes part and was not told. Who refused, or never reacted, has nothing to restore,
+    whatever it says to that.
     """
-    if restore is not None and (restore.reported_at is not None or state_of(restore) == "acknowledged"):
+    took_part = told is not None and (told.reported_at is not None or state_of(told) == "acknowledged")
+    restored = restore is not None and (restore.reported_at is not None or state_of(restore) == "acknowledged")
+    if took_part and restored:
         return "restored"
     if sheds:
         return "shedding"

@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
-from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
+from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
 from schemas.topics import LOADS, STATUS, TELEMETRY
 from streams.app import make_app
+from streams.command_log import add_command_log
+from streams.dispatch import add_dispatch
 from streams.flood import FloodAlarm
 from streams.letters import add_letters
 from streams.live import add_live
@@ -33,12 +35,13 @@ class StreamsConfig:
     kafka: KafkaSettings
     streams: StreamsSettings
     database: DatabaseSettings | None
+    dispatch: DispatchSettings = field(default_factory=DispatchSettings)
 
     @classmethod
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
         needed = DatabaseSettings.load() if role == "sink" else None
-        return cls(role, KafkaSettings.load(), StreamsSettings.load(), needed)
+        return cls(role, KafkaSettings.load(), StreamsSettings.load(), needed, DispatchSettings.load())
 
 
 async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
@@ -78,6 +81,9 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 add_letters(app, config.kafka, streams, log, rows, partitions)
                 beside = await stack.enter_async_context(database(config.database, "gateway-rollups"))
                 add_rollups(app, beside, partitions)
+                add_command_log(app, config.kafka, streams, log, rows)
+                decisions = await stack.enter_async_context(database(config.database, "gateway-dispatch"))
+                add_dispatch(app, config.kafka, config.dispatch, streams.offline_after_seconds, log, decisions)
                 checks["database"] = lambda: rows.connected
         app.finalize()
         app.loop = asyncio.get_running_loop()

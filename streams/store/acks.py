@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from runtime.database import Connection
+from runtime.metrics import ACK_SECONDS, ACKS, COMMAND_STEPS
 from schemas.acks import Ack, Curtailment
 from schemas.readings import encode_record
+from streams.store.commands import match_acks, note_answers
 from streams.store.copying import Row
 from streams.store.database import Database, json_text
 from streams.store.latest import heard
@@ -57,7 +60,10 @@ class AckStore:
 
     def __init__(self, database: Database, partitions: Partitions) -> None:
         self._database = database
-        self._rows = RowStore(database, partitions, (Rows("ven_acks", ACK_COLUMNS, _ack_rows),), heard, key=_key)
+        rows = Rows("ven_acks", ACK_COLUMNS, _ack_rows)
+        self._rows = RowStore(database, partitions, (rows,), self._take_in, key=_key)
+        self._answered: list[Any] = []
+        self._matched: dict[str, int] = {}
         self.tables = self._rows.tables
 
     async def store(self, acks: Sequence[Ack], also: Also | None = None) -> None:
@@ -65,6 +71,16 @@ class AckStore:
         first: dict[tuple[object, ...], datetime] = {}
         known = [await self._at_its_time(ack, first) for ack in acks]
         await self._rows.store([await self._complete(ack) for ack in known], also)
+        for row in self._answered:
+            COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
+            ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
+        for by, number in self._matched.items():
+            ACKS.labels(by).inc(number)
+
+    async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
+        await heard(connection, acks)
+        answers, self._matched = await match_acks(connection, acks)
+        self._answered = await note_answers(connection, answers)
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give an ack that has come before, and counts by its arrival, the time at which it came first."""

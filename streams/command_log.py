@@ -1,0 +1,45 @@
+"""The command log in the role `sink`: what the bridge knows of commands becomes steps of theirs."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from schemas.dispatch import Evidence, decode_evidence
+from schemas.reasons import Reason, Rejection
+from schemas.settings import KafkaSettings, StreamsSettings
+from schemas.topics import COMMAND_LOG
+from streams.batches import Record, gathered
+from streams.outbox import Outbox
+from streams.store.commands import take_evidence
+from streams.store.database import Database
+
+
+def add_command_log(
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, database: Database
+) -> None:
+    """Register the agent with the app."""
+    outbox = Outbox(producer, kafka.topics)
+
+    @app.agent(app.batches_of(kafka.topics(COMMAND_LOG)), name="sink-command-log")  # type: ignore[untyped-decorator]
+    async def take(stream: Any) -> None:
+        async for batches in gathered(stream, streams.streams_batch_records):
+            evidences = []
+            for record in (record for batch in batches for record in batch.records):
+                known = decoded(record)
+                if isinstance(known, Rejection):
+                    await outbox.dead_letter(record, known)
+                else:
+                    evidences.append(known)
+            if evidences:
+                await database.run(partial(take_evidence, evidences=evidences))
+            await outbox.settled()
+
+
+def decoded(record: Record) -> Evidence | Rejection:
+    """Decode what the bridge wrote; others may write there, too."""
+    try:
+        return decode_evidence(record.value or b"")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Rejection(Reason.BAD_VALUE, str(error))

@@ -1,0 +1,59 @@
+"""Each VEN's share of what an event asks for: in proportion to what it can shed now, and never more. No I/O.
+
+The rule, for R kW over n VENs of which k have told what they can shed, C kW together:
+
+    unknown:  R / n
+    known:    c * min(1, (R * k / n) / C)          c being what this VEN can shed
+
+So those who have told nothing get an equal share, and what the others are asked for is in proportion among them. A
+late joiner is figured as if it had been there from the start, and nobody else's share changes.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+PROPORTIONAL = "proportional"
+ALL_IT_CAN = "all_it_can"  # together they can shed less than what is asked for
+NOTHING_TO_SHED = "nothing_to_shed"
+UNKNOWN = "unknown_capability"
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What shares are figured from: how many VENs, how many of them have told what they can shed, and that in kW."""
+
+    vens: int = 0
+    known: int = 0
+    capability_kw: float = 0.0
+
+    @classmethod
+    def of(cls, capabilities: Iterable[float | None]) -> "Basis":
+        """Add up VENs; None is one that has told nothing."""
+        all_of_them = list(capabilities)
+        known = [capability for capability in all_of_them if capability is not None]
+        return cls(len(all_of_them), len(known), sum(known))
+
+    def joined_by(self, capability_kw: float | None) -> "Basis":
+        """Return the basis with one VEN more."""
+        known = 0 if capability_kw is None else 1
+        return Basis(self.vens + 1, self.known + known, self.capability_kw + (capability_kw or 0.0))
+
+
+class Share(NamedTuple):
+    """What one VEN is asked for, in kW, and how that came about."""
+
+    kw: float
+    reason: str
+
+
+def share_of(requested_kw: float, basis: Basis, capability_kw: float | None) -> Share:
+    """Return the share of a VEN that is part of the basis."""
+    if capability_kw is None:
+        return Share(requested_kw / basis.vens, UNKNOWN)
+    if capability_kw <= 0:
+        return Share(0.0, NOTHING_TO_SHED)
+    asked_of_known = requested_kw * basis.known / basis.vens
+    if asked_of_known >= basis.capability_kw:
+        return Share(capability_kw, ALL_IT_CAN)
+    return Share(min(capability_kw, capability_kw * asked_of_known / basis.capability_kw), PROPORTIONAL)
