@@ -52,8 +52,10 @@ RETURNING {_KIND}
 # Lost, and doing nothing else now. What runs out within moments is not worth a command.
 RETELL = f"""
 SELECT c.event_id, c.ven_id, e.share_kw, c.expires_at, c.ends_at
-FROM commands AS c JOIN ven_status AS s USING (ven_id) JOIN event_vens AS e USING (event_id, ven_id)
-     JOIN vens AS v USING (ven_id)
+FROM commands AS c
+     JOIN event_vens AS e ON e.event_id = c.event_id AND e.ven_id = c.ven_id
+     JOIN ven_status AS s ON s.ven_id = c.ven_id
+     JOIN vens AS v ON v.ven_id = c.ven_id
 WHERE c.watched AND c.phase = 'event' AND c.telling = 1 AND c.lost_at IS NOT NULL AND c.ends_at > now() + {_EARLY}
     AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0 AND v.status <> 'disabled'
     AND NOT EXISTS (SELECT FROM commands AS again WHERE again.event_id = c.event_id AND again.ven_id = c.ven_id
