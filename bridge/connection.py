@@ -1,7 +1,8 @@
 """One MQTT connection that acknowledges when it is told to, and whose socket can be left unread.
 
 aiomqtt acknowledges a message before anybody has processed it and has no public way around that, so this file, and no
-other, reaches for the paho client below it: manual acknowledgement, our own on_message, and the socket's reader.
+other, reaches for the paho client below it: manual acknowledgement, our own on_message and on_publish, and the
+socket's reader.
 """
 
 import asyncio
@@ -43,10 +44,14 @@ class Connection:
             clean_session=False,
             keepalive=settings.mqtt_keepalive,
             tls_context=tls_context(settings),
+            # No limit of paho's own: above it, it would queue what we take to be on the wire.
+            max_inflight_messages=0,
         )
         self._paho = self._client._client  # noqa: SLF001
         self._paho.manual_ack_set(True)  # noqa: FBT003 - paho's signature
         self._paho.on_message = lambda _client, _userdata, message: on_message(self, message)
+        self._paho.on_publish = lambda _client, _userdata, mid, *_: self._published.pop(mid)()
+        self._published: dict[int, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
         self._stack = AsyncExitStack()
         self.reading = True
@@ -87,6 +92,18 @@ class Connection:
         with self._awaiting_answers():
             for some in _in_requests(filters):
                 await self._client.unsubscribe(list(some))
+
+    def publish(self, topic: str, payload: bytes, on_acknowledged: Callable[[], None]) -> bool:
+        """Hand a message to the broker at QoS 1, not retained; False where it is certain that nothing of it goes out.
+
+        `on_acknowledged` is called in the loop when the broker has it. When the connection is lost before that, the
+        broker may have it or not; it is not sent again.
+        """
+        sent = self._paho.publish(topic, payload, qos=_QOS)
+        if sent.rc != paho.MQTT_ERR_SUCCESS:
+            return False  # no connection, or its message ids have come round to one that is still in use
+        self._published[sent.mid] = on_acknowledged
+        return True
 
     def acknowledge(self, message: paho.MQTTMessage) -> None:
         """Send the PUBACK; it goes nowhere when the connection is lost, and then the message comes again."""

@@ -1,4 +1,4 @@
-"""The bridge process: one session with the MQTT broker, kept up, and the uplink behind it."""
+"""The bridge process: one session with the MQTT broker, kept up, and behind it the ways up and down."""
 
 import asyncio
 import logging
@@ -6,12 +6,15 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from bridge.command_log import CommandLog
+from bridge.downlink import Downlink
+from bridge.echo import Echo
 from bridge.recollection import Recollection
 from bridge.session import Session
 from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
-from runtime.metrics import MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
+from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings, KafkaSettings
 
@@ -54,18 +57,31 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
         stack.enter_context(MESSAGES_RECEIVED.reading(lambda: {(kind,): n for kind, n in uplink.received.items()}))
         stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
-        session = Session(config.mqtt, routes, uplink, recollection)
+        command_log = CommandLog(config.kafka, log)
+        downlink = Downlink(
+            config.kafka, log, command_log, window=bridge.bridge_command_window, name=config.mqtt.mqtt_client_id
+        )
+        stack.enter_context(COMMANDS_OUTSTANDING.reading(lambda: {(): downlink.outstanding}))
+        echo = Echo(command_log)
+        listens = bridge.bridge_command_echo
+        session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)
         checks["mqtt"] = lambda: session.ready
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(uplink.run(), name="uplink"), tasks.create_task(session.run(), name="session")]
+            running = [
+                tasks.create_task(uplink.run(), name="uplink"),
+                tasks.create_task(command_log.run(), name="command log"),
+                tasks.create_task(downlink.run(), name="downlink"),
+                tasks.create_task(echo.run(), name="echo"),
+                tasks.create_task(session.run(), name="session"),
+            ]
             await stop.wait()
             logger.info("draining", extra={"action": "bridge_draining"})
             try:
                 async with asyncio.timeout(bridge.shutdown_timeout):
-                    await uplink.drain()
+                    await asyncio.gather(downlink.drain(), uplink.drain())
             except TimeoutError:
                 logger.warning(
-                    "not all was acknowledged in time; the broker sends it again",
+                    "not all was acknowledged in time; the broker sends it again, and commands stay open",
                     extra={"action": "bridge_drain_timeout"},
                 )
             for task in running:

@@ -8,11 +8,13 @@ import aiomqtt
 from paho.mqtt.client import MQTTMessage
 
 from bridge.connection import Connection, topic_of
+from bridge.downlink import Downlink
+from bridge.echo import ECHO_FILTER, Echo, is_echo
 from bridge.recollection import Recollection
 from bridge.uplink import Uplink
 from runtime.backoff import Backoff
 from schemas.mqtt import Routes
-from schemas.mqtt_filters import matches, uncovered
+from schemas.mqtt_filters import covers, matches, uncovered
 from schemas.mqtt_settings import MqttSettings
 
 logger = logging.getLogger(__name__)
@@ -32,13 +34,29 @@ class Session:
     `ready` when the broker has confirmed all subscriptions and the end of those that left the settings.
     """
 
-    def __init__(self, mqtt: MqttSettings, routes: Routes, uplink: Uplink, recollection: Recollection) -> None:
+    def __init__(
+        self,
+        mqtt: MqttSettings,
+        routes: Routes,
+        uplink: Uplink,
+        recollection: Recollection,
+        downlink: Downlink,
+        echo: Echo,
+        *,
+        listens: bool,
+    ) -> None:
+        """Describe it; `listens`: whether to subscribe to the commands that are sent."""
         self._mqtt = mqtt
         self._routes = routes
         self._uplink = uplink
         self._recollection = recollection
+        self._downlink = downlink
+        self._echo = echo
+        self._listens = listens
         self._subscribed = False
         self._lost_over_unsubscribing = 0
+        self._lost_over_listening = 0
+        self._denied = False
         self._leaving: list[str] = []
         self._heard_of_leaving = 0
         self.ready = False
@@ -71,6 +89,8 @@ class Session:
         self._uplink.use(connection)
         async with connection:
             refused = await self._subscribe(connection)
+            await self._listen(connection, refused)
+            self._downlink.use(connection)
             lost = asyncio.ensure_future(connection.lost())
             leave = asyncio.ensure_future(self._leave(connection, refused))
             try:
@@ -80,14 +100,55 @@ class Session:
                     self.ready = not refused
                 await lost
             finally:
+                self._downlink.lose()
                 leave.cancel()
                 lost.cancel()
                 await asyncio.gather(leave, lost, return_exceptions=True)
 
     def _take(self, connection: Connection, message: MQTTMessage) -> None:
-        if self._leaving and any(matches(name, topic_of(message)) for name in self._leaving):
+        topic = topic_of(message)
+        if self._leaving and any(matches(name, topic) for name in self._leaving):
             self._heard_of_leaving += 1
-        self._uplink.take(connection, message)
+        if not is_echo(topic):
+            self._uplink.take(connection, message)
+            return
+        noted = self._echo.take(message)
+        if self._is_asked_for(topic):
+            self._uplink.take(connection, message, noted)
+        else:
+            self._uplink.hold(connection, message, noted)
+
+    def _is_asked_for(self, topic: str) -> bool:
+        """Whether the settings name the commands themselves, or did and some are queued; these go to the log too."""
+        names = [entry.filter for entry in self._recollection.list.filters if entry.subscribed]
+        return any(matches(name, topic) for name in names if name != ECHO_FILTER or name in self._routes.kinds)
+
+    async def _listen(self, connection: Connection, refused: Iterable[str]) -> None:
+        """Subscribe to the commands that are sent, or take the subscription of another time back.
+
+        It is not in the list of subscriptions, for nothing that comes of it goes to the log.
+        """
+        wanted = self._wanted(refused)
+        if ECHO_FILTER in wanted:
+            return
+        # Some brokers close the connection over what they do not allow.
+        denied = self._lost_over_listening >= _MOST_LOST
+        if not denied:
+            self._lost_over_listening += 1
+            if self._listens and not any(covers(name, ECHO_FILTER) for name in wanted):
+                denied = bool(await connection.subscribe([ECHO_FILTER]))
+            else:
+                await connection.unsubscribe([ECHO_FILTER])
+            self._lost_over_listening = 0
+        if denied and not self._denied:
+            logger.warning(
+                "the broker refuses the subscription to %s, so after a crash only acknowledgements and samples show "
+                "what was sent; allow it for the client %s in the broker's ACL, or set BRIDGE_COMMAND_ECHO=false",
+                ECHO_FILTER,
+                self._mqtt.mqtt_client_id,
+                extra={"action": "mqtt_echo_refused"},
+            )
+        self._denied = denied
 
     async def _subscribe(self, connection: Connection) -> set[str]:
         """Subscribe to all filters of the settings and return what the broker refuses."""
@@ -121,6 +182,8 @@ class Session:
     async def _leave(self, connection: Connection, refused: set[str]) -> None:
         """Unsubscribe what the broker may still have in our session and should not."""
         kept = refused.union(self._wanted(refused))
+        if self._listens:
+            kept.add(ECHO_FILTER)
         others = [entry for entry in self._recollection.list.filters if entry.filter not in kept]
         # Confirmed before; but a broker that was killed, or restored, may have forgotten it.
         await self._unsubscribe(connection, [entry.filter for entry in others if not entry.subscribed])

@@ -26,6 +26,7 @@ _TOPIC_CACHE = 100_000
 _LONGEST_CACHED_TOPIC = 256
 
 Taken = Entry[Connection, MQTTMessage]
+Note = asyncio.Future[None]
 
 
 class _Ids(msgspec.Struct):
@@ -50,7 +51,7 @@ class Uplink:
         # By kind, and what is sent again after a reconnect counts again.
         self.received = dict.fromkeys(Kind, 0)
         self._kinds: dict[str, Kind] = {}
-        self._inbox: deque[Taken] = deque()
+        self._inbox: deque[tuple[Taken, Note | None]] = deque()
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -71,18 +72,32 @@ class Uplink:
         self._connection = connection
         self._outstanding.use(connection)
         # What waits from the connection before comes again on this one. Not at QoS 0: that comes only once.
-        again = [entry for entry in self._inbox if entry.message.qos]
-        self._inbox = deque(entry for entry in self._inbox if not entry.message.qos)
+        again = [entry for entry, _ in self._inbox if entry.message.qos]
+        self._inbox = deque(waiting for waiting in self._inbox if not waiting[0].message.qos)
         for entry in again:
             self._outstanding.confirm(entry)
 
-    def take(self, connection: Connection, message: MQTTMessage) -> None:
-        """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge."""
+    def take(self, connection: Connection, message: MQTTMessage, note: Note | None = None) -> None:
+        """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge.
+
+        Where there is a `note`, it has to be done, too, before the message is acknowledged.
+        """
         if self._stopping:
             return
         self._taken += 1
-        self._inbox.append(self._outstanding.add(connection, message))
+        self._inbox.append((self._outstanding.add(connection, message), note))
         self._arrived.set()
+
+    def hold(self, connection: Connection, message: MQTTMessage, note: Note | None) -> None:
+        """Take one message that does not go to the log itself; it is acknowledged in its turn, and after its note."""
+        if self._stopping:
+            return
+        self._taken += 1
+        entry = self._outstanding.add(connection, message)
+        if note is None:
+            self._outstanding.confirm(entry)
+        else:
+            note.add_done_callback(partial(self._on_confirmed, entry))
 
     async def run(self) -> None:
         """Send what is taken, for ever.
@@ -119,8 +134,10 @@ class Uplink:
     async def _send_all(self) -> None:
         while True:
             while self._inbox:
-                entry = self._inbox.popleft()
-                (await self._send(entry.message)).add_done_callback(partial(self._on_confirmed, entry))
+                entry, note = self._inbox.popleft()
+                written = await self._send(entry.message)
+                confirmed = written if note is None else asyncio.gather(written, note)
+                confirmed.add_done_callback(partial(self._on_confirmed, entry))
             self._arrived.clear()
             await self._arrived.wait()
 

@@ -91,6 +91,22 @@ MESSAGES_RECEIVED = OnDemand(
 MESSAGES_UNACKNOWLEDGED = OnDemand(
     GaugeMetricFamily, "gateway_messages_unacknowledged", "Messages taken from MQTT that the log does not hold yet"
 )
+COMMANDS_SENT = Counter(
+    "gateway_commands_sent", "Commands that the MQTT broker has, by what they ask for", ["op"], registry=REGISTRY
+)
+COMMANDS_EXPIRED = Counter(
+    "gateway_commands_expired", "Commands that were not sent: too late, withdrawn or too large", registry=REGISTRY
+)
+COMMANDS_UNSURE = Counter(
+    "gateway_commands_unsure",
+    "Commands of which the bridge cannot tell whether the MQTT broker has them; what comes back shows it later",
+    registry=REGISTRY,
+)
+COMMANDS_OUTSTANDING = OnDemand(
+    GaugeMetricFamily,
+    "gateway_commands_outstanding",
+    "Commands handed to the MQTT broker that it has not acknowledged",
+)
 
 # Stream roles.
 RECORDS_PROCESSED = Counter(

@@ -39,6 +39,7 @@ class Evidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
 
     `sending` is written before the command goes out, `sent` once the MQTT broker has it, `expired` when it was too late
     to send it. `at` is UTC, by the bridge's clock; `because` says how the bridge knows, where that is not plain.
+    `expires_at` is the command's own: until then bridges have to remember what is known of it.
     """
 
     correlation_id: str
@@ -47,6 +48,7 @@ class Evidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     state: State
     at: Moment
     because: str | None = None
+    expires_at: Moment | None = None
 
 
 def payload_to_send(dispatch: Dispatch, now: datetime) -> dict[str, Any] | None:

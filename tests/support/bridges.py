@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -21,16 +22,21 @@ OFF = {f"mqtt_topic_{name}": "" for name in ("metering", "status", "events", "re
 class Bridges:
     """Runs bridges of one client id, one after another."""
 
-    def __init__(self, mqtt: MqttSettings, kafka: KafkaSettings, folder: Path) -> None:
+    def __init__(self, mqtt: MqttSettings, kafka: KafkaSettings, folder: Path, **settings: Any) -> None:
+        """Describe them; `settings` are those of the bridge itself, and may change from one to the next."""
         self.mqtt = mqtt
         self.kafka = kafka
+        self.settings = settings
         self._folder = folder
         self._port = claim(folder / "bridge-ports.json", ["health"])["health"]
 
     def task(self, stop: asyncio.Event, **topics: str) -> asyncio.Task[None]:
         """Start one; the topics that are not given are off."""
         config = BridgeConfig(
-            self.mqtt, MqttTopicSettings.load(**OFF | topics), self.kafka, BridgeSettings(bridge_health_port=self._port)
+            self.mqtt,
+            MqttTopicSettings.load(**OFF | topics),
+            self.kafka,
+            BridgeSettings(bridge_health_port=self._port, **self.settings),
         )
         return asyncio.create_task(run_bridge(config, stop))
 
@@ -57,6 +63,7 @@ class Bridges:
             "KAFKA_TOPIC_PREFIX": self.kafka.kafka_topic_prefix,
             "KAFKA_PARTITIONS": str(self.kafka.kafka_partitions),
             "BRIDGE_HEALTH_PORT": str(self._port),
+            **{name.upper(): str(value) for name, value in self.settings.items()},
         }
         process = Process(
             "bridge",

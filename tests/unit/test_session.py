@@ -69,7 +69,7 @@ class Remembering:
 
 
 class Idle:
-    """An uplink with nothing under way."""
+    """Ways up and down with nothing under way."""
 
     def use(self, connection: Any) -> None:
         pass
@@ -78,6 +78,12 @@ class Idle:
         pass
 
     async def caught_up(self) -> None:
+        pass
+
+    def hold(self, connection: Any, message: MQTTMessage, note: Any) -> None:
+        pass
+
+    def lose(self) -> None:
         pass
 
 
@@ -90,11 +96,14 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
 
 @asynccontextmanager
-async def running(before: SubscriptionList, **topics: str) -> AsyncIterator[tuple[Session, Remembering]]:
+async def running(
+    before: SubscriptionList, *, listens: bool = False, **topics: str
+) -> AsyncIterator[tuple[Session, Remembering]]:
     routes = MqttTopicSettings.load(**OFF | topics).routes
     remembering = Remembering(before.under(routes).subscribing(routes.filters))
     mqtt = MqttSettings(mqtt_host="nowhere", mqtt_port=1, mqtt_use_tls=False)
-    session = Session(mqtt, routes, Idle(), remembering)  # type: ignore[arg-type]
+    idle: Any = Idle()
+    session = Session(mqtt, routes, idle, remembering, idle, idle, listens=listens)  # type: ignore[arg-type]
     task = asyncio.create_task(session.run())
     try:
         yield session, remembering
@@ -107,14 +116,14 @@ async def test_where_a_wide_filter_is_refused_the_narrower_ones_are_asked_for(br
     settings = {"mqtt_topic_metering": "site/#", "mqtt_topics": "site/+,site/a"}
     broker.session = {"ven/ack/+", "site/a", "site/+"}
     broker.refused = {"site/#"}
-    async with running(SubscriptionList(), **settings) as (session, remembering):
+    async with running(SubscriptionList(), listens=False, **settings) as (session, remembering):
         assert await until(lambda: "site/a" not in broker.session, 5)
         assert broker.session == {"ven/ack/+", "site/+"}
         assert not session.ready
         held = {entry.filter: entry.subscribed for entry in remembering.list.filters}
         assert held == {"site/#": True, "ven/ack/+": True, "site/+": True, "site/a": False}
     broker.refused = set()
-    async with running(remembering.list, **settings) as (session, remembering):
+    async with running(remembering.list, listens=False, **settings) as (session, remembering):
         assert await until(lambda: session.ready, 5)
         assert broker.session == {"ven/ack/+", "site/#"}
 
