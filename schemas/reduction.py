@@ -1,10 +1,23 @@
 """The arithmetic of reduction: what VENs shed over an event, weighted by time and not by samples.
 
-It is one statement for many VENs, which the API and the settlement of events share: so they cannot differ.
+They are statements for many VENs at once, which the API and the settlement of events share: so they cannot differ.
 """
 
 REPORTED = "reported"
 """Why a VEN is in an event that was neither chosen nor told: its samples named the event."""
+
+# The VENs whose samples name the event $1 in [$2, $3), one look into the index for each: not one for each sample.
+VENS_THAT_REPORTED = """
+WITH RECURSIVE reported AS (
+    (SELECT ven_id FROM telemetry_readings WHERE event_id = $1 AND time >= $2 AND time < $3 ORDER BY ven_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT further.ven_id FROM telemetry_readings AS further
+            WHERE event_id = $1 AND further.ven_id > reported.ven_id AND time >= $2 AND time < $3
+            ORDER BY further.ven_id LIMIT 1)
+    FROM reported WHERE ven_id IS NOT NULL
+)
+SELECT ven_id FROM reported WHERE ven_id IS NOT NULL
+"""
 
 # For the event $1 and the VENs $2, over [$3, $4): the energy in kWh that each did not use, and for how many seconds
 # samples tell so, each for $5 seconds at most. A row for each VEN.

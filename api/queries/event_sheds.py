@@ -5,16 +5,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from runtime.database import Pool
-from schemas.reduction import DELIVERED
+from schemas.reduction import DELIVERED, VENS_THAT_REPORTED
 
 SHED_NOW = "SELECT ven_id, COALESCE(shed_power_kw, 0) AS kw FROM ven_status WHERE event_id = $1"
 
 REDUCTIONS_NOW = """
 SELECT event_id, sum(COALESCE(shed_power_kw, 0)) AS kw FROM ven_status WHERE event_id = ANY ($1) GROUP BY event_id
-"""
-
-REPORTED = """
-SELECT DISTINCT ven_id FROM telemetry_readings WHERE event_id = $1 AND time >= $2 AND time < $3 ORDER BY ven_id
 """
 
 _VENS_AT_ONCE = 100
@@ -40,7 +36,7 @@ async def reductions_now(pool: Pool, event_ids: Sequence[str]) -> dict[str, floa
 
 async def vens_that_reported(pool: Pool, event_id: str, start: datetime, end: datetime) -> list[str]:
     """Return the VENs whose samples name an event in [start, end)."""
-    return [row["ven_id"] for row in await pool.fetch(REPORTED, event_id, start, end)]
+    return [row["ven_id"] for row in await pool.fetch(VENS_THAT_REPORTED, event_id, start, end)]
 
 
 async def delivered(

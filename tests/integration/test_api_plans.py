@@ -10,7 +10,8 @@ import pytest_asyncio
 
 from api.queries import acks, commands, event_sheds, event_vens, events, removals, trails, vens
 from runtime.database import Connection
-from schemas.reduction import DELIVERED
+from schemas.reduction import DELIVERED, VENS_THAT_REPORTED
+from streams.store import settlement
 from tests.support.servers import Databases, connection
 
 NOW = datetime.now(UTC)
@@ -43,8 +44,10 @@ FILL = (
     """INSERT INTO event_vens (event_id, ven_id, reason)
        SELECT 'evt-' || k, 'ven-' || n, 'equal'
        FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
-    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw)
-       SELECT 'evt-' || n, now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour', 1
+    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, created_at, closed_at, figured_at)
+       SELECT 'evt-' || n, now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour', 1,
+              now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour',
+              CASE WHEN n > 1 THEN now() END
        FROM generate_series(1, 20000) AS n""",
     "ANALYZE",
 )
@@ -61,8 +64,12 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("answers to an event", acks.ANSWERS, ("evt-1", *SPAN)),
     ("sheds now", event_sheds.SHED_NOW, ("evt-1",)),
     ("reductions now", event_sheds.REDUCTIONS_NOW, (["evt-1", "evt-2"],)),
-    ("VENs that reported", event_sheds.REPORTED, ("evt-1", *SPAN)),
+    ("VENs that reported", VENS_THAT_REPORTED, ("evt-1", *SPAN)),
     ("delivered", DELIVERED, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("VENs to settle", settlement.VENS, ("evt-1", *SPAN)),
+    ("settling VENs", settlement.KEEP, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("events to settle", settlement.UNSETTLED, ()),
+    ("an event settled", settlement.SETTLED, ("evt-1", NOW)),
     ("VENs that were chosen", event_vens.CHOSEN, ("evt-1",)),
     ("VENs that were told", event_vens.TOLD, ("evt-1",)),
     ("one command", trails.ONE, ("7-7",)),
