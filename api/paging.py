@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 
 from fastapi import Query, Request, Response
 
-Cursor = Annotated[str, Query(max_length=128, pattern=r"^[^\x00]*$", description="From a Link header.")]
+Cursor = Annotated[str, Query(max_length=256, pattern=r"^[^\x00]*$", description="From a Link header.")]
 
 
 def link_next(request: Request, response: Response, **query: Any) -> None:

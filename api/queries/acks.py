@@ -9,6 +9,11 @@ from datetime import datetime
 import asyncpg
 
 from runtime.database import Pool
+from schemas.command_states import GOOD
+
+GOOD_WORDS = ", ".join(f"'{word}'" for word in sorted(GOOD))
+BEST_STATUS = f"(array_agg(status ORDER BY status NOT IN ({GOOD_WORDS}), received_at, time))[1]"
+"""Of several answers: the first that is good, else the first. A device may refuse at first and then do it."""
 
 # Of the first answer to each command: devices acknowledge a repeat again. A week back at most, so that old days need
 # not be looked at.
@@ -57,14 +62,14 @@ ORDER BY mine.ven_id, circuit ->> 'id', mine.time DESC
 LIMIT $4
 """  # noqa: S608 - our own text
 
-# What each VEN answered to an event, and how long after the command (ms, first answers only).
+# What each VEN answered to each command of an event, and when it first did; the correlation id is null where it
+# answered none that we know of, and only said that it is about the event.
 ANSWERS = f"""
-SELECT ven_id, bool_or(good AND NOT restores) AS accepted, bool_or(NOT good AND NOT restores) AS refused,
-       bool_or(good AND restores) AS restored,
-       extract(epoch FROM min(received_at - asked_at) FILTER (WHERE NOT restores)) * 1000 AS ms
-FROM (SELECT ven_id, received_at, asked_at, asked_op = 'restore' AS restores,
-             status IN ('accepted', 'success') AS good FROM ({OF_EVENT}) AS mine) AS answered
-GROUP BY ven_id
+SELECT ven_id, asked AS correlation_id, restores, min(received_at) AS first_at, {BEST_STATUS} AS status
+FROM (SELECT ven_id, received_at, time, status, asked_op = 'restore' AS restores,
+             CASE WHEN asked_at IS NOT NULL THEN correlation_id END AS asked
+      FROM ({OF_EVENT}) AS mine) AS answered
+GROUP BY ven_id, asked, restores
 """  # noqa: S608 - our own text
 
 
@@ -96,5 +101,5 @@ async def fetch_circuits_of_event(
 
 
 async def fetch_answers(pool: Pool, event_id: str, interval: tuple[datetime, datetime]) -> list[asyncpg.Record]:
-    """Return a row a VEN that answered an event: accepted, refused, restored, and the response time in ms."""
+    """Return what VENs answered to an event, a row for each command that was answered."""
     return await pool.fetch(ANSWERS, event_id, *interval)

@@ -9,19 +9,21 @@ from runtime.database import Pool, PooledConnection
 from schemas.commands import new_event_id
 from schemas.rest.events import EventCreate
 
-# `over_at` is when its figures end. What was figured out a day after an event was over and known is final: readings
-# that come later change it no more.
-SELECT_EVENT = """
-SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, created_at, ended_at, cancelled_at,
-       actual_reduction_kw, COALESCE(ended_at, end_time) AS over_at,
-       COALESCE(figured_at > GREATEST(COALESCE(ended_at, end_time), created_at) + interval '1 day', false) AS is_final,
-       CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
-            WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'
-            WHEN start_time <= now() THEN 'active'
-            ELSE 'scheduled' END AS status
+# As schemas.lifecycle.status_at has it.
+STATUS = """
+CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
+     WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'
+     WHEN start_time <= now() THEN 'active'
+     ELSE 'scheduled' END
+"""
+# `over_at` is when its figures end; once they are settled, they are not computed again to be shown.
+SELECT_EVENT = f"""
+SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, created_at, started_at, ended_at, cancelled_at,
+       missed, actual_reduction_kw, COALESCE(ended_at, end_time) AS over_at,
+       closed_at IS NOT NULL AND figured_at IS NOT NULL AS is_settled, {STATUS} AS status
 FROM events
 WHERE deleted_at IS NULL
-"""
+"""  # noqa: S608 - our own text
 
 ONE = SELECT_EVENT + "AND event_id = $1"
 # A cursor is an id, and still shows the place when the event was deleted since.
@@ -41,9 +43,10 @@ SELECT * FROM ({SELECT_EVENT}) AS event
 WHERE status = 'active' ORDER BY start_time DESC, event_id DESC LIMIT 1
 """  # noqa: S608 - our own text
 
+# One that is wholly in the past is nothing for the dispatcher.
 INSERT = """
-INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, ven_ids, ended_at)
-VALUES ($1, $2, $3, $4, $5, CASE WHEN $3 <= now() THEN $3 END)
+INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, ven_ids, ended_at, closed_at)
+VALUES ($1, $2, $3, $4, $5, CASE WHEN $3 <= now() THEN $3 END, CASE WHEN $3 <= now() THEN now() END)
 ON CONFLICT (event_id) DO NOTHING
 RETURNING event_id
 """
@@ -70,10 +73,6 @@ UPDATE events SET
                     THEN now() ELSE ended_at END
 WHERE event_id = $1 AND deleted_at IS NULL
 RETURNING event_id
-"""
-KEEP_FIGURE = """
-UPDATE events SET actual_reduction_kw = $2, figured_at = now()
-WHERE event_id = $1 AND now() > GREATEST(COALESCE(ended_at, end_time), created_at) + interval '1 day'
 """
 
 
@@ -127,8 +126,3 @@ async def stop_event(pool: Pool, event_id: str) -> bool:
 async def delete_event(pool: Pool, event_id: str) -> bool:
     """Remove an event from sight; False when it is not there."""
     return await pool.fetchval(DELETE, event_id) is not None
-
-
-async def keep_figure(pool: Pool, event_id: str, actual_reduction_kw: float) -> None:
-    """Note what an event comes to once it has been over for a day; until then late readings are waited for."""
-    await pool.execute(KEEP_FIGURE, event_id, actual_reduction_kw)

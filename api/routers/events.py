@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.deps import Database, EventId
+from api.deps import Database, EventId, Settings
 from api.figures import actual_reductions
 from api.idempotency import Answer, CreateOnce
 from api.paging import Cursor, link_next
@@ -31,6 +31,7 @@ async def list_events(
     request: Request,
     response: Response,
     database: Database,
+    settings: Settings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Cursor = "",
     status: EventStatus | None = None,
@@ -39,7 +40,7 @@ async def list_events(
     rows = await fetch_events(database, status=status, cursor=cursor, limit=limit + 1)
     if len(rows) > limit:
         link_next(request, response, limit=limit, status=status, cursor=rows[limit - 1]["event_id"])
-    figures = await actual_reductions(database, rows[:limit])
+    figures = await actual_reductions(database, rows[:limit], settings.offline_after_seconds)
     return [event_view(row, figures.get(row["event_id"], 0.0)) for row in rows[:limit]]
 
 

@@ -1,13 +1,13 @@
 """DR events as REST shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import ceil
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
-from api.figures import Answer, Figures
-from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics
-
-VenStatus = Literal["targeted", "accepted", "refused", "shedding", "restored"]
+from api.event_progress import Progress, funnel
+from api.figures import Figures
+from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, ResponseTimes
 
 
 def event_view(row: Any, actual_reduction_kw: float) -> Event:
@@ -26,30 +26,44 @@ def event_with_metrics_view(row: Any, figures: Figures) -> EventWithMetrics:
 
 
 def detail_view(row: Any, figures: Figures, names: Mapping[str, str]) -> EventDetail:
-    """Show an event, how it goes, and these VENs of it."""
-    vens = [
-        EventVen(
-            ven_id=ven_id,
-            ven_name=name,
-            shed_kw=figures.sheds.get(ven_id, 0.0),
-            status=ven_status(figures.answers.get(ven_id), figures.sheds.get(ven_id, 0.0)),
-        )
-        for ven_id, name in names.items()
-    ]
-    return EventDetail(**_fields(row, figures.actual_kw), **_metrics(figures), vens=vens)
+    """Show an event, how it goes, and its VENs; the name of one that was deleted is its id."""
+    times = figures.response_ms
+    return EventDetail(
+        **_fields(row, figures.actual_kw),
+        **_metrics(figures),
+        started_at=row["started_at"],
+        missed=row["missed"],
+        delivered_kwh=figures.delivered_kwh,
+        covered_share=figures.covered_share,
+        funnel=funnel(figures.vens.values()),
+        response_ms=ResponseTimes(p50=percentile(times, 50), p95=percentile(times, 95)),
+        vens=[_ven(ven_id, names.get(ven_id, ven_id), ven, figures) for ven_id, ven in figures.vens.items()],
+    )
 
 
-def ven_status(answer: Answer | None, shed_kw: float) -> VenStatus:
-    """Tell how far a VEN got: the last of these that is known of it."""
-    if answer is not None and answer.restored:
-        return "restored"
-    if shed_kw > 0:
-        return "shedding"
-    if answer is not None and answer.accepted:
-        return "accepted"
-    if answer is not None and answer.refused:
-        return "refused"
-    return "targeted"
+def _ven(ven_id: str, name: str, ven: Progress, figures: Figures) -> EventVen:
+    chosen = figures.chosen.get(ven_id)
+    over = figures.delivered.get(ven_id)
+    return EventVen(
+        ven_id=ven_id,
+        ven_name=name,
+        shed_kw=figures.sheds.get(ven_id, 0.0),
+        status=ven.status,
+        share_kw=None if chosen is None else chosen["share_kw"],
+        capability_kw=None if chosen is None else chosen["capability_kw"],
+        reason=None if chosen is None else chosen["reason"],
+        late=chosen is not None and chosen["late"],
+        delivered_kwh=None if over is None else over.energy_kwh,
+        correlation_id=ven.correlation_id,
+        acked_after_ms=None if ven.response_ms is None else round(ven.response_ms),
+    )
+
+
+def percentile(ascending: Sequence[float], percent: int) -> int | None:
+    """Return the value that so many percent of them do not exceed; None of nothing."""
+    if not ascending:
+        return None
+    return round(ascending[ceil(len(ascending) * percent / 100) - 1])
 
 
 def _fields(row: Any, actual_reduction_kw: float) -> dict[str, Any]:
@@ -71,7 +85,7 @@ def _metrics(figures: Figures) -> dict[str, Any]:
     times = figures.response_ms
     return {
         "current_reduction_kw": figures.current_kw,
-        "vens_responding": len(figures.responding),
+        "vens_responding": figures.responding,
         "avg_response_ms": round(fmean(times)) if times else 0,
         "responses": len(times),
     }

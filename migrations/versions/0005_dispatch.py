@@ -27,7 +27,14 @@ COMMAND_COLUMNS = {
     "watched": "boolean NOT NULL DEFAULT true",
 }
 EVENT_COLUMNS = {"closed_at": "timestamptz", "missed": "boolean NOT NULL DEFAULT false"}
-INDEXES = ("events_open", "commands_once", "commands_unlogged", "commands_watched", "commands_ends_at")
+INDEXES = (
+    "events_open",
+    "events_unsettled",
+    "commands_once",
+    "commands_unlogged",
+    "commands_watched",
+    "commands_ends_at",
+)
 
 STATEMENTS = (
     *(f"ALTER TABLE commands ADD COLUMN {name} {kind}" for name, kind in COMMAND_COLUMNS.items()),
@@ -39,6 +46,11 @@ STATEMENTS = (
     WHERE cancelled_at IS NOT NULL OR deleted_at IS NOT NULL OR COALESCE(ended_at, end_time) <= now()
     """,
     "CREATE INDEX events_open ON events (start_time) WHERE closed_at IS NULL",
+    """
+    CREATE INDEX events_unsettled ON events (closed_at)
+    WHERE closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL AND (figured_at IS NULL
+        OR figured_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')
+    """,
     "CREATE UNIQUE INDEX commands_once ON commands (event_id, ven_id, phase, telling) WHERE phase IS NOT NULL",
     "CREATE INDEX commands_unlogged ON commands (seq) WHERE logged_at IS NULL",
     "CREATE INDEX commands_watched ON commands (ven_id) WHERE watched",

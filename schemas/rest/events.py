@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from schemas.command_states import EventVenStatus
 from schemas.rest.model import RestModel, example
 from schemas.rest.values import EventName, PlausibleMoment, PositiveKw
 
@@ -24,7 +25,32 @@ _EVENT = {
     "cancelledAt": None,
 }
 _METRICS = {"currentReductionKw": 231.4, "vensResponding": 48, "avgResponseMs": 412, "responses": 48}
-_VEN = {"venId": "ven-001", "venName": "Maple Street 12", "shedKw": 4.8, "status": "shedding"}
+_VEN = {
+    "venId": "ven-001",
+    "venName": "Maple Street 12",
+    "shedKw": 4.8,
+    "status": "shedding",
+    "shareKw": 5.0,
+    "capabilityKw": 6.1,
+    "reason": "proportional",
+    "late": False,
+    "deliveredKwh": None,
+    "correlationId": "evt-evt-1f0c9a3b-ab12cd34",
+    "ackedAfterMs": 412,
+}
+_FUNNEL = {
+    "targeted": 50,
+    "logged": 50,
+    "sent": 49,
+    "acknowledged": 46,
+    "refused": 1,
+    "expired": 1,
+    "unanswered": 2,
+    "lost": 0,
+    "shedding": 46,
+    "restored": 0,
+}
+_RESPONSE = {"p50": 390, "p95": 1210}
 
 
 def _each_once(ids: list[str]) -> list[str]:
@@ -94,21 +120,91 @@ class EventWithMetrics(Event, EventMetrics):
 
 
 class EventVen(RestModel):
-    """What one VEN does in an event: now while it is active, on average over it when completed."""
+    """What one VEN does in an event: now while it is active, on average over it when completed.
+
+    `share_kw` is what it was told to shed, `capability_kw` what it could shed when that was decided, `reason` how the
+    share came about or why there is none, and `late` that it came after the start; all of them are null, or false,
+    where nothing was decided for it. `delivered_kwh` is null until the event is over. `correlation_id` is of the last
+    command that told it, `acked_after_ms` how long after the command its first answer was received.
+    """
 
     model_config = example(_VEN)
 
     ven_id: str
     ven_name: str
     shed_kw: float
-    status: Literal["targeted", "sent", "accepted", "refused", "shedding", "restored", "unanswered", "lost", "expired"]
+    status: EventVenStatus
+    share_kw: float | None
+    capability_kw: float | None
+    reason: str | None
+    late: bool
+    delivered_kwh: float | None
+    correlation_id: str | None
+    acked_after_ms: int | None
+
+
+class Funnel(RestModel):
+    """How many VENs got how far in an event; of a VEN that was told more than once, the last telling counts.
+
+    Each of the first four holds the next: `targeted` were named, chosen or told; the command of `logged` is in the log
+    or was; `sent` has reached the MQTT broker, or the VEN shows that it has it; `acknowledged` accepted. The others do
+    not add up with them: `refused` answered that it would not; `expired` was not sent, for it was too late;
+    `unanswered` was sent, and nothing was heard of it in time; `lost` had reported the event and ceased to before its
+    end; `shedding` sheds for the event now while it is active, or did so over it when completed, told or not;
+    `restored` confirmed that it ended.
+    """
+
+    model_config = example(_FUNNEL)
+
+    targeted: int
+    logged: int
+    sent: int
+    acknowledged: int
+    refused: int
+    expired: int
+    unanswered: int
+    lost: int
+    shedding: int
+    restored: int
+
+
+class ResponseTimes(RestModel):
+    """How long after the command the first answers were received, in ms; null where there is none."""
+
+    model_config = example(_RESPONSE)
+
+    p50: int | None
+    p95: int | None
 
 
 class EventDetail(EventWithMetrics):
-    """An event, how it goes, and the VENs that were named, told, or have spoken of it."""
+    """An event, how it goes, and all the VENs that were named, chosen, told, or have spoken of it.
 
-    model_config = example({**_EVENT, **_METRICS, "vens": [_VEN]})
+    `started_at` is when its VENs were chosen; `missed` says that it ended while nothing was there to start it.
+    `delivered_kwh` is the energy that was not used, and `covered_share` for how much of the event (0 to 1) samples tell
+    so, on average over the VENs that take part; both are null until the event is over.
+    """
 
+    model_config = example(
+        {
+            **_EVENT,
+            **_METRICS,
+            "startedAt": "2025-10-23T17:00:00.380000Z",
+            "missed": False,
+            "deliveredKwh": None,
+            "coveredShare": None,
+            "funnel": _FUNNEL,
+            "responseMs": _RESPONSE,
+            "vens": [_VEN],
+        }
+    )
+
+    started_at: datetime | None
+    missed: bool
+    delivered_kwh: float | None
+    covered_share: float | None
+    funnel: Funnel
+    response_ms: ResponseTimes
     vens: list[EventVen]
 
 

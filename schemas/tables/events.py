@@ -42,6 +42,14 @@ events = Table(
     Column("missed", Boolean, nullable=False, server_default=text("false")),
     Index("events_start_time", "start_time", "event_id"),
     Index("events_open", "start_time", postgresql_where=text("closed_at IS NULL")),
+    Index(
+        "events_unsettled",
+        "closed_at",
+        postgresql_where=text(
+            "closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL AND (figured_at IS NULL "
+            "OR figured_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')"
+        ),
+    ),
 )
 
 # Who takes part in an event, with which share of it, and why: `reason` tells how the share came about, or why there is

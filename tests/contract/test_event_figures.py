@@ -96,15 +96,29 @@ async def test_an_event_that_was_stopped_is_averaged_to_its_end(world: World) ->
     assert await actuals(world, event_id) == {6.0}
 
 
-async def test_the_figure_of_an_old_event_is_kept(world: World) -> None:
-    body = event(-30 * HOUR)
-    event_id = (await world.post("/api/events", body))["id"]
-    start = datetime.fromisoformat(body["startTime"])
-    await world.rows("UPDATE events SET created_at = start_time WHERE event_id = $1", event_id)
-    await says(world, "old", start, 2.0, event_id)
+async def test_the_figures_of_an_event_that_was_settled_are_shown_as_they_are(world: World) -> None:
+    event_id, start = await past_event(world)
+    await says(world, "settled", start, 2.0, event_id)
     assert await actuals(world, event_id) == {2.0}
-    await says(world, "older", start, 2.0, event_id)
-    assert await actuals(world, event_id) == {2.0}
+    await world.rows(
+        "INSERT INTO event_vens (event_id, ven_id, share_kw, reason, energy_kwh, covered_seconds) "
+        "VALUES ($1, 'settled', 3, 'equal', 1.5, 1800), ($1, 'mute', 3, 'equal', 0, 0)",
+        event_id,
+    )
+    await world.rows("UPDATE events SET actual_reduction_kw = 1.5 WHERE event_id = $1", event_id)
+    assert await actuals(world, event_id) == {2.0}  # not yet settled
+    await world.rows("UPDATE events SET figured_at = now() WHERE event_id = $1", event_id)
+    assert await actuals(world, event_id) == {1.5}
+    detail = await world.get(f"/api/events/{event_id}")
+    assert (detail["deliveredKwh"], detail["coveredShare"], detail["vensResponding"]) == (1.5, 0.25, 1)
+    assert [(ven["venId"], ven["shedKw"], ven["deliveredKwh"]) for ven in detail["vens"]] == [
+        ("mute", 0.0, 0.0),
+        ("settled", 1.5, 1.5),
+    ]
+    # One that was figured out before VENs were chosen for events has its total only.
+    await world.rows("DELETE FROM event_vens WHERE event_id = $1", event_id)
+    detail = await world.get(f"/api/events/{event_id}")
+    assert (detail["actualReductionKw"], [ven["shedKw"] for ven in detail["vens"]]) == (1.5, [2.0])
 
 
 async def command(world: World, ven_id: str, event_id: str) -> tuple[str, datetime]:

@@ -12,6 +12,18 @@ from tests.contract.conftest import World
 from tests.support.rest import assert_problem
 
 HOUR = timedelta(hours=1)
+FUNNEL = (
+    "targeted",
+    "logged",
+    "sent",
+    "acknowledged",
+    "refused",
+    "expired",
+    "unanswered",
+    "lost",
+    "shedding",
+    "restored",
+)
 
 
 def event(start: timedelta = HOUR, length: timedelta = HOUR, **fields: Any) -> dict[str, Any]:
@@ -66,6 +78,12 @@ async def test_an_event_is_created_and_read(
         "vensResponding": 0,
         "avgResponseMs": 0,
         "responses": 0,
+        "startedAt": None,
+        "missed": False,
+        "deliveredKwh": 0.0 if status == "completed" else None,
+        "coveredShare": None,
+        "funnel": dict.fromkeys(FUNNEL, 0),
+        "responseMs": {"p50": None, "p95": None},
         "vens": [],
     }
     listed = await world.get(f"/api/events{slash}")
@@ -106,8 +124,22 @@ async def test_vens_are_named_and_have_to_exist(world: World) -> None:
     assert created["venIds"] == ["named", "named-2"]
     detail = await world.get(f"/api/events/{created['id']}")
     assert detail["vens"] == [
-        {"venId": name, "venName": f"Home {name}", "shedKw": 0.0, "status": "targeted"} for name in ("named", "named-2")
+        {
+            "venId": name,
+            "venName": f"Home {name}",
+            "shedKw": 0.0,
+            "status": "targeted",
+            "shareKw": None,
+            "capabilityKw": None,
+            "reason": None,
+            "late": False,
+            "deliveredKwh": None,
+            "correlationId": None,
+            "ackedAfterMs": None,
+        }
+        for name in ("named", "named-2")
     ]
+    assert detail["funnel"] == {**dict.fromkeys(FUNNEL, 0), "targeted": 2}
     answer = await world.client.post("/api/events", json=event(venIds=["named", "who", "whom"]))
     assert "who, whom" in assert_problem(answer, 422)["detail"]
 

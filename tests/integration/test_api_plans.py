@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api.queries import acks, commands, event_sheds, events, removals, vens
+from api.queries import acks, commands, event_sheds, event_vens, events, removals, trails, vens
 from runtime.database import Connection
+from schemas.reduction import DELIVERED, VENS_THAT_REPORTED
+from streams.store import settlement
 from tests.support.servers import Databases, connection
 
 NOW = datetime.now(UTC)
 SPAN = (NOW - timedelta(hours=2), NOW + timedelta(hours=2))
 # Those that grow: an empty day is read as quickly in either way, and the planner says so.
-HOT = re.compile(r"Seq Scan on (telemetry|load_snap|ven_acks|ven_status|commands|events)\w* .*cost=\S*\.\.(\d+)")
+HOT = re.compile(
+    r"Seq Scan on (telemetry|load_snap|ven_acks|ven_status|commands|events|event_vens)\w* .*cost=\S*\.\.(\d+)"
+)
 CHEAP = 10
 
 FILL = (
@@ -37,8 +41,13 @@ FILL = (
         SELECT 'ven-' || n, now() + k * interval '1 second', 'event', n || '-' || k, now(), 'accepted', 'evt-' || k,
                '[]'
         FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
-    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw)
-       SELECT 'evt-' || n, now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour', 1
+    """INSERT INTO event_vens (event_id, ven_id, reason)
+       SELECT 'evt-' || k, 'ven-' || n, 'equal'
+       FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
+    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, created_at, closed_at, figured_at)
+       SELECT 'evt-' || n, now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour', 1,
+              now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour',
+              CASE WHEN n > 1 THEN now() END
        FROM generate_series(1, 20000) AS n""",
     "ANALYZE",
 )
@@ -55,9 +64,17 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("answers to an event", acks.ANSWERS, ("evt-1", *SPAN)),
     ("sheds now", event_sheds.SHED_NOW, ("evt-1",)),
     ("reductions now", event_sheds.REDUCTIONS_NOW, (["evt-1", "evt-2"],)),
-    ("VENs that reported", event_sheds.REPORTED, ("evt-1", *SPAN)),
-    ("samples", event_sheds.SAMPLES, ("evt-1", ["ven-100", "ven-200"], *SPAN)),
-    ("names", event_sheds.NAMES, ("evt-1", ["ven-7"])),
+    ("VENs that reported", VENS_THAT_REPORTED, ("evt-1", *SPAN)),
+    ("delivered", DELIVERED, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("VENs to settle", settlement.VENS, ("evt-1", *SPAN)),
+    ("settling VENs", settlement.KEEP, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("events to settle", settlement.UNSETTLED, ()),
+    ("an event settled", settlement.SETTLED, ("evt-1", NOW)),
+    ("VENs that were chosen", event_vens.CHOSEN, ("evt-1",)),
+    ("VENs that were told", event_vens.TOLD, ("evt-1",)),
+    ("one command", trails.ONE, ("7-7",)),
+    ("acks of a command", trails.ACKS, ("7-7", 100)),
+    ("commands of a VEN", trails.OF_VEN, ("ven-7", "7-7", 100)),
     ("one event", events.ONE, ("evt-7",)),
     ("a page of events", events.PAGE, (None, "evt-500", 50)),
     ("the end of a history", removals.piece("telemetry_loads"), ("ven-7", NOW, NOW - timedelta(hours=1))),

@@ -10,7 +10,19 @@ import pytest
 import pytest_asyncio
 
 from api.intervals import Bounds
-from api.queries import acks, dead_letters, event_sheds, events, faults, history, removals, telemetry, vens
+from api.queries import (
+    acks,
+    dead_letters,
+    event_sheds,
+    event_vens,
+    events,
+    faults,
+    history,
+    removals,
+    telemetry,
+    trails,
+    vens,
+)
 from api.queries.commands import is_shedding
 from api.queries.dead_letters import Key, Letters
 from runtime.database import Connection, Pool, connect_options
@@ -62,6 +74,10 @@ FILL = (
     f"""INSERT INTO ven_acks (ven_id, time, op, correlation_id, received_at, status, event_id, circuits)
         SELECT {NAME}, time, 'event', n || ' ' || time, time, 'accepted', {EVENT},
                '[{{"id": "a", "name": "a", "curtailed_kw": 1}}]' {HOURLY}""",
+    f"""INSERT INTO event_vens (event_id, ven_id, reason)
+        SELECT DISTINCT {EVENT}, {NAME}, 'equal' {HOURLY} WHERE {EVENT} IS NOT NULL""",
+    f"""INSERT INTO event_vens (event_id, ven_id, reason)
+        SELECT 'evt-of-old-' || k, {NAME}, 'equal' FROM generate_series(1, 2000) AS n, generate_series(1, 20) AS k""",
     f"""INSERT INTO dead_letters (id, time, source_topic, mqtt_topic, ven_id, reason, detail, headers, payload)
         SELECT md5(n || ' ' || time), time, 'ven.raw.metering', 'volttron/metering', {NAME}, 'bad_time', 'x', '{{}}',
                'x' {SOMETIMES}""",
@@ -70,7 +86,7 @@ FILL = (
 
 HOT = {
     "ven_status", "telemetry_readings", "telemetry_loads", "load_snapshots", "telemetry_minutes", "telemetry_hours",
-    "ven_acks", "ven_faults", "dead_letters", "commands",
+    "ven_acks", "ven_faults", "dead_letters", "commands", "event_vens",
 }  # fmt: skip
 
 
@@ -127,11 +143,19 @@ QUERIES: dict[str, Query] = {
     "circuits of an event": lambda pool: acks.fetch_circuits_of_event(pool, EVENT_ID, DAY, 5000),
     "answers to an event": lambda pool: acks.fetch_answers(pool, EVENT_ID, DAY),
     "response times": lambda pool: acks.fetch_response_times(pool, ["ven-7", "ven-8", "ven-9"]),
-    "who shed": lambda pool: event_sheds.vens_that_shed(pool, EVENT_ID, *HOUR),
-    "mean sheds": lambda pool: event_sheds.mean_sheds(pool, EVENT_ID, ["ven-4", "ven-8"], *HOUR),
+    "who reported": lambda pool: event_sheds.vens_that_reported(pool, EVENT_ID, *HOUR),
+    "delivered": lambda pool: event_sheds.delivered(pool, EVENT_ID, ["ven-4", "ven-8"], HOUR, 60),
     "sheds now": lambda pool: event_sheds.sheds_now(pool, "evt-now"),
     "reductions now": lambda pool: event_sheds.reductions_now(pool, ["evt-now", "evt-1"]),
-    "names of VENs": lambda pool: event_sheds.names_of_vens(pool, EVENT_ID, ["ven-4"]),
+    "who was chosen": lambda pool: event_vens.fetch_chosen(pool, EVENT_ID),
+    "who was told": lambda pool: event_vens.fetch_told(pool, EVENT_ID),
+    "names of VENs": lambda pool: event_vens.fetch_names(pool, ["ven-4"]),
+    "a command": lambda pool: trails.fetch_command(pool, f"8 {NOON:%Y-%m-%d %H:%M:%S+00}"),
+    "acks of a command": lambda pool: trails.fetch_acks_of_command(pool, f"8 {NOON:%Y-%m-%d %H:%M:%S+00}", 100),
+    "commands of a VEN": lambda pool: trails.fetch_commands_of_ven(pool, "ven-8", cursor="", limit=101),
+    "next commands of a VEN": lambda pool: trails.fetch_commands_of_ven(
+        pool, "ven-8", cursor=f"8 {NOON:%Y-%m-%d %H:%M:%S+00}", limit=101
+    ),
     "faults": lambda pool: faults.fetch_faults(pool, "ven-10", Bounds(*HOUR), 1000),
     "all faults": lambda pool: faults.fetch_faults(pool, "ven-10", Bounds(None, None), 1000),
     "first VENs": lambda pool: vens.fetch_vens(pool, 60, after="", limit=101),
@@ -195,8 +219,8 @@ async def test_a_command_looks_at_its_ven_only(pool: Pool) -> None:
         "telemetry",
         "loads as listed",
         "acks of a VEN",
-        "who shed",
-        "mean sheds",
+        "who reported",
+        "delivered",
         "faults",
         "letters of a reason",
         "states of letters",

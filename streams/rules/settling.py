@@ -1,0 +1,16 @@
+"""When the figures of a DR event that is over are worked out: at once, and again for samples that came late. No I/O."""
+
+from datetime import datetime, timedelta
+
+AGAIN_AFTER = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+"""How long after the end; what comes later than the last changes the figures no more."""
+
+
+def is_due(known_at: datetime, figured_at: datetime | None, now: datetime) -> bool:
+    """Tell whether an event that is over is to be settled at `now`.
+
+    `known_at` is when it was over and known, `figured_at` the beginning of the last settlement, None before the first.
+    """
+    if figured_at is None:
+        return True
+    return any(figured_at < known_at + after <= now for after in AGAIN_AFTER)
