@@ -4,13 +4,17 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
 from gateway.fleet import payloads
 from gateway.fleet.accepted import Accepted, Sample
+from gateway.fleet.downlink import Downlink
+from gateway.fleet.dr_ledger import DrLedger, Reported
 from gateway.fleet.home import Home
+from gateway.fleet.manners import Generation, Manner
+from gateway.fleet.obedience import NO_EVENT
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Outage, Publisher
 from gateway.fleet.schedule import Turn, turns
@@ -28,16 +32,19 @@ class Fleet:
     """A simulated fleet against any MQTT broker (3.1.1, QoS 1).
 
     `ledger` holds the metering samples, `snapshots` the load snapshots (their used power is the sum of their
-    loads); `published` and `accepted` count metering samples.
+    loads); `published` and `accepted` count metering samples. `dr` holds what the homes were told, answered and
+    reported, where they listen.
     """
 
     def __init__(self, options: FleetOptions) -> None:
         self.options = options
         self.ledger = Accepted()
         self.snapshots = Accepted()
+        self.dr = DrLedger()
         self._homes = [Home(options.seed, index) for index in range(options.vens)]
         self._ven_ids = [options.ven_id(index) for index in range(options.vens)]
         self._numbers = [0] * options.vens
+        self._downlink = Downlink(options, self._homes, self.dr, self._restart) if options.listens else None
         # Devices stamp whole seconds; milliseconds only where whole seconds could not tell two samples apart.
         self._whole_seconds = min(options.interval_ms, options.loads_interval_ms) >= _SECOND_MS
 
@@ -51,13 +58,28 @@ class Fleet:
         """How many metering samples the broker acknowledged."""
         return len(self.ledger)
 
+    @property
+    def manners(self) -> dict[str, Manner]:
+        """How each VEN takes commands; empty where they do not listen."""
+        return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.manners, strict=True))
+
+    @property
+    def generations(self) -> dict[str, Generation]:
+        """How each VEN spells its answers; empty where they do not listen."""
+        return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.generations, strict=True))
+
+    def cut_power(self, ven_id: str) -> None:
+        """Let a VEN have a power cut: it forgets what it was told, and counts its messages anew."""
+        if self._downlink is not None:
+            self._downlink.cut_power(self._ven_ids.index(ven_id))
+
     async def run(self, *, stop: asyncio.Event, messages: int | None = None) -> None:
         """Publish until `stop`, or until `messages` metering samples are out; then wait for the last PUBACKs.
 
         Raises:
             BrokerRefusedError: when the broker does not let the fleet in.
         """
-        options, outage = self.options, Outage()
+        options, outage, downlink = self.options, Outage(), self._downlink
         async with AsyncExitStack() as stack:
             publishers = [
                 await stack.enter_async_context(
@@ -68,14 +90,30 @@ class Fleet:
                         username=options.username,
                         password=options.password,
                         outage=outage,
+                        subscribe=() if downlink is None else downlink.topics(n),
+                        heard=None if downlink is None else downlink.hear,
                     )
                 )
                 for n in range(options.connections)
             ]
-            await _unless(stop, self._publish(publishers, messages))
+            await _unless(stop, self._live(publishers, messages))
             missing = sum(await asyncio.gather(*(publisher.drain(_DRAIN_S) for publisher in publishers)))
             if missing:
                 logger.warning("no PUBACK for %d messages after %g s", missing, _DRAIN_S)
+
+    async def _live(self, publishers: list[Publisher], messages: int | None) -> None:
+        """Publish, and answer what is heard meanwhile."""
+        if self._downlink is None:
+            await self._publish(publishers, messages)
+            return
+        answering = asyncio.create_task(self._downlink.answer(publishers))
+        try:
+            await self._publish(publishers, messages)
+        finally:
+            await self._downlink.close(answering, _DRAIN_S)
+
+    def _restart(self, ven: int) -> None:
+        self._numbers[ven] = 0
 
     async def _publish(self, publishers: list[Publisher], messages: int | None) -> None:
         loop = asyncio.get_running_loop()
@@ -97,20 +135,33 @@ class Fleet:
         home, ven_id = self._homes[turn.ven], self._ven_ids[turn.ven]
         stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
         key_ms = stamp * _SECOND_MS if self._whole_seconds else stamp
-        meter = home.at(key_ms / _SECOND_MS)
+        meter, circuits, report = home.at(key_ms / _SECOND_MS), home.circuits, NO_EVENT
+        if self._downlink is not None:
+            state, now = self._downlink.states[turn.ven], time_ms / _SECOND_MS
+            meter, circuits, report = state.meter(meter, now), state.circuits, state.report(now)
         snapshot_topic = self.options.snapshot_topic
         if turn.snapshot and snapshot_topic is not None:
             ledger, topic = self.snapshots, snapshot_topic
-            payload = payloads.load_snapshot(ven_id, home, meter, stamp=stamp)
+            payload = payloads.load_snapshot(ven_id, circuits, meter, stamp=stamp)
         else:
             ledger, topic = self.ledger, self.options.metering_topic
             self._numbers[turn.ven] += 1
             baseline_kw = home.baseline_kw(key_ms / _SECOND_MS)
             payload = payloads.metering(
-                ven_id, home, meter, stamp=stamp, baseline_kw=baseline_kw, number=self._numbers[turn.ven]
+                ven_id,
+                home,
+                meter,
+                stamp=stamp,
+                baseline_kw=baseline_kw,
+                number=self._numbers[turn.ven],
+                circuits=circuits,
+                report=report,
             )
         ticket = ledger.add(ven_id, key_ms, Sample(meter.used_kw, len(meter.circuits_kw)))
-        publisher.send(topic.replace("{ven_id}", ven_id), payload, functools.partial(ledger.accept, ticket))
+        accept: Callable[[], None] = functools.partial(ledger.accept, ticket)
+        if self._downlink is not None and not turn.snapshot:
+            accept = _both(accept, self.dr.reported(ven_id, Reported(key_ms, report.event_id, report.shed_kw)).accept)
+        publisher.send(topic.replace("{ven_id}", ven_id), payload, accept)
 
     def _begin_ms(self, messages: int | None) -> int:
         """The time of the first turn, Unix milliseconds."""
@@ -122,6 +173,14 @@ class Fleet:
         if messages is None:
             return now_ms - _DAY_MS
         return now_ms - messages * options.interval_ms // options.vens
+
+
+def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:
+    def accept() -> None:
+        one()
+        other()
+
+    return accept
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

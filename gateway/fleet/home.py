@@ -27,6 +27,7 @@ class Circuit:
     capacity_kw: float
     flexible: bool
     power: Power
+    enabled: bool = True
 
     @property
     def priority(self) -> int:

@@ -1,7 +1,9 @@
 """What a simulated fleet is like, and how it reaches its broker."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from gateway.fleet.manners import Shares, checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,10 @@ class FleetOptions:
     With `rate` (messages a second in all) the clock is set aside for load tests: homes take their turns as fast
     as that, and sample times go forward from `start` by `interval` all the same, so no (VEN, time) comes twice.
     Without `start` the last of a known number of samples is of about now; else they begin a day ago.
+
+    Unless `obey` is off, or there is a `rate`, the homes take commands on `ven/cmd/{ven_id}`, each after its manner:
+    `manners` are the shares of those that misbehave. Slow ones take `slow_seconds`, forgetful ones have a power cut
+    `power_cut_seconds` after they were told of an event.
     """
 
     host: str
@@ -32,6 +38,10 @@ class FleetOptions:
     password: str | None = None
     rate: float | None = None
     start: datetime | None = None
+    obey: bool = True
+    manners: Shares = field(default_factory=dict)
+    slow_seconds: float = 6.0
+    power_cut_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         if self.vens < 1 or self.connections < 1:
@@ -40,6 +50,7 @@ class FleetOptions:
             raise ValueError("intervals are at least a millisecond: sample times are told apart by it")
         if self.rate is not None and self.rate <= 0:
             raise ValueError("a rate is above 0 messages a second; leave it out to follow the clock")
+        checked(self.manners)
 
     @property
     def interval_ms(self) -> int:
@@ -53,6 +64,11 @@ class FleetOptions:
     def snapshot_topic(self) -> str | None:
         """The topic of load snapshots, None when the fleet sends none."""
         return self.loads_topic if self.loads_enabled else None
+
+    @property
+    def listens(self) -> bool:
+        """Whether the homes hear commands: not in load tests, where it would cost something."""
+        return self.obey and self.rate is None
 
     def ven_id(self, index: int) -> str:
         return f"{self.prefix}-{index:05d}"

@@ -2,7 +2,8 @@
 
 import msgspec
 
-from gateway.fleet.home import PANEL_VOLTAGE, Home, Meter
+from gateway.fleet.home import PANEL_VOLTAGE, Circuit, Home, Meter
+from gateway.fleet.obedience import NO_EVENT, Report
 
 _encoder = msgspec.json.Encoder()
 
@@ -55,8 +56,21 @@ class LoadSnapshot(msgspec.Struct, rename="camel", kw_only=True):
     loads: list[Load]
 
 
-def metering(ven_id: str, home: Home, meter: Meter, *, stamp: int, baseline_kw: float, number: int) -> bytes:
-    """The metering sample of `meter`, stamped `stamp`, the `number`-th of this VEN since it started."""
+def metering(
+    ven_id: str,
+    home: Home,
+    meter: Meter,
+    *,
+    stamp: int,
+    baseline_kw: float,
+    number: int,
+    circuits: tuple[Circuit, ...] | None = None,
+    report: Report = NO_EVENT,
+) -> bytes:
+    """The metering sample of `meter`, stamped `stamp`, the `number`-th of this VEN since it started.
+
+    `circuits` are those of the home as they are set, unless they are as they were wired.
+    """
     panel_max_kw = home.panel_amps * PANEL_VOLTAGE / 1000
     drawn_kw = abs(meter.used_kw)  # a wire carries amperes either way
     return _encoder.encode(
@@ -64,6 +78,9 @@ def metering(ven_id: str, home: Home, meter: Meter, *, stamp: int, baseline_kw: 
             ven_id=ven_id,
             timestamp=stamp,
             used_power_kw=meter.used_kw,
+            shed_power_kw=report.shed_kw,
+            requested_reduction_kw=report.requested_kw,
+            event_id=report.event_id,
             baseline_power_kw=baseline_kw,
             battery_soc=msgspec.UNSET if meter.battery_soc is None else meter.battery_soc,
             panel_amperage_rating=home.panel_amps,
@@ -71,20 +88,22 @@ def metering(ven_id: str, home: Home, meter: Meter, *, stamp: int, baseline_kw: 
             current_amps=round(drawn_kw * 1000 / PANEL_VOLTAGE, 2),
             panel_utilization_percent=round(100 * drawn_kw / panel_max_kw, 1),
             message_num=number,
-            loads=_loads(home, meter),
+            loads=_loads(circuits or home.circuits, meter),
             power_kw=meter.used_kw,
+            shed_kw=report.shed_kw,
             base_power_kw=baseline_kw,
             ts=stamp,
+            active_event=report.event_id,
         )
     )
 
 
-def load_snapshot(ven_id: str, home: Home, meter: Meter, *, stamp: int) -> bytes:
+def load_snapshot(ven_id: str, circuits: tuple[Circuit, ...], meter: Meter, *, stamp: int) -> bytes:
     """The load snapshot of `meter`, stamped `stamp`."""
-    return _encoder.encode(LoadSnapshot(ven_id=ven_id, timestamp=stamp, loads=_loads(home, meter)))
+    return _encoder.encode(LoadSnapshot(ven_id=ven_id, timestamp=stamp, loads=_loads(circuits, meter)))
 
 
-def _loads(home: Home, meter: Meter) -> list[Load]:
+def _loads(circuits: tuple[Circuit, ...], meter: Meter) -> list[Load]:
     return [
         Load(
             circuit.id,
@@ -94,8 +113,8 @@ def _loads(home: Home, meter: Meter) -> list[Load]:
             kw,
             # What a flexible circuit draws now is what it can stop drawing; feeding in cannot be shed.
             max(0.0, kw) if circuit.flexible else 0.0,
-            enabled=True,
+            enabled=circuit.enabled,
             priority=circuit.priority,
         )
-        for circuit, kw in zip(home.circuits, meter.circuits_kw, strict=True)
+        for circuit, kw in zip(circuits, meter.circuits_kw, strict=True)
     ]

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from paho.mqtt.client import Client
+from paho.mqtt.client import Client, ConnectFlags, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -20,6 +20,7 @@ _CLOSE_TIMEOUT_S = 5.0
 _HOUSEKEEPING_S = 1.0
 _BACKOFF_FIRST_S = 0.1
 _BACKOFF_MOST_S = 10.0
+_FILTERS_A_PACKET = 500
 
 # CONNACK codes 1, 2, 4 and 5 as paho names them; only 3, "server unavailable", may pass by itself.
 _REFUSALS = frozenset(
@@ -65,11 +66,19 @@ class Publisher:
         password: str | None = None,
         window: int = 500,
         outage: Outage | None = None,
+        subscribe: Sequence[str] = (),
+        heard: Callable[[str, bytes, bool], None] | None = None,
     ) -> None:
-        """Describe it; connections to one broker share an `outage`."""
+        """Describe it; connections to one broker share an `outage`.
+
+        `heard` is called with the topic, the payload and the DUP flag of each message of the filters in `subscribe`.
+        """
         self._outage = outage or Outage()
         self._where = f"{host}:{port}"
         self._window = window
+        self._filters = [(topic, 1) for topic in subscribe]
+        self._subscribed = False
+        self._heard = heard
         self._outstanding: dict[int, Callable[[], None]] = {}
         self._fd: int | None = None
         self._online = False
@@ -88,6 +97,8 @@ class Publisher:
         self._client.on_connect = self._on_connect
         self._client.on_disconnect = self._on_disconnect
         self._client.on_publish = self._on_publish
+        self._client.on_message = self._on_message
+        self._client.on_subscribe = self._on_subscribe
         self._client.on_socket_close = self._on_socket_close
         if username is not None:
             self._client.username_pw_set(username, password)
@@ -229,13 +240,32 @@ class Publisher:
             self._loop.remove_writer(self._fd)
             self._fd = None
 
-    def _on_connect(self, _client: Client, _data: Any, _flags: Any, reason: ReasonCode, _properties: Any) -> None:
+    def _on_connect(
+        self, _client: Client, _data: Any, flags: ConnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
         if not reason.is_failure:
+            self._subscribe(session_present=flags.session_present)
             self._online = True
             self._changed.set()
         elif reason.getName() in _REFUSALS:
             self._refused = reason.getName()
         self._news.set()
+
+    def _subscribe(self, *, session_present: bool) -> None:
+        """Before anything is published, so that whoever hears from us can be heard."""
+        # A session that was there before us may be of other filters.
+        if not (self._subscribed and session_present):
+            for at in range(0, len(self._filters), _FILTERS_A_PACKET):
+                self._client.subscribe(self._filters[at : at + _FILTERS_A_PACKET])
+        self._subscribed = True
+
+    def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            logger.warning("the MQTT broker at %s lets us not hear commands: check what it allows", self._where)
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        if self._heard is not None:
+            self._heard(message.topic, bytes(message.payload), message.dup)
 
     def _on_disconnect(self, *_: Any) -> None:
         self._online = False

@@ -75,6 +75,8 @@ class Broker:
                 body = await reader.readexactly(await self._length(reader))
                 if head >> 4 == 1:
                     writer.write(bytes([0x20, 2, 0, self.connack]))
+                elif head >> 4 == 8:
+                    writer.write(b"\x90\x03" + body[:2] + b"\x01")
                 elif head >> 4 == 3:
                     await self._publish(head, body, writer)
                 else:
