@@ -19,6 +19,7 @@ from streams.letters import add_letters
 from streams.live import add_live
 from streams.roles import Role
 from streams.rollups import add_rollups
+from streams.settling import add_settlement
 from streams.sink import add_sink
 from streams.store.database import database
 from streams.store.partitions import Partitions
@@ -84,6 +85,8 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 add_command_log(app, config.kafka, streams, log, rows)
                 decisions = await stack.enter_async_context(database(config.database, "gateway-dispatch"))
                 add_dispatch(app, config.kafka, config.dispatch, streams.offline_after_seconds, log, decisions)
+                figures = await stack.enter_async_context(database(config.database, "gateway-settlement"))
+                add_settlement(app, figures, streams.offline_after_seconds)
                 checks["database"] = lambda: rows.connected
         app.finalize()
         app.loop = asyncio.get_running_loop()
