@@ -51,6 +51,11 @@ class Evidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     expires_at: Moment | None = None
 
 
+def seconds_left(ends_at: datetime, now: datetime) -> int:
+    """Return whole seconds from `now` to an end, the last one counted whole; a device rather waits for its restore."""
+    return ceil((ends_at - now).total_seconds())
+
+
 def payload_to_send(dispatch: Dispatch, now: datetime) -> dict[str, Any] | None:
     """Return what to publish at `now`, its durations in whole seconds that are left, at least 1; None when too late.
 
@@ -60,7 +65,7 @@ def payload_to_send(dispatch: Dispatch, now: datetime) -> dict[str, Any] | None:
         return None
     if dispatch.ends_at is None:
         return dispatch.payload
-    left = ceil((dispatch.ends_at - now).total_seconds())
+    left = seconds_left(dispatch.ends_at, now)
     if left < 1:
         return None
     payload = _counted_to(dispatch.payload, left)

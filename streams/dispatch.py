@@ -11,21 +11,20 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.commands import event_command, restore_command
-from schemas.dispatch import Dispatch
+from schemas.dispatch import Dispatch, seconds_left
 from schemas.lifecycle import Step, next_step
 from schemas.readings import encode_record
 from schemas.settings import DispatchSettings, KafkaSettings
 from schemas.topics import COMMANDS
 from streams.rules.shares import Basis, share_of
 from streams.store import commands, events, watching
-from streams.store.database import Database, T
+from streams.store.database import DATA_FAULTS, Database, T
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +35,7 @@ LOGGED_AT_ONCE = 2000
 LOG_PATIENCE_SECONDS = 10.0
 
 # One worker at a time; the turn ends with the transaction, or with the connection.
+CLOCK = "SELECT clock_timestamp()"
 LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.dispatch'))"
 
 
@@ -93,9 +93,10 @@ class Dispatcher:
         for event_id in ending + starting:
             try:
                 await self._turn(partial(self._step, event_id=event_id))
-            except asyncpg.UniqueViolationError as error:
-                # Correlation ids are made at random, and one was given before: the next look makes others.
-                logger.info("%s once more: %s", event_id, error, extra={"action": "dispatch_again"})
+            except DATA_FAULTS as error:
+                # A correlation id that was given before, most likely: the next look makes others at random. Whatever
+                # it is, the other events go on.
+                logger.warning("%s is looked at once more: %s", event_id, error, extra={"action": "dispatch_again"})
 
     async def watch(self) -> None:
         """Let late VENs join, and take in what samples and silence show."""
@@ -199,11 +200,11 @@ class Dispatcher:
     async def _decide_event(
         self, connection: Connection, event_id: str, shares: dict[str, float], ends_at: datetime, telling: int = 1
     ) -> None:
-        """The duration that is written is a stand-in: it is counted when the command is sent."""
+        left = seconds_left(ends_at, await connection.fetchval(CLOCK))
         await events.decide(
             connection,
             event_id,
-            [event_command(ven_id, event_id, kw, 1) for ven_id, kw in shares.items()],
+            [event_command(ven_id, event_id, kw, left) for ven_id, kw in shares.items()],
             phase="event",
             expires_at=ends_at,
             ends_at=ends_at,
@@ -252,5 +253,5 @@ class Dispatcher:
 
 
 async def _now(connection: Connection) -> datetime:
-    now: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    now: datetime = await connection.fetchval(CLOCK)
     return now

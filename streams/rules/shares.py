@@ -18,6 +18,9 @@ ALL_IT_CAN = "all_it_can"  # together they can shed less than what is asked for
 NOTHING_TO_SHED = "nothing_to_shed"
 UNKNOWN = "unknown_capability"
 
+_DIGITS = 6
+"""Of a kW: no meter shows less than a milliwatt, and people read these."""
+
 
 @dataclass(frozen=True, slots=True)
 class Basis:
@@ -50,10 +53,11 @@ class Share(NamedTuple):
 def share_of(requested_kw: float, basis: Basis, capability_kw: float | None) -> Share:
     """Return the share of a VEN that is part of the basis."""
     if capability_kw is None:
-        return Share(requested_kw / basis.vens, UNKNOWN)
+        return Share(round(requested_kw / basis.vens, _DIGITS), UNKNOWN)
     if capability_kw <= 0:
         return Share(0.0, NOTHING_TO_SHED)
     asked_of_known = requested_kw * basis.known / basis.vens
     if asked_of_known >= basis.capability_kw:
         return Share(capability_kw, ALL_IT_CAN)
-    return Share(min(capability_kw, capability_kw * asked_of_known / basis.capability_kw), PROPORTIONAL)
+    kw = round(capability_kw * asked_of_known / basis.capability_kw, _DIGITS)
+    return Share(min(capability_kw, kw), PROPORTIONAL)

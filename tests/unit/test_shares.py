@@ -20,24 +20,24 @@ def shares(requested: float, fleet: list[float | None]) -> list[Share]:
 @given(requested=KW, fleet=FLEETS)
 def test_never_more_than_asked_for_nor_than_a_ven_can(requested: float, fleet: list[float | None]) -> None:
     found = shares(requested, fleet)
-    assert math.fsum(share.kw for share in found) <= requested * (1 + 1e-9)
+    assert math.fsum(share.kw for share in found) <= requested + 1e-6 * len(fleet)
     for share, capability in zip(found, fleet, strict=True):
         assert math.isfinite(share.kw)
-        assert 0 <= share.kw <= (requested if capability is None else capability)
+        assert 0 <= share.kw <= (requested + 1e-6 if capability is None else capability)
 
 
 @given(requested=KW, fleet=st.lists(st.floats(0.01, 50), min_size=1, max_size=40))
 def test_all_of_it_is_shared_out_where_the_fleet_can(requested: float, fleet: list[float]) -> None:
     found = shares(requested, list(fleet))
-    assert math.fsum(share.kw for share in found) == pytest.approx(min(requested, math.fsum(fleet)))
+    assert math.fsum(share.kw for share in found) == pytest.approx(min(requested, math.fsum(fleet)), abs=1e-6 * len(fleet))
     # In proportion: all shed the same part of what they can.
     parts = [share.kw / capability for share, capability in zip(found, fleet, strict=True)]
-    assert parts == pytest.approx([parts[0]] * len(parts))
+    assert parts == pytest.approx([parts[0]] * len(parts), abs=1e-4)
 
 
 @given(requested=KW, number=st.integers(1, 100))
 def test_equal_shares_where_nobody_has_told(requested: float, number: int) -> None:
-    assert shares(requested, [None] * number) == [Share(requested / number, UNKNOWN)] * number
+    assert shares(requested, [None] * number) == [Share(round(requested / number, 6), UNKNOWN)] * number
 
 
 @given(requested=KW, fleet=FLEETS, joiner=st.one_of(st.none(), st.floats(0, 50)))
@@ -46,7 +46,7 @@ def test_a_late_joiner_is_figured_as_if_it_had_been_there(
 ) -> None:
     late = share_of(requested, Basis.of(fleet).joined_by(joiner), joiner)
     there = share_of(requested, Basis.of([*fleet, joiner]), joiner)
-    assert late.kw == pytest.approx(there.kw)
+    assert late.kw == pytest.approx(there.kw, abs=1e-6)
 
 
 def test_reasons() -> None:
