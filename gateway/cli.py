@@ -69,7 +69,7 @@ def demo(
 
     options = DemoOptions(vens, interval, seconds, data, mqtt, as_json)
     if not _until_interrupted(lambda stop: run_demo(options, stop)):
-        raise GatewayError("the books do not balance: what the broker accepted is not what is stored")
+        raise GatewayError("the books do not balance: the figures above say what is missing, or came twice")
 
 
 @app.command()
@@ -97,11 +97,33 @@ def simulate(
     speed: Annotated[float, typer.Option(min=0, help="Of a replay: 1 is real time, 0 as fast as possible.")] = 0,
     now: Annotated[bool, typer.Option("--now", help="Shift a replay so that it begins now.")] = False,
     seed: Annotated[int, typer.Option(help="Another number is another fleet.")] = 1,
+    obey: Annotated[bool, typer.Option(help="Take commands; with --rate nobody does.")] = True,
+    faults: Annotated[bool, typer.Option("--faults", help="Let a quarter of the homes misbehave.")] = False,
+    manners: Annotated[
+        str | None, typer.Option(help="Which of them misbehave instead, as slow=0.1,refuses=0.05,silent=0.05.")
+    ] = None,
 ) -> None:
     """Publish a simulated fleet, or a recording, to any MQTT broker."""
     from gateway.simulate import SimulateOptions, run_simulate
 
-    options = SimulateOptions(*_address(mqtt), vens, interval, messages, rate, ledger, loads, replay, speed, now, seed)
+    host, port = _address(mqtt)
+    options = SimulateOptions(
+        host=host,
+        port=port,
+        vens=vens,
+        interval=interval,
+        messages=messages,
+        rate=rate,
+        ledger=ledger,
+        loads=loads,
+        recording=replay,
+        speed=speed,
+        shift_to_now=now,
+        seed=seed,
+        obey=obey,
+        faults=faults,
+        manners=manners,
+    )
     _until_interrupted(lambda stop: run_simulate(options, stop))
 
 

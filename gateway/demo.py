@@ -11,8 +11,10 @@ from typing import Any, Literal
 
 from rich.console import Console
 
+from gateway.demo_event import BEGINS_AFTER_SECONDS, STAGES, TIME_FOR_ONE, DemoEvent
+from gateway.dr_books import DrBooks
 from gateway.figures import Observer
-from gateway.fleet import Fleet, FleetOptions
+from gateway.fleet import SOME_MISBEHAVE, Fleet, FleetOptions
 from gateway.ledger import SNAPSHOTS, Balance, settled
 from gateway.summary import Shown, Summary
 from gateway.system import System, default_topics
@@ -57,21 +59,30 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
                     port=system.stack.mqtt_port,
                     vens=options.vens,
                     interval=options.interval,
+                    manners=SOME_MISBEHAVE,
                 )
             )
-            figures = await _run_fleet(options, system, fleet, stop, console)
+            event = DemoEvent(system.api, options.seconds)
+            figures = await _run_fleet(options, system, fleet, event, stop, console)
             patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
             balance = await settled(system.database, fleet.ledger, patience=patience)
             snapshots = await settled(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
-            figures |= {"start_seconds": round(start_seconds, 1), "snapshots": snapshots.as_dict()}
-            balanced = balance.balanced and snapshots.balanced
+            # Figures of what the last samples said.
+            await event.look(figures["seconds"], None)
+            books = event.books(fleet.dr)
+            figures |= {
+                "start_seconds": round(start_seconds, 1),
+                "snapshots": snapshots.as_dict(),
+                "event": _event_figures(event, books),
+            }
+            balanced = balance.balanced and snapshots.balanced and (books is None or books.balanced)
             _report(console, balance, figures, balanced=balanced, as_json=options.as_json)
             console.print("stopping …")
     return balanced
 
 
 async def _run_fleet(
-    options: DemoOptions, system: System, fleet: Fleet, stop: asyncio.Event, console: Console
+    options: DemoOptions, system: System, fleet: Fleet, event: DemoEvent, stop: asyncio.Event, console: Console
 ) -> dict[str, Any]:
     """Let the fleet live, with the summary on the screen; returns the last figures."""
     begun = time.monotonic()
@@ -80,9 +91,11 @@ async def _run_fleet(
     async with Observer(system.kafka, system.database, system.api) as observer:
         with Shown(summary, console) as shown:
             while not stop.is_set() and not publishing.done():
-                summary.update(await observer.read(), fleet.published, fleet.accepted)
+                figures, elapsed = await observer.read(), time.monotonic() - begun
+                await event.look(elapsed, figures.network)
+                summary.update(figures, fleet.published, fleet.accepted, *event.words(elapsed))
                 shown.refresh()
-                if options.seconds is not None and time.monotonic() - begun >= options.seconds:
+                if options.seconds is not None and elapsed >= options.seconds:
                     stop.set()
                 await _pause(stop, 1.0)
         await publishing
@@ -94,6 +107,11 @@ async def _run_fleet(
         "online_vens": (last.network or {}).get("onlineVens"),
         "restarts": restarts,
     }
+
+
+def _event_figures(event: DemoEvent, books: DrBooks | None) -> dict[str, Any] | None:
+    figures = event.figures()
+    return figures if figures is None or books is None else figures | {"books": books.as_dict()}
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
@@ -135,4 +153,23 @@ def _report(console: Console, balance: Balance, figures: dict[str, Any], *, bala
         f"{twice} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
         highlight=False,
         soft_wrap=True,
+    )
+    console.print(_of_the_event(figures["event"]), highlight=False, soft_wrap=True)
+
+
+def _of_the_event(event: dict[str, Any] | None) -> str:
+    if event is None:
+        return f"no DR event: it begins at {BEGINS_AFTER_SECONDS:.0f} s, and needs --seconds {TIME_FOR_ONE:.0f} or more"
+    funnel, books = event["funnel"] or {}, event.get("books")
+    stages = ", ".join(f"{funnel.get(stage, '-')} {stage}" for stage in STAGES)
+    kwh = "" if event["delivered_kwh"] is None else f" ({event['delivered_kwh']:,.2f} kWh)"
+    line = (
+        f"DR event {event['id']}, {event['status']}: {event['requested_kw']:,.1f} kW requested, "
+        f"{event['reduced_kw']:,.1f} kW reduced{kwh}; {stages}"
+    )
+    if books is None:
+        return line
+    return (
+        f"{line}; the fleet counts {books['told']} VENs told and {books['restored']} restored, "
+        f"{books['repeated']} commands too many, {books['untold']} VENs not told, {books['unrestored']} not restored"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
+from gateway.fleet.manners import SOME_MISBEHAVE, Shares, read_shares
 from gateway.reach import why_unreachable
 from schemas.errors import GatewayError
 
@@ -31,6 +32,9 @@ class SimulateOptions:
     speed: float
     shift_to_now: bool
     seed: int
+    obey: bool
+    faults: bool
+    manners: str | None
 
 
 async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
@@ -69,6 +73,7 @@ async def _replay(options: SimulateOptions, recording: Path, console: Console) -
 
 
 async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
+    shares = _shares(options)
     fleet = Fleet(
         FleetOptions(
             host=options.host,
@@ -78,6 +83,8 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
             rate=options.rate,
             seed=options.seed,
             loads_enabled=options.loads,
+            obey=options.obey,
+            manners=shares,
         )
     )
     begun = time.monotonic()
@@ -91,3 +98,12 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
     if fleet.published and not fleet.accepted:
         raise GatewayError(f"{options.host}:{options.port} accepted nothing; check --mqtt, and that the broker runs")
     console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)
+
+
+def _shares(options: SimulateOptions) -> Shares:
+    if options.manners is None:
+        return SOME_MISBEHAVE if options.faults else {}
+    try:
+        return read_shares(options.manners)
+    except ValueError as error:
+        raise GatewayError(f"--manners: {error}") from None

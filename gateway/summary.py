@@ -19,17 +19,19 @@ class Summary:
         self._vens = vens
         self._figures: Figures | None = None
         self._published = self._accepted = 0
+        self._event = self._shed = ""
         self._rate = 0.0
         self._seen_at = time.monotonic()
 
-    def update(self, figures: Figures, published: int, accepted: int) -> None:
-        """Take the figures of a new look."""
+    def update(self, figures: Figures, published: int, accepted: int, event: str, shed: str) -> None:
+        """Take the figures of a new look, and what there is to say of the DR event and of what is shed for it."""
         now = time.monotonic()
         before = self._figures
         if before is not None and before.received is not None and figures.received is not None:
             self._rate = (figures.received - before.received) / max(now - self._seen_at, 0.001)
         self._figures, self._seen_at = figures, now
         self._published, self._accepted = published, accepted
+        self._event, self._shed = event, shed
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         figures = self._figures
@@ -59,6 +61,8 @@ class Summary:
                     f"{_kw(network.get('potentialLoadReductionKw'))} can be shed"
                 ),
             ),
+            ("event", self._event),
+            ("shed", self._shed),
         ):
             table.add_row(f"[bold]{label}[/bold]", value)
         yield table

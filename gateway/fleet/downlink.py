@@ -103,6 +103,7 @@ class Downlink:
 
     def cut_power(self, index: int) -> None:
         """Let a home have a power cut: it has forgotten what it was told, and counts its messages anew."""
+        self._ledger.cut(self._options.ven_id(index), _now_ms())
         self.states[index].forget()
         self._cut(index)
 

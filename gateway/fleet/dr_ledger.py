@@ -57,11 +57,15 @@ class DrTicket(NamedTuple):
 
 
 class DrLedger:
-    """Per VEN: `commands` in the order in which they were received, `answers` in that in which they were sent."""
+    """Per VEN: `commands` in the order in which they were received, `answers` in that in which they were sent.
+
+    `power_cuts` are the times (Unix milliseconds) at which a VEN forgot all that it had been told.
+    """
 
     def __init__(self) -> None:
         self.commands: dict[str, list[Received]] = {}
         self.answers: dict[str, list[Answered]] = {}
+        self.power_cuts: dict[str, list[int]] = {}
         self._columns: dict[str, _Column] = {}
         self._event_ids: list[str | None] = [None]
         self._places: dict[str | None, int] = {None: 0}
@@ -71,6 +75,9 @@ class DrLedger:
 
     def answered(self, ven_id: str, answer: Answered) -> None:
         self.answers.setdefault(ven_id, []).append(answer)
+
+    def cut(self, ven_id: str, time_ms: int) -> None:
+        self.power_cuts.setdefault(ven_id, []).append(time_ms)
 
     def reported(self, ven_id: str, sample: Reported) -> DrTicket:
         """Record a sample that is being published; its ticket takes the PUBACK."""

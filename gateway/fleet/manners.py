@@ -58,13 +58,11 @@ def checked(shares: Shares) -> Shares:
 
 
 def read_shares(text: str) -> Shares:
-    """Read `none`, `some`, or a list such as `refuses=0.1,slow=0.05`.
+    """Read a list such as `refuses=0.1,slow=0.05`.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none.
     """
-    if text in {"none", "some"}:
-        return SOME_MISBEHAVE if text == "some" else {}
     shares: dict[Manner, float] = {}
     for part in text.split(","):
         name, _, share = part.partition("=")

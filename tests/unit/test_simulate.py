@@ -36,6 +36,9 @@ def options(port: int, recording: Path | None = None) -> SimulateOptions:
         speed=0,
         shift_to_now=False,
         seed=1,
+        obey=True,
+        faults=False,
+        manners=None,
     )
 
 
