@@ -52,7 +52,8 @@ def checked(shares: Shares) -> Shares:
     Raises:
         ValueError: they are no parts of a whole.
     """
-    if any(share < 0 for share in shares.values()) or sum(shares.values()) > 1 + 1e-9:
+    # Of NaN nothing is true.
+    if not (all(share >= 0 for share in shares.values()) and sum(shares.values()) <= 1 + 1e-9):
         raise ValueError("shares of homes that misbehave are parts of 1, and not more than 1 in all")
     return shares
 

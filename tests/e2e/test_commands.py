@@ -42,6 +42,26 @@ async def test_a_demo_with_an_end_prints_its_figures_as_json_and_succeeds(tmp_pa
     assert figures["published"] == figures["accepted"] == figures["stored"] > 40
     assert figures["lost"] == figures["duplicated"] == figures["dead_lettered"] == 0
     assert figures["online_vens"] == 40
+    assert figures["event"] is None
+    assert "none: it needs --seconds 35 or more" in err
+
+
+@pytest.mark.timeout(240)
+async def test_a_demo_shows_one_whole_dr_event(tmp_path: Path) -> None:
+    arguments = ("--vens", "40", "--interval", "1", "--seconds", "45", "--json")
+    code, out, err = await outcome(await gateway("demo", *arguments, cwd=tmp_path))
+    assert code == 0, err
+    event = json.loads(out)["event"]
+    assert event["status"] == "completed"
+    assert 0 < event["reduced_kw"] < event["requested_kw"]
+    assert event["delivered_kwh"] == pytest.approx(event["reduced_kw"] * 15 / 3600, rel=0.1)
+    funnel = event["funnel"]
+    assert funnel["targeted"] == funnel["sent"] == event["vens"] == 40
+    # Of the preset: one refuses, two are silent.
+    assert (funnel["refused"], funnel["acknowledged"]) == (1, 37)
+    assert event["books"] == {"told": 40, "restored": 40, "repeated": 0, "untold": 0, "unrestored": 0}
+    assert "can be shed" in err
+    assert "37 acknowledged, 1 refused" in err
 
 
 async def test_ctrl_c_ends_a_demo_within_ten_seconds(tmp_path: Path) -> None:
