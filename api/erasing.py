@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from api.problems import OUTAGES
-from api.queries.removals import HISTORY, erase_piece, pending_removals, removal_done
+from api.queries.removals import HISTORY, erase_piece, erase_what_is_over, pending_removals, removal_done
 from runtime.database import Pool
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ async def erase(pool: Pool, ven_id: str, removed_at: datetime) -> None:
     for table in HISTORY:
         while await erase_piece(pool, table, ven_id, removed_at):
             pass
+    await erase_what_is_over(pool, ven_id, removed_at)
     await removal_done(pool, ven_id, removed_at)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from secrets import token_hex
 from typing import Any, NamedTuple
 
+from schemas.dispatch import DURATIONS
+
 EVENT = "event"
 RESTORE = "restore"
 SHED_LOAD = "shedLoad"
@@ -28,6 +30,12 @@ class Command(NamedTuple):
     op: str
     event_id: str | None
     payload: dict[str, Any]
+
+
+def duration_of(command: Command) -> int | None:
+    """Return for how many seconds a command asks its VEN to shed; None where it does not say, or asks for no shed."""
+    data = command.payload.get("data", {}) if command.op in SHEDDING else {}
+    return next((data[name] for name in DURATIONS if name in data), None)
 
 
 def new_event_id() -> str:

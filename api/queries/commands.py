@@ -3,7 +3,7 @@
 import msgspec
 
 from runtime.database import PooledConnection
-from schemas.commands import Command
+from schemas.commands import Command, duration_of
 
 # Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
@@ -13,19 +13,25 @@ SELECT EXISTS (SELECT FROM ven_status, jsonb_array_elements(loads) AS load
                WHERE ven_id = $1 AND jsonb_typeof(loads) = 'array' AND load ->> 'id' = $2)
 """
 
-# `restore` ends whatever is active, and a device ends an event by itself: after either it may be sent again.
-IS_SHEDDING = """
-SELECT EXISTS (
-    SELECT FROM commands AS sent
-    WHERE sent.ven_id = $1 AND sent.op IN ('event', 'shedPanel') AND sent.event_id = $2
-        AND sent.created_at + (sent.payload -> 'data' ->> 'duration_s')::float8 * interval '1 second' > now()
-        AND NOT EXISTS (SELECT FROM commands AS ended WHERE ended.ven_id = $1 AND ended.op = 'restore'
-                            AND ended.created_at > sent.created_at))
+# What the VEN is told to do and may be doing. `restore` ends whatever is active, and a device ends an event by itself:
+# after either it may be told again. One that never went out is not being done.
+_SHEDDING = """
+FROM commands
+WHERE ven_id = $1 AND op IN ('event', 'shedPanel') AND ends_at > now()
+    AND (expired_at IS NULL OR COALESCE(sending_at, sent_at, acked_at, reported_at) IS NOT NULL)
+"""
+IS_SHEDDING = f"SELECT EXISTS (SELECT {_SHEDDING} AND event_id = $2)"
+BUSY_WITH = f"SELECT event_id {_SHEDDING} AND phase = 'event' ORDER BY ends_at DESC LIMIT 1"
+END_SHEDDING = """
+UPDATE commands SET ends_at = clock_timestamp()
+WHERE ven_id = $1 AND op IN ('event', 'shedPanel') AND ends_at > now()
+RETURNING event_id, seq
 """
 
 INSERT = """
-INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, created_at)
-VALUES ($1, $2, $3, $4, $5, clock_timestamp())
+INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, created_at, ends_at)
+SELECT $1, $2, $3, $4, $5, clock.now, clock.now + $6::float8 * interval '1 second'
+FROM (SELECT clock_timestamp() AS now) AS clock
 """
 
 
@@ -45,7 +51,27 @@ async def is_shedding(connection: PooledConnection, ven_id: str, event_id: str) 
     return bool(await connection.fetchval(IS_SHEDDING, ven_id, event_id))
 
 
+async def busy_with(connection: PooledConnection, ven_id: str) -> str | None:
+    """Return the DR event that the gateway has told the VEN to shed for and that is not over for it, or None."""
+    event_id: str | None = await connection.fetchval(BUSY_WITH, ven_id)
+    return event_id
+
+
+async def end_shedding(connection: PooledConnection, ven_id: str) -> str | None:
+    """Note that what the VEN sheds for events ends now; returns the event that it was told of last, None of none."""
+    ended = await connection.fetch(END_SHEDDING, ven_id)
+    return max(ended, key=lambda row: row["seq"])["event_id"] if ended else None
+
+
 async def insert_command(connection: PooledConnection, command: Command) -> None:
     """Hand a command to the dispatcher."""
     payload = msgspec.json.encode(command.payload).decode()
-    await connection.execute(INSERT, command.correlation_id, command.ven_id, command.op, command.event_id, payload)
+    await connection.execute(
+        INSERT,
+        command.correlation_id,
+        command.ven_id,
+        command.op,
+        command.event_id,
+        payload,
+        duration_of(command),
+    )

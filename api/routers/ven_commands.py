@@ -17,7 +17,9 @@ from schemas.rest.model import RestModel
 
 router = APIRouter(prefix="/api/vens/{ven_id}", tags=["commands"])
 
-TOLD = conflicts("The VEN is disabled, or was told of this event, which lasts, and not to restore since.")
+TOLD = conflicts(
+    "The VEN is disabled; or was told of this event, or takes part in another, which lasts, and not to restore since."
+)
 
 
 @router.post(
@@ -34,7 +36,7 @@ async def shed_load(ven_id: VenId, load_id: LoadId, shed: ShedLoad, once: Create
 
 @router.post("/send-event", status_code=status.HTTP_202_ACCEPTED, response_model=Sent, responses=TOLD)
 async def send_event(ven_id: VenId, event: SendEvent, once: CreateOnce) -> Response:
-    """Send the VEN an event of its own; 409 when it was told of this one, and not to restore since."""
+    """Send the VEN an event of its own; 409 when it was told of this one or of a DR event, and not to restore since."""
     command = event_command(ven_id, event.event_id or new_event_id(), event.shed_kw, event.duration_s)
     return await _send(once, event, command)
 
@@ -53,10 +55,8 @@ async def send_command(ven_id: VenId, free: FreeCommand, once: CreateOnce) -> Re
 
 async def _send(once: Once, body: RestModel, command: Command, load_id: str | None = None) -> Response:
     async def send(connection: PooledConnection) -> Answer:
-        await take_in(connection, command, load_id)
-        sent = Sent(
-            correlation_id=command.correlation_id, ven_id=command.ven_id, op=command.op, event_id=command.event_id
-        )
+        taken = await take_in(connection, command, load_id)
+        sent = Sent(correlation_id=taken.correlation_id, ven_id=taken.ven_id, op=taken.op, event_id=taken.event_id)
         return Answer(HTTPStatus.ACCEPTED, sent)
 
     return await once(body, send)

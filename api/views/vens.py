@@ -5,10 +5,12 @@ from typing import Any
 
 import msgspec
 
+from schemas.acks import Curtailment
 from schemas.readings import Load
 from schemas.rest.loads import RestLoad
 from schemas.rest.vens import Location, Ven, VenMetrics, VenSummary
 
+_decode_circuits = msgspec.json.Decoder(tuple[Curtailment, ...]).decode
 _decode_loads = msgspec.json.Decoder(tuple[Load, ...]).decode
 
 
@@ -36,7 +38,7 @@ def ven_view(row: Any) -> Ven:
             current_power_kw=row["used_power_kw"] or 0.0,
             shed_availability_kw=sum(load.shed_capability_kw for load in loads if load.enabled),
             active_event_id=row["event_id"],
-            shed_load_ids=[],
+            shed_load_ids=_shed_load_ids(row["curtailed"]),
         ),
         created_at=row["created_at"],
         last_seen=row["received_at"],
@@ -80,6 +82,11 @@ def _with_asked(loads: dict[str, RestLoad], asked: Iterable[_Asked]) -> dict[str
         changes = {name: value for name, value in given.items() if value is not None}
         loads[wish.load_id] = load.model_copy(update={**changes, "pending": True})
     return loads
+
+
+def _shed_load_ids(curtailed: str | None) -> list[str]:
+    circuits = _decode_circuits(curtailed) if curtailed else ()
+    return list(dict.fromkeys(circuit.id for circuit in circuits if circuit.curtailed_kw > 0))
 
 
 def _load(load: Load) -> RestLoad:

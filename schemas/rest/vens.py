@@ -13,7 +13,7 @@ _METRICS = {
     "currentPowerKw": 8.2,
     "shedAvailabilityKw": 2.1,
     "activeEventId": "evt-1f0c9a3b",
-    "shedLoadIds": [],
+    "shedLoadIds": ["ev1"],
 }
 
 
@@ -27,7 +27,10 @@ class Location(RestModel):
 
 
 class VenMetrics(RestModel):
-    """What the VEN does now; `shed_availability_kw` is the sum over its enabled loads."""
+    """What the VEN does now; `shed_availability_kw` is the sum over its enabled loads.
+
+    `shed_load_ids` are the circuits that it said to curtail when it accepted the event that it reports now.
+    """
 
     model_config = example(_METRICS)
 

@@ -80,8 +80,72 @@ async def test_an_event_is_not_sent_twice_until_restored(world: World) -> None:
     await world.post("/api/vens/home/send-event", body, 202)
     assert_problem(await world.client.post("/api/vens/home/send-event", json=body), 409)
     # The device ends it by itself.
-    await world.rows("UPDATE commands SET created_at = created_at - interval '1 minute' WHERE event_id = 'evt-twice'")
+    await world.rows("UPDATE commands SET ends_at = ends_at - interval '1 minute' WHERE event_id = 'evt-twice'")
+    sent = await world.post("/api/vens/home/send-event", body, 202)
+    # It was too late to be sent.
+    await world.rows("UPDATE commands SET expired_at = now() WHERE correlation_id = $1", sent["correlationId"])
     await world.post("/api/vens/home/send-event", body, 202)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "seconds"),
+    [
+        ("send-event", {"shedKw": 1, "durationS": 60}, 60),
+        ("commands", {"op": "event", "data": {"shedKw": 1, "duration_sec": 61}}, 61),
+        ("commands", {"op": "shedPanel", "data": {"shedKw": 1, "durationS": 62}}, 62),
+        ("loads/hvac/commands/shed", {"amountKw": 1, "durationS": 63}, 63),
+        ("loads/hvac/commands/shed", {"amountKw": 1}, None),
+        ("commands", {"op": "reboot", "data": {"durationS": 64}}, None),
+        ("commands", {"op": "restore"}, None),
+    ],
+)
+async def test_what_sheds_ends_by_its_duration(world: World, path: str, body: Any, seconds: int | None) -> None:
+    await world.post("/api/vens/home/commands", {"op": "restore"}, 202)
+    sent = await world.post(f"/api/vens/home/{path}", body, 202)
+    (row,) = await world.rows(
+        "SELECT extract(epoch FROM ends_at - created_at) AS seconds FROM commands WHERE correlation_id = $1",
+        sent["correlationId"],
+    )
+    assert row["seconds"] == seconds
+
+
+async def told_by_the_gateway(
+    world: World, ven_id: str, event_id: str, *, ends: str = "now() + interval '1 hour'"
+) -> None:
+    """As the dispatcher does at the start of an event."""
+    await world.rows(
+        "INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, ends_at) "  # noqa: S608 - our own
+        f"VALUES ($1, $2, 'event', $3, '{{}}', 'event', {ends})",
+        f"evt-{event_id}-{ven_id}",
+        ven_id,
+        event_id,
+    )
+
+
+async def test_a_ven_that_takes_part_in_an_event_is_sent_no_other_until_restored(world: World) -> None:
+    await world.new_ven("engaged")
+    await told_by_the_gateway(world, "engaged", "evt-of-yesterday", ends="now() - interval '1 second'")
+    await told_by_the_gateway(world, "engaged", "evt-engaged")
+    event = {"shedKw": 5.0, "durationS": 60, "eventId": "evt-another"}
+    panel = {"op": "shedPanel", "data": {"requestedReductionKw": 1, "durationS": 60}}
+    for path, body in (("send-event", event), ("commands", panel)):
+        refused = assert_problem(await world.client.post(f"/api/vens/engaged/{path}", json=body), 409)
+        assert refused["detail"] == (
+            "engaged takes part in evt-engaged, and would shed on top of it; send a restore first"
+        )
+    await world.post("/api/vens/engaged/commands", {"op": "ping"}, 202)
+    # A restore that names nothing is of what it ends.
+    restore = await world.post("/api/vens/engaged/commands", {"op": "restore"}, 202)
+    assert restore["eventId"] == "evt-engaged"
+    assert "data" not in await payload_of(world, restore)
+    (row,) = await world.rows(
+        "SELECT ends_at <= now() AS over FROM commands WHERE correlation_id = 'evt-evt-engaged-engaged'"
+    )
+    assert row["over"]
+    await world.post("/api/vens/engaged/send-event", event, 202)
+    # And one that finds nothing to end is of nothing.
+    await world.post("/api/vens/engaged/commands", {"op": "restore"}, 202)
+    assert (await world.post("/api/vens/engaged/commands", {"op": "restore"}, 202))["eventId"] is None
 
 
 @pytest.mark.parametrize("slash", ["", "/"])

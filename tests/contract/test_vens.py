@@ -9,14 +9,15 @@ import asyncpg
 import pytest
 
 from api import erasing
-from api.queries.removals import HISTORY, KEPT, LATEST
+from api.queries.removals import HISTORY, KEPT, LATEST, pending_removals
 from gateway.stack.polling import until
 from runtime.database import connect_options
+from schemas.acks import Curtailment
 from schemas.readings import FaultReport, LoadSnapshot
 from schemas.tables import metadata
 from streams.store.readings import snapshot_store
 from tests.contract.conftest import World
-from tests.support.readings import FRIDGE, HVAC, reading
+from tests.support.readings import FRIDGE, HVAC, NOON, reading
 from tests.support.rest import assert_problem
 
 PLACE = {"lat": 37.42, "lon": -122.08}
@@ -151,6 +152,103 @@ async def test_a_deleted_ven_takes_its_history_along(world: World, now: datetime
     await world.store.readings.store([reading("gone", timestamp=later, received_at=later)])
     assert (await world.get("/api/vens/gone"))["name"] == "Auto-registered VEN gone"
     assert (await world.get("/api/vens/gone/telemetry"))["totalCount"] == 1
+
+
+async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(world: World, now: datetime) -> None:
+    """Or a VEN that is deleted, and registers itself again, would be told twice."""
+    hour = timedelta(hours=1)
+    await world.new_ven("engaged")
+    for event_id, closed_at in (("evt-open", None), ("evt-closed", now)):
+        await world.rows(
+            "INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, closed_at) "
+            "VALUES ($1, $2, $3, 1, $4)",
+            event_id,
+            now - hour,
+            now + hour,
+            closed_at,
+        )
+        await world.rows("INSERT INTO event_vens (event_id, ven_id, reason) VALUES ($1, 'engaged', 'equal')", event_id)
+        await command_of(world, f"told-{event_id}", event_id, "event")
+        await command_of(world, f"own-{event_id}", event_id, None)
+
+    async def left() -> set[str]:
+        told = await world.rows("SELECT correlation_id AS name FROM commands WHERE ven_id = 'engaged'")
+        part = await world.rows("SELECT event_id AS name FROM event_vens WHERE ven_id = 'engaged'")
+        return {row["name"] for row in (*told, *part)}
+
+    assert (await world.client.delete("/api/vens/engaged")).status_code == 204
+    assert await left() == {"told-evt-open", "evt-open"}
+    # It is heard again, and shows nothing of its first life but that.
+    later = datetime.now(UTC)
+    await world.store.readings.store([reading("engaged", timestamp=later, received_at=later)])
+    await world.post("/api/vens/engaged/commands", {"op": "ping"}, 202)
+    async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
+        (removal,) = await pending_removals(pool)
+        await erasing.erase(pool, *removal)
+        assert {"told-evt-open", "evt-open"} <= await left()
+        # The end of the event: its restore is not yet in the log.
+        await command_of(world, "restore", "evt-open", "restore", logged_at=None)
+        await world.rows("UPDATE events SET closed_at = now() WHERE event_id = 'evt-open'")
+        await erasing.erase(pool, *removal)
+        assert {"restore"} < await left()
+        await world.rows("UPDATE commands SET logged_at = now() WHERE correlation_id = 'restore'")
+        await erasing.erase(pool, *removal)
+        # The restore was for the VEN as it is now.
+        assert {name.split("-")[0] for name in await left()} == {"restore", "ping"}
+        assert await pending_removals(pool) == []
+
+
+async def command_of(
+    world: World, correlation_id: str, event_id: str, phase: str | None, logged_at: datetime | None = NOON
+) -> None:
+    await world.rows(
+        "INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, logged_at) "
+        "VALUES ($1, 'engaged', 'event', $2, '{}', $3, $4)",
+        correlation_id,
+        event_id,
+        phase,
+        logged_at,
+    )
+
+
+async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepted(world: World, now: datetime) -> None:
+    def circuit(name: str, kw: float) -> Curtailment:
+        return Curtailment(
+            id=name, name=name, breaker_amps=None, original_kw=None, curtailed_kw=kw, final_kw=None, critical=False
+        )
+
+    async def shown(event_id: str | None, seconds: int) -> list[str]:
+        at = now + timedelta(seconds=seconds)
+        await world.store.readings.store([reading("sheds", timestamp=at, received_at=now, event_id=event_id)])
+        (listed,) = await world.get("/api/vens", q="sheds")
+        one = await world.get("/api/vens/sheds")
+        assert listed == one
+        return list(one["metrics"]["shedLoadIds"])
+
+    assert await shown("evt-sheds", 0) == []
+    circuits = (circuit("ev1", 2), circuit("dry", 0), circuit("hvac", 1))
+    await world.answer("sheds", event_id="evt-sheds", status="accepted", circuits=circuits)
+    assert await shown("evt-sheds", 1) == ["ev1", "hvac"]
+    assert await shown(None, 2) == []
+    assert await shown("evt-other", 3) == []
+    # What was refused changes nothing, and no more does an answer to something else.
+    await world.answer("sheds", timedelta(seconds=1), event_id="evt-sheds", status="rejected", circuits=())
+    await world.answer("sheds", timedelta(seconds=2), op="ping", status="success")
+    assert await shown("evt-sheds", 4) == ["ev1", "hvac"]
+    # A device that makes its own id up is known by its command.
+    sent = await world.post(
+        "/api/vens/sheds/commands", {"op": "shedPanel", "data": {"shedKw": 1, "durationS": 60}}, 202
+    )
+    await world.answer(
+        "sheds",
+        timedelta(seconds=3),
+        correlation_id=sent["correlationId"],
+        event_id="evt-1700000000",
+        status="accepted",
+        circuits=(circuit("panel", 2),),
+    )
+    assert await shown("evt-sheds", 5) == []
+    assert await shown("evt-1700000000", 6) == await shown(sent["eventId"], 7) == ["panel"]
 
 
 def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
