@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import quantiles
@@ -16,7 +17,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.filling import Past, fill
+from gateway.bench.filling import SPAN, Past, fill
 from gateway.system import System, default_topics
 from schemas.errors import GatewayError
 
@@ -45,6 +46,8 @@ class Timing(NamedTuple):
 
 
 HISTORY = "24 h history of a VEN"
+GROWN_STEPS = SPAN // timedelta(seconds=5)
+"""Added homes report as often as real ones, so that a minute of theirs holds as many readings as a real one."""
 
 
 def calls(vens: int) -> dict[str, Iterator[str]]:
@@ -85,15 +88,16 @@ async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
                 timings[name] = await _time(system.api, paths, options)
             figures: dict[str, object] = {"calls": {name: timing._asdict() for name, timing in timings.items()}}
             if options.grow_to:
-                figures |= await _grow(system, options, steps, tell)
+                figures |= await _grow(system, options, tell)
     _print(options, timings, figures)
 
 
-async def _grow(system: System, options: ApiOptions, steps: int, tell: Callable[[str], None]) -> dict[str, object]:
-    """Time one VEN's history in a small and in a large fleet, by a single client."""
+async def _grow(system: System, options: ApiOptions, tell: Callable[[str], None]) -> dict[str, object]:
+    """Time the histories of the same VENs, by a single client, before and after others fill the same two days."""
     alone = replace(options, clients=1)
     before = await _time(system.api, calls(options.vens)[HISTORY], alone)
-    await fill(system.database, Past(options.vens, options.grow_to // steps, steps, 0), tell)
+    added = max(1, round((options.grow_to - options.readings) / GROWN_STEPS))
+    await fill(system.database, Past(options.vens, options.vens + added, GROWN_STEPS, 0), tell)
     after = await _time(system.api, calls(options.vens)[HISTORY], alone)
     return {
         "history_before": before._asdict(),
