@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.body_limit import BodyLimit
+from api.docs_page import add_docs
 from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
@@ -91,6 +92,9 @@ def make_app(config: ApiConfig) -> FastAPI:
         generate_unique_id_function=operation_id,
         lifespan=lifespan,
         redirect_slashes=False,
+        # Those of FastAPI load from elsewhere.
+        docs_url=None,
+        redoc_url=None,
     )
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
@@ -118,6 +122,7 @@ def make_app(config: ApiConfig) -> FastAPI:
         dead_letters,
     ):
         app.include_router(resource.router)
+    add_docs(app)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
     return app
 

@@ -18,7 +18,8 @@ EVERY_SECONDS = 5.0
 CLOSED_AFTER = timedelta(seconds=20)
 """How long a minute is waited for after its end: what comes later costs a second computation, no more."""
 
-STRETCH = timedelta(hours=1)
+STRETCH = timedelta(minutes=10)
+"""What is caught up at once: each statement about it has to end within DB_TIMEOUT, or would be tried for ever."""
 LATE_AT_ONCE = 5000
 STALE_AT_ONCE = 20
 STALE_ROUNDS = 10
@@ -59,7 +60,15 @@ class RollUp:
     async def _roll_up_a_stretch(self) -> bool:
         begin = await self._database.run(rollups.rolled_up_to)
         await self._partitions.ensure({day_of(begin - HOUR), day_of(begin), day_of(begin + STRETCH)})
-        return bool(await self._work(partial(rollups.roll_up, most=STRETCH)))
+        most = 2 * STRETCH
+
+        async def roll_up(connection: Connection) -> bool:
+            # Every try is half as long as the last, which may have been too long; a minute is never split.
+            nonlocal most
+            most = max(MINUTE, most // 2 // MINUTE * MINUTE)
+            return await rollups.roll_up(connection, most)
+
+        return bool(await self._work(roll_up))
 
     async def _work(self, work: Any) -> Any:
         """Do a piece of work in a transaction of its own, unless another worker is at it."""

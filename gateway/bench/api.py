@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import quantiles
@@ -16,7 +17,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.filling import Past, fill
+from gateway.bench.filling import SPAN, Past, fill
 from gateway.system import System, default_topics
 from schemas.errors import GatewayError
 
@@ -45,6 +46,8 @@ class Timing(NamedTuple):
 
 
 HISTORY = "24 h history of a VEN"
+GROWN_STEPS = SPAN // timedelta(seconds=5)
+"""Added homes report as often as real ones, so that a minute of theirs holds as many readings as a real one."""
 
 
 def calls(vens: int) -> dict[str, Iterator[str]]:
@@ -83,23 +86,21 @@ async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
             for name, paths in calls(options.vens).items():
                 tell(f"asking: {name} …")
                 timings[name] = await _time(system.api, paths, options)
-            figures: dict[str, object] = {"calls": {name: timing._asdict() for name, timing in timings.items()}}
+            ratio = None
             if options.grow_to:
-                figures |= await _grow(system, options, steps, tell)
-    _print(options, timings, figures)
+                before, after = await _grow(system, options, tell)
+                timings |= {f"{HISTORY}, one client": before, f"… with {options.grow_to} readings": after}
+                ratio = round(after.p50_ms / before.p50_ms, 2)
+    _print(options, timings, ratio)
 
 
-async def _grow(system: System, options: ApiOptions, steps: int, tell: Callable[[str], None]) -> dict[str, object]:
-    """Time one VEN's history in a small and in a large fleet, by a single client."""
+async def _grow(system: System, options: ApiOptions, tell: Callable[[str], None]) -> tuple[Timing, Timing]:
+    """Time the histories of the same VENs, by a single client, before and after others fill the same two days."""
     alone = replace(options, clients=1)
     before = await _time(system.api, calls(options.vens)[HISTORY], alone)
-    await fill(system.database, Past(options.vens, options.grow_to // steps, steps, 0), tell)
-    after = await _time(system.api, calls(options.vens)[HISTORY], alone)
-    return {
-        "history_before": before._asdict(),
-        "history_after": after._asdict(),
-        "ratio": round(after.p50_ms / before.p50_ms, 2),
-    }
+    added = max(1, round((options.grow_to - options.readings) / GROWN_STEPS))
+    await fill(system.database, Past(options.vens, options.vens + added, GROWN_STEPS, 0), tell)
+    return before, await _time(system.api, calls(options.vens)[HISTORY], alone)
 
 
 async def _time(api: str, paths: Iterator[str], options: ApiOptions) -> Timing:
@@ -121,8 +122,9 @@ async def _time(api: str, paths: Iterator[str], options: ApiOptions) -> Timing:
     return Timing(round(cuts[49], 1), round(cuts[94], 1))
 
 
-def _print(options: ApiOptions, timings: dict[str, Timing], figures: dict[str, object]) -> None:
+def _print(options: ApiOptions, timings: dict[str, Timing], ratio: float | None) -> None:
     if options.as_json:
+        figures = {"calls": {name: timing._asdict() for name, timing in timings.items()}, "ratio": ratio}
         sys.stdout.write(json.dumps(figures) + "\n")
         return
     console = Console()
@@ -132,5 +134,5 @@ def _print(options: ApiOptions, timings: dict[str, Timing], figures: dict[str, o
     for name, timing in timings.items():
         table.add_row(name, f"{timing.p50_ms:.1f}", f"{timing.p95_ms:.1f}")
     console.print(table)
-    if "ratio" in figures:
-        console.print(f"{HISTORY}, with {options.grow_to} readings in all: {figures['ratio']} times as long")
+    if ratio is not None:
+        console.print(f"{HISTORY}: {ratio} times as long with {options.grow_to} readings in all")

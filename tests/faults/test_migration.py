@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, pool
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from gateway.stack.polling import until
 from migrations.run import SCRIPTS, alembic_config, migrate
 from schemas.settings import DatabaseSettings
 from tests.faults.ordeal import WAIT, Trials, direct
 from tests.faults.systems import on
+from tests.support.alembic import in_alembic
 from tests.support.servers import connection
 
 REVISION = '''"""Adds a column and a constraint to the busiest tables, for which it needs them to itself."""
@@ -58,22 +58,10 @@ async def undone(settings: DatabaseSettings, scripts: Path) -> bool:
     def downgrade(connection: Connection) -> None:
         command.downgrade(alembic_config(connection, scripts), "-1")
 
-    url = URL.create(
-        "postgresql+asyncpg",
-        settings.db_user,
-        settings.db_password.get_secret_value(),
-        settings.db_host,
-        settings.db_port,
-        settings.db_name,
-    )
-    engine = create_async_engine(url, poolclass=pool.NullPool)
     try:
-        async with engine.begin() as opened:
-            await opened.run_sync(downgrade)
+        await in_alembic(settings, downgrade)
     except DBAPIError:
         return False
-    finally:
-        await engine.dispose()
     return True
 
 

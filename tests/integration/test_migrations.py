@@ -13,8 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from pydantic import SecretStr
-from sqlalchemy import URL, Connection, pool
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection
 
 from gateway.stack.polling import until
 from gateway.stack.postgres import Postgres
@@ -22,6 +21,7 @@ from migrations.run import MigrationError, alembic_config, migrate
 from schemas.partitions import PARTITIONED
 from schemas.settings import DatabaseSettings
 from schemas.tables import metadata
+from tests.support.alembic import in_alembic
 from tests.support.servers import Databases, connect, connection
 
 DAY = re.compile(r".+_\d{8}")
@@ -34,22 +34,6 @@ async def tables(settings: DatabaseSettings) -> set[str]:
     )
     await connection.close()
     return {row["relname"] for row in found}
-
-
-async def in_alembic(settings: DatabaseSettings, work: Any) -> Any:
-    url = URL.create(
-        "postgresql+asyncpg",
-        settings.db_user,
-        settings.db_password.get_secret_value(),
-        settings.db_host,
-        settings.db_port,
-        settings.db_name,
-    )
-    engine = create_async_engine(url, poolclass=pool.NullPool)
-    async with engine.begin() as connection:
-        found = await connection.run_sync(work)
-    await engine.dispose()
-    return found
 
 
 async def test_an_empty_database_gets_all_tables_and_a_week_of_days(databases: Databases) -> None:

@@ -105,3 +105,21 @@ async def test_two_workers_roll_up_the_same_without_harm(database: DatabaseSetti
         await asyncio.gather(rollup.step(now), RollUp(other, store.partitions).step(now))
         await rollup.step(now)
         await assert_right(rows, floor_to(now - CLOSED_AFTER, MINUTE))
+
+
+# As slow by the row as a database that is large and busy.
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END';
+CREATE TRIGGER slow BEFORE INSERT ON telemetry_minutes FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+
+
+async def test_what_takes_longer_than_a_statement_may_is_rolled_up_in_smaller_pieces(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    impatient = database.model_copy(update={"db_timeout": 0.8})
+    await rows.execute(SLOW)
+    async with stores(database) as store, rolling(impatient, NOON) as (_, rollup):
+        await store.readings.store([reading("ven-1", minute * 60 + 7) for minute in range(15)])
+        await rollup.step(NOON + timedelta(minutes=15) + CLOSED_AFTER)
+    await assert_right(rows, NOON + timedelta(minutes=15))
