@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import pytest
 import pytest_asyncio
 
+import bridge.downlink
 from gateway.stack import LocalStack, Server
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
@@ -97,6 +99,46 @@ async def test_what_was_sent_when_the_connection_broke_is_not_sent_again(
     for each in lost:
         expected = [("sending", None), ("sent", "echo")] if echo else [("sending", None)]
         assert await told(bridges.kafka, each.correlation_id) == expected
+
+
+async def test_another_attempt_does_not_follow_one_that_may_still_arrive(
+    broker: Server, network: Proxy, bridges: Bridges, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge.downlink, "_MOST_UNANSWERED_SECONDS", 0.5)
+    first = event(f"{site}1")
+    second, last = msgspec.structs.replace(first, attempt=2), event(f"{site}1", "evt-last")
+    async with witness(broker.host, broker.port, site) as seen, bridges.running():
+        network.mute("to_client")
+        await hand_over(bridges.kafka, [first])
+        assert await seen.saw([first])
+        await hand_over(bridges.kafka, [second])
+
+        async def claimed() -> bool:
+            return 2 in [each.attempt for each in (await evidence(bridges.kafka)).get(first.correlation_id, ())]
+
+        assert await until(claimed, WAIT, every=0.2)
+        await hand_over(bridges.kafka, [last])
+        assert await seen.saw([last])
+        await network.cut()
+        await network.listen()
+        assert await shows(bridges.kafka, [first, last], "sent")
+        assert seen.times == {first.correlation_id: 1, last.correlation_id: 1}
+
+
+async def test_a_bridge_that_is_stopped_knows_what_became_of_all_it_began(
+    broker: Server, bridges: Bridges, site: str
+) -> None:
+    commands = [event(f"{site}{number}") for number in range(3000)]
+    async with witness(broker.host, broker.port, site) as seen:
+        await hand_over(bridges.kafka, commands)
+        async with bridges.running():
+            async with asyncio.timeout(WAIT):
+                await seen.more.wait()
+        begun = await evidence(bridges.kafka)
+        assert {tuple(each.state for each in found) for found in begun.values()} == {("sending", "sent")}
+        async with bridges.running():
+            assert await seen.saw(commands)
+        assert set(seen.times.values()) == {1}
 
 
 async def test_a_bridge_that_is_killed_between_sending_and_knowing_finds_out_afterwards(
