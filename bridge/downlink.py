@@ -185,6 +185,10 @@ class Downlink:
 
     async def _send(self, dispatch: Dispatch) -> None:
         """Hand a command that was claimed to the broker; waits for a connection, and then looks at it anew."""
+        if dispatch.attempt > 1 and self._is_under_way(dispatch.correlation_id):
+            # On a connection that hangs: when it goes on, both would arrive.
+            self._leave_open(dispatch, "the attempt before is still under way")
+            return
         while self._log.known.may_send(dispatch.correlation_id, dispatch.attempt):
             message = message_at(dispatch, datetime.now(UTC))
             if message is None:
@@ -204,6 +208,9 @@ class Downlink:
                 async with asyncio.timeout(_AGAIN_SECONDS):
                     await self._changed.wait()
             await self._log.caught_up()
+
+    def _is_under_way(self, correlation_id: str) -> bool:
+        return any(each.correlation_id == correlation_id for each in self._outstanding.values())
 
     async def _settled(self) -> None:
         """Wait until the broker has acknowledged what is under way, or the connection is lost."""

@@ -1,22 +1,17 @@
 """Settings of the topics change from one run of the bridge to the next; overlapping ones deliver once."""
 
 import asyncio
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 
 from bridge.connection import Connection
 from bridge.recollection import Recollection
 from gateway.stack import LocalStack, Server
-from gateway.stack.artemis import Artemis
-from gateway.stack.guard import Guard
 from gateway.stack.polling import until
-from gateway.stack.ports import claim
 from runtime.kafka import producer
 from schemas.mqtt import Kind
 from schemas.mqtt_settings import MqttSettings
@@ -24,33 +19,16 @@ from schemas.settings import KafkaSettings
 from schemas.subscriptions import Subscription, SubscriptionList
 from schemas.topics import SUBSCRIPTIONS
 from tests.support.bridges import Bridges
+from tests.support.brokers import broker
 from tests.support.log import read_all, writer
 from tests.support.publishing import publish
 
-logger = logging.getLogger(__name__)
+__all__ = ["broker"]
+
 QUEUED = [b"%d" % number for number in range(300)]
 # More than fits between the broker's queue and an unsubscribing that comes at once.
 MUCH = [b"%d" % number + b" " * 8_000 for number in range(1500)]
 WAIT = 30
-
-
-@pytest_asyncio.fixture(scope="module", params=["stack", "artemis"])
-async def broker(
-    request: pytest.FixtureRequest, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Server]:
-    """The stack's own, usually mosquitto, which keeps one queue a session; and Artemis: one a subscription."""
-    if request.param == "stack":
-        yield stack.mqtt
-        return
-    folder = tmp_path_factory.mktemp("artemis")
-    guard = Guard()
-    port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
-    (folder / "mqtt").mkdir()
-    server = Artemis(folder / "mqtt", port=port, log=folder / "log", guard=guard, progress=logger.info)
-    await server.start()
-    yield server
-    await server.stop()
-    await guard.close()
 
 
 @pytest.fixture

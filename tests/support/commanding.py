@@ -77,6 +77,7 @@ class Witness:
 
     def __init__(self) -> None:
         self.messages: list[dict[str, Any]] = []
+        self.more = asyncio.Event()
 
     @property
     def times(self) -> Counter[str]:
@@ -99,6 +100,7 @@ async def witness(host: str, port: int, site: str) -> AsyncIterator[Witness]:
             async for message in client.messages:
                 if str(message.topic).startswith(f"ven/cmd/{site}") and not message.retain:
                     seen.messages.append(json.loads(bytes(message.payload)))
+                    seen.more.set()
 
         watching = asyncio.create_task(watch())
         try:

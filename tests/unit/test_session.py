@@ -168,3 +168,55 @@ async def test_publishers_that_go_on_under_a_filter_that_left_do_not_keep_it(
         assert await until(lambda: session.ready, 5)
     assert rounds == bridge.session._MOST_LISTENING + 1
     assert broker.session == {"ven/ack/+", "new"}
+
+
+async def test_a_broker_that_refuses_the_echo_gets_one_warning_and_a_bridge_that_is_ready(
+    broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.refused = {"ven/cmd/+"}
+    async with running(SubscriptionList(), listens=True, mqtt_topics="x") as (session, _):
+        assert await until(lambda: session.ready, 5)
+        line: Any = Line(broker)
+        await session._listen(line, set())
+    assert caplog.text.count("BRIDGE_COMMAND_ECHO") == 1
+
+
+async def test_a_broker_that_closes_the_connection_over_the_echo_loses_no_messages_of_vens(
+    broker: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscribe = Line.subscribe
+
+    async def close(line: Line, filters: Sequence[str]) -> list[str]:
+        if "ven/cmd/+" in filters:
+            raise aiomqtt.MqttError("closed")
+        return await subscribe(line, filters)
+
+    monkeypatch.setattr(Line, "subscribe", close)
+    async with running(SubscriptionList(), listens=True, mqtt_topics="x") as (session, _):
+        assert await until(lambda: session.ready, 10)
+    assert broker.connections == 1 + 3
+    assert "BRIDGE_COMMAND_ECHO" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("listens", "topics", "subscribed"),
+    [
+        (True, "x", {"x", "ven/cmd/+"}),
+        (True, "ven/#", {"ven/#"}),  # brokers would deliver each command twice
+        (True, "ven/cmd/+", {"ven/cmd/+"}),
+        (False, "x", {"x"}),
+        (False, "ven/cmd/+", {"ven/cmd/+"}),
+    ],
+)
+async def test_the_echo_comes_and_goes_with_its_setting(
+    broker: Broker, topics: str, subscribed: set[str], *, listens: bool
+) -> None:
+    async with running(SubscriptionList(), listens=True, mqtt_topics="ven/cmd/+") as (session, remembering):
+        assert await until(lambda: session.ready, 5)
+    async with running(remembering.list, listens=listens, mqtt_topics=topics) as (session, _):
+        assert await until(lambda: session.ready, 5)
+    assert broker.session - {"ven/ack/+"} == subscribed
+    broker.session.add("ven/cmd/+")
+    async with running(SubscriptionList(), listens=listens, mqtt_topics=topics) as (session, _):
+        assert await until(lambda: session.ready, 5)
+    assert broker.session - {"ven/ack/+"} == subscribed

@@ -29,7 +29,9 @@ def test_never_more_than_asked_for_nor_than_a_ven_can(requested: float, fleet: l
 @given(requested=KW, fleet=st.lists(st.floats(0.01, 50), min_size=1, max_size=40))
 def test_all_of_it_is_shared_out_where_the_fleet_can(requested: float, fleet: list[float]) -> None:
     found = shares(requested, list(fleet))
-    assert math.fsum(share.kw for share in found) == pytest.approx(min(requested, math.fsum(fleet)), abs=1e-6 * len(fleet))
+    assert math.fsum(share.kw for share in found) == pytest.approx(
+        min(requested, math.fsum(fleet)), abs=1e-6 * len(fleet)
+    )
     # In proportion: all shed the same part of what they can.
     parts = [share.kw / capability for share, capability in zip(found, fleet, strict=True)]
     assert parts == pytest.approx([parts[0]] * len(parts), abs=1e-4)
