@@ -18,13 +18,15 @@ async def tell(
     telling: int = 1,
     decided_at: datetime | None = None,
     ends_at: datetime | None = None,
+    correlation_id: str = "",
+    payload: dict[str, Any] | None = None,
     **known: Any,
 ) -> str:
     """Write a command of an event, and what is known of it: columns of `commands`; a number is seconds later."""
     decided = decided_at or datetime.now(UTC)
     op = "restore" if phase == "restore" else "event"
-    correlation_id = f"{op}-{event_id}-{ven_id}-{telling}"
-    payload = {"op": op, "correlationId": correlation_id, "venId": ven_id, "event_id": event_id}
+    correlation_id = correlation_id or f"{op}-{event_id}-{ven_id}-{telling}"
+    payload = payload or {"op": op, "correlationId": correlation_id, "venId": ven_id, "event_id": event_id}
     await rows.execute(
         f"INSERT INTO commands ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",  # noqa: S608 - our own
         correlation_id,
