@@ -3,8 +3,11 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+from msgspec import structs
+
 from runtime.database import Connection
 from schemas.acks import Ack, Curtailment
+from schemas.commands import event_command
 from schemas.readings import FaultReport, Load, LoadSnapshot
 from schemas.settings import DatabaseSettings
 from schemas.status import VenStatus
@@ -12,8 +15,11 @@ from streams.store.acks import AckStore
 from tests.support.letters import letter, write
 from tests.support.readings import reading, stores
 from tests.support.servers import connection
+from tests.support.telling import choose, tell
 
 VEN, LOAD, EVENT, LETTER = "ven-001", "hvac1", "evt-1f0c9a3b", "5f0c8a1be0d29a47"
+# Of another VEN: what takes part in an event is sent no other, and the examples send one.
+TOLD, COMMAND = "ven-002", "evt-evt-1f0c9a3b-ab12cd34"
 LOADS = (Load(LOAD, "HVAC", "hvac", 7.2, 2.1, 2.1, priority=5), Load("ev1", None, None, None, None, None))
 CIRCUITS = (
     Curtailment(
@@ -68,7 +74,8 @@ async def fill(settings: DatabaseSettings) -> None:
             actual_shed_kw=4.8,
             circuits=CIRCUITS,
         )
-        await acks.store([shed, Ack(ven_id=VEN, timestamp=now, received_at=now, op="ping", status="success")])
+        told = structs.replace(shed, ven_id=TOLD, correlation_id=COMMAND)
+        await acks.store([shed, told, Ack(ven_id=VEN, timestamp=now, received_at=now, op="ping", status="success")])
         await _records(rows, now)
 
 
@@ -87,6 +94,22 @@ async def _events(rows: Connection, now: datetime) -> None:
         VEN,
         EVENT,
         now - timedelta(seconds=1),
+    )
+    await choose(rows, EVENT, TOLD, 5.0, "proportional", capability_kw=6.1)
+    command = event_command(TOLD, EVENT, 5.0, 1800)
+    await tell(
+        rows,
+        EVENT,
+        TOLD,
+        decided_at=now - timedelta(seconds=1),
+        ends_at=now + hour / 2,
+        correlation_id=COMMAND,
+        payload={**command.payload, "correlationId": COMMAND},
+        logged_at=0.02,
+        sending_at=0.03,
+        sent_at=0.04,
+        reported_at=1,
+        shed_at=1,
     )
 
 

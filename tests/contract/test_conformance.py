@@ -28,12 +28,12 @@ from schemas.network import NetworkTotals, Totals
 from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import STATS
-from tests.contract.filled import EVENT, LETTER, LOAD, VEN, fill
+from tests.contract.filled import COMMAND, EVENT, LETTER, LOAD, VEN, fill
 from tests.support.log import writer
 from tests.support.rest import api_in_a_thread
 from tests.support.servers import Databases, Topics
 
-IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "letter_id": LETTER}
+IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "letter_id": LETTER, "correlation_id": COMMAND}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

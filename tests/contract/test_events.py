@@ -92,6 +92,15 @@ async def test_an_event_is_created_and_read(
     assert starts == sorted(starts, reverse=True)
 
 
+@pytest.mark.parametrize(("start", "closed"), [(-2 * HOUR, True), (-HOUR / 2, False), (HOUR, False)])
+async def test_what_is_wholly_in_the_past_is_nothing_for_the_dispatcher(
+    world: World, start: timedelta, *, closed: bool
+) -> None:
+    created = await world.post("/api/events", event(start))
+    (row,) = await world.rows("SELECT closed_at, missed FROM events WHERE event_id = $1", created["id"])
+    assert (row["closed_at"] is not None, row["missed"]) == (closed, False)
+
+
 async def test_active_means_now(world: World) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     created = await world.post("/api/events", event(HOUR, status="active"))

@@ -1,0 +1,180 @@
+"""How far each VEN got in an event, and how many got how far."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from api.views.events import percentile
+from tests.contract.conftest import World
+from tests.contract.test_event_figures import says
+from tests.contract.test_events import FUNNEL, HOUR, event
+from tests.support.servers import connection
+from tests.support.telling import choose, tell
+
+LOGGED: dict[str, Any] = {"logged_at": 0.1}
+SENT: dict[str, Any] = {**LOGGED, "sending_at": 0.2, "sent_at": 0.3}
+ACCEPTED: dict[str, Any] = {**SENT, "acked_at": 1.5, "ack_status": "accepted"}
+
+# What is known of each VEN's command, and what is shown of it.
+TOLD: dict[str, tuple[dict[str, Any], str]] = {
+    "a-decided": ({}, "targeted"),
+    "b-logged": (LOGGED, "targeted"),
+    "c-expired": ({**LOGGED, "expired_at": 9}, "expired"),
+    "d-sending": ({**LOGGED, "sending_at": 1}, "targeted"),
+    "e-sent": (SENT, "sent"),
+    "f-unanswered": ({**SENT, "unanswered_at": 60}, "unanswered"),
+    "g-accepted": (ACCEPTED, "accepted"),
+    "h-refused": ({**ACCEPTED, "acked_at": 2.5, "ack_status": "rejected"}, "refused"),
+    "i-sheds": ({**ACCEPTED, "reported_at": 5, "shed_at": 5}, "shedding"),
+    "j-lost": ({**ACCEPTED, "reported_at": 5, "lost_at": 50}, "lost"),
+    "k-silent": ({**SENT, "unanswered_at": 60, "reported_at": 5, "shed_at": 5}, "shedding"),
+}
+
+
+async def active_event(world: World) -> tuple[str, datetime]:
+    event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
+    start = datetime.now(UTC) - HOUR / 2
+    await world.rows("UPDATE events SET started_at = $2 WHERE event_id = $1", event_id, start)
+    return event_id, start
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+async def test_each_ven_is_shown_as_far_as_it_got(world: World, slash: str) -> None:
+    event_id, start = await active_event(world)
+    async with connection(world.database) as rows:
+        for ven_id, (known, _) in TOLD.items():
+            await choose(rows, event_id, ven_id, 2.0, "proportional", capability_kw=3.0, late=ven_id.startswith("k"))
+            await tell(rows, event_id, ven_id, decided_at=start, **known)
+        await choose(rows, event_id, "l-busy", None, "busy with evt-other", capability_kw=1.0)
+    now = datetime.now(UTC)
+    for ven_id, kw in (("i-sheds", 1.5), ("k-silent", 2.5), ("m-by-itself", 4.0)):
+        await says(world, ven_id, now, kw, event_id)
+    detail = await world.get(f"/api/events/{event_id}{slash}")
+    assert [(ven["venId"], ven["status"]) for ven in detail["vens"]] == [
+        *((ven_id, status) for ven_id, (_, status) in TOLD.items()),
+        ("l-busy", "targeted"),
+        ("m-by-itself", "shedding"),
+    ]
+    assert detail["vens"][8] == {
+        "venId": "i-sheds",
+        "venName": "Auto-registered VEN i-sheds",
+        "shedKw": 1.5,
+        "status": "shedding",
+        "shareKw": 2.0,
+        "capabilityKw": 3.0,
+        "reason": "proportional",
+        "late": False,
+        "deliveredKwh": None,
+        "correlationId": f"event-{event_id}-i-sheds-1",
+        "ackedAfterMs": 1500,
+    }
+    assert [(ven["reason"], ven["late"]) for ven in detail["vens"][10:]] == [
+        ("proportional", True),
+        ("busy with evt-other", False),
+        (None, False),
+    ]
+    assert detail["funnel"] == {
+        "targeted": 12,
+        "logged": 10,
+        "sent": 7,
+        "acknowledged": 3,
+        "refused": 1,
+        "expired": 1,
+        "unanswered": 2,
+        "lost": 1,
+        "shedding": 3,
+        "restored": 0,
+    }
+    assert (detail["responseMs"], detail["responses"], detail["avgResponseMs"]) == ({"p50": 1500, "p95": 2500}, 4, 1750)
+    assert (detail["vensResponding"], detail["currentReductionKw"]) == (5, 8.0)
+    assert (detail["missed"], detail["deliveredKwh"], detail["coveredShare"]) == (False, None, None)
+    assert datetime.fromisoformat(detail["startedAt"]) == start
+
+
+async def test_completed_it_shows_what_was_delivered_and_for_how_much_samples_tell(world: World) -> None:
+    body = event(-2 * HOUR)
+    event_id, start = (await world.post("/api/events", body))["id"], datetime.fromisoformat(body["startTime"])
+    end = start + HOUR
+    async with connection(world.database) as rows:
+        for ven_id in ("whole", "half", "mute", "gone"):
+            await choose(rows, event_id, ven_id, 2.0)
+            await tell(rows, event_id, ven_id, decided_at=start, **ACCEPTED, ends_at=end)
+            if ven_id != "mute":
+                answered: dict[str, Any] = {**SENT, "acked_at": 1, "ack_status": "success"}
+                await tell(rows, event_id, ven_id, phase="restore", decided_at=end, **answered)
+        await choose(rows, event_id, "busy", None, "busy with evt-other")
+        # It was lost, and told once more; and sheds until it is lost again.
+        await tell(rows, event_id, "twice", decided_at=start, **ACCEPTED, lost_at=60)
+        await tell(rows, event_id, "twice", telling=2, decided_at=start + timedelta(minutes=2), **SENT, lost_at=600)
+        await choose(rows, event_id, "twice", 2.0)
+    for minute in range(60):
+        at = start + timedelta(minutes=minute)
+        await says(world, "whole", at, 2.0, event_id)
+        if minute < 30:
+            await says(world, "half", at, 3.0, event_id)
+    await says(world, "half", start + HOUR / 2, 0.0, None)
+    await says(world, "twice", start, 1.0, event_id)
+    await says(world, "twice", start + HOUR / 4, 0.0, None)
+    detail = await world.get(f"/api/events/{event_id}")
+    shown = {
+        ven["venId"]: (
+            ven["status"],
+            ven["deliveredKwh"],
+            ven["shedKw"],
+            ven["correlationId"][-1] if ven["correlationId"] else None,
+        )
+        for ven in detail["vens"]
+    }
+    assert shown == {
+        "whole": ("restored", pytest.approx(2.0), pytest.approx(2.0), "1"),
+        "half": ("restored", pytest.approx(1.5), pytest.approx(1.5), "1"),
+        "mute": ("accepted", 0.0, 0.0, "1"),
+        "gone": ("restored", 0.0, 0.0, "1"),
+        "busy": ("targeted", 0.0, 0.0, None),
+        "twice": ("lost", pytest.approx(0.25), pytest.approx(0.25), "2"),
+    }
+    assert detail["deliveredKwh"] == detail["actualReductionKw"] == pytest.approx(3.75)
+    # 60, 31, 0, 0 and 2 minutes of 60; who was busy takes no part.
+    assert detail["coveredShare"] == pytest.approx((60 + 31 + 2) / 60 / 5)
+    assert detail["funnel"] == {
+        **dict.fromkeys(FUNNEL, 0),
+        "targeted": 6,
+        "logged": 5,
+        "sent": 5,
+        "acknowledged": 4,
+        "lost": 1,
+        "shedding": 3,
+        "restored": 3,
+    }
+
+
+async def test_one_that_was_missed_is_shown_so(world: World) -> None:
+    event_id = (await world.post("/api/events", event(-2 * HOUR)))["id"]
+    await world.rows("UPDATE events SET missed = true WHERE event_id = $1", event_id)
+    detail = await world.get(f"/api/events/{event_id}")
+    assert (detail["missed"], detail["startedAt"], detail["deliveredKwh"]) == (True, None, 0.0)
+
+
+async def test_the_gateways_own_command_counts_before_an_operators(world: World) -> None:
+    event_id, start = await active_event(world)
+    await world.new_ven("both")
+    async with connection(world.database) as rows:
+        await tell(rows, event_id, "both", decided_at=start, **ACCEPTED, ends_at=start + timedelta(minutes=1))
+    await world.post("/api/vens/both/send-event", {"shedKw": 1, "durationS": 60, "eventId": event_id}, 202)
+    (ven,) = (await world.get(f"/api/events/{event_id}"))["vens"]
+    assert (ven["status"], ven["correlationId"]) == ("accepted", f"event-{event_id}-both-1")
+    # Restored by an operator, it is restored.
+    restore = await world.post("/api/vens/both/commands", {"op": "restore"}, 202)
+    assert restore["eventId"] == event_id
+    await world.answer("both", op="restore", status="success", correlation_id=restore["correlationId"])
+    detail = await world.get(f"/api/events/{event_id}")
+    assert (detail["vens"][0]["status"], detail["funnel"]["restored"]) == ("restored", 1)
+
+
+@pytest.mark.parametrize(
+    ("values", "p50", "p95"),
+    [([], None, None), ([7.4], 7, 7), ([1, 2], 1, 2), ([1, 2, 3], 2, 3), (list(range(1, 101)), 50, 95)],
+)
+def test_percentiles_are_values_that_occurred(values: list[float], p50: int | None, p95: int | None) -> None:
+    assert (percentile(values, 50), percentile(values, 95)) == (p50, p95)
