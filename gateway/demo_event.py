@@ -124,8 +124,8 @@ class DemoEvent:
         return (
             f"DR event {self.detail['id']}, {self.detail['status']}: {self._kw()}"
             f"{'' if kwh is None else f' on average ({kwh:,.2f} kWh)'}; {self._stages()}; "
-            f"the fleet counts {books.told} VENs told and {books.restored} restored, {books.repeated} commands too many, "
-            f"{books.untold} VENs not told, {books.unrestored} not restored"
+            f"the fleet counts {books.told} VENs told and {books.restored} restored, "
+            f"{books.repeated} commands too many, {books.untold} VENs not told, {books.unrestored} not restored"
         )
 
     def _stages(self) -> str:
