@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from rich.console import Console
 
-from gateway.demo_event import BEGINS_AFTER_SECONDS, STAGES, TIME_FOR_ONE, DemoEvent
+from gateway.demo_event import DemoEvent
 from gateway.dr_books import DrBooks
 from gateway.figures import Observer
 from gateway.fleet import SOME_MISBEHAVE, Fleet, FleetOptions
@@ -75,8 +75,9 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
                 "snapshots": snapshots.as_dict(),
                 "event": _event_figures(event, books),
             }
-            balanced = balance.balanced and snapshots.balanced and (books is None or books.balanced)
-            _report(console, balance, figures, balanced=balanced, as_json=options.as_json)
+            told = not event.failed and (books is None or books.balanced)
+            balanced = balance.balanced and snapshots.balanced and told
+            _report(console, balance, figures, event.came_to(books), balanced=balanced, as_json=options.as_json)
             console.print("stopping …")
     return balanced
 
@@ -138,7 +139,15 @@ def _say_where(console: Console, system: System, start_seconds: float) -> None:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _report(console: Console, balance: Balance, figures: dict[str, Any], *, balanced: bool, as_json: bool) -> None:
+def _report(
+    console: Console,
+    balance: Balance,
+    figures: dict[str, Any],
+    of_the_event: str,
+    *,
+    balanced: bool,
+    as_json: bool,
+) -> None:
     everything = {**balance.as_dict(), **figures}
     if as_json:
         sys.stdout.write(json.dumps(everything) + "\n")
@@ -154,22 +163,4 @@ def _report(console: Console, balance: Balance, figures: dict[str, Any], *, bala
         highlight=False,
         soft_wrap=True,
     )
-    console.print(_of_the_event(figures["event"]), highlight=False, soft_wrap=True)
-
-
-def _of_the_event(event: dict[str, Any] | None) -> str:
-    if event is None:
-        return f"no DR event: it begins at {BEGINS_AFTER_SECONDS:.0f} s, and needs --seconds {TIME_FOR_ONE:.0f} or more"
-    funnel, books = event["funnel"] or {}, event.get("books")
-    stages = ", ".join(f"{funnel.get(stage, '-')} {stage}" for stage in STAGES)
-    kwh = "" if event["delivered_kwh"] is None else f" ({event['delivered_kwh']:,.2f} kWh)"
-    line = (
-        f"DR event {event['id']}, {event['status']}: {event['requested_kw']:,.1f} kW requested, "
-        f"{event['reduced_kw']:,.1f} kW reduced{kwh}; {stages}"
-    )
-    if books is None:
-        return line
-    return (
-        f"{line}; the fleet counts {books['told']} VENs told and {books['restored']} restored, "
-        f"{books['repeated']} commands too many, {books['untold']} VENs not told, {books['unrestored']} not restored"
-    )
+    console.print(of_the_event, highlight=False, soft_wrap=True, markup=False)

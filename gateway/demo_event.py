@@ -80,9 +80,14 @@ class DemoEvent:
             self._id = answer.raise_for_status().json()["id"]
             self.trouble = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether it was asked for in vain; `trouble` says why."""
+        return self._asked is not None and self._id is None
+
     def books(self, ledger: DrLedger) -> DrBooks | None:
-        """What the fleet was told of it; None without an event, or where the gateway sends no commands."""
-        if self._id is None or "funnel" not in (self.detail or {}):
+        """What the fleet was told of it; None without an event."""
+        if self._id is None:
             return None
         online = online_at(ledger, self._asked_ms - HEARD_BEFORE_MS)
         return close_books(ledger, self._id, online, over=self.over)
@@ -97,21 +102,41 @@ class DemoEvent:
             "status": detail["status"],
             "requested_kw": detail["requestedReductionKw"],
             "reduced_kw": detail["actualReductionKw"],
-            "delivered_kwh": detail.get("deliveredKwh"),
-            "covered_share": detail.get("coveredShare"),
+            "delivered_kwh": detail["deliveredKwh"],
+            "covered_share": detail["coveredShare"],
             "vens": len(detail["vens"]),
-            "funnel": detail.get("funnel"),
+            "funnel": detail["funnel"],
         }
 
     def words(self, elapsed: float) -> tuple[str, str]:
         """Say how it goes, `elapsed` seconds into the demo: how many VENs got how far, and kW."""
+        if self.detail is not None:
+            return f"{self.detail['id']} {self.detail['status']}: {self._stages()}", self._kw()
+        if self.planned and self.trouble is None:
+            return f"begins in {max(0.0, BEGINS_AFTER_SECONDS - elapsed):.0f} s", "-"
+        return f"none: {self._why_none()}", "-"
+
+    def came_to(self, books: DrBooks | None) -> str:
+        """Say what it came to, and what the fleet counted."""
+        if self.detail is None or books is None:
+            return f"no DR event: {self._why_none()}"
+        kwh = self.detail["deliveredKwh"]
+        return (
+            f"DR event {self.detail['id']}, {self.detail['status']}: {self._kw()}"
+            f"{'' if kwh is None else f' on average ({kwh:,.2f} kWh)'}; {self._stages()}; "
+            f"the fleet counts {books.told} VENs told and {books.restored} restored, "
+            f"{books.repeated} commands too many, {books.untold} VENs not told, {books.unrestored} not restored"
+        )
+
+    def _stages(self) -> str:
+        funnel = {} if self.detail is None else self.detail["funnel"]
+        return ", ".join(f"{funnel[stage]} {stage}" for stage in STAGES if stage in funnel)
+
+    def _kw(self) -> str:
+        detail = self.detail or {}
+        return f"{detail['requestedReductionKw']:,.1f} kW requested, {detail['actualReductionKw']:,.1f} kW reduced"
+
+    def _why_none(self) -> str:
         if not self.planned:
-            return (f"none: it needs --seconds {TIME_FOR_ONE:.0f} or more", "-")
-        if self.detail is None:
-            begins_in = max(0.0, BEGINS_AFTER_SECONDS - elapsed)
-            return (f"begins in {begins_in:.0f} s" if self.trouble is None else f"not created: {self.trouble}", "-")
-        funnel = self.detail.get("funnel") or {}
-        stages = ", ".join(f"{funnel.get(stage, '-')} {stage}" for stage in STAGES)
-        requested_kw, reduced_kw = self.detail["requestedReductionKw"], self.detail["actualReductionKw"]
-        kw = f"{requested_kw:,.1f} kW requested, {reduced_kw:,.1f} kW reduced"
-        return (f"{self.detail['id']} {self.detail['status']}: {stages}", kw)
+            return f"it begins after {BEGINS_AFTER_SECONDS:.0f} s, and needs --seconds {TIME_FOR_ONE:.0f} or more"
+        return self.trouble or f"it begins after {BEGINS_AFTER_SECONDS:.0f} s, as soon as the fleet can shed something"
