@@ -68,17 +68,16 @@ _OF_THE_EVENT: dict[CommandState, EventVenStatus] = {
 def event_ven_status(told: Steps | None, restore: Steps | None, *, sheds: bool) -> EventVenStatus:
     """Tell how far a VEN got in an event, by its last telling, its restore, and whether it sheds for the event.
 
-    `told` None is a VEN that takes part and was not told. Who refused, or never reacted, has nothing to restore,
-    whatever it says to that.
+    `told` None is a VEN that takes part and was not told. Who refused, never reacted, or has lost the event has nothing
+    to restore, whatever it says to that: devices answer a restore with success also when nothing was active.
     """
+    lost = told is not None and told.lost_at is not None
     took_part = told is not None and (told.reported_at is not None or state_of(told) == "acknowledged")
     restored = restore is not None and (restore.reported_at is not None or state_of(restore) == "acknowledged")
-    if took_part and restored:
+    if took_part and restored and not lost:
         return "restored"
     if sheds:
         return "shedding"
     if told is None:
         return "targeted"
-    if told.lost_at is not None:
-        return "lost"
-    return _OF_THE_EVENT[state_of(told)]
+    return "lost" if lost else _OF_THE_EVENT[state_of(told)]
