@@ -1,7 +1,9 @@
-"""When the figures of a DR event that is over are worked out: at once, and again for samples that came late. No I/O."""
+"""When the figures of a DR event that is over are worked out: soon, and again for samples that came late. No I/O."""
 
 from datetime import datetime, timedelta
 
+FIRST_AFTER = timedelta(seconds=30)
+"""How long the last samples may be under way; until then whoever asks has the figures worked out."""
 AGAIN_AFTER = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """How long after the end; what comes later than the last changes the figures no more."""
 
@@ -12,5 +14,5 @@ def is_due(known_at: datetime, figured_at: datetime | None, now: datetime) -> bo
     `known_at` is when it was over and known, `figured_at` the beginning of the last settlement, None before the first.
     """
     if figured_at is None:
-        return True
+        return now >= known_at + FIRST_AFTER
     return any(figured_at < known_at + after <= now for after in AGAIN_AFTER)

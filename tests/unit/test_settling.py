@@ -1,4 +1,4 @@
-"""When events are settled: at once, and again at three times after the end, however seldom anybody looks."""
+"""When events are settled: soon, and again at three times after the end, however seldom anybody looks."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,8 @@ MINUTE = timedelta(minutes=1)
 @pytest.mark.parametrize(
     ("figured", "now", "due"),
     [
-        (None, 0, True),
+        (None, 0.4, False),
+        (None, 0.5, True),
         (None, 100_000, True),
         (0, 9, False),
         (0, 10, True),
@@ -41,7 +42,9 @@ def test_however_often_one_looks_it_is_settled_no_more_than_it_has_to_be(looks: 
         now = END + look * MINUTE
         if is_due(END, figured, now):
             figured, times = now, times + 1
-    assert 1 <= times <= 1 + len(AGAIN_AFTER)
+    assert times <= 1 + len(AGAIN_AFTER)
+    if looks[-1] == 0:
+        return
     assert figured is not None
     # What was known of at the last look is in it, but for samples that came since the last time due.
     last = END + looks[-1] * MINUTE
