@@ -108,8 +108,9 @@ def _withdrawn(batch: Sequence[Dispatch], fresh: Container[str]) -> set[str]:
         elif dispatch.op == RESTORE and about in telling:
             told = telling.pop(about)
             withdrawn.update(each.correlation_id for each in told if each.correlation_id in fresh)
-            # Of a second attempt the first may be out, and so may one that is known: then the end has to go out.
-            if all(each.attempt == 1 and each.correlation_id in fresh for each in told):
+            # Of what was said before, in another attempt or telling or known already, something may be out: then the
+            # end has to go out.
+            if all(each.attempt == each.telling == 1 and each.correlation_id in fresh for each in told):
                 withdrawn.add(dispatch.correlation_id)
     return withdrawn
 

@@ -16,6 +16,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiolimiter import AsyncLimiter
 
 from bridge.command_log import CommandLog
 from bridge.connection import Connection
@@ -55,13 +56,24 @@ class Downlink:
     """Sends the commands of this bridge's share of ven.commands, batch by batch, in their order."""
 
     def __init__(
-        self, kafka: KafkaSettings, producer: AIOKafkaProducer, log: CommandLog, *, window: int, name: str
+        self,
+        kafka: KafkaSettings,
+        producer: AIOKafkaProducer,
+        log: CommandLog,
+        *,
+        window: int,
+        name: str,
+        per_second: float = 0,
     ) -> None:
-        """Describe it; a batch has `window` commands at most, `name` is the bridge's own in the consumer group."""
+        """Describe it; a batch has `window` commands at most, `name` is the bridge's own in the consumer group.
+
+        It sends no more than `per_second` commands a second; 0 is no limit.
+        """
         self._kafka = kafka
         self._producer = producer
         self._log = log
         self._window = window
+        self._limiter = AsyncLimiter(per_second, 1) if per_second else None
         self._name = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:200]
         self._topic = kafka.topics(COMMANDS)
         self._group = f"{kafka.kafka_topic_prefix}gateway-downlink"
@@ -189,6 +201,8 @@ class Downlink:
             # On a connection that hangs: when it goes on, both would arrive.
             self._leave_open(dispatch, "the attempt before is still under way")
             return
+        if self._limiter is not None:
+            await self._limiter.acquire()
         while self._log.known.may_send(dispatch.correlation_id, dispatch.attempt):
             message = message_at(dispatch, datetime.now(UTC))
             if message is None:

@@ -59,7 +59,12 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
         command_log = CommandLog(config.kafka, log)
         downlink = Downlink(
-            config.kafka, log, command_log, window=bridge.bridge_command_window, name=config.mqtt.mqtt_client_id
+            config.kafka,
+            log,
+            command_log,
+            window=bridge.bridge_command_window,
+            per_second=bridge.bridge_commands_per_second,
+            name=config.mqtt.mqtt_client_id,
         )
         stack.enter_context(COMMANDS_OUTSTANDING.reading(lambda: {(): downlink.outstanding}))
         echo = Echo(command_log)

@@ -18,7 +18,7 @@ class Dispatch(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
 
     It is sent before `expires_at` or not at all. `ends_at` is when what it asks for is over; its durations are counted
     to there when it is sent. `attempt` counts from 1: it goes up only where nothing shows that the one before arrived.
-    Times are UTC.
+    `telling` is 2 where a VEN that had lost the event is told once more. Times are UTC.
     """
 
     correlation_id: str
@@ -29,6 +29,7 @@ class Dispatch(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     event_id: str | None = None
     ends_at: Moment | None = None
     attempt: int = 1
+    telling: int = 1
 
 
 State = Literal["sending", "sent", "expired"]

@@ -99,6 +99,8 @@ class BridgeSettings(Block):
     bridge_window: int = Field(2000, ge=1, le=60_000)
     # Commands handed to the MQTT broker and not yet acknowledged by it.
     bridge_command_window: int = Field(500, ge=1, le=60_000)
+    # Commands a second at most, 0 for as fast as the broker takes them: some drop without a word what is above a limit.
+    bridge_commands_per_second: float = Field(0, ge=0, le=1_000_000)
     # Whether to subscribe to the commands, so that after a crash their coming back shows which the broker has taken.
     bridge_command_echo: bool = True
     bridge_health_host: str = "127.0.0.1"

@@ -12,7 +12,7 @@ from schemas.dispatch import Dispatch, Evidence
 
 # In the order in which they were decided. One that was sent after all, or withdrawn, is only taken off the list.
 UNLOGGED = """
-SELECT correlation_id, ven_id, op, event_id, payload, attempt, ends_at,
+SELECT correlation_id, ven_id, op, event_id, payload, attempt, telling, ends_at,
        COALESCE(expires_at, ends_at, created_at + $1::float8 * interval '1 second') AS expires_at,
        sent_at IS NULL AND expired_at IS NULL AS wanted, COALESCE(phase, 'operator') AS kind
 FROM commands WHERE logged_at IS NULL
@@ -24,11 +24,12 @@ FROM unnest($1::text[], $2::timestamptz[]) AS handed(correlation_id, expires_at)
 WHERE commands.correlation_id = handed.correlation_id
 """
 
-# Evidence of an attempt before the last says nothing of the last, but for `sent`: then it has arrived.
+# Evidence of an attempt before the last says nothing of the last, but for `sent`: then it has arrived. One that expired
+# has not gone out, whatever was meant to happen before.
 TAKE_EVIDENCE = """
 UPDATE commands AS c SET
-    sending_at = CASE WHEN e.state = 'sending' AND e.attempt = c.attempt
-                      THEN COALESCE(c.sending_at, e.at) ELSE c.sending_at END,
+    sending_at = CASE WHEN e.attempt <> c.attempt OR e.state = 'sent' THEN c.sending_at
+                      WHEN e.state = 'sending' THEN COALESCE(c.sending_at, e.at) END,
     sent_at = CASE WHEN e.state = 'sent' THEN COALESCE(c.sent_at, e.at) ELSE c.sent_at END,
     expired_at = CASE WHEN e.state = 'expired' AND e.attempt = c.attempt
                       THEN COALESCE(c.expired_at, e.at) ELSE c.expired_at END
@@ -134,4 +135,5 @@ def dispatch_of(row: Any) -> Dispatch:
         expires_at=row["expires_at"],
         ends_at=row["ends_at"],
         attempt=row["attempt"],
+        telling=row["telling"],
     )

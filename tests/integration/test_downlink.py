@@ -199,3 +199,16 @@ async def test_two_bridges_share_the_commands(
         # Each VEN gets its commands in their order.
         mine = [message["event_id"] for message in seen.messages if message["venId"] == f"{site}7"]
         assert mine == [f"evt-{turn}" for turn in range(6)]
+
+
+async def test_no_more_commands_a_second_than_the_broker_allows(stack: LocalStack, bridges: Bridges, site: str) -> None:
+    commands = [event(f"{site}{number}") for number in range(25)]
+    bridges.settings["bridge_commands_per_second"] = 10
+    loop = asyncio.get_running_loop()
+    async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
+        begun = loop.time()
+        await hand_over(bridges.kafka, commands)
+        assert await seen.saw(commands)
+    # Ten at once, and the other fifteen one after another.
+    assert loop.time() - begun >= 1.5
+    assert set(seen.times.values()) == {1}

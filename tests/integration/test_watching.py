@@ -282,6 +282,17 @@ async def test_what_nobody_sent_in_time_has_expired(world: Grid) -> None:
     assert row["unanswered_at"] is None
 
 
+async def test_what_was_about_to_be_sent_and_expired_has_not_gone_out(world: Grid) -> None:
+    await world.evidence("sending", "a")
+    await world.evidence("expired", "a")
+    row = await command(world)
+    assert row["expired_at"] is not None
+    assert row["sending_at"] is None
+    await world.rows.execute("UPDATE events SET ended_at = now()")
+    await world.step()
+    assert await world.commands("restore") == {}
+
+
 async def test_commands_are_let_go_of_when_all_is_known(world: Grid) -> None:
     await world.evidence("sent", "a")
     await world.ack("a")

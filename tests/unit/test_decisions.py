@@ -94,6 +94,9 @@ def test_the_end_of_what_may_be_out_is_sent() -> None:
     # The second attempt has no use any more; the first may have arrived.
     assert decided([again, ended], {again.correlation_id: known("sending")}) == ([ended], [(again, WITHDRAWN)])
     assert decided([told, again, ended], {told.correlation_id: known("sent")}).to_send == [ended]
+    # Told once more, for it had lost the event: the first telling was out.
+    retold = event(telling=2)
+    assert decided([retold, ended]) == ([ended], [(retold, WITHDRAWN)])
     assert decided([ended]).to_send == [ended]
     assert decided([event(event_id="evt-2"), ended]).to_send[1:] == [ended]
     assert decided([ended, told]).to_send == [ended, told]
