@@ -1,8 +1,17 @@
-"""When the figures of a DR event that is over are worked out: at once, and again for samples that came late. No I/O."""
+"""When the figures of a DR event that is over are worked out: at once, and again for samples that came late. No I/O.
+
+Soon after the end again, for the last samples may still be on their way when it is closed.
+"""
 
 from datetime import datetime, timedelta
 
-AGAIN_AFTER = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+AGAIN_AFTER = (
+    timedelta(seconds=15),
+    timedelta(minutes=1),
+    timedelta(minutes=10),
+    timedelta(hours=1),
+    timedelta(hours=24),
+)
 """How long after the end; what comes later than the last changes the figures no more."""
 
 

@@ -1,4 +1,4 @@
-"""When events are settled: at once, and again at three times after the end, however seldom anybody looks."""
+"""When events are settled: at once, and again at some times after the end, however seldom anybody looks."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +17,12 @@ MINUTE = timedelta(minutes=1)
     [
         (None, 0, True),
         (None, 100_000, True),
-        (0, 9, False),
+        # What was on its way when the event ended, or waited for a worker that was killed.
+        (0, 0.1, False),
+        (0, 0.25, True),
+        (0.3, 0.9, False),
+        (0.3, 1, True),
+        (1, 9, False),
         (0, 10, True),
         (9, 10, True),
         (10, 11, False),
