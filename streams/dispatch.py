@@ -7,7 +7,7 @@ whoever comes after a crash goes on from there, and decides nothing twice. Sever
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -236,20 +236,25 @@ class Dispatcher:
         rows = await commands.unlogged(connection, self._settings.command_expires_seconds, LOGGED_AT_ONCE)
         if rows:
             # A crash from here on hands them over again; the bridge knows them by correlation id and attempt.
-            await self._send([commands.dispatch_of(row) for row in rows if row["wanted"]])
-            await commands.note_logged(connection, rows)
+            logged = await self._send([commands.dispatch_of(row) for row in rows if row["wanted"]])
+            await commands.note_logged(connection, rows, logged)
         return rows
 
-    async def _send(self, dispatches: list[Dispatch]) -> None:
+    async def _send(self, dispatches: list[Dispatch]) -> dict[str, datetime]:
+        """Write to the log; returns by correlation id when, as the log has it: the bridge is at work before we know."""
         try:
             async with asyncio.timeout(LOG_PATIENCE_SECONDS):
                 sent = [
                     await self._producer.send(self._topic, encode_record(one), key=one.ven_id.encode())
                     for one in dispatches
                 ]
-                await asyncio.gather(*map(asyncio.shield, sent))
+                written = await asyncio.gather(*map(asyncio.shield, sent))
         except (TimeoutError, KafkaError) as error:
             raise LogAwayError(f"{type(error).__name__}: {error}") from None
+        return {
+            one.correlation_id: datetime.fromtimestamp(record.timestamp / 1000, UTC)
+            for one, record in zip(dispatches, written, strict=True)
+        }
 
 
 async def _now(connection: Connection) -> datetime:

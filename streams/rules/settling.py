@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 FIRST_AFTER = timedelta(seconds=30)
 """How long the last samples may be under way; until then whoever asks has the figures worked out."""
-AGAIN_AFTER = (timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
+AGAIN_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
 """How long after the end; what comes later than the last changes the figures no more."""
 
 

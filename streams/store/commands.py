@@ -1,6 +1,7 @@
 """Commands in the database: what is to be handed to the log, and what is known of what became of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -19,8 +20,8 @@ FROM commands WHERE logged_at IS NULL
 ORDER BY seq LIMIT $2
 """
 LOGGED = """
-UPDATE commands SET logged_at = clock_timestamp(), expires_at = handed.expires_at
-FROM unnest($1::text[], $2::timestamptz[]) AS handed(correlation_id, expires_at)
+UPDATE commands SET logged_at = COALESCE(handed.logged_at, now()), expires_at = handed.expires_at
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS handed(correlation_id, expires_at, logged_at)
 WHERE commands.correlation_id = handed.correlation_id
 """
 
@@ -67,9 +68,10 @@ async def unlogged(connection: Connection, expires_seconds: float, most: int) ->
     return list(await connection.fetch(UNLOGGED, expires_seconds, most))
 
 
-async def note_logged(connection: Connection, rows: Sequence[Any]) -> None:
-    """Note that the log has these."""
-    await connection.execute(LOGGED, [row["correlation_id"] for row in rows], [row["expires_at"] for row in rows])
+async def note_logged(connection: Connection, rows: Sequence[Any], logged: Mapping[str, datetime]) -> None:
+    """Note that these are off the list, and since when the log has them, by correlation id."""
+    ids = [row["correlation_id"] for row in rows]
+    await connection.execute(LOGGED, ids, [row["expires_at"] for row in rows], [logged.get(each) for each in ids])
 
 
 async def take_evidence(connection: Connection, evidences: Sequence[Evidence]) -> None:

@@ -11,6 +11,8 @@ from runtime.database import Connection, connect_options
 
 # Also filters that overlap: of one message, and of topics that most of these VENs never use.
 SETTINGS = {
+    # So that silence is noticed while a test waits.
+    "COMMAND_ANSWER_SECONDS": "8",
     "MQTT_TOPICS": "ven/telemetry/+,oadr/meter/+,oadr/#",
     "MQTT_TOPIC_SHADOW": "$aws/things/+/shadow/#",
 }

@@ -8,7 +8,9 @@ import pytest
 import pytest_asyncio
 
 from schemas.settings import DatabaseSettings, KafkaSettings
+from schemas.topics import COMMANDS
 from tests.support.dispatching import Grid, grid
+from tests.support.log import read_all
 
 
 @pytest_asyncio.fixture
@@ -242,3 +244,14 @@ async def test_a_correlation_id_that_was_given_before_is_made_anew(
     assert await world.sent() == []
     await world.step()
     assert [one.correlation_id for one in await world.sent()] == ["evt-evt-1-11111111"]
+
+
+async def test_a_command_is_in_the_log_since_the_log_has_it(world: Grid) -> None:
+    await world.home("a")
+    await world.event()
+    await world.step()
+    command = (await world.commands())["a"]
+    (record,) = await read_all(world.kafka, world.kafka.topics(COMMANDS))
+    # The bridge may be at work on it before the dispatcher has noted that.
+    assert command["logged_at"].timestamp() == pytest.approx(record.timestamp / 1000)
+    assert command["created_at"] <= command["logged_at"]

@@ -115,7 +115,8 @@ async def test_what_is_open_or_of_no_interest_is_not_settled(books: Books, colum
 async def test_late_samples_are_taken_in_at_their_times_and_no_more_after_a_day(books: Books) -> None:
     await books.event()
     expected = 0.0
-    for minutes, again in ((0, True), (5, False), (10, True), (50, False), (61, True), (1439, False), (1440, True)):
+    looks = (0, True), (0.1, False), (0.3, True), (1, True), (5, False), (10, True), (50, False), (61, True)
+    for minutes, again in (*looks, (1439, False), (1440, True)):
         await books.says(f"late-{minutes}", 0, 1.0)
         await books.settlement.step(END + minutes * MINUTE)
         kw, figured_at = await books.figures()

@@ -1,4 +1,4 @@
-"""When events are settled: soon, and again at three times after the end, however seldom anybody looks."""
+"""When events are settled: soon, and again at some times after the end, however seldom anybody looks."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,10 @@ MINUTE = timedelta(minutes=1)
         (None, 0.4, False),
         (None, 0.5, True),
         (None, 100_000, True),
-        (0, 9, False),
+        # What waited for a worker that was killed.
+        (0.5, 0.9, False),
+        (0.5, 1, True),
+        (1, 9, False),
         (0, 10, True),
         (9, 10, True),
         (10, 11, False),
