@@ -1,12 +1,12 @@
 """How far each VEN got in a DR event, and how many got how far."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from api.queries.trails import steps_of
-from schemas.command_states import GOOD, EventVenStatus, Steps, event_ven_status, state_of
+from schemas.command_states import EventVenStatus, Steps, event_ven_status, state_of
 from schemas.reduction import REPORTED
 from schemas.rest.events import Funnel
 
@@ -29,26 +29,25 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What commands and acknowledgements tell of an event: rows of api.queries.event_vens and api.queries.acks."""
+    """What is known of the VENs of an event, by VEN: rows of api.queries.event_vens and api.queries.acks."""
 
     told: Mapping[str, Any]
     restores: Mapping[str, Any]
-    answers: Mapping[tuple[str, str | None, bool], Any]
+    claims: Mapping[str, Any]
 
     @classmethod
-    def of(cls, commands: Iterable[Any], answers: Iterable[Any]) -> "Evidence":
-        """Sort the rows of an event by VEN."""
+    def of(cls, commands: Iterable[Any], claims: Iterable[Any]) -> "Evidence":
+        """Sort the rows of an event; `claims` are of VENs that were told nothing."""
         told: dict[str, Any] = {}
         restores: dict[str, Any] = {}
         for row in commands:
             (restores if row["restores"] else told)[row["ven_id"]] = row
-        said = {(row["ven_id"], row["correlation_id"], row["restores"]): row for row in answers}
-        return cls(told, restores, said)
+        return cls(told, restores, {row["ven_id"]: row for row in claims})
 
     @property
     def ven_ids(self) -> set[str]:
         """The VENs that were told or have answered."""
-        return {*self.told, *self.restores, *(ven_id for ven_id, _, _ in self.answers)}
+        return {*self.told, *self.restores, *self.claims}
 
     def progress(self, ven_id: str, chosen: Any | None, *, named: bool, sheds: bool, over: bool) -> Progress:
         """Tell how far a VEN got.
@@ -56,9 +55,11 @@ class Evidence:
         `chosen` is its row of event_vens, `named` whether the event names it. In an event that is `over`, a VEN that
         had lost it is shown so, though it shed before.
         """
-        row = self.told.get(ven_id)
-        told = self._steps(ven_id, row, restores=False)
-        restore = self._steps(ven_id, self.restores.get(ven_id), restores=True)
+        row, ended, claim = self.told.get(ven_id), self.restores.get(ven_id), self.claims.get(ven_id)
+        told = None if row is None else steps_of(row)
+        if told is None and claim is not None:
+            told = Steps(acked_at=claim["first_at"], ack_status=claim["status"])
+        restore = None if ended is None else steps_of(ended)
         lost = over and told is not None and told.lost_at is not None
         status = event_ven_status(told, restore, sheds=sheds and not lost)
         accepted = told is not None and state_of(told) == "acknowledged"
@@ -75,29 +76,6 @@ class Evidence:
             correlation_id=row["correlation_id"],
             response_ms=response_ms,
         )
-
-    def _steps(self, ven_id: str, row: Any | None, *, restores: bool) -> Steps | None:
-        """What is known of a command, with what was answered to it; a VEN may answer what it was never told."""
-        unlinked = self.answers.get((ven_id, None, restores))
-        if row is None:
-            return None if unlinked is None else _answered(Steps(), unlinked)
-        steps = steps_of(row)
-        linked = self.answers.get((ven_id, row["correlation_id"], restores))
-        if linked is not None:
-            steps = _answered(steps, linked)
-        elif unlinked is not None and unlinked["first_at"] >= row["created_at"]:
-            steps = _answered(steps, unlinked)
-        return steps
-
-
-def _answered(steps: Steps, answer: Any) -> Steps:
-    """The first answer tells when, a good one how: whether the dispatcher has noted it or not."""
-    known = steps.acked_at
-    return replace(
-        steps,
-        acked_at=answer["first_at"] if known is None else min(known, answer["first_at"]),
-        ack_status=steps.ack_status if steps.ack_status in GOOD else answer["status"],
-    )
 
 
 def _ms(asked_at: datetime, answered_at: datetime | None) -> float | None:

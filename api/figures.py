@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from api.event_progress import Evidence, Progress
-from api.queries.acks import fetch_answers
+from api.queries.acks import fetch_claims
 from api.queries.event_sheds import Delivered, delivered, reductions_now, sheds_now, vens_that_reported
 from api.queries.event_vens import fetch_chosen, fetch_told
 from runtime.database import Pool
@@ -55,7 +55,7 @@ async def figure(pool: Pool, event: Any, hold_seconds: float) -> Figures:
     """Work out all figures of an event; a sample covers `hold_seconds` of it at most."""
     event_id, status = event["event_id"], event["status"]
     chosen = await fetch_chosen(pool, event_id)
-    evidence = Evidence.of(await fetch_told(pool, event_id), await fetch_answers(pool, event_id, acks_interval(event)))
+    evidence = Evidence.of(await fetch_told(pool, event_id), await fetch_claims(pool, event_id, acks_interval(event)))
     hours = (event["over_at"] - event["start_time"]) / timedelta(hours=1)
     over: dict[str, Delivered] = {}
     sheds: dict[str, float] = {}

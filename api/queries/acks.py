@@ -12,8 +12,6 @@ from runtime.database import Pool
 from schemas.command_states import GOOD
 
 GOOD_WORDS = ", ".join(f"'{word}'" for word in sorted(GOOD))
-BEST_STATUS = f"(array_agg(status ORDER BY status NOT IN ({GOOD_WORDS}), received_at, time))[1]"
-"""Of several answers: the first that is good, else the first. A device may refuse at first and then do it."""
 
 # Of the first answer to each command: devices acknowledge a repeat again. A week back at most, so that old days need
 # not be looked at.
@@ -62,14 +60,15 @@ ORDER BY mine.ven_id, circuit ->> 'id', mine.time DESC
 LIMIT $4
 """  # noqa: S608 - our own text
 
-# What each VEN answered to each command of an event, and when it first did; the correlation id is null where it
-# answered none that we know of, and only said that it is about the event.
-ANSWERS = f"""
-SELECT ven_id, asked AS correlation_id, restores, min(received_at) AS first_at, {BEST_STATUS} AS status
-FROM (SELECT ven_id, received_at, time, status, asked_op = 'restore' AS restores,
-             CASE WHEN asked_at IS NOT NULL THEN correlation_id END AS asked
-      FROM ({OF_EVENT}) AS mine) AS answered
-GROUP BY ven_id, asked, restores
+# What VENs said of an event that we told them nothing of; of several answers the best counts, else the first.
+CLAIMS = f"""
+SELECT ven_id, min(received_at) AS first_at,
+       (array_agg(status ORDER BY status NOT IN ({GOOD_WORDS}), received_at, time))[1] AS status
+FROM ven_acks AS a
+WHERE event_id = $1 AND time >= $2 AND time < $3 AND op <> 'restore'
+    AND NOT EXISTS (SELECT FROM commands AS c WHERE c.event_id = $1 AND c.ven_id = a.ven_id)
+    AND (SELECT c.event_id FROM commands AS c WHERE c.correlation_id = a.correlation_id AND c.ven_id = a.ven_id) IS NULL
+GROUP BY ven_id
 """  # noqa: S608 - our own text
 
 
@@ -100,6 +99,6 @@ async def fetch_circuits_of_event(
     return await pool.fetch(CIRCUITS_OF_EVENT, event_id, *interval, limit)
 
 
-async def fetch_answers(pool: Pool, event_id: str, interval: tuple[datetime, datetime]) -> list[asyncpg.Record]:
-    """Return what VENs answered to an event, a row for each command that was answered."""
-    return await pool.fetch(ANSWERS, event_id, *interval)
+async def fetch_claims(pool: Pool, event_id: str, interval: tuple[datetime, datetime]) -> list[asyncpg.Record]:
+    """Return what VENs that were not told of an event have answered to it all the same: first time, and status."""
+    return await pool.fetch(CLAIMS, event_id, *interval)

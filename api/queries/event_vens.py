@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from api.queries.trails import STEP_COLUMNS
+from api.queries.trails import STEPS
 from runtime.database import Pool
 
 CHOSEN = """
@@ -14,10 +14,9 @@ SELECT ven_id, share_kw, capability_kw, reason, late, energy_kwh, covered_second
 # The last command by which each VEN was told, and the last that restores it. The gateway's own count before what an
 # operator sent under the event's id.
 TOLD = f"""
-SELECT DISTINCT ON (ven_id, restores) ven_id, op = 'restore' AS restores, correlation_id, created_at,
-       {", ".join(STEP_COLUMNS)}
-FROM commands WHERE event_id = $1
-ORDER BY ven_id, restores, phase IS NULL, seq DESC
+SELECT DISTINCT ON (c.ven_id, restores) c.ven_id, c.op = 'restore' AS restores, c.correlation_id, c.created_at, {STEPS}
+FROM commands AS c WHERE c.event_id = $1
+ORDER BY c.ven_id, restores, c.phase IS NULL, c.seq DESC
 """  # noqa: S608 - our own text
 
 NAMES = "SELECT ven_id, name FROM vens WHERE ven_id = ANY ($1)"

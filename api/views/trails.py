@@ -1,6 +1,6 @@
 """Commands and their way as REST shows them."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -38,9 +38,9 @@ def steps_view(row: Any) -> CommandSteps:
     return CommandSteps(**_fields(row))
 
 
-def trail_view(row: Any, acks: Iterable[Any]) -> CommandTrail:
+def trail_view(row: Any, acks: Sequence[Any]) -> CommandTrail:
     """Make a command of its row, with its acknowledgements."""
-    return CommandTrail(**_fields(row), ack_count=row["ack_count"], acks=[_ack(ack) for ack in acks])
+    return CommandTrail(**_fields(row), ack_count=acks[0]["all_acks"] if acks else 0, acks=[_ack(ack) for ack in acks])
 
 
 def _fields(row: Any) -> dict[str, Any]:

@@ -141,7 +141,7 @@ QUERIES: dict[str, Query] = {
     "events of a VEN": lambda pool: acks.fetch_acks_of_ven(pool, "ven-8", EVER, 1000, of_events=True),
     "acks of an event": lambda pool: acks.fetch_acks_of_event(pool, EVENT_ID, DAY, 5000),
     "circuits of an event": lambda pool: acks.fetch_circuits_of_event(pool, EVENT_ID, DAY, 5000),
-    "answers to an event": lambda pool: acks.fetch_answers(pool, EVENT_ID, DAY),
+    "claims of an event": lambda pool: acks.fetch_claims(pool, EVENT_ID, DAY),
     "response times": lambda pool: acks.fetch_response_times(pool, ["ven-7", "ven-8", "ven-9"]),
     "who reported": lambda pool: event_sheds.vens_that_reported(pool, EVENT_ID, *HOUR),
     "delivered": lambda pool: event_sheds.delivered(pool, EVENT_ID, ["ven-4", "ven-8"], HOUR, 60),
