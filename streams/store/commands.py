@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -53,11 +53,15 @@ WHERE (c.op = a.op OR c.op = 'shedPanel' AND a.op = 'event') AND c.created_at <=
     AND (c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL)
 ORDER BY a.n, c.created_at DESC
 """
-# The first answer counts, whichever is heard of first.
+# The first answer tells when, and a good one how: whichever is heard of first, and again.
 ANSWERED = """
-UPDATE commands AS c SET acked_at = a.received_at, ack_status = a.status
+UPDATE commands AS c SET
+    acked_at = LEAST(c.acked_at, a.received_at),
+    ack_status = CASE WHEN c.ack_status = ANY ($4) OR NOT a.status = ANY ($4) AND c.acked_at <= a.received_at
+                      THEN c.ack_status ELSE a.status END
 FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS a(correlation_id, received_at, status)
-WHERE c.correlation_id = a.correlation_id AND (c.acked_at IS NULL OR c.acked_at > a.received_at)
+WHERE c.correlation_id = a.correlation_id
+    AND (c.acked_at IS NULL OR c.acked_at > a.received_at OR a.status = ANY ($4) AND NOT c.ack_status = ANY ($4))
 RETURNING COALESCE(c.phase, 'operator') AS kind, c.ack_status = ANY ($4) AS good,
           extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
 """
@@ -88,10 +92,22 @@ async def take_evidence(connection: Connection, evidences: Sequence[Evidence]) -
             await connection.execute(TAKE_EVIDENCE, *(list(column) for column in zip(*rows, strict=True)))
 
 
-async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[str, Ack], dict[str, int]]:
+class Answer(NamedTuple):
+    """What VENs answered to a command: when first, and how."""
+
+    received_at: datetime
+    status: str
+
+    def with_another(self, ack: Ack) -> "Answer":
+        """Take another acknowledgement in: the first tells when, a good one how."""
+        good = self.status in GOOD or (ack.status not in GOOD and self.received_at <= ack.received_at)
+        return Answer(min(self.received_at, ack.received_at), self.status if good else ack.status)
+
+
+async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[str, Answer], dict[str, int]]:
     """Find the commands that acknowledgements answer: by correlation id, else by event and VEN.
 
-    Returns the first answer by correlation id of its command, and how many acks were matched by `correlation`, by
+    Returns what was answered, by correlation id of the command, and how many acks were matched by `correlation`, by
     `event`, or by `nothing`.
     """
     by_id = await connection.fetch(
@@ -111,17 +127,18 @@ async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[
         [acks[n].received_at for n in others],
     )
     found |= {row["n"]: row["correlation_id"] for row in by_event}
-    answers: dict[str, Ack] = {}
+    answers: dict[str, Answer] = {}
     for n, correlation_id in found.items():
-        if correlation_id not in answers or acks[n].received_at < answers[correlation_id].received_at:
-            answers[correlation_id] = acks[n]
+        known = answers.get(correlation_id)
+        fresh = Answer(acks[n].received_at, acks[n].status)
+        answers[correlation_id] = fresh if known is None else known.with_another(acks[n])
     counts = {"correlation": len(by_id), "event": len(by_event), "nothing": len(acks) - len(found)}
     return answers, counts
 
 
-async def note_answers(connection: Connection, answers: dict[str, Ack]) -> list[Any]:
-    """Note what VENs answered; returns `kind`, `good` and `seconds` of each command that had not been answered."""
-    rows = [(correlation_id, ack.received_at, ack.status) for correlation_id, ack in sorted(answers.items())]
+async def note_answers(connection: Connection, answers: dict[str, Answer]) -> list[Any]:
+    """Note what VENs answered; returns `kind`, `good` and `seconds` of each command of which this is news."""
+    rows = [(correlation_id, *answer) for correlation_id, answer in sorted(answers.items())]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
     return list(await connection.fetch(ANSWERED, *columns, list(GOOD)))
 

@@ -45,6 +45,16 @@ async def test_an_ack_answers_its_command_and_the_first_counts(world: Grid) -> N
     assert await command(world) == first
 
 
+async def test_who_refuses_and_then_does_it_has_accepted(world: Grid) -> None:
+    await world.evidence("sent", "a")
+    await world.ack("a", status="failed")
+    refused = await command(world)
+    assert refused["ack_status"] == "failed"
+    await world.ack("a")
+    accepted = await command(world)
+    assert (accepted["ack_status"], accepted["acked_at"]) == ("accepted", refused["acked_at"])
+
+
 async def test_an_ack_without_correlation_id_is_known_by_event_and_ven(world: Grid) -> None:
     await world.home("b")
     await world.step()
