@@ -112,6 +112,7 @@ class Dispatcher:
             ("unanswered", watching.UNANSWERED, (settings.command_answer_seconds,)),
             ("expired", watching.EXPIRED, ()),
             ("reported", watching.REPORTED_MEANWHILE, ()),
+            ("lost", watching.LOST_MEANWHILE, ()),
         ):
             for kind in await self._turn(partial(watching.kinds, statement=statement, arguments=arguments)) or ():
                 COMMAND_STEPS.labels(kind, step).inc()

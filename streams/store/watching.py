@@ -12,6 +12,7 @@ from runtime.database import Connection
 _HEARD_AT = "(s.measured_at + s.clock_skew_seconds * interval '1 second')"
 _KIND = "COALESCE(c.phase, 'operator') AS kind"
 _OF_EVENT = "c.op IN ('event', 'shedPanel')"
+_OVER = "COALESCE(c.ends_at, c.created_at) < now() - interval '2 minutes'"
 
 _SHOWN = """
     SELECT c.correlation_id, first.reported_at, first.shed_at
@@ -47,6 +48,23 @@ UPDATE commands AS c SET lost_at = {_HEARD_AT}
 FROM ven_status AS s
 WHERE c.watched AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND s.ven_id = c.ven_id
     AND s.event_id IS DISTINCT FROM c.event_id AND {_HEARD_AT} > c.reported_at AND {_HEARD_AT} < c.ends_at - {_EARLY}
+RETURNING {_KIND}
+"""  # noqa: S608 - our own text
+# The last look at what is over, once for each command: after an outage the latest values may have gone past the moment.
+# Samples of one VEN are told apart by its own clock, as they may have been received together.
+LOST_MEANWHILE = f"""
+UPDATE commands AS c SET lost_at = gone.received_at
+FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
+      FROM commands AS c JOIN ven_status AS s ON s.ven_id = c.ven_id CROSS JOIN LATERAL (
+          SELECT min(named.time) AS time FROM telemetry_readings AS named
+          WHERE named.ven_id = c.ven_id AND named.event_id = c.event_id AND named.time > c.created_at - interval '1 day'
+              AND named.received_at >= c.created_at - interval '1 second'
+      ) AS first JOIN telemetry_readings AS t ON t.ven_id = c.ven_id AND t.time > first.time
+          AND t.time < c.ends_at - {_EARLY} - s.clock_skew_seconds * interval '1 second'
+          AND t.event_id IS DISTINCT FROM c.event_id
+      WHERE c.watched AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND {_OVER}
+      GROUP BY c.correlation_id) AS gone
+WHERE c.correlation_id = gone.correlation_id
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 # Lost, and doing nothing else now. What runs out within moments is not worth a command.
@@ -105,13 +123,13 @@ RETURNING {_KIND}
 """  # noqa: S608 - our own text
 
 # How long samples are waited for after an event, and after a restore.
-UNWATCH = """
+UNWATCH = f"""
 UPDATE commands AS c SET watched = false
 WHERE c.watched AND (c.acked_at IS NOT NULL OR c.unanswered_at IS NOT NULL OR c.expired_at IS NOT NULL)
-    AND CASE WHEN c.op IN ('event', 'shedPanel') THEN COALESCE(c.ends_at, c.created_at) < now() - interval '2 minutes'
+    AND CASE WHEN c.op IN ('event', 'shedPanel') THEN {_OVER}
              WHEN c.op = 'restore' THEN c.reported_at IS NOT NULL OR c.created_at < now() - interval '10 minutes'
              ELSE true END
-"""
+"""  # noqa: S608 - our own text
 
 
 async def kinds(connection: Connection, statement: str, arguments: Sequence[Any] = ()) -> list[str]:

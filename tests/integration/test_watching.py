@@ -115,6 +115,25 @@ async def test_a_ven_that_no_longer_reports_its_event_has_lost_it(world: Grid) -
 
 
 @pytest.mark.parametrize("left", [4, 100])
+async def test_what_was_lost_while_nobody_could_look_is_noted_when_it_is_over(world: Grid, left: float) -> None:
+    await world.evidence("sent", "a")
+    # All of them are stored before the dispatcher looks again.
+    await world.home("a", **SHEDS)
+    await world.home("a")
+    await world.rows.execute("UPDATE commands SET ends_at = now() + $1 * interval '1 s'", float(left))
+    await world.rows.execute("UPDATE events SET end_time = now() + $1 * interval '1 s'", float(left))
+    for seconds in (left + 1, 31, 121):
+        await world.later(seconds)
+        # Their own times, which `later` leaves alone.
+        await world.rows.execute("UPDATE telemetry_readings SET time = time - $1 * interval '1 s'", float(seconds))
+        await world.home("a")
+        await world.step()
+    assert (await command(world))["reported_at"] is not None
+    assert ((await command(world))["lost_at"] is None) == (left < 5)
+    assert not (await command(world))["watched"]
+
+
+@pytest.mark.parametrize("left", [4, 100])
 async def test_just_before_the_end_nothing_is_lost(world: Grid, left: float) -> None:
     await world.home("a", **SHEDS)
     await world.step()
