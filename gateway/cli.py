@@ -164,6 +164,18 @@ def bench_api_command(
     _until_interrupted(lambda stop: bench_api(options, stop))
 
 
+@bench.command("events")
+def bench_events_command(
+    vens: Annotated[int, typer.Option(min=1, max=20_000, help="Homes that are told of the event.")] = 5000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Start a DR event, and time its commands step by step, until the last VEN has been told."""
+    from gateway.bench.events import EventsOptions, bench_events
+
+    options = EventsOptions(vens, as_json)
+    _until_interrupted(lambda stop: bench_events(options, stop))
+
+
 @app.command()
 def bridge() -> None:
     """Run the bridge between MQTT and the log."""

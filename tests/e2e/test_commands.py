@@ -203,6 +203,15 @@ async def test_the_bench_of_the_api_is_answered() -> None:
     assert figures["ratio"] > 0
 
 
+async def test_the_bench_of_events_tells_every_ven_once() -> None:
+    code, out, err = await outcome(await gateway("bench", "events", "--vens", "50", "--json"))
+    assert code == 0, err
+    figures = json.loads(out)
+    assert figures["vens"] == 50
+    assert 0 < figures["steps"]["decided"]["p50_s"] <= figures["last_command_s"] < 30
+    assert figures["steps"].keys() == {"decided", "logged", "sending", "sent", "on_the_wire", "answered"}
+
+
 @pytest.mark.parametrize("command", [("bridge",), ("streams", "validate"), ("topics",)])
 async def test_a_process_that_waits_for_the_log_ends_when_told_to(tmp_path: Path, command: tuple[str, ...]) -> None:
     nowhere = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "MQTT_ENABLED": "true", "MQTT_HOST": "127.0.0.1"}

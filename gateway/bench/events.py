@@ -1,0 +1,172 @@
+"""`gateway bench events`: how long it takes until every VEN has been told of a DR event, and where the time goes."""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import asyncpg
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from gateway.stack.polling import until
+from gateway.system import System, default_topics
+from gateway.wire import Wire, wire
+from runtime.database import connect_options
+from schemas.commands import EVENT
+from schemas.errors import GatewayError
+
+ONLINE_SECONDS = 180
+TOLD_SECONDS = 120
+EVENT_SECONDS = 600
+# Often enough to stay online; rare enough that the event is what is measured.
+INTERVAL_SECONDS = 20
+KW_EACH = 0.3
+
+ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
+NOTED = "SELECT count(*) FROM commands WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL"
+# Seconds after the start; of how many VENs an answer was awaited is for the reader to say.
+STEPS = """
+SELECT extract(epoch FROM created_at - $2)::float8 AS decided, extract(epoch FROM logged_at - $2)::float8 AS logged,
+       extract(epoch FROM sending_at - $2)::float8 AS sending, extract(epoch FROM sent_at - $2)::float8 AS sent,
+       extract(epoch FROM acked_at - $2)::float8 AS acked
+FROM commands WHERE event_id = $1 AND phase = 'event'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsOptions:
+    """How many VENs are told, and how to print."""
+
+    vens: int
+    as_json: bool
+
+
+class Step(NamedTuple):
+    """When VENs had got so far, in seconds after the start: half of them, 95 of a hundred, the last one."""
+
+    p50_s: float
+    p95_s: float
+    last_s: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> "Step":
+        """Sum up; of nothing it is nothing."""
+        ordered = sorted(seconds)
+        return cls(*(round(ordered[ceil(len(ordered) * share) - 1], 3) for share in (0.5, 0.95, 1.0)))
+
+
+async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
+    """Bring everything up with a fleet, create one event, and time its commands by an independent subscriber.
+
+    Raises:
+        GatewayError: not every VEN was told, once: then the figures mean nothing.
+    """
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        system = System(
+            Path(folder) / "data",
+            settings=default_topics(),
+            progress=lambda line: console.print(line, highlight=False),
+        )
+        async with system.until(stop) as up:
+            if not up:
+                return
+            stack = system.stack
+            async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
+                steps = await _measure(system, options.vens, seen, console)
+    _print(options, steps)
+
+
+@asynccontextmanager
+async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
+    """Have a fleet live and obey inside, in a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "simulate"),
+        *("--mqtt", f"{system.stack.mqtt_host}:{system.stack.mqtt_port}"),
+        *("--vens", str(vens), "--interval", str(INTERVAL_SECONDS), "--no-loads"),
+        stdout=DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
+        await process.wait()
+
+
+async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+    connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
+    try:
+
+        async def online() -> bool:
+            return bool(await connection.fetchval(ONLINE) >= vens)
+
+        console.print(f"waiting until {vens} VENs are online …", highlight=False)
+        if not await until(online, ONLINE_SECONDS, every=0.5):
+            raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
+        event_id, start = await _create(system.api, vens)
+        console.print(f"{event_id} begins", highlight=False)
+        if not await seen.reaches(event_id, EVENT, vens, TOLD_SECONDS):
+            told = len(seen.of(event_id, EVENT))
+            raise GatewayError(f"only {told} of {vens} VENs were told within {TOLD_SECONDS} s")
+
+        async def noted() -> bool:
+            return bool(await connection.fetchval(NOTED, event_id) >= vens)
+
+        if not await until(noted, TOLD_SECONDS, every=0.5):
+            raise GatewayError(f"the database does not learn what was sent within {TOLD_SECONDS} s")
+        rows = await connection.fetch(STEPS, event_id, start)
+    finally:
+        await connection.close()
+    told_twice = {ven_id for (ven_id, _), number in seen.times(event_id).items() if number > 1}
+    if told_twice or len(rows) != vens:
+        raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(told_twice)} of them told twice")
+    steps = {
+        name: Step.of([row[name] for row in rows if row[name] is not None])
+        for name in ("decided", "logged", "sending", "sent")
+    }
+    steps["on the wire"] = Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])
+    acked = [row["acked"] for row in rows if row["acked"] is not None]
+    return steps | ({"answered": Step.of(acked)} if acked else {})
+
+
+async def _create(api: str, vens: int) -> tuple[str, datetime]:
+    now = datetime.now(UTC)
+    body: dict[str, Any] = {
+        "startTime": now.isoformat(),
+        "endTime": (now + timedelta(seconds=EVENT_SECONDS)).isoformat(),
+        "requestedReductionKw": vens * KW_EACH,
+        "status": "active",
+    }
+    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=30) as client:
+        created = (await client.post("/api/events", json=body)).raise_for_status().json()
+    return created["id"], datetime.fromisoformat(created["startTime"])
+
+
+def _print(options: EventsOptions, steps: dict[str, Step]) -> None:
+    last = steps["on the wire"].last_s
+    if options.as_json:
+        figures = {
+            "vens": options.vens,
+            "last_command_s": last,
+            "steps": {name.replace(" ", "_"): step._asdict() for name, step in steps.items()},
+        }
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    table = Table(title=f"{options.vens} VENs told of an event within {last:.2f} s of its start")
+    for heading in ("seconds after the start until", "p50", "p95", "last"):
+        table.add_column(heading, justify="left" if len(heading) > len("last") else "right")
+    for name, step in steps.items():
+        table.add_row(name, *(f"{seconds:.2f}" for seconds in step))
+    Console().print(table)
