@@ -13,7 +13,14 @@ from tests.support.proxy import Proxy
 
 SERVERS = ("kafka", "postgres", "mqtt")
 # As low as they go, so that silence is noticed while a test waits.
-IMPATIENT = {"STREAMS_SESSION_TIMEOUT": "6", "KAFKA_TIMEOUT": "6", "DB_TIMEOUT": "5", "MQTT_KEEPALIVE": "5"}
+IMPATIENT = {
+    "STREAMS_SESSION_TIMEOUT": "6",
+    "KAFKA_TIMEOUT": "6",
+    "DB_TIMEOUT": "5",
+    "MQTT_KEEPALIVE": "5",
+    "COMMAND_ANSWER_SECONDS": "20",
+    "COMMAND_EVIDENCE_SECONDS": "5",
+}
 
 
 class BehindProxies(System):
