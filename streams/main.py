@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
+from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
-from schemas.topics import LOADS, STATUS, TELEMETRY
+from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log
 from streams.dispatch import add_dispatch
@@ -26,6 +27,8 @@ from streams.store.partitions import Partitions
 from streams.validate import add_validate
 
 logger = logging.getLogger(__name__)
+
+_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, BEATS, DISABLED, LIVE_LOADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +105,10 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
 
 def warn_unless_partitioned_alike(kafka: KafkaSettings, partitions: Mapping[str, int]) -> None:
     """Say so where topics that `live` reads side by side have been created with different numbers of partitions."""
-    counts = {name: partitions[kafka.topics(name)] for name in (TELEMETRY, LOADS, STATUS)}
+    counts = {name: partitions[kafka.topics(name)] for name in _SIDE_BY_SIDE}
     if len(set(counts.values())) > 1:
         logger.error(
-            "these topics need the same number of partitions, or totals miss loads and last wills: %s",
+            "these topics need the same number of partitions, or live totals miss what belongs together: %s",
             counts,
             extra={"action": "partitions_differ"},
         )

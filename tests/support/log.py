@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.settings import KafkaSettings
+from schemas.topics import HEADER_BEAT
 
 
 class Writer:
@@ -47,4 +48,5 @@ async def read_all(kafka: KafkaSettings, topic: str) -> list[Any]:
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
-    return found
+    # The bridge's beats are no messages.
+    return [record for record in found if HEADER_BEAT not in dict(record.headers)]
