@@ -55,6 +55,7 @@ COMMAND_LOG = "ven.command-log"
 BEATS = "pipeline.beats"
 DISABLED = "ven.disabled"
 LIVE_LOADS = "live.loads"
+MINUTES = "ven.telemetry.1m"
 PARTIALS = "network.partials"
 STATS = "network.stats"
 SUBSCRIPTIONS = "bridge.subscriptions"
@@ -93,6 +94,7 @@ TOPICS = (
     Topic(BEATS, "none; of the same partition of ven.telemetry", "Beat"),
     Topic(DISABLED, "VEN id", "Disabled", "compact"),
     Topic(LIVE_LOADS, "VEN id", "VenLoads", "compact"),
+    Topic(MINUTES, "VEN id", "Minute"),
     # One partition each: their order is what makes "the latest partial" and "the latest total" well defined.
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(STATS, "scope", "NetworkTotals; of a type of load ScopeTotals", "compact", partitions=1),

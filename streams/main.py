@@ -14,10 +14,13 @@ from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, 
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log
+from streams.disabled import add_disabled
 from streams.dispatch import add_dispatch
 from streams.flood import FloodAlarm
 from streams.letters import add_letters
 from streams.live import add_live
+from streams.minutes import add_minutes
+from streams.network_history import add_network_history
 from streams.roles import Role
 from streams.rollups import add_rollups
 from streams.settling import add_settlement
@@ -85,6 +88,10 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 add_letters(app, config.kafka, streams, log, rows, partitions)
                 beside = await stack.enter_async_context(database(config.database, "gateway-rollups"))
                 add_rollups(app, beside, partitions)
+                telling = await stack.enter_async_context(database(config.database, "gateway-telling"))
+                add_minutes(app, config.kafka, log, telling)
+                add_disabled(app, config.kafka, log, telling)
+                add_network_history(app, config.kafka, streams, beside, partitions)
                 add_command_log(app, config.kafka, streams, log, rows)
                 decisions = await stack.enter_async_context(database(config.database, "gateway-dispatch"))
                 add_dispatch(app, config.kafka, config.dispatch, streams.offline_after_seconds, log, decisions)
