@@ -45,7 +45,7 @@ def some(choose: random.Random, now: datetime) -> Iterable[Any]:
             )
             for number in range(choose.randrange(4))
         )
-        common = {"ven_id": ven_id, "timestamp": measured, "received_at": received}
+        common: dict[str, Any] = {"ven_id": ven_id, "timestamp": measured, "received_at": received}
         kind = choose.random()
         if kind < 0.6:
             yield Reading(
