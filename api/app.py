@@ -10,8 +10,10 @@ import yaml
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.agreement import Agreement
 from api.body_limit import BodyLimit
 from api.docs_page import add_docs
+from api.energy_today import EnergyToday
 from api.erasing import keep_erasing
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
@@ -78,11 +80,17 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
             app.state.under_way = OpenBuckets(pool)
-            app.state.following = asyncio.create_task(app.state.live_totals.follow())
-            erasing = asyncio.create_task(keep_erasing(pool))
+            app.state.energy_today = EnergyToday(pool)
+            live = app.state.live_totals
+            agreement = Agreement(pool, lambda: live.latest, config.api.offline_after_seconds)
+            app.state.following = asyncio.create_task(live.follow())
+            beside = [
+                asyncio.create_task(work)
+                for work in (keep_erasing(pool), app.state.energy_today.follow(), agreement.follow())
+            ]
             yield
-            app.state.following.cancel()
-            erasing.cancel()
+            for task in (app.state.following, *beside):
+                task.cancel()
 
     app = DescribedApp(
         title="Grid-Event Gateway",

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from api.energy_today import EnergyToday
 from api.live_totals import LiveTotals
 from api.open_buckets import OpenBuckets
 from runtime.database import Pool
@@ -24,6 +25,10 @@ def _live_totals(request: Request) -> Any:
     return request.app.state.live_totals
 
 
+def _energy_today(request: Request) -> Any:
+    return request.app.state.energy_today
+
+
 def _settings(request: Request) -> Any:
     return request.app.state.settings
 
@@ -37,6 +42,7 @@ Database = Annotated[Pool, Depends(_pool)]
 HealthDatabase = Annotated[Pool, Depends(_health_pool)]
 """A connection that requests do not take."""
 Live = Annotated[LiveTotals, Depends(_live_totals)]
+Energy = Annotated[EnergyToday, Depends(_energy_today)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
 VenId = Annotated[
     str,

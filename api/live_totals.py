@@ -15,13 +15,15 @@ from api.queries.vens import count_vens
 from runtime.backoff import Backoff
 from runtime.database import Pool
 from runtime.kafka import client_options
-from schemas.network import CLOCKS_APART, NetworkTotals, decode_network_totals
+from schemas.network import CLOCKS_APART, NETWORK_SCOPE, NetworkTotals, decode_network_totals
 from schemas.settings import KafkaSettings
 from schemas.topics import STATS
 
 logger = logging.getLogger(__name__)
 
 COUNT_EVERY_SECONDS = 5.0
+FEW = 20
+"""From so many before the end the topic is read: what is compacted or other may stand there, too."""
 
 
 class LiveTotals:
@@ -56,8 +58,10 @@ class LiveTotals:
         partition = TopicPartition(self._kafka.topics(STATS), 0)
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
-        consumer.seek(partition, max(0, end - 1))
+        consumer.seek(partition, max(0, end - FEW))
         async for record in consumer:
+            if record.key != NETWORK_SCOPE.encode():
+                continue  # one type of load; the network's record has them all
             # Others may write here, too: what is no total, or of the future, is passed over.
             with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 totals = decode_network_totals(record.value or b"")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from bridge.beats import Beats
 from bridge.command_log import CommandLog
 from bridge.downlink import Downlink
 from bridge.echo import Echo
@@ -71,6 +72,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         listens = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)
         checks["mqtt"] = lambda: session.ready
+        beats = Beats(log, config.kafka.topics, lambda: session.ready and uplink.outstanding < bridge.bridge_window)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(uplink.run(), name="uplink"),
@@ -78,6 +80,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                 tasks.create_task(downlink.run(), name="downlink"),
                 tasks.create_task(echo.run(), name="echo"),
                 tasks.create_task(session.run(), name="session"),
+                tasks.create_task(beats.run(), name="beats"),
             ]
             await stop.wait()
             logger.info("draining", extra={"action": "bridge_draining"})

@@ -147,6 +147,20 @@ def ingest(
 app.add_typer(deadletters, name="deadletters")
 
 
+@bench.command("live")
+def bench_live_command(
+    few: Annotated[int, typer.Option(min=1, help="VENs online at first.")] = 100,
+    many: Annotated[int, typer.Option(min=2, help="VENs online then.")] = 100_000,
+    requests: Annotated[int, typer.Option(min=1, help="How often the call is timed each time.")] = 2000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+) -> None:
+    """Time the live totals of the network with few VENs online and with many."""
+    from gateway.bench.live import LiveOptions, bench_live
+
+    options = LiveOptions(few, many, requests, as_json)
+    _until_interrupted(lambda stop: bench_live(options, stop))
+
+
 @bench.command("api")
 def bench_api_command(
     vens: Annotated[int, typer.Option(min=100, max=200_000, help="Homes in the database.")] = 2000,

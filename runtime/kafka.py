@@ -24,6 +24,7 @@ MAX_PAYLOAD_BYTES = 1_000_000
 MAX_RECORD_BYTES = 1_310_720
 _MAX_DEAD_LETTER_BYTES = 1_441_792
 _STOP_SECONDS = 5
+_COMPACTED_AFTER_MS = 3_600_000
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -110,6 +111,9 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
         # With it, "all replicas" is never the leader alone.
         "min.insync.replicas": str(max(1, settings.kafka_replication - 1)),
     }
+    if "compact" in topic.cleanup:
+        # What is written to is not compacted; by default it is for a week, and whoever starts reads all of it.
+        configs["segment.ms"] = str(_COMPACTED_AFTER_MS)
     if "delete" in topic.cleanup:
         configs["retention.ms"] = str(settings.kafka_retention_hours * 3_600_000)
     partitions = topic.partitions or settings.kafka_partitions

@@ -159,3 +159,15 @@ HTTP_REQUEST_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
     registry=REGISTRY,
 )
+LIVE_DIFFERENCE = OnDemand(
+    GaugeMetricFamily,
+    "gateway_live_difference",
+    "Live totals minus the same figures from the rows of the database, at the last look (kW, or VENs)",
+    ("figure",),
+)
+LIVE_DIFFERENCE_RATIO = OnDemand(
+    GaugeMetricFamily,
+    "gateway_live_difference_ratio",
+    "The same as a part of the larger of the two, -1 to 1",
+    ("figure",),
+)

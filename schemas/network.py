@@ -4,10 +4,14 @@ from datetime import timedelta
 
 import msgspec
 
-from schemas.readings import Moment
+from schemas.readings import Moment, VenId
 
 CLOCKS_APART = timedelta(minutes=1)
 """What the clocks of two workers may differ by: totals of a later time are nobody's."""
+
+NETWORK_SCOPE = "network"
+TYPE_SCOPE = "type:"
+"""The scopes of network.stats: the whole network, and each type of load (`type:hvac`)."""
 
 
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
@@ -24,15 +28,35 @@ class Totals(msgspec.Struct, frozen=True, rename="camel"):
         return Totals(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
+class LoadTypeTotals(msgspec.Struct, frozen=True, rename="camel"):
+    """Sums over the loads of one type of online VENs, in kW."""
+
+    total_capacity_kw: float = 0.0
+    total_shed_capability_kw: float = 0.0
+    current_usage_kw: float = 0.0
+
+    def __add__(self, other: "LoadTypeTotals") -> "LoadTypeTotals":
+        """Add field by field."""
+        return LoadTypeTotals(
+            self.total_capacity_kw + other.total_capacity_kw,
+            self.total_shed_capability_kw + other.total_shed_capability_kw,
+            self.current_usage_kw + other.current_usage_kw,
+        )
+
+
 astuple = msgspec.structs.astuple
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):
-    """What the VENs of one partition of ven.telemetry add up to at `as_of` (UTC)."""
+    """What the VENs of one partition of ven.telemetry add up to.
+
+    `as_of` (UTC) is how far the pipeline has come with the partition; None when nothing ever came through it.
+    """
 
     partition: int
-    as_of: Moment
+    as_of: Moment | None
     totals: Totals
+    load_types: dict[str, LoadTypeTotals] = {}
 
 
 class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
@@ -40,7 +64,44 @@ class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
 
     as_of: Moment
     totals: Totals
+    load_types: dict[str, LoadTypeTotals] = {}
+
+
+class ScopeTotals(msgspec.Struct, frozen=True, rename="camel"):
+    """The totals of one type of load, at `as_of` (UTC): the value of the scope `type:<type>`."""
+
+    as_of: Moment
+    totals: LoadTypeTotals
+
+
+class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
+    """What the last list of a VEN's loads adds up to, in kW; times in UTC.
+
+    `by_reading` tells whether a reading brought it: of a reading and a snapshot of the same time the reading counts.
+    """
+
+    ven_id: VenId
+    measured_at: Moment
+    by_reading: bool
+    received_at: Moment
+    controllable_kw: float
+    potential_kw: float
+    types: dict[str, LoadTypeTotals]
+
+
+class Beat(msgspec.Struct, frozen=True, rename="camel"):
+    """All that the bridge had received by `at` (UTC) for this partition of ven.telemetry has come through."""
+
+    at: Moment
+
+
+class Disabled(msgspec.Struct, frozen=True, rename="camel"):
+    """An operator has taken this VEN out of service; when it is back, its key has an empty value."""
+
+    ven_id: VenId
 
 
 decode_partial = msgspec.json.Decoder(Partial).decode
 decode_network_totals = msgspec.json.Decoder(NetworkTotals).decode
+decode_ven_loads = msgspec.json.Decoder(VenLoads).decode
+decode_beat = msgspec.json.Decoder(Beat).decode

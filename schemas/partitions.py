@@ -13,6 +13,7 @@ PARTITIONED = (
     "telemetry_minutes",
     "telemetry_hours",
     "network_buckets",
+    "network_stats",
 )
 """Tables with one partition a day."""
 

@@ -12,6 +12,8 @@ HEADER_RECEIVED = "received-at"  # milliseconds since 1970, as decimal text
 HEADER_QOS = "mqtt-qos"
 HEADER_RETAIN = "mqtt-retain"
 HEADER_DUP = "mqtt-dup"
+# On a record of ven.raw.metering that is no message but says that the pipeline moves; see docs/live-totals.md.
+HEADER_BEAT = "beat"
 
 # Names of the headers that a dead letter adds to those of its source.
 HEADER_REASON = "dead-letter-reason"
@@ -50,6 +52,10 @@ SHADOW = "ven.shadow"
 NOTICES = "vtn.notices"
 COMMANDS = "ven.commands"
 COMMAND_LOG = "ven.command-log"
+BEATS = "pipeline.beats"
+DISABLED = "ven.disabled"
+LIVE_LOADS = "live.loads"
+MINUTES = "ven.telemetry.1m"
 PARTIALS = "network.partials"
 STATS = "network.stats"
 SUBSCRIPTIONS = "bridge.subscriptions"
@@ -84,9 +90,14 @@ TOPICS = (
         Topic(source.name + DEAD_LETTER_SUFFIX, source.key, "the source's bytes", partitions=1)
         for source in RAW + CANONICAL
     ),
+    # As many partitions as ven.telemetry, for what they say is said of one of its partitions, or of a VEN in it.
+    Topic(BEATS, "none; of the same partition of ven.telemetry", "Beat"),
+    Topic(DISABLED, "VEN id", "Disabled", "compact"),
+    Topic(LIVE_LOADS, "VEN id", "VenLoads", "compact"),
+    Topic(MINUTES, "VEN id", "Minute"),
     # One partition each: their order is what makes "the latest partial" and "the latest total" well defined.
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
-    Topic(STATS, "scope", "NetworkTotals", "compact", partitions=1),
+    Topic(STATS, "scope", "NetworkTotals; of a type of load ScopeTotals", "compact", partitions=1),
     Topic(STATS_CHANGELOG, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(SUBSCRIPTIONS, "MQTT client id", "SubscriptionList", "compact", partitions=1),
 )

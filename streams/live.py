@@ -2,7 +2,7 @@
 
 Each worker keeps the last values of its partitions' VENs and publishes one partial per partition and second. Partials
 go to a topic of one partition, so one worker sees them all: it keeps the latest of each in the Faust table
-`network_stats` and publishes their sum.
+`network_stats` and publishes their sum. docs/live-totals.md says what the totals promise.
 """
 
 import logging
@@ -14,28 +14,38 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from schemas.network import CLOCKS_APART, NetworkTotals, Partial, Totals, decode_partial
+from schemas.network import (
+    CLOCKS_APART,
+    NETWORK_SCOPE,
+    TYPE_SCOPE,
+    NetworkTotals,
+    Partial,
+    ScopeTotals,
+    Totals,
+    decode_partial,
+)
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings, StreamsSettings
-from schemas.topics import PARTIALS, STATS, TELEMETRY
+from schemas.topics import LIVE_LOADS, PARTIALS, STATS, TELEMETRY
 from streams.batches import Batch, gathered
 from streams.holdings import Holdings
 from streams.outbox import Outbox
+from streams.rules.totals import added
 
 logger = logging.getLogger(__name__)
 
 PUBLISH_SECONDS = 1.0
 STOOD_STILL_SECONDS = 5 * PUBLISH_SECONDS
-NETWORK_SCOPE = b"network"
+_EVER = datetime.min.replace(tzinfo=UTC)
 
 
 def add_live(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, telemetry_partitions: int
 ) -> None:
     """Register the role's agents, its table and its timer with the app."""
-    holdings = Holdings(kafka, timedelta(seconds=streams.offline_after_seconds))
+    holdings = Holdings(kafka, timedelta(seconds=streams.offline_after_seconds), group=app.conf.id)
     _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, holdings)
-    _publish_partials(app, kafka.topics(PARTIALS), Outbox(producer, kafka.topics), holdings)
+    _publish_partials(app, kafka, Outbox(producer, kafka.topics), holdings)
     _add_up_partials(app, kafka, streams.streams_batch_records, Outbox(producer, kafka.topics), telemetry_partitions)
 
 
@@ -56,7 +66,7 @@ def _follow_vens(app: Any, topic: str, most_records: int, holdings: Holdings) ->
                     holdings.update(record)
 
 
-def _publish_partials(app: Any, topic: str, outbox: Outbox, holdings: Holdings) -> None:
+def _publish_partials(app: Any, kafka: KafkaSettings, outbox: Outbox, holdings: Holdings) -> None:
     last = time.monotonic()
 
     @app.timer(PUBLISH_SECONDS)  # type: ignore[untyped-decorator]
@@ -66,8 +76,11 @@ def _publish_partials(app: Any, topic: str, outbox: Outbox, holdings: Holdings) 
         if last - previous > STOOD_STILL_SECONDS:
             # What was not read yet is no silence of VENs.
             holdings.distrust()
-        for partial in holdings.partials(datetime.now(UTC)):
-            await outbox.send(topic, b"%d" % partial.partition, encode_record(partial))
+        for partial in holdings.partials():
+            await outbox.send(kafka.topics(PARTIALS), b"%d" % partial.partition, encode_record(partial))
+        for partition, ven_id, loads in holdings.notes():
+            value = None if loads is None else encode_record(loads)
+            await outbox.send(kafka.topics(LIVE_LOADS), ven_id.encode(), value, partition=partition)
         await outbox.settled()
 
 
@@ -83,14 +96,22 @@ def _add_up_partials(
         async for batches in gathered(stream, most_records):
             for partial in _decoded(batches, partitions):
                 known = network_stats.get(str(partial.partition))
-                if known is None or partial.as_of > decode_partial(known).as_of:
+                # Whoever has come farther knows better: a worker that stood still may speak after its successor.
+                if known is None or (partial.as_of or _EVER) >= (decode_partial(known).as_of or _EVER):
                     network_stats[str(partial.partition)] = encode_record(partial)
             latest = [
                 partial for partial in map(decode_partial, network_stats.values()) if partial.partition in partitions
             ]
             # Until every partition has spoken the sum would be too low, and look like homes gone dark.
             if len(latest) == telemetry_partitions:
-                await outbox.send(kafka.topics(STATS), NETWORK_SCOPE, encode_record(add_partials(latest)))
+                stats = add_partials(latest)
+                for name, totals in stats.load_types.items():
+                    scope = TYPE_SCOPE + name
+                    await outbox.send(
+                        kafka.topics(STATS), scope.encode(), encode_record(ScopeTotals(stats.as_of, totals))
+                    )
+                # Last of all, so that the end of the topic is a total of the network.
+                await outbox.send(kafka.topics(STATS), NETWORK_SCOPE.encode(), encode_record(stats))
                 await outbox.settled()
 
 
@@ -103,13 +124,15 @@ def _decoded(batches: Iterable[Batch], partitions: Container[int]) -> Iterable[P
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             logger.warning("not a partial: %s", error, extra={"action": "partial_skipped"})
             continue
-        if partial.partition in partitions and partial.as_of <= latest:
+        if partial.partition in partitions and (partial.as_of is None or partial.as_of <= latest):
             yield partial
 
 
 def add_partials(partials: list[Partial]) -> NetworkTotals:
-    """Add up the latest partials of all partitions (at least one)."""
+    """Add up the latest partials of all partitions; one that nothing ever came through is not old, but empty."""
+    came = [partial.as_of for partial in partials if partial.as_of is not None]
     return NetworkTotals(
-        as_of=min(partial.as_of for partial in partials),
+        as_of=min(came, default=datetime.now(UTC)),
         totals=sum((partial.totals for partial in partials), Totals()),
+        load_types=added(partial.load_types for partial in partials),
     )

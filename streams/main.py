@@ -9,14 +9,18 @@ from dataclasses import dataclass, field
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
+from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
-from schemas.topics import LOADS, STATUS, TELEMETRY
+from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log
+from streams.disabled import add_disabled
 from streams.dispatch import add_dispatch
 from streams.flood import FloodAlarm
 from streams.letters import add_letters
 from streams.live import add_live
+from streams.minutes import add_minutes
+from streams.network_history import add_network_history
 from streams.roles import Role
 from streams.rollups import add_rollups
 from streams.settling import add_settlement
@@ -26,6 +30,8 @@ from streams.store.partitions import Partitions
 from streams.validate import add_validate
 
 logger = logging.getLogger(__name__)
+
+_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, BEATS, DISABLED, LIVE_LOADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,10 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 add_letters(app, config.kafka, streams, log, rows, partitions)
                 beside = await stack.enter_async_context(database(config.database, "gateway-rollups"))
                 add_rollups(app, beside, partitions)
+                telling = await stack.enter_async_context(database(config.database, "gateway-telling"))
+                add_minutes(app, config.kafka, log, telling)
+                add_disabled(app, config.kafka, log, telling)
+                add_network_history(app, config.kafka, streams, beside, partitions)
                 add_command_log(app, config.kafka, streams, log, rows)
                 decisions = await stack.enter_async_context(database(config.database, "gateway-dispatch"))
                 add_dispatch(app, config.kafka, config.dispatch, streams.offline_after_seconds, log, decisions)
@@ -102,10 +112,10 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
 
 def warn_unless_partitioned_alike(kafka: KafkaSettings, partitions: Mapping[str, int]) -> None:
     """Say so where topics that `live` reads side by side have been created with different numbers of partitions."""
-    counts = {name: partitions[kafka.topics(name)] for name in (TELEMETRY, LOADS, STATUS)}
+    counts = {name: partitions[kafka.topics(name)] for name in _SIDE_BY_SIDE}
     if len(set(counts.values())) > 1:
         logger.error(
-            "these topics need the same number of partitions, or totals miss loads and last wills: %s",
+            "these topics need the same number of partitions, or live totals miss what belongs together: %s",
             counts,
             extra={"action": "partitions_differ"},
         )

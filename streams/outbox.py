@@ -25,12 +25,18 @@ class Outbox:
         self._set_apart: set[tuple[str, int, int]] = set()
 
     async def send(
-        self, topic: str, key: bytes | None, value: bytes, headers: list[tuple[str, bytes]] | None = None
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]] | None = None,
+        partition: int | None = None,
     ) -> None:
         """Hand one record to the producer; waits while the log is away and the buffer is full."""
         while True:
             try:
-                self._pending.append(await self._producer.send(topic, value, key=key, headers=headers))
+                sent = await self._producer.send(topic, value, key=key, headers=headers, partition=partition)
+                self._pending.append(sent)
             except KafkaTimeoutError:
                 continue
             return

@@ -20,6 +20,7 @@ from schemas.shadow import Shadow
 from schemas.status import VenStatus
 from schemas.window import Window
 from streams.batches import Record, gathered, headers_of
+from streams.beats import Beats
 from streams.flood import FloodAlarm
 from streams.outbox import Outbox
 
@@ -41,18 +42,27 @@ def add_validate(
     """Register the role's agents with the app: one a kind, so that none waits behind another."""
     for kind in PARSERS:
         validator = Validator(kind, streams.window, Outbox(producer, kafka.topics), kafka.topics)
-        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, flood)
+        beats = Beats(producer, kafka.topics)
+        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, beats, flood)
 
 
-def _add_agent(app: Any, topic: str, most_records: int, validator: "Validator", flood: FloodAlarm) -> None:
+def _add_agent(
+    app: Any, topic: str, most_records: int, validator: "Validator", beats: Beats, flood: FloodAlarm
+) -> None:
     @app.agent(app.batches_of(topic), name=f"validate-{topic}")  # type: ignore[untyped-decorator]
     async def validate_batches(stream: Any) -> None:
         async for batches in gathered(stream, most_records):
+            messages = 0
             for batch in batches:
                 for record in batch.records:
-                    await validator.take(record)
+                    if is_beat(record):
+                        beats.take(record.partition, received_at(headers_of(record), record.timestamp))
+                    else:
+                        messages += 1
+                        await validator.take(record)
             set_apart = await validator.settled()
-            flood.count(records=sum(len(batch.records) for batch in batches), dead_letters=set_apart)
+            await beats.send_on()
+            flood.count(records=messages, dead_letters=set_apart)
 
 
 class Validator:
@@ -95,6 +105,11 @@ class Validator:
         await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
             await self._outbox.dead_letter(record, rejection)
+
+
+def is_beat(record: Record) -> bool:
+    """Whether a record of ven.raw.metering is no message, but the bridge's word that it is at work."""
+    return not record.value and topics.HEADER_BEAT in headers_of(record)
 
 
 def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> Any:

@@ -87,6 +87,10 @@ WHERE granularity = $1 AND time >= $2 AND time < $3 AND COALESCE(used_power_kw, 
 ORDER BY time
 """
 
+NETWORK_POWER = """
+SELECT COALESCE(sum(used_power_kw), 0) FROM network_buckets WHERE granularity = $1 AND time >= $2 AND time < $3
+"""
+
 # $1 width; readings in [$2, $3) and [$6, $7), minutes in [$3, $4) and [$5, $6), hours in [$4, $5).
 NETWORK_OPEN = f"""
 SELECT timestamp, sum(used_power_kw) AS used_power_kw, sum(shed_power_kw) AS shed_power_kw
@@ -147,6 +151,15 @@ async def fetch_network_history(
     """Return the buckets of the network in [start, end): closed ones as they were rolled up, the others made now."""
     points, last = await fetch_closed_network(pool, start, end, granularity)
     return points + await fetch_open_network(pool, last, end, granularity)
+
+
+async def fetch_energy(pool: Pool, start: datetime, end: datetime) -> tuple[datetime, float]:
+    """Return up to when the buckets of 5 minutes from `start` on are closed, and the kWh that they come to."""
+    width = WIDTHS["5m"]
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        closed_to = min(floor_to(await connection.fetchval(PROGRESS), width), end)
+        power = await connection.fetchval(NETWORK_POWER, "5m", start, closed_to)
+    return max(start, closed_to), power * width.total_seconds() / HOUR.total_seconds()
 
 
 async def fetch_closed_network(

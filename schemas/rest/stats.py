@@ -6,7 +6,7 @@ from schemas.rest.model import RestModel, example
 
 
 class NetworkStats(RestModel):
-    """Live totals over online VENs, in kW, as they stood at `as_of`."""
+    """Live totals over online VENs, in kW, as they stood at `as_of`; energy since midnight UTC in kWh."""
 
     model_config = example(
         {
@@ -18,6 +18,7 @@ class NetworkStats(RestModel):
             "currentLoadReductionKw": 231.4,
             "networkEfficiency": 98.0,
             "averageHousePower": 4.26,
+            "totalHousePowerToday": 13207.5,
             "asOf": "2025-10-23T17:05:00.512000Z",
         }
     )
@@ -30,6 +31,7 @@ class NetworkStats(RestModel):
     current_load_reduction_kw: float
     network_efficiency: float | None = None
     average_house_power: float | None = None
+    total_house_power_today: float | None = None
     as_of: datetime
 
 

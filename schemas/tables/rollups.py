@@ -1,11 +1,26 @@
 """Rollups of readings, and how far they have come."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, Double, Index, Integer, Table, Text, text
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    Index,
+    Integer,
+    Sequence,
+    Table,
+    Text,
+    text,
+)
 
 from schemas.tables.metadata import metadata
 
 
-def _rollup_by_day(name: str) -> Table:
+def _rollup_by_day(name: str, *more: Column[Any]) -> Table:
     """One row a VEN and stretch of time: sums of its samples, so that rows add up to wider buckets."""
     return Table(
         name,
@@ -24,12 +39,14 @@ def _rollup_by_day(name: str) -> Table:
         # The last that a sample named.
         Column("event_id", Text),
         Column("requested_reduction_kw", Double),
+        *more,
         Index(f"{name}_time", "time", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
         postgresql_partition_by="RANGE (time)",
     )
 
 
-telemetry_minutes = _rollup_by_day("telemetry_minutes")
+# Of two versions of a minute the later has the higher; null in rows of before there were any.
+telemetry_minutes = _rollup_by_day("telemetry_minutes", Column("version", BigInteger))
 telemetry_hours = _rollup_by_day("telemetry_hours")
 
 # Sums over VENs of their means in a bucket.
@@ -52,6 +69,8 @@ rollup_progress = Table(
     Column("late_before", DateTime(timezone=True), nullable=False),
     Column("rolled_up_to", DateTime(timezone=True), nullable=False),
 )
+
+telemetry_minute_versions = Sequence("telemetry_minute_versions", metadata=metadata)
 
 # Minutes to compute again, and buckets of the network.
 rollup_late = Table(

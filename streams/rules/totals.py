@@ -1,14 +1,20 @@
 """What the VENs of one partition add up to now."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from schemas.network import Totals
+import msgspec
+
+from schemas.network import LoadTypeTotals, Totals, VenLoads
 from schemas.readings import Load, LoadSnapshot, Reading
 
 LOADS_WAIT = timedelta(days=1)
 """How long the loads of a VEN that is silent are remembered."""
+
+OTHER_TYPE = "other"
+MOST_TYPES = 200
+"""Types are free text: what one partition has of more than so many counts as `other`."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -18,13 +24,6 @@ class _Latest(NamedTuple):
     measured_at: datetime
     used_kw: float
     shed_kw: float
-
-
-class _Loads(NamedTuple):
-    measured: tuple[datetime, bool]  # when, and whether by a reading
-    received_at: datetime
-    controllable_kw: float
-    potential_kw: float
 
 
 class PartitionTotals:
@@ -38,7 +37,7 @@ class PartitionTotals:
 
     def __init__(self) -> None:
         self._latest: dict[str, _Latest] = {}
-        self._loads: dict[str, _Loads] = {}
+        self._loads: dict[str, VenLoads] = {}
         self._left: dict[str, datetime] = {}
 
     def __len__(self) -> int:
@@ -56,24 +55,33 @@ class PartitionTotals:
             latest = latest._replace(received_at=reading.received_at)
         self._latest[reading.ven_id] = latest
         if reading.loads is not None:
-            self._update_loads(reading, reading.loads)
+            self.list_loads(summed(reading, reading.loads))
 
     def update_loads(self, snapshot: LoadSnapshot) -> None:
         """Take a load snapshot in; it makes no VEN online."""
-        self._update_loads(snapshot, snapshot.loads)
+        self.list_loads(summed(snapshot, snapshot.loads))
+
+    def list_loads(self, loads: VenLoads) -> None:
+        """Take in what a list of loads adds up to."""
+        known = self._loads.get(loads.ven_id)
+        if known is None:
+            self._loads[loads.ven_id] = loads
+            return
+        received_at = max(loads.received_at, known.received_at)
+        newer = (loads.measured_at, loads.by_reading) > (known.measured_at, known.by_reading)
+        latest = loads if newer else known
+        if latest.received_at < received_at:
+            latest = msgspec.structs.replace(latest, received_at=received_at)
+        self._loads[loads.ven_id] = latest
 
     def leave(self, ven_id: str, received_at: datetime) -> None:
         """Take a last will in: the VEN is offline until a later reading."""
         self._left[ven_id] = max(received_at, self._left.get(ven_id, received_at))
 
-    def totals(self, now: datetime, offline_after: timedelta) -> Totals:
-        """Add up the VENs heard within `offline_after` and not gone since; what is older is forgotten."""
-        self._forget(now - offline_after)
-        online = [
-            (latest, self._loads.get(ven_id))
-            for ven_id, latest in self._latest.items()
-            if not self._left or latest.received_at > self._left.get(ven_id, _NEVER)
-        ]
+    def totals(self, heard_since: datetime, disabled: Container[str] = ()) -> Totals:
+        """Add up the VENs heard since then and not gone since; those not heard are forgotten."""
+        self._forget(heard_since)
+        online = [(latest, self._loads.get(ven_id)) for ven_id, latest in self._online(disabled)]
         loads = [loads for _, loads in online if loads is not None]
         return Totals(
             online_vens=len(online),
@@ -83,30 +91,70 @@ class PartitionTotals:
             potential_load_reduction_kw=sum(ven.potential_kw for ven in loads),
         )
 
-    def _update_loads(self, record: Reading | LoadSnapshot, loads: Sequence[Load]) -> None:
-        known = self._loads.get(record.ven_id)
-        received_at = record.received_at if known is None else max(record.received_at, known.received_at)
-        measured = (record.timestamp, isinstance(record, Reading))
-        if known is None or measured > known.measured:
-            self._loads[record.ven_id] = _Loads(
-                measured,
-                received_at,
-                controllable_kw=sum(load.current_power_kw or 0.0 for load in loads if _can_shed(load)),
-                potential_kw=sum(load.shed_capability_kw or 0.0 for load in loads),
-            )
-        elif received_at > known.received_at:
-            self._loads[record.ven_id] = known._replace(received_at=received_at)
+    def load_types(self, disabled: Container[str] = ()) -> dict[str, LoadTypeTotals]:
+        """Add up the loads of the same VENs by their type."""
+        lists = (self._loads.get(ven_id) for ven_id, _ in self._online(disabled))
+        return added(loads.types for loads in lists if loads is not None)
+
+    def listed_before(self, received_at: datetime) -> Iterable[VenLoads]:
+        """The last lists of loads that are older than that."""
+        return (loads for loads in self._loads.values() if loads.received_at < received_at)
+
+    def lists(self, ven_id: str) -> bool:
+        """Whether a list of the VEN's loads is remembered."""
+        return ven_id in self._loads
+
+    def _online(self, disabled: Container[str]) -> Iterable[tuple[str, _Latest]]:
+        return (
+            (ven_id, latest)
+            for ven_id, latest in self._latest.items()
+            if (not self._left or latest.received_at > self._left.get(ven_id, _NEVER)) and ven_id not in disabled
+        )
 
     def _forget(self, since: datetime) -> None:
         for ven_id in [ven_id for ven_id, latest in self._latest.items() if latest.received_at < since]:
             del self._latest[ven_id]
         # A list of loads waits for the next reading, for some VENs list them rarely.
+        oldest = max(since, _NEVER + LOADS_WAIT) - LOADS_WAIT
         for ven_id in self._loads.keys() - self._latest.keys():
-            if self._loads[ven_id].received_at < since - LOADS_WAIT:
+            if self._loads[ven_id].received_at < oldest:
                 del self._loads[ven_id]
         for ven_id in [ven_id for ven_id, left_at in self._left.items() if left_at < since]:
             del self._left[ven_id]
 
 
-def _can_shed(load: Load) -> bool:
-    return (load.shed_capability_kw or 0.0) > 0
+def summed(record: Reading | LoadSnapshot, loads: Sequence[Load]) -> VenLoads:
+    """Add up one list of loads."""
+    types: dict[str, LoadTypeTotals] = {}
+    for load in loads:
+        kind = OTHER_TYPE if load.type is None else load.type
+        mine = LoadTypeTotals(load.capacity_kw or 0.0, load.shed_capability_kw or 0.0, load.current_power_kw or 0.0)
+        types[kind] = types[kind] + mine if kind in types else mine
+    return VenLoads(
+        record.ven_id,
+        record.timestamp,
+        isinstance(record, Reading),
+        record.received_at,
+        controllable_kw=sum(load.current_power_kw or 0.0 for load in loads if (load.shed_capability_kw or 0.0) > 0),
+        potential_kw=sum(load.shed_capability_kw or 0.0 for load in loads),
+        types=types,
+    )
+
+
+def added(many: Iterable[dict[str, LoadTypeTotals]]) -> dict[str, LoadTypeTotals]:
+    """Add up by type; of very many types those of the least capacity count as `other`."""
+    sums: dict[str, list[float]] = {}
+    for types in many:
+        for name, totals in types.items():
+            known = sums.get(name)
+            if known is None:
+                known = sums[name] = [0.0, 0.0, 0.0]
+            known[0] += totals.total_capacity_kw
+            known[1] += totals.total_shed_capability_kw
+            known[2] += totals.current_usage_kw
+    if len(sums) > MOST_TYPES:
+        for name in sorted(sums, key=lambda name: (-sums[name][0], name))[MOST_TYPES - 1 :]:
+            few = sums.pop(name)
+            rest = sums.setdefault(OTHER_TYPE, [0.0, 0.0, 0.0])
+            sums[OTHER_TYPE] = [mine + theirs for mine, theirs in zip(rest, few, strict=True)]
+    return {name: LoadTypeTotals(*sums[name]) for name in sorted(sums)}

@@ -7,6 +7,7 @@ what the readings say by construction, whatever comes late or twice, and a crash
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from runtime.database import Connection
 from schemas.readings import Reading
@@ -53,34 +54,47 @@ PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR UPDATE"
 ROLLED_UP = "UPDATE rollup_progress SET rolled_up_to = $1"
 
 
-def _roll(table: str, source: str, of: str, width: str) -> str:
+class _More(NamedTuple):
+    """One column more than the sums, as it follows others in each part of a statement."""
+
+    column: str = ""
+    value: str = ""
+    overwrite: str = ""
+
+
+_NOTHING_MORE = _More()
+# Every computation of a minute has a higher one than those before.
+_VERSION = _More(", version", ", nextval('telemetry_minute_versions')", ", version = excluded.version")
+
+
+def _roll(table: str, source: str, of: str, width: str, more: _More = _NOTHING_MORE) -> str:
     return f"""
-        INSERT INTO {table} (ven_id, time, {_SUMS})
-        SELECT ven_id, date_bin('{width}', time, 'epoch') AS begun, {of}
+        INSERT INTO {table} (ven_id, time, {_SUMS}{more.column})
+        SELECT ven_id, date_bin('{width}', time, 'epoch') AS begun, {of}{more.value}
         FROM {source} WHERE time >= $1 AND time < $2
         GROUP BY ven_id, begun
         ORDER BY begun
-        ON CONFLICT (ven_id, time) DO UPDATE SET {_OVERWRITE}
+        ON CONFLICT (ven_id, time) DO UPDATE SET {_OVERWRITE}{more.overwrite}
     """  # noqa: S608 - names of our own tables
 
 
-def _roll_again(table: str, source: str, of: str, width: str) -> str:
+def _roll_again(table: str, source: str, of: str, width: str, more: _More = _NOTHING_MORE) -> str:
     return f"""
-        INSERT INTO {table} (ven_id, time, {_SUMS})
+        INSERT INTO {table} (ven_id, time, {_SUMS}{more.column})
         SELECT late.ven_id, late.begun, again.*
         FROM unnest($1::text[], $2::timestamptz[]) AS late(ven_id, begun)
         CROSS JOIN LATERAL (
-            SELECT {of} FROM {source}
+            SELECT {of}{more.value} FROM {source}
             WHERE ven_id = late.ven_id AND time >= late.begun AND time < late.begun + interval '{width}'
         ) AS again
         WHERE again.samples > 0
-        ON CONFLICT (ven_id, time) DO UPDATE SET {_OVERWRITE}
+        ON CONFLICT (ven_id, time) DO UPDATE SET {_OVERWRITE}{more.overwrite}
     """  # noqa: S608 - names of our own tables
 
 
-ROLL_MINUTES = _roll("telemetry_minutes", "telemetry_readings", _OF_READINGS, "1 minute")
+ROLL_MINUTES = _roll("telemetry_minutes", "telemetry_readings", _OF_READINGS, "1 minute", _VERSION)
 ROLL_HOURS = _roll("telemetry_hours", "telemetry_minutes", _OF_MINUTES, "1 hour")
-ROLL_MINUTES_AGAIN = _roll_again("telemetry_minutes", "telemetry_readings", _OF_READINGS, "1 minute")
+ROLL_MINUTES_AGAIN = _roll_again("telemetry_minutes", "telemetry_readings", _OF_READINGS, "1 minute", _VERSION)
 ROLL_HOURS_AGAIN = _roll_again("telemetry_hours", "telemetry_minutes", _OF_MINUTES, "1 hour")
 
 TAKE_LATE = """
@@ -118,6 +132,10 @@ NETWORK: dict[Granularity, str] = {
     "1d": _network(_MEAN_OF_ROLLUPS.format(table="telemetry_hours")),
 }
 
+NOTE_CORRECTED = """
+INSERT INTO minutes_corrected (ven_id, time)
+SELECT * FROM unnest($1::text[], $2::timestamptz[]) ON CONFLICT DO NOTHING
+"""
 NOTE_STALE = """
 INSERT INTO network_stale (granularity, time)
 SELECT $1, begun FROM unnest($2::timestamptz[]) AS begun ON CONFLICT DO NOTHING
@@ -181,7 +199,9 @@ async def roll_up_again(connection: Connection, most: int) -> int:
     late = await connection.fetch(TAKE_LATE, end, most)
     if not late:
         return 0
-    await connection.execute(ROLL_MINUTES_AGAIN, [row["ven_id"] for row in late], [row["time"] for row in late])
+    minutes = [row["ven_id"] for row in late], [row["time"] for row in late]
+    await connection.execute(ROLL_MINUTES_AGAIN, *minutes)
+    await connection.execute(NOTE_CORRECTED, *minutes)
     hours = {(row["ven_id"], floor_to(row["time"], HOUR)) for row in late}
     closed = sorted((ven_id, hour) for ven_id, hour in hours if hour + HOUR <= end)
     await connection.execute(ROLL_HOURS_AGAIN, [ven_id for ven_id, _ in closed], [hour for _, hour in closed])

@@ -162,8 +162,6 @@ async def test_loads_of_readings_and_snapshots_together(database: DatabaseSettin
             ("hvac", _z(NOON + timedelta(seconds=20))),
             ("pv", _z(NOON + timedelta(seconds=20))),
         ]
-        by_type = (await client.get("/api/stats/loads")).json()
-        assert by_type == []  # the VEN is offline
 
 
 @pytest.mark.parametrize(

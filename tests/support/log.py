@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.settings import KafkaSettings
+from schemas.topics import HEADER_BEAT
 
 
 class Writer:
@@ -34,8 +35,8 @@ async def writer(kafka: KafkaSettings) -> AsyncIterator[Writer]:
         yield Writer(producer)
 
 
-async def read_all(kafka: KafkaSettings, topic: str) -> list[Any]:
-    """Return every record that a topic holds now, partition by partition."""
+async def read_all(kafka: KafkaSettings, topic: str, *, beats: bool = False) -> list[Any]:
+    """Return every record that a topic holds now, partition by partition; the bridge's beats when they are wanted."""
     async with AIOKafkaConsumer(bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False) as consumer:
         await consumer._client.force_metadata_update()
         cluster = await consumer._client.fetch_all_metadata()
@@ -47,4 +48,4 @@ async def read_all(kafka: KafkaSettings, topic: str) -> list[Any]:
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
-    return found
+    return [record for record in found if beats or HEADER_BEAT not in dict(record.headers)]

@@ -139,5 +139,5 @@ def test_totals_do_not_depend_on_the_order_of_readings_with_and_without_loads() 
         totals = PartitionTotals()
         for each in order:
             totals.update(each)
-        found = totals.totals(NOW, timedelta(minutes=1))
+        found = totals.totals(NOW - timedelta(minutes=1))
         assert (found.controllable_power_kw, found.potential_load_reduction_kw) == (7.0, 6.0)

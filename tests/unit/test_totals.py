@@ -50,7 +50,7 @@ def taken(readings: Iterable[Reading]) -> PartitionTotals:
 
 
 def sums(readings: Iterable[Reading], now: float = 0) -> Totals:
-    return taken(readings).totals(at(now), MINUTE)
+    return taken(readings).totals(at(now) - MINUTE)
 
 
 def naive(readings: list[Reading], now: datetime) -> Totals:
@@ -128,7 +128,7 @@ class TotalsMachine(RuleBasedStateMachine):
 
     @invariant()
     def totals_are_of_the_vens_heard_in_the_last_minute(self) -> None:
-        found = self.totals.totals(self.now, MINUTE)
+        found = self.totals.totals(self.now - MINUTE)
         self.known = {ven: known for ven, known in self.known.items() if known.heard >= self.now - MINUTE}
         # All that are left are online by the test's own book.
         latest = [known.latest for known in self.known.values()]
@@ -153,7 +153,7 @@ def test_values_go_forward_in_event_time_only() -> None:
 @pytest.mark.parametrize(("now", "online"), [(60, 1), (60.000001, 0), (3600, 0)])
 def test_a_ven_that_is_silent_for_longer_than_the_time_allowed_leaves(now: float, online: int) -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0)])
-    assert totals.totals(at(now), MINUTE).online_vens == len(totals) == online
+    assert totals.totals(at(now) - MINUTE).online_vens == len(totals) == online
 
 
 def test_a_late_reading_makes_a_ven_online_by_its_arrival() -> None:
@@ -163,9 +163,9 @@ def test_a_late_reading_makes_a_ven_online_by_its_arrival() -> None:
 
 def test_a_ven_that_left_comes_back_with_its_next_reading() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0)])
-    assert totals.totals(at(100), MINUTE) == Totals()
+    assert totals.totals(at(100) - MINUTE) == Totals()
     totals.update(reading("a", 101, used_power_kw=3.0))
-    assert totals.totals(at(101), MINUTE) == Totals(1, 3.0)
+    assert totals.totals(at(101) - MINUTE) == Totals(1, 3.0)
 
 
 def test_a_reading_without_loads_leaves_the_known_ones() -> None:

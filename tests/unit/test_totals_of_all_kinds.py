@@ -44,42 +44,42 @@ def snapshot(ven: str, measured: float, received: float | None = None, *loads: L
 def test_a_last_will_takes_a_ven_out_at_once_until_its_next_reading() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     totals.leave("a", at(5))
-    assert totals.totals(at(6), MINUTE) == Totals(1, 1.0)
+    assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
     totals.update(reading("a", 4, 4.5, used_power_kw=9.0))
-    assert totals.totals(at(6), MINUTE) == Totals(1, 1.0)
+    assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
     totals.update(reading("a", 7, used_power_kw=3.0))
     totals.leave("a", at(5))
-    assert totals.totals(at(8), MINUTE) == Totals(2, 4.0)
+    assert totals.totals(at(8) - MINUTE) == Totals(2, 4.0)
 
 
 def test_a_will_of_nobody_known_is_remembered_no_longer_than_needed() -> None:
     totals = PartitionTotals()
     totals.leave("a", at(0))
     totals.update(reading("a", 0, used_power_kw=2.0))
-    assert totals.totals(at(60), MINUTE) == Totals()
+    assert totals.totals(at(60) - MINUTE) == Totals()
     totals.update(reading("a", 61, used_power_kw=2.0))
-    assert totals.totals(at(61), MINUTE) == Totals(1, 2.0)
+    assert totals.totals(at(61) - MINUTE) == Totals(1, 2.0)
     assert not totals._left
 
 
 def test_a_snapshot_tells_of_loads_and_makes_nobody_online() -> None:
     totals = PartitionTotals()
     totals.update_loads(snapshot("a", 0, None, EV))
-    assert totals.totals(at(0), MINUTE) == Totals()
+    assert totals.totals(at(0) - MINUTE) == Totals()
     totals.update(reading("a", 1, used_power_kw=1.0))
-    assert totals.totals(at(1), MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
+    assert totals.totals(at(1) - MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
     totals.update_loads(snapshot("a", 2))
     totals.update_loads(snapshot("a", 1, 3, EV))
-    assert totals.totals(at(3), MINUTE) == Totals(1, 1.0)
+    assert totals.totals(at(3) - MINUTE) == Totals(1, 1.0)
 
 
 def test_a_list_of_loads_waits_for_readings_to_come_back_as_it_does_for_the_first() -> None:
     totals = taken([reading("a", 0, used_power_kw=1.0)])
     totals.update_loads(snapshot("a", 50, None, EV))
     # The VEN's readings are late, its snapshots are not.
-    assert totals.totals(at(61), MINUTE) == Totals()
+    assert totals.totals(at(61) - MINUTE) == Totals()
     totals.update(reading("a", 62, used_power_kw=1.0))
-    assert totals.totals(at(62), MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
+    assert totals.totals(at(62) - MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
 
 
 @pytest.mark.parametrize("reading_first", [True, False])
@@ -87,7 +87,7 @@ def test_of_a_reading_and_a_snapshot_of_one_second_the_reading_counts(*, reading
     totals = PartitionTotals()
     both: list[Message] = [reading("a", 0, loads=(EV,)), snapshot("a", 0)]
     take(totals, both if reading_first else both[::-1])
-    assert totals.totals(at(0), MINUTE) == Totals(1, 0.0, 0.0, 7.0, 6.0)
+    assert totals.totals(at(0) - MINUTE) == Totals(1, 0.0, 0.0, 7.0, 6.0)
 
 
 def test_what_nobody_reads_any_more_is_forgotten() -> None:
@@ -95,18 +95,18 @@ def test_what_nobody_reads_any_more_is_forgotten() -> None:
     totals.update_loads(snapshot("c", 0, None, EV))
     totals.leave("d", at(0))
     totals.update(reading("b", 50))
-    totals.totals(at(61), MINUTE)
+    totals.totals(at(61) - MINUTE)
     # Loads wait a day for the next reading, for some VENs list them rarely.
     assert (set(totals._latest), set(totals._loads), set(totals._left)) == ({"b"}, {"a", "b", "c"}, set())
-    totals.totals(at(61) + LOADS_WAIT, MINUTE)
+    totals.totals(at(61) + LOADS_WAIT - MINUTE)
     assert (set(totals._latest), set(totals._loads)) == (set(), set())
 
 
 def test_loads_count_again_with_the_next_reading_after_a_silence() -> None:
     totals = taken([reading("a", 0, loads=(EV,))])
-    assert totals.totals(at(100), MINUTE).online_vens == 0
+    assert totals.totals(at(100) - MINUTE).online_vens == 0
     totals.update(reading("a", 110))
-    assert totals.totals(at(111), MINUTE).potential_load_reduction_kw == EV.shed_capability_kw
+    assert totals.totals(at(111) - MINUTE).potential_load_reduction_kw == EV.shed_capability_kw
 
 
 SOMETIMES_LOADS = st.builds(
@@ -165,4 +165,4 @@ def test_readings_snapshots_and_wills_may_come_in_any_order_and_twice(
     messages, arriving = history
     totals = PartitionTotals()
     take(totals, arriving)
-    assert totals.totals(at(9), MINUTE) == at_once(messages)
+    assert totals.totals(at(9) - MINUTE) == at_once(messages)

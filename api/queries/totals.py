@@ -1,0 +1,48 @@
+"""What the live totals come to by the rows of the database."""
+
+from datetime import datetime
+
+import msgspec
+
+from runtime.database import Pool
+from schemas.network import LoadTypeTotals, NetworkTotals, Totals
+
+# The live rule, in SQL: heard lately, not gone since, not disabled. A VEN that has just been removed is not there.
+_ONLINE = """
+SELECT s.used_power_kw, s.shed_power_kw, s.loads
+FROM ven_status AS s JOIN vens AS v USING (ven_id)
+WHERE s.reading_received_at >= $1 AND s.reading_received_at > COALESCE(s.left_at, '-infinity')
+    AND v.status <> 'disabled'
+"""
+TOTALS = f"""
+WITH online AS MATERIALIZED ({_ONLINE}),
+types AS (
+    SELECT COALESCE(load ->> 'type', 'other') AS type,
+           COALESCE(sum((load ->> 'capacityKw')::float8), 0) AS capacity,
+           COALESCE(sum((load ->> 'shedCapabilityKw')::float8), 0) AS shed,
+           COALESCE(sum((load ->> 'currentPowerKw')::float8), 0) AS current,
+           COALESCE(sum((load ->> 'currentPowerKw')::float8)
+               FILTER (WHERE (load ->> 'shedCapabilityKw')::float8 > 0), 0) AS controllable
+    FROM online CROSS JOIN LATERAL jsonb_array_elements(online.loads) AS load
+    GROUP BY 1
+)
+SELECT (SELECT count(*) FROM online) AS online_vens,
+       (SELECT COALESCE(sum(used_power_kw), 0) FROM online) AS used,
+       (SELECT COALESCE(sum(shed_power_kw), 0) FROM online) AS shed,
+       COALESCE(sum(controllable), 0) AS controllable,
+       COALESCE(sum(types.shed), 0) AS potential,
+       COALESCE(jsonb_object_agg(type, jsonb_build_object('totalCapacityKw', capacity,
+           'totalShedCapabilityKw', types.shed, 'currentUsageKw', current)), '{{}}') AS load_types
+FROM types
+"""  # noqa: S608 - our own text
+
+_decode_types = msgspec.json.Decoder(dict[str, LoadTypeTotals]).decode
+
+
+async def fetch_totals(pool: Pool, as_of: datetime, heard_since: datetime) -> NetworkTotals:
+    """Add up the VENs whose last reading was received since then."""
+    row = await pool.fetchrow(TOTALS, heard_since)
+    if row is None:
+        return NetworkTotals(as_of, Totals())
+    totals = Totals(row["online_vens"], row["used"], row["shed"], row["controllable"], row["potential"])
+    return NetworkTotals(as_of, totals, _decode_types(row["load_types"]))

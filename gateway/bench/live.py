@@ -1,0 +1,143 @@
+"""`gateway bench live`: what GET /api/stats/network costs with a small and a large fleet, and what `live` does."""
+
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from gateway.bench.filling import Past, fill
+from gateway.stack.polling import until
+from gateway.system import System, default_topics
+from runtime.kafka import producer
+from schemas.errors import GatewayError
+from schemas.readings import Load, Reading, encode_record
+from schemas.topics import TELEMETRY
+
+WAIT_SECONDS = 50
+"""Less than the silence after which a VEN is offline: each is heard once."""
+
+CPU_SECONDS = 5.0
+_CHUNK = 5000
+LOADS = tuple(
+    Load(f"load{number}", type=kind, capacity_kw=7.2, current_power_kw=number / 4, shed_capability_kw=number / 4)
+    for number, kind in enumerate(("hvac", "heater", "ev", "dryer", "range", "lights", "outlets", "fridge"), 1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """How many VENs the small and the large fleet have, and how often the call is timed."""
+
+    few: int
+    many: int
+    requests: int
+    as_json: bool
+
+
+async def bench_live(options: LiveOptions, stop: asyncio.Event) -> None:
+    """Time the call with few VENs online, then with many.
+
+    Raises:
+        GatewayError: the live totals did not come to what was published.
+    """
+    console = Console(stderr=True)
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        system = System(Path(folder) / "data", settings=default_topics(), progress=tell)
+        async with system.until(stop) as up:
+            if not up:
+                return
+            few, _ = await _measure(system, 0, options.few, options.requests, tell)
+            many, cpu = await _measure(system, options.few, options.many, options.requests, tell)
+    figures = {
+        "few_ms": round(few, 3),
+        "many_ms": round(many, 3),
+        "ratio": round(many / few, 2),
+        "live_cpu_seconds_per_second": round(cpu, 3),
+    }
+    if options.as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    console = Console()
+    console.print(f"GET /api/stats/network with {options.few} VENs online: {few:.2f} ms")
+    console.print(f"with {options.many}: {many:.2f} ms, {figures['ratio']} times as long")
+    console.print(f"`live` then takes {cpu:.0%} of a core without any message")
+
+
+async def _measure(
+    system: System, first: int, vens: int, requests: int, tell: Callable[[str], None]
+) -> tuple[float, float]:
+    """Let so many VENs be online; returns the median of the call (ms) and the CPU time of `live` a second."""
+    await fill(system.database, Past(first, vens, 0, 0), tell)
+    await _publish(system, vens)
+    async with httpx.AsyncClient(base_url=system.api, trust_env=False, timeout=30) as client:
+
+        async def all_online() -> bool:
+            stats = (await client.get("/api/stats/network")).json()
+            return bool(stats.get("onlineVens") == vens == stats.get("venCount"))
+
+        tell(f"waiting until {vens} VENs are online …")
+        if not await until(all_online, WAIT_SECONDS):
+            raise GatewayError(f"{vens} VENs are not online within {WAIT_SECONDS} s")
+        await _until_quiet(system)
+        begun, before = time.monotonic(), await _cpu_seconds(system, "streams-live")
+        took = [await _timed(client) for _ in range(requests)]
+        await asyncio.sleep(max(0.0, CPU_SECONDS - (time.monotonic() - begun)))
+        cpu = (await _cpu_seconds(system, "streams-live") - before) / (time.monotonic() - begun)
+        if not await all_online():
+            raise GatewayError("VENs went offline while it was measured; the machine is too slow for so many")
+    return median(took), cpu
+
+
+async def _publish(system: System, vens: int) -> None:
+    """One reading of each VEN, straight into the topic that `live` follows."""
+    now = datetime.now(UTC)
+    async with producer(system.kafka, "gateway-bench") as log:
+        for begin in range(0, vens, _CHUNK):
+            for number in range(begin, min(vens, begin + _CHUNK)):
+                ven_id = f"ven-{number:06d}"
+                reading = Reading(ven_id=ven_id, timestamp=now, received_at=now, used_power_kw=1.0, loads=LOADS)
+                await log.send(system.kafka.topics(TELEMETRY), encode_record(reading), key=ven_id.encode())
+            await log.flush()
+
+
+async def _timed(client: httpx.AsyncClient) -> float:
+    begun = time.perf_counter()
+    answer = await client.get("/api/stats/network")
+    took = (time.perf_counter() - begun) * 1000
+    answer.raise_for_status()
+    return took
+
+
+async def _until_quiet(system: System) -> None:
+    """Wait until the sink has stored what was published: it would take the cores that the call is timed on."""
+
+    async def quiet() -> bool:
+        before = await _cpu_seconds(system, "streams-sink")
+        await asyncio.sleep(1)
+        return await _cpu_seconds(system, "streams-sink") - before < 0.2  # noqa: PLR2004 - seconds: it only looks about
+
+    await until(quiet, WAIT_SECONDS)
+
+
+async def _cpu_seconds(system: System, worker: str) -> float:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        text = (await client.get(f"{system.workers[worker].health}/metrics")).text
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == "process_cpu_seconds_total":
+                return float(sample.value)
+    raise GatewayError(f"{worker} does not tell its CPU time")

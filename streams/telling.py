@@ -1,0 +1,34 @@
+"""What the database knows first and others follow in the log: told in a turn of one worker, beside the role `sink`.
+
+What is told is committed before, and noted as told after the log has it, so a crash tells some of it again.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+# While the log is away the transaction is given up, and what was to be told waits.
+LOG_PATIENCE_SECONDS = 10.0
+
+
+class NotTakenError(Exception):
+    """The log did not take what was told in time."""
+
+
+async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
+    """Put records (key and value) in a topic.
+
+    Raises:
+        NotTakenError: the log is away; some of them may be in it all the same.
+    """
+    try:
+        async with asyncio.timeout(LOG_PATIENCE_SECONDS):
+            sent: list[asyncio.Future[Any]] = [
+                await producer.send(topic, value, key=key.encode()) for key, value in records
+            ]
+            await asyncio.gather(*map(asyncio.shield, sent))
+    except (TimeoutError, KafkaError) as error:
+        raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None
