@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.body_limit import BodyLimit
 from api.erasing import keep_erasing
+from api.feed.follower import Follower
+from api.feed.hub import Hub
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.open_buckets import OpenBuckets
@@ -24,6 +26,7 @@ from api.routers import (
     event_figures,
     events,
     faults,
+    feed,
     health,
     history,
     notices,
@@ -37,6 +40,7 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
+from runtime.metrics import FEED_CLIENTS
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 
@@ -71,16 +75,21 @@ def make_app(config: ApiConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pools(config.database, config.api) as (pool, health_pool):
+        async with pools(config.database, config.api) as (pool, health_pool, feed_pool):
             app.state.pool = pool
             app.state.health_pool = health_pool
             app.state.settings = config.api
             app.state.live_totals = LiveTotals(config.kafka, pool)
             app.state.under_way = OpenBuckets(pool)
             app.state.following = asyncio.create_task(app.state.live_totals.follow())
+            app.state.feed = Hub(config.api.api_feed_window_seconds, config.api.api_feed_queue)
+            follower = Follower(app.state.feed, feed_pool, app.state.live_totals, config.api)
+            app.state.feeding = asyncio.create_task(follower.follow())
             erasing = asyncio.create_task(keep_erasing(pool))
-            yield
+            with FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}):
+                yield
             app.state.following.cancel()
+            app.state.feeding.cancel()
             erasing.cancel()
 
     app = DescribedApp(
@@ -101,6 +110,7 @@ def make_app(config: ApiConfig) -> FastAPI:
     for resource in (
         health,
         stats,
+        feed,
         ven_summary,
         vens,
         ven_loads,

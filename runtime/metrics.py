@@ -159,3 +159,8 @@ HTTP_REQUEST_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
     registry=REGISTRY,
 )
+FEED_CLIENTS = OnDemand(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
+FEED_ITEMS = Counter("gateway_feed_items", "Items of the feed, each counted once", ["kind"], registry=REGISTRY)
+FEED_CLIENTS_CUT_OFF = Counter(
+    "gateway_feed_clients_cut_off", "Clients of the feed that did not read, and were cut off", registry=REGISTRY
+)
