@@ -18,6 +18,8 @@ from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.open_buckets import OpenBuckets
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
+from api.page import add_page
+from api.pipeline import Pipeline
 from api.pools import pools
 from api.problems import add_problem_handlers
 from api.routers import (
@@ -30,6 +32,7 @@ from api.routers import (
     health,
     history,
     notices,
+    pipeline,
     shadows,
     stats,
     trails,
@@ -85,11 +88,14 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.feed = Hub(config.api.api_feed_window_seconds, config.api.api_feed_queue)
             follower = Follower(app.state.feed, feed_pool, app.state.live_totals, config.api)
             app.state.feeding = asyncio.create_task(follower.follow())
+            app.state.pipeline = Pipeline(config.kafka, feed_pool)
+            looking = asyncio.create_task(app.state.pipeline.follow())
             erasing = asyncio.create_task(keep_erasing(pool))
             with FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}):
                 yield
             app.state.following.cancel()
             app.state.feeding.cancel()
+            looking.cancel()
             erasing.cancel()
 
     app = DescribedApp(
@@ -110,6 +116,7 @@ def make_app(config: ApiConfig) -> FastAPI:
     for resource in (
         health,
         stats,
+        pipeline,
         feed,
         ven_summary,
         vens,
@@ -129,6 +136,7 @@ def make_app(config: ApiConfig) -> FastAPI:
     ):
         app.include_router(resource.router)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
+    add_page(app)
     return app
 
 
