@@ -35,6 +35,8 @@ class EventChanges:
         for event_id, body in reversed(bodies.items()):
             if before.get(event_id) != body:
                 self._hub.publish("event", [Entry(body, event_id=event_id)], latest_of=f"event {event_id}")
+        for event_id in before.keys() - bodies.keys():
+            self._hub.forget(f"event {event_id}")
         if first:
             # An event that was over 10 minutes ago has no news; so long before, everything is told above.
             self._hub.ring.covers("event", began - 10 * 60 * 1_000_000)

@@ -59,11 +59,14 @@ class Hub:
         self.clients: set[Client] = set()
         self._ids = Ids()
         self._queue_items = queue_items
+        self._latest: dict[str, Item] = {}
 
     def publish(self, kind: FeedType, entries: Sequence[Entry], latest_of: str | None = None) -> None:
         """Tell everybody who wants to know."""
         item = Item(self._ids.next(), kind, entries, latest_of)
         self.ring.add(item)
+        if latest_of is not None:
+            self._latest[latest_of] = item
         FEED_ITEMS.labels(kind).inc()
         for client in tuple(self.clients):
             part = item.for_(client.wanted)
@@ -71,8 +74,15 @@ class Hub:
                 self.clients.discard(client)
                 FEED_CLIENTS_CUT_OFF.inc()
 
+    def forget(self, latest_of: str) -> None:
+        """Tell no newcomer of this any longer."""
+        self._latest.pop(latest_of, None)
+
     def join(self, wanted: Wanted, last_seen: str | None, abort: Callable[[], object]) -> Client:
-        """Take a client in, with what it missed since the id it saw last; it has to leave, too."""
+        """Take a client in, with what it missed since the id it saw last; it has to leave, too.
+
+        A newcomer is told how things stand: the totals, and each event that is or was lately open.
+        """
         client = Client(wanted, self._queue_items, abort)
         client.offer(GREETING + self._catch_up(wanted, last_seen))
         self.clients.add(client)
@@ -97,7 +107,8 @@ class Hub:
 
     def _catch_up(self, wanted: Wanted, last_seen: str | None) -> bytes:
         if not last_seen:
-            return b""
+            standing = sorted(self._latest.values(), key=lambda item: item.id)
+            return b"".join(part for item in standing if (part := item.for_(wanted)) is not None)
         last = ItemId.parse(last_seen)
         if last is None or last.micros > now_micros() + _CLOCKS_APART_MICROS:
             return self._reset([kind for kind in TYPES if kind in wanted.types])

@@ -87,6 +87,8 @@ async def test_who_comes_back_gets_what_it_missed_once_and_only_the_newest_total
         'vens {"vens":[{"n":3}]}',
     ]
     assert await told(await join(hub, last=last_id(hub))) == []
+    assert await told(await join(hub)) == ['totals {"n":3}']
+    hub.forget("totals")
     assert await told(await join(hub)) == []
 
 

@@ -77,7 +77,7 @@ export class PowerChart {
         cursor: { drag: { x: false, y: false } },
         scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] } },
         axes: [
-          { ...axis, space: size * 7, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
+          { ...axis, space: size * 7, size: size * 2.4, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
           { ...axis, size: size * 4.6, values: (_plot, ticks) => ticks.map((tick) => `${tick} kW`) },
         ],
         series: [{}, line("--used", `color-mix(in srgb, ${colour("--used")} 12%, transparent)`), line("--shed")],

@@ -9,7 +9,7 @@ import { FunnelView } from "./funnel.js";
 import { attempt, paced, panel, stat } from "./shared.js";
 
 const MOST_ROWS = 200;
-const VENS = [{ name: "VEN" }, { name: "Status" }, { name: "Share", num: true }, { name: "Shed", num: true }, { name: "Answered after", num: true, wide: true }];
+const VENS = [{ name: "VEN" }, { name: "Status" }, { name: "Share", num: true, wide: true }, { name: "Shed", num: true }, { name: "Answered after", num: true, wide: true }];
 const CIRCUITS = [{ name: "Circuit" }, { name: "VEN", wide: true }, { name: "Before", num: true }, { name: "Shed", num: true }, { name: "Left", num: true }];
 
 export function eventView(feed, id) {
@@ -31,7 +31,8 @@ export function eventView(feed, id) {
     h("div", { class: "head" }, h("h1", {}, "Event ", h("span", { class: "mono" }, id)), status, when, h("div", { class: "end" }, stop, remove)),
     problem,
     h("div", { class: "stats" }, Object.values(figures).map((each) => each.element)),
-    h("div", { class: "columns even" }, h("div", { class: "stack" }, panel("How far the VENs got", funnel.element), panel("VENs", vens)), panel("Circuits", circuits)),
+    h("div", { class: "columns" }, panel("How far the VENs got", funnel.element)),
+    h("div", { class: "columns even" }, panel("VENs", vens), panel("Circuits", circuits)),
   );
   let shown = null;
 
@@ -60,11 +61,11 @@ export function eventView(feed, id) {
       const [event, lines] = await Promise.all([get(path), get(`${path}/circuits?limit=1000`)]);
       show(event);
       vens.replaceChildren(
-        event.vens.length ? table("VENs of this event", VENS, event.vens.slice(0, MOST_ROWS).map(venRow)) : h("p", { class: "empty" }, "Nobody was chosen yet."),
+        event.vens.length ? table("VENs of this event", VENS, event.vens.sort(byTrouble).slice(0, MOST_ROWS).map(venRow)) : h("p", { class: "empty" }, "Nobody was chosen yet."),
         rest(event.vens.length, "VEN"),
       );
       circuits.replaceChildren(
-        lines.length ? table("What each circuit did", CIRCUITS, lines.slice(0, MOST_ROWS).map(circuitRow)) : h("p", { class: "empty" }, "No VEN has told what its circuits did yet."),
+        lines.length ? table("What each circuit did", CIRCUITS, lines.sort((a, b) => b.curtailed_kw - a.curtailed_kw).slice(0, MOST_ROWS).map(circuitRow)) : h("p", { class: "empty" }, "No VEN has told what its circuits did yet."),
         rest(lines.length, "circuit"),
       );
     });
@@ -99,6 +100,11 @@ export function eventView(feed, id) {
   refresh();
   return { element, title: `Event ${id}`, leave: () => (off(), refresh.stop()) };
 }
+
+// Those that need somebody come first, then those that shed most.
+const TROUBLE = ["refused", "lost", "unanswered", "expired", "sent", "targeted"];
+const trouble = (ven) => (TROUBLE.indexOf(ven.status) + 1 || 99) * (ven.shareKw === 0 ? 2 : 1);
+const byTrouble = (a, b) => trouble(a) - trouble(b) || b.shedKw - a.shedKw;
 
 const venRow = (ven) => [
   h("span", {}, h("a", { href: `#/vens/${part(ven.venId)}` }, ven.venName), ven.late ? h("span", { class: "muted small" }, " came late") : null),

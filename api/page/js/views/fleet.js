@@ -24,6 +24,7 @@ export function fleetView(feed) {
   const pipeline = new PipelineView();
   const series = new Series();
   const open = new Map();
+  let loaded = false;
 
   const element = h(
     "div",
@@ -34,12 +35,12 @@ export function fleetView(feed) {
     h(
       "div",
       { class: "columns two" },
-      h("div", { class: "stack" }, panel("The last hour", chart.element), panel("The pipeline", pipeline.element)),
+      h("div", { class: "stack" }, panel("The last hour", chart.element), panel("What happened last", nothing, news)),
       h(
         "div",
         { class: "stack" },
         h("section", { class: "panel" }, h("div", { class: "title" }, h("h2", {}, "Events"), h("a", { class: "end", href: "#/events" }, "All events")), events),
-        panel("What happened last", nothing, news),
+        panel("The pipeline", pipeline.element),
       ),
     ),
   );
@@ -69,8 +70,8 @@ export function fleetView(feed) {
       events.replaceChildren(h("p", { class: "empty" }, "No event is active or to come."));
       return;
     }
-    events.replaceChildren(h("ul", { class: "log" }, rows.map((event) =>
-      h("li", { class: "event-line" },
+    events.replaceChildren(h("ul", { class: "log events" }, rows.map((event) =>
+      h("li", {},
         h("span", {}, badge(event.status)),
         h("span", {},
           h("a", { href: `#/events/${encodeURIComponent(event.id)}` }, `${kw(event.requestedReductionKw)}, ${span(event.startTime, event.endTime)}`),
@@ -84,9 +85,11 @@ export function fleetView(feed) {
     feed.on("totals", totals),
     feed.on("event", (event) => {
       const before = open.get(event.id);
+      // What an event is when the page opens is no news.
+      const news = loaded && before?.status !== event.status;
       open.set(event.id, event);
       drawEvents();
-      if (before?.status !== event.status) tell(Date.now(), "Event ", link("events", event.id), " is ", badge(event.status));
+      if (news) tell(Date.now(), "Event ", link("events", event.id), " is ", badge(event.status));
     }),
     feed.on("vens", ({ vens }) => {
       if (vens.length > 5) tell(Date.now(), summary(vens));
@@ -116,6 +119,7 @@ export function fleetView(feed) {
     for (const point of history.points) series.add(new Date(point.timestamp) / 1000, point.usedPowerKw ?? null, point.shedPowerKw);
     for (const event of current.flat()) if (!open.has(event.id)) open.set(event.id, event);
     drawEvents();
+    loaded = true;
     if (now) totals(now);
     else stats.online.show("–", "", "no totals yet: is the stream role “live” running?");
     chart.show(series.data());

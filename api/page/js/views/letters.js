@@ -7,7 +7,7 @@ import { announce, field, h, say, table } from "../dom.js";
 import { number, plural, time } from "../format.js";
 import { attempt } from "./shared.js";
 
-const COLUMNS = [{ name: "Reason" }, { name: "VEN" }, { name: "Topic", wide: true }, { name: "State" }, { name: "Received", num: true }];
+const COLUMNS = [{ name: "Reason" }, { name: "VEN", wide: true }, { name: "Topic", wide: true }, { name: "State" }, { name: "Received", num: true }];
 const STATES = ["", "open", "requested", "sent", "stored", "already_stored", "rejected"];
 
 export function lettersView(feed) {
