@@ -15,10 +15,14 @@ from api.body_limit import BodyLimit
 from api.docs_page import add_docs
 from api.energy_today import EnergyToday
 from api.erasing import keep_erasing
+from api.feed.follower import Follower
+from api.feed.hub import Hub
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.open_buckets import OpenBuckets
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
+from api.page import add_page
+from api.pipeline import Pipeline
 from api.pools import pools
 from api.problems import add_problem_handlers
 from api.routers import (
@@ -27,9 +31,11 @@ from api.routers import (
     event_figures,
     events,
     faults,
+    feed,
     health,
     history,
     notices,
+    pipeline,
     shadows,
     stats,
     trails,
@@ -40,6 +46,7 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
+from runtime.metrics import FEED_CLIENTS
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 
@@ -74,7 +81,7 @@ def make_app(config: ApiConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pools(config.database, config.api) as (pool, health_pool):
+        async with pools(config.database, config.api) as (pool, health_pool, feed_pool):
             app.state.pool = pool
             app.state.health_pool = health_pool
             app.state.settings = config.api
@@ -83,13 +90,23 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.energy_today = EnergyToday(pool)
             live = app.state.live_totals
             agreement = Agreement(pool, lambda: live.latest, config.api.offline_after_seconds)
+            app.state.feed = Hub(config.api.api_feed_window_seconds, config.api.api_feed_queue)
+            follower = Follower(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
+            app.state.pipeline = Pipeline(config.kafka, feed_pool)
             app.state.following = asyncio.create_task(live.follow())
+            app.state.feeding = asyncio.create_task(follower.follow())
             beside = [
                 asyncio.create_task(work)
-                for work in (keep_erasing(pool), app.state.energy_today.follow(), agreement.follow())
+                for work in (
+                    keep_erasing(pool),
+                    app.state.energy_today.follow(),
+                    agreement.follow(),
+                    app.state.pipeline.follow(),
+                )
             ]
-            yield
-            for task in (app.state.following, *beside):
+            with FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}):
+                yield
+            for task in (app.state.following, app.state.feeding, *beside):
                 task.cancel()
 
     app = DescribedApp(
@@ -113,6 +130,8 @@ def make_app(config: ApiConfig) -> FastAPI:
     for resource in (
         health,
         stats,
+        pipeline,
+        feed,
         ven_summary,
         vens,
         ven_loads,
@@ -132,6 +151,7 @@ def make_app(config: ApiConfig) -> FastAPI:
         app.include_router(resource.router)
     add_docs(app)
     app.add_route("/metrics", show_metrics, include_in_schema=False)
+    add_page(app)
     return app
 
 

@@ -2,9 +2,8 @@
 
 import socket
 
-import uvicorn
-
 from api.app import ApiConfig, make_app
+from api.serving import Server
 from schemas.errors import GatewayError
 
 
@@ -19,11 +18,4 @@ def serve_api(config: ApiConfig) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
-    uvicorn.run(
-        make_app(config),
-        host=host,
-        port=port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=5,
-    )
+    Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5).run()

@@ -22,6 +22,7 @@ JSON = "application/json"
 TAGS = {
     "health": "For supervisors and load balancers.",
     "stats": "Figures of the whole network.",
+    "feed": "What changes, as it changes.",
     "vens": "The registry of VENs (Virtual End Nodes, one a home), with their latest values.",
     "loads": "The circuits of a VEN.",
     "commands": "Commands to VENs. They are taken in with 202, and sent over MQTT soon after.",

@@ -1,4 +1,4 @@
-"""The API's connections to PostgreSQL: those of requests, and the one that health checks have for themselves."""
+"""The API's connections to PostgreSQL: those of requests, and one each that health checks and the feed have alone."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,10 +11,11 @@ from schemas.settings import ApiSettings, DatabaseSettings
 
 
 class Pools(NamedTuple):
-    """Requests that wait for the database, however many, leave health checks alone."""
+    """Requests that wait for the database, however many, leave health checks and the feed alone."""
 
     requests: Pool
     health: Pool
+    feed: Pool
 
 
 class _ImpatientPool(Pool):
@@ -46,5 +47,9 @@ async def pools(database: DatabaseSettings, api: ApiSettings) -> AsyncIterator[P
     """Have them inside. Nothing is connected before it is asked for."""
     patience = min(database.db_timeout, api.api_db_timeout)
     options = connect_options(database.model_copy(update={"db_timeout": patience}), "gateway-api")
-    async with _ImpatientPool(options, api.api_pool_size) as requests, _ImpatientPool(options, 1) as health:
-        yield Pools(requests, health)
+    async with (
+        _ImpatientPool(options, api.api_pool_size) as requests,
+        _ImpatientPool(options, 1) as health,
+        _ImpatientPool(options, 1) as feed,
+    ):
+        yield Pools(requests, health, feed)

@@ -171,3 +171,8 @@ LIVE_DIFFERENCE_RATIO = OnDemand(
     "The same as a part of the larger of the two, -1 to 1",
     ("figure",),
 )
+FEED_CLIENTS = OnDemand(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
+FEED_ITEMS = Counter("gateway_feed_items", "Items of the feed, each counted once", ["kind"], registry=REGISTRY)
+FEED_CLIENTS_CUT_OFF = Counter(
+    "gateway_feed_clients_cut_off", "Clients of the feed that did not read, and were cut off", registry=REGISTRY
+)

@@ -19,6 +19,8 @@ async def live(request: Request) -> Health:
     """Say that the process runs; 503 when a part of it has ended, and only a restart helps."""
     if request.app.state.following.done():
         raise UnavailableError("the live totals are followed no longer; restart the API")
+    if request.app.state.feeding.done():
+        raise UnavailableError("the feed follows nothing any longer; restart the API")
     return Health(status="ok")
 
 

@@ -104,6 +104,8 @@ commands = Table(
     Column("lost_at", DateTime(timezone=True)),  # the VEN had reported the event, and no longer does before its end
     # Whether the dispatcher still looks after it.
     Column("watched", Boolean, nullable=False, server_default=text("true")),
+    # When the row was written last, by a trigger: the feed asks for what changed. Commits may come in another order.
+    Column("changed_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     Index("commands_ven_id", "ven_id", "created_at"),
     Index("commands_event_id", "event_id"),
     Index(
@@ -117,6 +119,7 @@ commands = Table(
     ),
     Index("commands_unlogged", "seq", postgresql_where=text("logged_at IS NULL")),
     Index("commands_watched", "ven_id", postgresql_where=text("watched")),
+    Index("commands_changed_at", "changed_at"),
     Index("commands_ends_at", "ends_at", "ven_id", postgresql_where=text("ends_at IS NOT NULL")),
 )
 

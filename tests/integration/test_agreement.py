@@ -91,7 +91,7 @@ async def test_live_totals_are_those_of_the_rows(database: DatabaseSettings, row
     totals = live.totals(now - MINUTE, disabled)
     assert totals.online_vens > 5
 
-    async with pools(database, ApiSettings()) as (pool, _):
+    async with pools(database, ApiSettings()) as (pool, *_):
         found = await fetch_totals(pool, now, now - MINUTE)
     assert astuple(found.totals) == pytest.approx(astuple(totals))
     types = live.load_types(disabled)
@@ -111,7 +111,7 @@ async def test_a_difference_is_shown_and_logged_when_it_lasts(
     )
     types = {"hvac": LoadTypeTotals(14.0, 3.0, 4.0)}
     live = NetworkTotals(now, Totals(2, 10.0, 0.0, 4.0, 3.0), types)
-    async with pools(database, ApiSettings()) as (pool, _):
+    async with pools(database, ApiSettings()) as (pool, *_):
         agreement = Agreement(pool, lambda: live, 60)
         await agreement.look()
         assert set(agreement.difference.values()) == set(agreement.ratio.values()) == {0.0}
@@ -163,7 +163,7 @@ async def test_the_energy_of_the_day_is_that_of_the_closed_buckets_and_of_the_us
             "INSERT INTO network_buckets VALUES ('5m', $1, $2, 0, 3)", midnight + timedelta(minutes=minute), kw
         )
     await rows.execute("UPDATE rollup_progress SET rolled_up_to = $1", midnight + timedelta(minutes=11))
-    async with pools(database, ApiSettings()) as (pool, _):
+    async with pools(database, ApiSettings()) as (pool, *_):
         energy = EnergyToday(pool)
         assert energy.kwh(midnight, 6.0) is None
         now = midnight + timedelta(minutes=20)

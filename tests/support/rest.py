@@ -7,9 +7,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
+from fastapi import FastAPI
 
 from api.app import ApiConfig, make_app
+from api.serving import Server
 from gateway.stack.polling import until
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -22,15 +23,23 @@ async def api(
     database: DatabaseSettings, kafka: KafkaSettings = NOBODY, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the API inside; yields a client of it."""
+    async with serving(database, kafka, **settings) as (client, _app):
+        yield client
+
+
+@asynccontextmanager
+async def serving(
+    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, **settings: Any
+) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
+    """Serve the API inside; yields a client of it, and the app for a look behind it."""
     app = make_app(ApiConfig(ApiSettings(**settings), database, kafka))
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, lifespan="on")
-    server = uvicorn.Server(config)
+    server = Server(app, host="127.0.0.1", port=0, lifespan="on")
     serving = asyncio.create_task(server.serve())
     assert await until(lambda: server.started or serving.done(), 10)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
-            yield client
+            yield client, app
     finally:
         server.should_exit = True
         await serving
@@ -39,10 +48,8 @@ async def api(
 @contextmanager
 def api_in_a_thread(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -> Iterator[str]:
     """Serve the API inside, beside tests that do not await; yields its address."""
-    config = uvicorn.Config(
-        make_app(ApiConfig(ApiSettings(), database, kafka)), host="127.0.0.1", port=0, log_config=None, lifespan="on"
-    )
-    server = uvicorn.Server(config)
+    app = make_app(ApiConfig(ApiSettings(), database, kafka))
+    server = Server(app, host="127.0.0.1", port=0, lifespan="on")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:

@@ -1,0 +1,1 @@
+"""The feed: what changes, told once to everybody who listens (server-sent events)."""

@@ -1,0 +1,59 @@
+"""The endless answer of one client.
+
+Starlette's and sse-starlette's would do, but for two things: they encode each item for each client, and they cannot
+close the connection of a client that does not read.
+"""
+
+import asyncio
+from contextlib import suppress
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from api.feed.hub import Hub
+from api.feed.items import Wanted
+from api.serving import ABORT
+
+BEGIN_SECONDS = 5.0
+
+
+class FeedAnswer(Response):
+    """Writes what the hub has for a client until the client goes, is cut off, or the server stops."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: Hub, wanted: Wanted, last_seen: str | None) -> None:
+        # A proxy that waits for the end of an answer would wait for ever.
+        super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
+        del self.headers["content-length"]
+        self._hub = hub
+        self._wanted = wanted
+        self._last_seen = last_seen
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the client."""
+        if self._last_seen:
+            # Whoever lost a process that is restarted comes back within a moment, before the first look at the tables.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEGIN_SECONDS):
+                    await self._hub.ring.begun.wait()
+        client = self._hub.join(self._wanted, self._last_seen, scope.get("state", {}).get(ABORT, _nothing))
+        waiting = asyncio.create_task(_until_gone(receive))
+        waiting.add_done_callback(lambda _: client.close())
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            while taken := await client.take():
+                await send({"type": "http.response.body", "body": taken, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            waiting.cancel()
+            self._hub.leave(client)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _nothing() -> None:
+    """Under another server, a client that does not read is forgotten, and its connection left to that server."""

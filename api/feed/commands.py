@@ -1,0 +1,65 @@
+"""Commands whose state changed, found by the time at which their rows were written."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from api.feed.hub import Hub
+from api.feed.items import Entry
+from api.queries.feed import fetch_changed_commands
+from api.queries.trails import steps_of
+from runtime.database import Pool
+from schemas.command_states import state_of
+from schemas.rest.feed import CommandChange
+
+MOST_AT_ONCE = 5000
+ENTRIES = 500
+"""Commands in one item: the start of an event changes those of a whole fleet in a second."""
+COMMITS_LATE = timedelta(seconds=5)
+"""A row is written so long before it can be seen, at most: looked for again, and told once."""
+
+
+class CommandChanges:
+    """Knows what it told of the commands that changed lately."""
+
+    def __init__(self, hub: Hub, pool: Pool, since: datetime) -> None:
+        self._hub = hub
+        self._pool = pool
+        self._since = since
+        self._told: dict[str, tuple[datetime, tuple[Any, ...]]] = {}
+        self._begun = False
+
+    async def look(self) -> None:
+        """Tell what is new, oldest first."""
+        rows = await fetch_changed_commands(self._pool, self._since, MOST_AT_ONCE)
+        newest = rows[0]["changed_at"] if rows else self._since
+        fresh = []
+        for row in reversed(rows):
+            told = (state_of(steps_of(row)), row["shed_at"], row["lost_at"])
+            if row["correlation_id"] not in self._told or self._told[row["correlation_id"]][1] != told:
+                fresh.append(_entry(row, told[0]))
+            self._told[row["correlation_id"]] = (row["changed_at"], told)
+        for first in range(0, len(fresh), ENTRIES):
+            self._hub.publish("commands", fresh[first : first + ENTRIES])
+        if not self._begun:
+            self._begun = True
+            # Where more had changed than is read at once, from the oldest of these on.
+            covered = rows[-1]["changed_at"] if len(rows) == MOST_AT_ONCE else self._since
+            self._hub.ring.covers("commands", round(covered.timestamp() * 1e6))
+        self._since = max(self._since, newest - COMMITS_LATE)
+        self._told = {name: known for name, known in self._told.items() if known[0] > self._since}
+
+
+def _entry(row: Any, state: Any) -> Entry:
+    change = CommandChange(
+        correlation_id=row["correlation_id"],
+        ven_id=row["ven_id"],
+        event_id=row["event_id"],
+        op=row["op"],
+        phase=row["phase"],
+        state=state,
+        ack_status=row["ack_status"],
+        shed_at=row["shed_at"],
+        lost_at=row["lost_at"],
+        changed_at=row["changed_at"],
+    )
+    return Entry(change.model_dump_json(by_alias=True).encode(), row["ven_id"], row["event_id"])

@@ -1,0 +1,120 @@
+"""From the follower to the clients: an item is encoded once, and handed to whoever wants it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from api.feed.ids import Ids, ItemId, now_micros
+from api.feed.items import TYPES, Entry, FeedType, Item, Wanted, encode, encode_json
+from api.feed.ring import Ring
+from runtime.metrics import FEED_CLIENTS_CUT_OFF, FEED_ITEMS
+from schemas.network import CLOCKS_APART
+
+HEARTBEAT = b": still here\n\n"
+GREETING = b"retry: 2000\n\n"
+_CLOCKS_APART_MICROS = round(CLOCKS_APART.total_seconds() * 1e6)
+
+
+class Client:
+    """What waits for one client; `abort` closes its connection at once, whatever is still to be written."""
+
+    def __init__(self, wanted: Wanted, most: int, abort: Callable[[], object]) -> None:
+        self.wanted = wanted
+        self.closed = False
+        self._most = most
+        self._abort = abort
+        self._waiting: deque[bytes] = deque()
+        self._news = asyncio.Event()
+
+    def offer(self, part: bytes) -> bool:
+        """Put something up for it; False when it had not taken enough of what came before, and was cut off."""
+        if len(self._waiting) >= self._most:
+            self.close()
+            self._abort()
+            return False
+        self._waiting.append(part)
+        self._news.set()
+        return True
+
+    async def take(self) -> bytes:
+        """Wait for something, and return all there is; nothing at all once it is closed."""
+        await self._news.wait()
+        self._news.clear()
+        taken = b"".join(self._waiting)
+        self._waiting.clear()
+        return b"" if self.closed else taken
+
+    def close(self) -> None:
+        """Let it end; what waits is dropped."""
+        self.closed = True
+        self._waiting.clear()
+        self._news.set()
+
+
+class Hub:
+    """Everybody who listens, and the last minutes for those who come back."""
+
+    def __init__(self, window_seconds: float, queue_items: int) -> None:
+        self.ring = Ring(window_seconds)
+        self.clients: set[Client] = set()
+        self._ids = Ids()
+        self._queue_items = queue_items
+        self._latest: dict[str, Item] = {}
+
+    def publish(self, kind: FeedType, entries: Sequence[Entry], latest_of: str | None = None) -> None:
+        """Tell everybody who wants to know."""
+        item = Item(self._ids.next(), kind, entries, latest_of)
+        self.ring.add(item)
+        if latest_of is not None:
+            self._latest[latest_of] = item
+        FEED_ITEMS.labels(kind).inc()
+        for client in tuple(self.clients):
+            part = item.for_(client.wanted)
+            if part is not None and not client.offer(part):
+                self.clients.discard(client)
+                FEED_CLIENTS_CUT_OFF.inc()
+
+    def forget(self, latest_of: str) -> None:
+        """Tell no newcomer of this any longer."""
+        self._latest.pop(latest_of, None)
+
+    def join(self, wanted: Wanted, last_seen: str | None, abort: Callable[[], object]) -> Client:
+        """Take a client in, with what it missed since the id it saw last; it has to leave, too.
+
+        A newcomer is told how things stand: the totals, and each event that is or was lately open.
+        """
+        client = Client(wanted, self._queue_items, abort)
+        client.offer(GREETING + self._catch_up(wanted, last_seen))
+        self.clients.add(client)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """Let a client go."""
+        client.close()
+        self.clients.discard(client)
+
+    def beat(self) -> None:
+        """Send everybody a comment, so that nobody in between takes a quiet feed for a dead one."""
+        for client in tuple(self.clients):
+            if not client.offer(HEARTBEAT):
+                self.clients.discard(client)
+                FEED_CLIENTS_CUT_OFF.inc()
+
+    def close(self) -> None:
+        """End all answers, so that the server can stop."""
+        for client in tuple(self.clients):
+            self.leave(client)
+
+    def _catch_up(self, wanted: Wanted, last_seen: str | None) -> bytes:
+        if not last_seen:
+            standing = sorted(self._latest.values(), key=lambda item: item.id)
+            return b"".join(part for item in standing if (part := item.for_(wanted)) is not None)
+        last = ItemId.parse(last_seen)
+        if last is None or last.micros > now_micros() + _CLOCKS_APART_MICROS:
+            return self._reset([kind for kind in TYPES if kind in wanted.types])
+        parts, unknown = self.ring.missed(last, self._ids.process, wanted)
+        return (self._reset(unknown) if unknown else b"") + b"".join(parts)
+
+    def _reset(self, types: Sequence[FeedType]) -> bytes:
+        # With an id of now: who is cut off once more goes on from here.
+        return encode("reset", encode_json({"types": types}), self._ids.next())

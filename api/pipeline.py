@@ -1,0 +1,99 @@
+"""How the pipeline goes, asked now and then, so that a request costs nothing."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from api.problems import OUTAGES
+from api.queries.pipeline import fetch_ages
+from runtime.backoff import Backoff
+from runtime.database import Pool
+from runtime.kafka import client_options, partition_counts
+from schemas.mqtt import Kind
+from schemas.rest.pipeline import PipelineStats, Waiting
+from schemas.settings import KafkaSettings
+
+logger = logging.getLogger(__name__)
+
+EVERY_SECONDS = 5.0
+ROLES = ("validate", "sink", "live")
+"""The stream roles; their consumer groups are called gateway-<role>."""
+
+Offsets = Mapping[TopicPartition, int]
+
+
+class Pipeline:
+    """`latest` is None until there was a first look."""
+
+    def __init__(self, kafka: KafkaSettings, pool: Pool) -> None:
+        self._kafka = kafka
+        self._pool = pool
+        self._received: tuple[float, int] | None = None
+        self.latest: PipelineStats | None = None
+
+    async def follow(self) -> None:
+        """Look, for ever; while the log is away, only at the database."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with AsyncExitStack() as stack:
+                    options = {**client_options(self._kafka), "client_id": "gateway-api-pipeline"}
+                    consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+                    stack.push_async_callback(consumer.stop)
+                    await consumer.start()
+                    admin = AIOKafkaAdminClient(**options)
+                    stack.push_async_callback(admin.close)
+                    await admin.start()
+                    while True:
+                        await self._look(consumer, admin)
+                        backoff.reset()
+                        await asyncio.sleep(EVERY_SECONDS)
+            except (KafkaError, OSError) as error:
+                logger.warning("no figures of the log: %s", error, extra={"action": "pipeline_lost"})
+                self._received = None
+                await self._tell(None, [])
+                await backoff.wait()
+
+    async def _look(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+        names = self._kafka.topics
+        known = {name for name, _ in names}
+        counts = await partition_counts(admin)
+        # What has been processed before what there is: nobody is ahead of the log.
+        done: dict[str, Offsets] = {}
+        for role in ROLES:
+            offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
+            done[role] = {tp: at.offset for tp, at in offsets.items() if tp.topic in known and at.offset >= 0}
+        partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
+        ends: Offsets = await consumer.end_offsets(partitions)
+        raw = {names.raw(kind) for kind in Kind}
+        rate = self._rate(sum(end for tp, end in ends.items() if tp.topic in raw))
+        await self._tell(rate, [Waiting(role=role, records=_waiting(done[role], ends)) for role in ROLES if done[role]])
+
+    def _rate(self, received: int) -> float | None:
+        now = time.monotonic()
+        before, self._received = self._received, (now, received)
+        return None if before is None else max(0, received - before[1]) / (now - before[0])
+
+    async def _tell(self, rate: float | None, waiting: list[Waiting]) -> None:
+        newest, letters = None, None
+        with suppress(*OUTAGES, asyncpg.PostgresError):
+            newest, letters = await fetch_ages(self._pool)
+        self.latest = PipelineStats(
+            messages_per_second=rate,
+            waiting=waiting,
+            newest_reading_at=newest,
+            dead_letters_last_hour=letters,
+            as_of=datetime.now(UTC),
+        )
+
+
+def _waiting(done: Offsets, ends: Offsets) -> int:
+    return sum(max(0, ends[tp] - offset) for tp, offset in done.items() if tp in ends)

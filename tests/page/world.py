@@ -1,0 +1,80 @@
+"""A whole system with a small fleet that obeys, and a browser that looks at its page."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import aiomqtt
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from gateway.fleet import Fleet, FleetOptions
+from gateway.system import System, default_topics
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+VENS = 12
+
+Scheme = Literal["light", "dark"]
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+
+
+class World:
+    """The system, its fleet, and how to open the page."""
+
+    def __init__(self, system: System, browser: Browser) -> None:
+        self.system = system
+        self.browser = browser
+
+    @asynccontextmanager
+    async def page(
+        self, path: str = "#/", *, size: str = "desktop", scheme: Scheme = "light", expected: tuple[str, ...] = ()
+    ) -> AsyncIterator[Page]:
+        """Have the page open inside; afterwards the browser must have complained of nothing that is not expected."""
+        width, height = SIZES[size]
+        context: BrowserContext = await self.browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        )
+        context.set_default_timeout(20_000)
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
+        try:
+            await page.goto(f"{self.system.api}/{path}")
+            yield page
+        finally:
+            await context.close()
+        assert [each for each in complaints if not any(words in each for words in expected)] == []
+
+    async def publish(self, topic: str, payload: str) -> None:
+        """Publish as a device of its own."""
+        async with aiomqtt.Client(self.system.stack.mqtt_host, self.system.stack.mqtt_port) as client:
+            await client.publish(topic, payload, qos=1)
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """Have Debian's browser inside; Playwright's own cannot be had everywhere."""
+    async with async_playwright() as playwright:
+        opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        await opened.close()
+
+
+@asynccontextmanager
+async def world(data: Path, vens: int = VENS) -> AsyncIterator[World]:
+    """Have everything up inside."""
+    stop = asyncio.Event()
+    async with System(data, settings=default_topics()) as system, browser() as opened:
+        options = FleetOptions(
+            host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=1.0, loads_interval=5.0
+        )
+        publishing = asyncio.create_task(Fleet(options).run(stop=stop))
+        try:
+            yield World(system, opened)
+        finally:
+            stop.set()
+            await publishing
