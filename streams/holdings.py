@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,15 +78,17 @@ class Held:
         totals = self.totals.totals(self.progress.heard_since(), self._disabled)
         return Partial(number, self.progress.newest, totals, self.totals.load_types(self._disabled))
 
-    def notes(self) -> Iterable[tuple[str, VenLoads | None]]:
+    def notes(self) -> list[tuple[str, VenLoads | None]]:
         """The lists of loads that will soon be too old to be found in the last minute of the log; None to forget."""
-        for ven_id in [ven_id for ven_id in self._noted if not self.totals.lists(ven_id)]:
+        gone: list[tuple[str, VenLoads | None]] = [
+            (ven_id, None) for ven_id in self._noted if not self.totals.lists(ven_id)
+        ]
+        for ven_id, _ in gone:
             del self._noted[ven_id]
-            yield ven_id, None
-        for loads in self.totals.listed_before(self.progress.heard_since(_NOTED_AT_SHARE)):
-            if self._noted.get(loads.ven_id) != loads.measured_at:
-                self._noted[loads.ven_id] = loads.measured_at
-                yield loads.ven_id, loads
+        old = self.totals.listed_before(self.progress.heard_since(_NOTED_AT_SHARE))
+        due = [loads for loads in old if self._noted.get(loads.ven_id) != loads.measured_at]
+        self._noted.update((loads.ven_id, loads.measured_at) for loads in due)
+        return gone + [(loads.ven_id, loads) for loads in due]
 
 
 class Holdings:
@@ -147,12 +149,13 @@ class Holdings:
             self._rebuilding.result()
         return [self._held[number].partial(number) for number in sorted(self._rebuilt)]
 
-    def notes(self) -> Iterable[tuple[int, str, VenLoads | None]]:
+    def notes(self) -> list[tuple[int, str, VenLoads | None]]:
         """Return what is to be remembered for whoever comes after, as (partition, VEN id, its loads); None to forget.
 
         Whoever takes them has to put them in the log.
         """
-        return ((number, *note) for number in sorted(self._rebuilt) for note in self._held[number].notes())
+        # All at once: while they are put in the log records go on coming in.
+        return [(number, *note) for number in sorted(self._rebuilt) for note in self._held[number].notes()]
 
     async def _rebuild(self, partitions: set[int]) -> None:
         names = self._kafka.topics

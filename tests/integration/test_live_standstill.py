@@ -106,6 +106,24 @@ class _Record:
         self.value = value
 
 
+async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    async with writer(kafka) as log:
+        await beats(log, kafka, now - 2 * MINUTE, now)
+        holdings = await rebuilt(kafka)
+
+    def list_loads(ven_id: str) -> None:
+        listed = now - MINUTE
+        snapshot = LoadSnapshot(ven_id=ven_id, timestamp=listed, received_at=listed, loads=(KILN,))
+        holdings.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
+
+    for number in range(3):
+        list_loads(f"ven-{number}")
+    for _, ven_id, _ in holdings.notes():
+        list_loads(f"another-{ven_id}")
+    assert [ven_id for _, ven_id, _ in holdings.notes()] == [f"another-ven-{number}" for number in range(3)]
+
+
 async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
