@@ -2,7 +2,7 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test faults docs lint install
+.PHONY: demo test faults docs screenshots lint install
 
 demo: install
 	$(UV) run gateway demo
@@ -17,6 +17,10 @@ faults: install
 # What is written from the code.
 docs: install
 	$(UV) run gateway openapi > docs/backend-api.yaml
+
+# The pictures of docs/images, of a running system; needs Chromium.
+screenshots: install
+	$(UV) run python -m tests.page.screenshots
 
 lint: install
 	$(UV) run ruff check .

@@ -190,6 +190,21 @@ def bench_events_command(
     _until_interrupted(lambda stop: bench_events(options, stop))
 
 
+@bench.command()
+def feed(
+    clients: Annotated[int, typer.Option(min=1, max=20_000, help="Clients that read.")] = 1000,
+    deaf: Annotated[int, typer.Option(min=0, max=1000, help="Clients that do not.")] = 5,
+    vens: Annotated[int, typer.Option(min=1, max=20_000, help="Homes that they hear of.")] = 200,
+    seconds: Annotated[float, typer.Option(min=1, help="How long the totals are listened to.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure how late many clients of the feed hear of things, and what they cost."""
+    from gateway.bench.feed import FeedOptions, bench_feed
+
+    options = FeedOptions(clients, deaf, vens, seconds, as_json)
+    _until_interrupted(lambda stop: bench_feed(options, stop))
+
+
 @app.command()
 def bridge() -> None:
     """Run the bridge between MQTT and the log."""

@@ -32,6 +32,8 @@ async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSetti
         # What deletes comes last, what stops next to last: the others need what is there.
         order = {"DELETE": 2, "GET": 0, "PATCH": 0, "POST": 1}
         for call in sorted(calls(), key=lambda call: order[call.method]):
+            if call.path == "/api/feed":
+                continue  # its answer has no end; tests/integration/test_feed.py follows it
             asked = call.request
             answer = await client.request(asked.method, asked.path, headers=asked.headers, content=asked.body)
             assert answer.status_code in {200, 201, 202, 204}, (call, answer.text)

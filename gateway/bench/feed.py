@@ -1,0 +1,238 @@
+"""`gateway bench feed`: what many clients of the feed cost one API process, and how late they hear of things."""
+
+import asyncio
+import json
+import re
+import resource
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import quantiles
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from gateway.fleet import Fleet, FleetOptions
+from gateway.stack.polling import until
+from gateway.system import System, default_topics
+from schemas.errors import GatewayError
+
+# So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
+QUEUE_ITEMS = 20
+ASK = b"GET /api/feed HTTP/1.1\r\nHost: bench\r\n\r\n"
+CONNECT_SECONDS = 60
+MOST_EVENTS = 10
+EVENT_SECONDS = 4.0
+
+# Found at the speed of the memory; the clients share the machine with what is measured.
+ITEM = re.compile(rb"\nid: (\d{16})-")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """How many clients, how many of them never read, for how long, and what they hear of."""
+
+    clients: int
+    deaf: int
+    vens: int
+    seconds: float
+    as_json: bool
+
+
+@dataclass(slots=True)
+class Heard:
+    """What all clients heard in a phase: how late each item was, in ms, and what the API used for it."""
+
+    delays: list[float] = field(default_factory=list)
+    megabytes: float = 0
+    cpu_share: float = 0
+    api_mb: float = 0
+
+    def figures(self) -> dict[str, float]:
+        """Return it rounded."""
+        cuts = quantiles(self.delays, n=100) if len(self.delays) > 1 else [float("nan")] * 99
+        return {
+            "items": len(self.delays),
+            "p50_ms": round(cuts[49], 1),
+            "p95_ms": round(cuts[94], 1),
+            "p99_ms": round(cuts[98], 1),
+            "megabytes": round(self.megabytes, 1),
+            "api_cpu_percent": round(100 * self.cpu_share, 1),
+            "api_mb": round(self.api_mb, 1),
+        }
+
+
+class Crowd:
+    """The clients; `heard` is of the phase under way, `lost` how many of those that read were cut off."""
+
+    def __init__(self, api: str) -> None:
+        address = urlsplit(api)
+        self._host, self._port = address.hostname or "", address.port or 0
+        self.heard = Heard()
+        self.reading = 0
+        self.lost = 0
+
+    async def listen(self) -> None:
+        """Be a client that reads."""
+        reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 18)
+        writer.write(ASK)
+        self.reading += 1
+        while chunk := await reader.read(1 << 18):
+            now = time.time_ns() // 1000
+            self.heard.megabytes += len(chunk) / 1e6
+            self.heard.delays += [(now - int(micros)) / 1000 for micros in ITEM.findall(chunk)]
+        self.lost += 1
+        writer.close()
+
+    async def be_deaf(self) -> None:
+        """Be a client that asks and never reads."""
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.settimeout(0)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(deaf, (self._host, self._port))
+            await loop.sock_sendall(deaf, ASK)
+            await asyncio.Event().wait()
+
+
+async def bench_feed(options: FeedOptions, stop: asyncio.Event) -> None:
+    """Start everything with a small fleet, connect the clients, and measure.
+
+    Raises:
+        GatewayError: not all clients could connect, or one that reads was cut off.
+    """
+    console = Console(stderr=True)
+    _allow_files(options.clients + options.deaf + 500)
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False)
+
+    settings = {
+        **default_topics(),
+        "API_FEED_QUEUE": str(QUEUE_ITEMS),
+        "API_FEED_CLIENTS": str(options.clients + options.deaf),
+    }
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        system = System(Path(folder) / "data", settings=settings, progress=tell)
+        async with system.until(stop) as up:
+            if up:
+                async with _fleet(system, options.vens):
+                    _print(options, await measure(system, options, tell))
+
+
+async def measure(system: System, options: FeedOptions, tell: Callable[[str], None]) -> dict[str, object]:
+    """Measure on a system that is up; returns the figures."""
+    crowd = Crowd(system.api)
+    api = psutil.Process(system.workers["api"].process.pid)
+    before_mb = api.memory_info().rss / 2**20
+    async with _clients(crowd, options):
+        if not await until(lambda: crowd.reading == options.clients, CONNECT_SECONDS):
+            raise GatewayError(f"only {crowd.reading} of {options.clients} clients could connect")
+        tell(f"{options.clients} clients; totals for {options.seconds:.0f} s …")
+        totals = await _phase(crowd, api, options.seconds)
+        tell("DR events, until those that do not read are cut off …")
+        burst = Heard()
+        for _ in range(MOST_EVENTS):
+            await _one_event(system.api)
+            heard = await _phase(crowd, api, EVENT_SECONDS)
+            burst.delays += heard.delays
+            burst.megabytes += heard.megabytes
+            burst.cpu_share = max(burst.cpu_share, heard.cpu_share)
+            burst.api_mb = max(burst.api_mb, heard.api_mb)
+            if (cut_off := await _cut_off(system.api)) >= options.deaf:
+                break
+        if crowd.lost:
+            raise GatewayError(f"{crowd.lost} clients that read were cut off")
+    return {
+        "clients": options.clients,
+        "deaf": options.deaf,
+        "cut_off": cut_off,
+        "api_mb_before": round(before_mb, 1),
+        "totals": totals.figures(),
+        "events": burst.figures(),
+    }
+
+
+@asynccontextmanager
+async def _fleet(system: System, vens: int) -> AsyncIterator[None]:
+    ending = asyncio.Event()
+    fleet = Fleet(FleetOptions(host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=2.0))
+    publishing = asyncio.create_task(fleet.run(stop=ending))
+    try:
+        yield
+    finally:
+        ending.set()
+        await publishing
+
+
+@asynccontextmanager
+async def _clients(crowd: Crowd, options: FeedOptions) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(crowd.be_deaf()) for _ in range(options.deaf)]
+    for _ in range(options.clients):
+        tasks.append(asyncio.create_task(crowd.listen()))
+        # One after the other, as people come: not all in one queue of the kernel.
+        await asyncio.sleep(0.002)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _phase(crowd: Crowd, api: psutil.Process, seconds: float) -> Heard:
+    heard = crowd.heard = Heard()
+    before, begun = sum(api.cpu_times()[:2]), time.monotonic()
+    await asyncio.sleep(seconds)
+    heard.cpu_share = (sum(api.cpu_times()[:2]) - before) / (time.monotonic() - begun)
+    heard.api_mb = api.memory_info().rss / 2**20
+    return heard
+
+
+async def _one_event(api: str) -> None:
+    """A short event for the whole fleet: its commands move in a second or two, and end when the next one begins."""
+    end = datetime.now(UTC) + timedelta(seconds=EVENT_SECONDS - 1)
+    body = {"startTime": end.isoformat(), "endTime": end.isoformat(), "requestedReductionKw": 5, "status": "active"}
+    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=30) as client:
+        (await client.post("/api/events", json=body)).raise_for_status()
+
+
+async def _cut_off(api: str) -> int:
+    async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=30) as client:
+        found = re.search(
+            r"^gateway_feed_clients_cut_off_total (\S+)$", (await client.get("/metrics")).text, re.MULTILINE
+        )
+    return round(float(found[1])) if found else 0
+
+
+def _allow_files(number: int) -> None:
+    """A connection is a file; our processes have the same limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, hard), hard))
+
+
+def _print(options: FeedOptions, figures: dict[str, object]) -> None:
+    if options.as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    console = Console()
+    table = Table(title=f"{options.clients} clients of the feed, and {options.deaf} that do not read")
+    names = ("p50_ms", "p95_ms", "p99_ms", "megabytes", "api_cpu_percent", "api_mb")
+    for heading in ("", *names):
+        table.add_column(heading, justify="right" if heading else "left")
+    for phase in ("totals", "events"):
+        found = figures[phase]
+        if isinstance(found, dict):
+            table.add_row(phase, *(f"{found[name]:.1f}" for name in names))
+    console.print(table)
+    console.print(f"{figures['cut_off']} of {options.deaf} that do not read were cut off")
