@@ -19,6 +19,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.processes import cpu_seconds
 from gateway.stack.polling import until
 from gateway.system import System, default_topics
 from gateway.wire import Wire, wire
@@ -34,12 +35,15 @@ INTERVAL_SECONDS = 20
 KW_EACH = 0.3
 
 ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
-NOTED = "SELECT count(*) FROM commands WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL"
-# Seconds after the start; of how many VENs an answer was awaited is for the reader to say.
+NOTED = """
+SELECT count(*) FROM commands
+WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL AND acked_at IS NOT NULL
+"""
+# Seconds after the start.
 STEPS = """
 SELECT extract(epoch FROM created_at - $2)::float8 AS decided, extract(epoch FROM logged_at - $2)::float8 AS logged,
        extract(epoch FROM sending_at - $2)::float8 AS sending, extract(epoch FROM sent_at - $2)::float8 AS sent,
-       extract(epoch FROM acked_at - $2)::float8 AS acked
+       extract(epoch FROM acked_at - $2)::float8 AS answered
 FROM commands WHERE event_id = $1 AND phase = 'event'
 """
 
@@ -61,7 +65,7 @@ class Step(NamedTuple):
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Step":
-        """Sum up; of nothing it is nothing."""
+        """Sum up; of none there is none."""
         ordered = sorted(seconds)
         return cls(*(round(ordered[ceil(len(ordered) * share) - 1], 3) for share in (0.5, 0.95, 1.0)))
 
@@ -84,8 +88,10 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
                 return
             stack = system.stack
             async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
+                before = await _online(system, options.vens, console)
                 steps = await _measure(system, options.vens, seen, console)
-    _print(options, steps)
+                costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(system).items()}
+    _print(options, steps, costs)
 
 
 @asynccontextmanager
@@ -105,7 +111,8 @@ async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+async def _online(system: System, vens: int, console: Console) -> dict[str, float]:
+    """Wait until the fleet is online; returns the CPU seconds that each process has used until then."""
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
 
@@ -115,6 +122,14 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
         console.print(f"waiting until {vens} VENs are online …", highlight=False)
         if not await until(online, ONLINE_SECONDS, every=0.5):
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
+    finally:
+        await connection.close()
+    return cpu_seconds(system)
+
+
+async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+    connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
+    try:
         event_id, start = await _create(system.api, vens)
         console.print(f"{event_id} begins", highlight=False)
         if not await seen.reaches(event_id, EVENT, vens, TOLD_SECONDS):
@@ -125,7 +140,7 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
             return bool(await connection.fetchval(NOTED, event_id) >= vens)
 
         if not await until(noted, TOLD_SECONDS, every=0.5):
-            raise GatewayError(f"the database does not learn what was sent within {TOLD_SECONDS} s")
+            raise GatewayError(f"not all was sent and answered within {TOLD_SECONDS} s, as the database has it")
         rows = await connection.fetch(STEPS, event_id, start)
     finally:
         await connection.close()
@@ -133,12 +148,9 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
     if told_twice or len(rows) != vens:
         raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(told_twice)} of them told twice")
     steps = {
-        name: Step.of([row[name] for row in rows if row[name] is not None])
-        for name in ("decided", "logged", "sending", "sent")
+        name: Step.of([row[name] for row in rows]) for name in ("decided", "logged", "sending", "sent", "answered")
     }
-    steps["on the wire"] = Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])
-    acked = [row["acked"] for row in rows if row["acked"] is not None]
-    return steps | ({"answered": Step.of(acked)} if acked else {})
+    return steps | {"on the wire": Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])}
 
 
 async def _create(api: str, vens: int) -> tuple[str, datetime]:
@@ -154,13 +166,14 @@ async def _create(api: str, vens: int) -> tuple[str, datetime]:
     return created["id"], datetime.fromisoformat(created["startTime"])
 
 
-def _print(options: EventsOptions, steps: dict[str, Step]) -> None:
+def _print(options: EventsOptions, steps: dict[str, Step], costs: dict[str, float]) -> None:
     last = steps["on the wire"].last_s
     if options.as_json:
         figures = {
             "vens": options.vens,
             "last_command_s": last,
             "steps": {name.replace(" ", "_"): step._asdict() for name, step in steps.items()},
+            "cpu_s": costs,
         }
         sys.stdout.write(json.dumps(figures) + "\n")
         return
@@ -170,3 +183,4 @@ def _print(options: EventsOptions, steps: dict[str, Step]) -> None:
     for name, step in steps.items():
         table.add_row(name, *(f"{seconds:.2f}" for seconds in step))
     Console().print(table)
+    Console().print("CPU seconds: " + ", ".join(f"{name} {used:.1f}" for name, used in costs.items()), highlight=False)
