@@ -5,6 +5,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 from playwright.async_api import Page, expect
 
 from gateway.fleet import Fleet, FleetOptions
@@ -38,6 +39,14 @@ async def fill_the_past(shown: World) -> None:
         start=datetime.now(UTC) - PAST,
     )
     await Fleet(past).run(stop=asyncio.Event(), messages=messages)
+    history = f"{shown.system.api}/api/stats/network/history?granularity=30s"
+
+    async def rolled_up() -> bool:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            return len((await client.get(history)).json()["points"]) >= messages // VENS - 3
+
+    if not await until(rolled_up, 240, every=1):
+        raise GatewayError("the last hour was not rolled up in time; try again on a machine with less to do")
 
 
 async def take() -> None:
