@@ -59,7 +59,7 @@ class Pipeline:
             except (KafkaError, OSError) as error:
                 logger.warning("no figures of the log: %s", error, extra={"action": "pipeline_lost"})
                 self._received = None
-                await self._tell(None, [])
+                await self._tell(None, {})
                 await backoff.wait()
 
     async def _look(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
@@ -75,20 +75,20 @@ class Pipeline:
         ends: Offsets = await consumer.end_offsets(partitions)
         raw = {names.raw(kind) for kind in Kind}
         rate = self._rate(sum(end for tp, end in ends.items() if tp.topic in raw))
-        await self._tell(rate, [Waiting(role=role, records=_waiting(done[role], ends)) for role in ROLES if done[role]])
+        await self._tell(rate, {role: _waiting(done[role], ends) for role in ROLES if done[role]})
 
     def _rate(self, received: int) -> float | None:
         now = time.monotonic()
         before, self._received = self._received, (now, received)
         return None if before is None else max(0, received - before[1]) / (now - before[0])
 
-    async def _tell(self, rate: float | None, waiting: list[Waiting]) -> None:
+    async def _tell(self, rate: float | None, waiting: Mapping[str, int]) -> None:
         newest, letters = None, None
         with suppress(*OUTAGES, asyncpg.PostgresError):
             newest, letters = await fetch_ages(self._pool)
         self.latest = PipelineStats(
             messages_per_second=rate,
-            waiting=waiting,
+            waiting=[Waiting(role=role, records=waiting.get(role)) for role in ROLES],
             newest_reading_at=newest,
             dead_letters_last_hour=letters,
             as_of=datetime.now(UTC),

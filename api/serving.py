@@ -1,6 +1,7 @@
 """The HTTP server, with two things that the feed needs: connections that can be cut, and an end to endless answers."""
 
 import asyncio
+import os
 import socket
 from typing import Any
 
@@ -8,8 +9,8 @@ import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-ABORT = "abort"
-"""Where a request finds, in its `state`, how to close its connection without waiting for the client to read."""
+TRANSPORT = "transport"
+"""Where a request finds, in its `state`, the transport of its connection."""
 
 
 class _Connection(H11Protocol):
@@ -17,7 +18,15 @@ class _Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.app_state = {**self.app_state, ABORT: transport.abort}
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+
+
+def buffer_little(transport: asyncio.WriteTransport, size: int) -> None:
+    """Let the kernel hold no more than `size` bytes of what the client has not read; it would take megabytes."""
+    connection: socket.socket = transport.get_extra_info("socket")
+    # Not by the object at hand: that of uvloop shows options and sets none.
+    with socket.socket(fileno=os.dup(connection.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)  # the kernel doubles it
 
 
 class Server(uvicorn.Server):

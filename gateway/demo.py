@@ -127,6 +127,7 @@ def _say_where(console: Console, system: System, start_seconds: float) -> None:
     where = system.endpoints()
     console.print(f"\n[bold]Everything is up[/bold] after {start_seconds:.1f} s. Where to look:", highlight=False)
     for line in (
+        f"  page      {where['api']}/",
         f"  network   curl {where['api']}/api/stats/network",
         f"  VENs      curl '{where['api']}/api/vens?limit=3'",
         f"  API docs  {where['api']}/docs",

@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from api.feed.hub import Hub
 from api.feed.items import Wanted
-from api.serving import ABORT
+from api.serving import TRANSPORT, buffer_little
 
 BEGIN_SECONDS = 5.0
+KERNEL_BYTES = 262_144
 
 
 class FeedAnswer(Response):
@@ -37,7 +38,11 @@ class FeedAnswer(Response):
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEGIN_SECONDS):
                     await self._hub.ring.begun.wait()
-        client = self._hub.join(self._wanted, self._last_seen, scope.get("state", {}).get(ABORT, _nothing))
+        transport = scope.get("state", {}).get(TRANSPORT)
+        if transport is not None:
+            buffer_little(transport, KERNEL_BYTES)
+        abort = _nothing if transport is None else transport.abort
+        client = self._hub.join(self._wanted, self._last_seen, abort)
         waiting = asyncio.create_task(_until_gone(receive))
         waiting.add_done_callback(lambda _: client.close())
         try:

@@ -8,16 +8,19 @@ _WAITING = {"role": "sink", "records": 42}
 
 
 class Waiting(RestModel):
-    """How many records of the log a stream role has yet to process; those of about a second are always under way."""
+    """How many records of the log a stream role has yet to process; those of about a second are always under way.
+
+    Null where that is not known: the log is away, or the role has never run.
+    """
 
     model_config = example(_WAITING)
 
     role: str
-    records: int
+    records: int | None
 
 
 class PipelineStats(RestModel):
-    """As seen at `as_of`. What a server that is down would tell is null, and no role is listed.
+    """As seen at `as_of`. What a server that is down would tell is null.
 
     `messages_per_second` come into the log, over the last seconds; `newest_reading_at` is when the newest reading that
     is stored was received.

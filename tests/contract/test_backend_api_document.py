@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gateway.stack.polling import until
-from schemas.network import NetworkTotals, Totals
+from schemas.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import STATS
@@ -21,7 +21,8 @@ CREATED = {"/api/vens", "/api/events"}
 async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSettings) -> None:
     await fill(database)
     async with writer(kafka) as log:
-        totals = NetworkTotals(datetime.now(UTC), Totals(3, 24.6, 14.4, 6.3, 6.3))
+        types = {"hvac": LoadTypeTotals(21.6, 6.3, 6.3)}
+        totals = NetworkTotals(datetime.now(UTC), Totals(3, 24.6, 14.4, 6.3, 6.3), types)
         await log.one(kafka.topics(STATS), encode_record(totals), key=b"network")
     async with api(database, kafka) as client:
 

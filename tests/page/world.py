@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -65,16 +65,21 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def world(data: Path, vens: int = VENS) -> AsyncIterator[World]:
-    """Have everything up inside."""
+async def world(
+    data: Path, vens: int = VENS, before: Callable[[World], Awaitable[None]] | None = None
+) -> AsyncIterator[World]:
+    """Have everything up inside; `before` comes before the fleet."""
     stop = asyncio.Event()
     async with System(data, settings=default_topics()) as system, browser() as opened:
+        shown = World(system, opened)
+        if before is not None:
+            await before(shown)
         options = FleetOptions(
             host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=1.0, loads_interval=5.0
         )
         publishing = asyncio.create_task(Fleet(options).run(stop=stop))
         try:
-            yield World(system, opened)
+            yield shown
         finally:
             stop.set()
             await publishing

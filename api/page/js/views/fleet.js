@@ -11,6 +11,7 @@ import { attempt, panel, since, stat } from "./shared.js";
 const HOUR_S = 3600;
 const STEP_S = 30;
 const MOST_NEWS = 60;
+const TOGETHER_MS = 15_000;
 
 export function fleetView(feed) {
   const problem = h("div");
@@ -25,6 +26,7 @@ export function fleetView(feed) {
   const series = new Series();
   const open = new Map();
   let loaded = false;
+  let moved = null;
 
   const element = h(
     "div",
@@ -97,7 +99,14 @@ export function fleetView(feed) {
     }),
     feed.on("commands", ({ commands }) => {
       const last = commands.at(-1);
-      if (commands.length > 1) tell(last.changedAt, `${plural(commands.length, "command")} moved on`);
+      // The commands of an event move together, for some seconds: one line of news.
+      if (moved && news.firstChild === moved.line && new Date(last.changedAt) - moved.at < TOGETHER_MS) {
+        for (const { correlationId } of commands) moved.ids.add(correlationId);
+        say(moved.line.lastChild, `${plural(moved.ids.size, "command")} moved on`);
+      } else if (commands.length > 1) {
+        tell(last.changedAt, `${plural(commands.length, "command")} moved on`);
+        moved = { line: news.firstChild, at: new Date(last.changedAt), ids: new Set(commands.map((command) => command.correlationId)) };
+      }
       else tell(last.changedAt, `${last.op} to `, link("vens", last.venId), ": ", badge(last.state));
     }),
     feed.on("deadLetters", ({ deadLetters }) => {
