@@ -163,8 +163,7 @@ class Dispatcher:
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
         vens = await events.candidates(connection, event, self._offline_after)
-        basis = Basis.of(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
-        told = await self._tell(connection, event, [(ven, basis) for ven in vens], late=False)
+        told = await self._tell(connection, event, vens, Basis(), late=False)
         await events.note_started(connection, event["event_id"])
         behind = (now - event["start_time"]).total_seconds()
         logger.info(
@@ -182,15 +181,15 @@ class Dispatcher:
             return
         vens = await events.candidates(connection, event, self._offline_after)
         if vens:
-            basis = Basis(**await events.basis_of(connection, event_id))
-            joining = [(ven, basis.joined_by(ven["capability_kw"])) for ven in vens]
-            await self._tell(connection, event, joining, late=True)
+            there = Basis(**await events.basis_of(connection, event_id))
+            await self._tell(connection, event, vens, there, late=True)
 
-    async def _tell(self, connection: Connection, event: Any, vens: list[tuple[Any, Basis]], *, late: bool) -> int:
-        """Give each VEN its share and write its command; returns how many were told."""
+    async def _tell(self, connection: Connection, event: Any, vens: list[Any], there: Basis, *, late: bool) -> int:
+        """Give each VEN its share beside those that are there and write its command; returns how many were told."""
         chosen: list[tuple[str, float | None, float | None, str]] = []
         shares: dict[str, float] = {}
-        for ven, basis in vens:
+        basis = there.joined_by(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
+        for ven in vens:
             if ven["busy_with"] is not None:
                 chosen.append((ven["ven_id"], None, ven["capability_kw"], f"busy with {ven['busy_with']}"))
                 continue

@@ -52,7 +52,7 @@ ORDER BY s.ven_id
 """
 BASIS = """
 SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
-FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL AND NOT late
+FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
 """
 TAKE_PART = """
 INSERT INTO event_vens AS mine (event_id, ven_id, share_kw, capability_kw, reason, late)
