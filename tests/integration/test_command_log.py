@@ -2,7 +2,6 @@
 
 import asyncio
 
-
 from gateway.stack.polling import until
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.topics import COMMAND_LOG
@@ -35,9 +34,10 @@ async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken
         known = (await world.commands())["a"]["correlation_id"]
         stop = asyncio.Event()
         role = asyncio.create_task(run_role(StreamsConfig("sink", kafka, StreamsSettings(), database), stop))
+        good = (EVIDENCE % (known, 1, "2026-01-01T00:00:00Z")).encode()
         async with writer(kafka) as log:
-            good = (EVIDENCE % (known, 1, "2026-01-01T00:00:00Z")).encode()
-            await log.together(topic, [*GARBAGE[:4], good, *GARBAGE[4:]], 0)
+            for number, value in enumerate([*GARBAGE[:4], good, *GARBAGE[4:]]):
+                await log.one(topic, value, 0, key=b"%d" % number)
 
         async def all_committed() -> bool:
             return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(GARBAGE) + 1
