@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 
-# What a database that is away, ending, starting or overloaded looks like.
+# What a database that is away, ending, starting, overloaded or busy with the same rows looks like.
 OUTAGES = (
     OSError,
     TimeoutError,
@@ -25,6 +25,7 @@ OUTAGES = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # a deadlock: the other one went on
 )
 
 

@@ -1,5 +1,6 @@
 """The command log in the role `sink`: what the bridge knows of commands becomes steps of theirs."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from schemas.topics import COMMAND_LOG
 from streams.batches import Record, gathered
 from streams.outbox import Outbox
 from streams.store.commands import take_evidence
-from streams.store.database import Database
+from streams.store.database import DATA_FAULTS, Database
 
 
 def add_command_log(
@@ -31,10 +32,23 @@ def add_command_log(
                 if isinstance(known, Rejection):
                     await outbox.dead_letter(record, known)
                 else:
-                    evidences.append(known)
+                    evidences.append((record, known))
             if evidences:
-                await database.run(partial(take_evidence, evidences=evidences))
+                await _take_or_set_apart(database, outbox, evidences)
             await outbox.settled()
+
+
+async def _take_or_set_apart(database: Database, outbox: Outbox, evidences: Sequence[tuple[Record, Evidence]]) -> None:
+    """Find what the database refuses by halving: one bad record would else stop the whole role, again and again."""
+    try:
+        await database.run(partial(take_evidence, evidences=[known for _, known in evidences]))
+    except DATA_FAULTS as error:
+        if len(evidences) == 1:
+            await outbox.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
+            return
+        middle = len(evidences) // 2
+        await _take_or_set_apart(database, outbox, evidences[:middle])
+        await _take_or_set_apart(database, outbox, evidences[middle:])
 
 
 def decoded(record: Record) -> Evidence | Rejection:

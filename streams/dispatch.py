@@ -6,7 +6,7 @@ whoever comes after a crash goes on from there, and decides nothing twice. Sever
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
-from schemas.commands import event_command, restore_command
+from schemas.commands import Command, event_command, restore_command
 from schemas.dispatch import Dispatch, seconds_left
 from schemas.lifecycle import Step, next_step
 from schemas.readings import encode_record
@@ -91,18 +91,13 @@ class Dispatcher:
         ending = [event_id for event_id, step in steps if step in {Step.END, Step.MISS, Step.DROP}]
         starting = [event_id for event_id, step in steps if step is Step.START]
         for event_id in ending + starting:
-            try:
-                await self._turn(partial(self._step, event_id=event_id))
-            except DATA_FAULTS as error:
-                # A correlation id that was given before, most likely: the next look makes others at random. Whatever
-                # it is, the other events go on.
-                logger.warning("%s is looked at once more: %s", event_id, error, extra={"action": "dispatch_again"})
+            await self._try(partial(self._step, event_id=event_id), event_id)
 
     async def watch(self) -> None:
         """Let late VENs join, and take in what samples and silence show."""
         for row in await self._turn(events.due_events) or []:
             if row["started_at"] is not None:
-                await self._turn(partial(self._join, event_id=row["event_id"]))
+                await self._try(partial(self._join, event_id=row["event_id"]), row["event_id"])
         settings = self._settings
         for step, statement, arguments in (
             ("reported", watching.REPORTED, ()),
@@ -117,7 +112,7 @@ class Dispatcher:
             for kind in await self._turn(partial(watching.kinds, statement=statement, arguments=arguments)) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_retell_lost:
-            await self._turn(self._retell)
+            await self._try(self._retell, "telling once more")
         await self._turn(watching.unwatch)
 
     async def hand_over(self) -> None:
@@ -129,6 +124,14 @@ class Dispatcher:
                         COMMAND_STEPS.labels(row["kind"], "logged").inc()
         except LogAwayError as error:
             logger.warning("the log does not take commands: %s; trying on", error, extra={"action": "commands_wait"})
+
+    async def _try(self, work: Callable[[Connection], Awaitable[None]], what: str) -> None:
+        """Do work in a turn of its own; what the database refuses keeps neither the rest waiting nor ends the role."""
+        try:
+            await self._turn(work)
+        except DATA_FAULTS as error:
+            # A correlation id that was given before, most likely: the next look makes others at random.
+            logger.warning("%s is looked at once more: %s", what, error, extra={"action": "dispatch_again"})
 
     async def _turn(self, work: Callable[[Connection], Awaitable[T]]) -> T | None:
         """Do work in a transaction, unless another worker has the turn."""
@@ -160,8 +163,7 @@ class Dispatcher:
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
         vens = await events.candidates(connection, event, self._offline_after)
-        basis = Basis.of(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
-        told = await self._tell(connection, event, [(ven, basis) for ven in vens], late=False)
+        told = await self._tell(connection, event, vens, Basis(), late=False)
         await events.note_started(connection, event["event_id"])
         behind = (now - event["start_time"]).total_seconds()
         logger.info(
@@ -179,15 +181,15 @@ class Dispatcher:
             return
         vens = await events.candidates(connection, event, self._offline_after)
         if vens:
-            basis = Basis(**await events.basis_of(connection, event_id))
-            joining = [(ven, basis.joined_by(ven["capability_kw"])) for ven in vens]
-            await self._tell(connection, event, joining, late=True)
+            there = Basis(**await events.basis_of(connection, event_id))
+            await self._tell(connection, event, vens, there, late=True)
 
-    async def _tell(self, connection: Connection, event: Any, vens: list[tuple[Any, Basis]], *, late: bool) -> int:
-        """Give each VEN its share and write its command; returns how many were told."""
+    async def _tell(self, connection: Connection, event: Any, vens: list[Any], there: Basis, *, late: bool) -> int:
+        """Give each VEN its share beside those that are there and write its command; returns how many were told."""
         chosen: list[tuple[str, float | None, float | None, str]] = []
         shares: dict[str, float] = {}
-        for ven, basis in vens:
+        basis = there.joined_by(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
+        for ven in vens:
             if ven["busy_with"] is not None:
                 chosen.append((ven["ven_id"], None, ven["capability_kw"], f"busy with {ven['busy_with']}"))
                 continue
@@ -205,7 +207,7 @@ class Dispatcher:
         await events.decide(
             connection,
             event_id,
-            [event_command(ven_id, event_id, kw, left) for ven_id, kw in shares.items()],
+            _each_its_own(lambda ven_id: event_command(ven_id, event_id, shares[ven_id], left), shares),
             phase="event",
             expires_at=ends_at,
             ends_at=ends_at,
@@ -217,7 +219,7 @@ class Dispatcher:
         told = await events.end_commands(connection, event_id, over_at)
         # A device whose restore went astray ends by itself at the time that it was told first.
         expires = max(over_at, event["end_time"]) + timedelta(seconds=self._settings.command_expires_seconds)
-        restores = [restore_command(ven_id, event_id) for ven_id in told]
+        restores = _each_its_own(lambda ven_id: restore_command(ven_id, event_id), told)
         await events.decide(connection, event_id, restores, phase="restore", expires_at=expires)
         await events.close_event(connection, event_id)
         logger.info("%s ended: %d VENs to be restored", event_id, len(told), extra={"action": "event_ended"})
@@ -256,6 +258,16 @@ class Dispatcher:
             one.correlation_id: datetime.fromtimestamp(record.timestamp / 1000, UTC)
             for one, record in zip(dispatches, written, strict=True)
         }
+
+
+def _each_its_own(command_of: Callable[[str], Command], ven_ids: Iterable[str]) -> list[Command]:
+    """Make a command for each VEN; of a hundred thousand with eight digits at random two are alike, likely as not."""
+    made: dict[str, Command] = {}
+    for ven_id in ven_ids:
+        while (command := command_of(ven_id)).correlation_id in made:
+            pass
+        made[command.correlation_id] = command
+    return list(made.values())
 
 
 async def _now(connection: Connection) -> datetime:

@@ -4,6 +4,7 @@ import msgspec
 
 from runtime.database import PooledConnection
 from schemas.commands import Command, duration_of
+from schemas.shedding import SHEDDING
 
 # Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
@@ -13,15 +14,13 @@ SELECT EXISTS (SELECT FROM ven_status, jsonb_array_elements(loads) AS load
                WHERE ven_id = $1 AND jsonb_typeof(loads) = 'array' AND load ->> 'id' = $2)
 """
 
-# What the VEN is told to do and may be doing. `restore` ends whatever is active, and a device ends an event by itself:
-# after either it may be told again. One that never went out is not being done.
-_SHEDDING = """
-FROM commands
-WHERE ven_id = $1 AND op IN ('event', 'shedPanel') AND ends_at > now()
-    AND (expired_at IS NULL OR COALESCE(sending_at, sent_at, acked_at, reported_at) IS NOT NULL)
-"""
-IS_SHEDDING = f"SELECT EXISTS (SELECT {_SHEDDING} AND event_id = $2)"
-BUSY_WITH = f"SELECT event_id {_SHEDDING} AND phase = 'event' ORDER BY ends_at DESC LIMIT 1"
+IS_SHEDDING = f"""
+SELECT EXISTS (SELECT FROM commands AS c WHERE c.ven_id = $1 AND {SHEDDING} AND c.event_id = $2)
+"""  # noqa: S608 - our own text
+BUSY_WITH = f"""
+SELECT c.event_id FROM commands AS c WHERE c.ven_id = $1 AND {SHEDDING} AND c.phase = 'event'
+ORDER BY c.ends_at DESC LIMIT 1
+"""  # noqa: S608 - our own text
 END_SHEDDING = """
 UPDATE commands SET ends_at = clock_timestamp()
 WHERE ven_id = $1 AND op IN ('event', 'shedPanel') AND ends_at > now()

@@ -57,11 +57,12 @@ WHERE NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = given.ven_id)
 ORDER BY given.ven_id LIMIT 20
 """
 
-# One that has not begun is cancelled. The rest of the condition keeps a second stop from moving the end.
+# One that has not begun is cancelled; one that was started while we waited for its row is ended, though its time was
+# not there when we came. The rest of the condition keeps a second stop from moving the end.
 STOP = """
 UPDATE events SET
-    cancelled_at = CASE WHEN start_time > now() THEN now() END,
-    ended_at = CASE WHEN start_time <= now() THEN now() END
+    cancelled_at = CASE WHEN start_time > now() AND started_at IS NULL THEN now() END,
+    ended_at = CASE WHEN start_time <= now() OR started_at IS NOT NULL THEN GREATEST(now(), start_time) END
 WHERE event_id = $1 AND deleted_at IS NULL AND cancelled_at IS NULL AND COALESCE(ended_at, end_time) > now()
 RETURNING event_id
 """
@@ -69,8 +70,9 @@ RETURNING event_id
 DELETE = """
 UPDATE events SET
     deleted_at = now(),
-    ended_at = CASE WHEN cancelled_at IS NULL AND start_time <= now() AND COALESCE(ended_at, end_time) > now()
-                    THEN now() ELSE ended_at END
+    ended_at = CASE WHEN cancelled_at IS NULL AND (start_time <= now() OR started_at IS NOT NULL)
+                         AND COALESCE(ended_at, end_time) > now()
+                    THEN GREATEST(now(), start_time) ELSE ended_at END
 WHERE event_id = $1 AND deleted_at IS NULL
 RETURNING event_id
 """

@@ -20,11 +20,15 @@ HISTORY = (
 KEPT = ("dead_letters", "notices")
 """The gateway's own record of messages, which leaves by age only."""
 
-# What is under way for an event stays until the event is closed: a VEN that registers itself again meanwhile would else
-# be told twice, and shed twice. And until its restore is in the log, or it would shed on.
+# What is under way for an event stays until the event is closed, and what an operator told the VEN to shed until that
+# is over: one that registers itself again meanwhile would else be told twice, and shed twice. And until its restore is
+# in the log, or it would shed on.
 _UNDER_WAY = "EXISTS (SELECT FROM events WHERE events.event_id = {table}.event_id AND events.closed_at IS NULL)"
 _STAYS = {
-    "commands": f"phase IS NOT NULL AND (logged_at IS NULL OR {_UNDER_WAY.format(table='commands')})",
+    "commands": f"""
+        (phase IS NOT NULL AND (logged_at IS NULL OR {_UNDER_WAY.format(table="commands")})
+         OR phase IS NULL AND op IN ('event', 'shedPanel') AND ends_at IS NOT NULL AND ends_at > now())
+    """,
     "event_vens": _UNDER_WAY.format(table="event_vens"),
 }
 # As the sink does, status before registry: two transactions never wait for each other's rows crosswise.

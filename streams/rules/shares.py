@@ -5,8 +5,10 @@ The rule, for R kW over n VENs of which k have told what they can shed, C kW tog
     unknown:  R / n
     known:    c * min(1, (R * k / n) / C)          c being what this VEN can shed
 
-So those who have told nothing get an equal share, and what the others are asked for is in proportion among them. A
-late joiner is figured as if it had been there from the start, and nobody else's share changes.
+So those who have told nothing get an equal share, and what the others are asked for is in proportion among them. Late
+joiners are figured as if they had been there, with all who are and all who join with them, and nobody else's share
+changes. Were each figured with those of the start alone, an event that began with few, because most were busy or nobody
+was heard yet, would ask for many times what it is to be.
 """
 
 from collections.abc import Iterable
@@ -37,10 +39,10 @@ class Basis:
         known = [capability for capability in all_of_them if capability is not None]
         return cls(len(all_of_them), len(known), sum(known))
 
-    def joined_by(self, capability_kw: float | None) -> "Basis":
-        """Return the basis with one VEN more."""
-        known = 0 if capability_kw is None else 1
-        return Basis(self.vens + 1, self.known + known, self.capability_kw + (capability_kw or 0.0))
+    def joined_by(self, capabilities: Iterable[float | None]) -> "Basis":
+        """Return the basis with some VENs more."""
+        more = Basis.of(capabilities)
+        return Basis(self.vens + more.vens, self.known + more.known, self.capability_kw + more.capability_kw)
 
 
 class Share(NamedTuple):

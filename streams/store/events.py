@@ -10,11 +10,11 @@ from runtime.database import Connection
 from schemas.commands import Command
 from schemas.lifecycle import Times
 from schemas.presence import status_of
+from schemas.shedding import SHEDDING
 
 # Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
 DUE = """
-SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, started_at, ended_at, cancelled_at, deleted_at,
-       closed_at
+SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, deleted_at, closed_at
 FROM events
 WHERE closed_at IS NULL AND (start_time <= now() OR cancelled_at IS NOT NULL OR deleted_at IS NOT NULL)
 ORDER BY COALESCE(ended_at, end_time), event_id
@@ -39,20 +39,20 @@ ORDER BY v.ven_id FOR NO KEY UPDATE OF v
 """  # noqa: S608 - our own text
 # What they can shed, null where they have not told, and the event that they are busy with: a second one would come on
 # top of the first, and the end of either would end both.
-ABILITIES = """
+ABILITIES = f"""
 SELECT s.ven_id,
        (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
         FROM jsonb_array_elements(CASE WHEN jsonb_typeof(s.loads) = 'array' THEN s.loads END) AS load
         WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
        (SELECT c.event_id FROM commands AS c
-        WHERE c.ven_id = s.ven_id AND c.op IN ('event', 'shedPanel') AND c.ends_at > now() AND c.expired_at IS NULL
+        WHERE c.ven_id = s.ven_id AND {SHEDDING}
         ORDER BY c.ends_at DESC LIMIT 1) AS busy_with
 FROM ven_status AS s WHERE s.ven_id = ANY ($1)
 ORDER BY s.ven_id
-"""
+"""  # noqa: S608 - our own text
 BASIS = """
 SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
-FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL AND NOT late
+FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
 """
 TAKE_PART = """
 INSERT INTO event_vens AS mine (event_id, ven_id, share_kw, capability_kw, reason, late)
@@ -71,18 +71,22 @@ ON CONFLICT (event_id, ven_id, phase, telling) WHERE phase IS NOT NULL DO NOTHIN
 """
 STARTED = "UPDATE events SET started_at = now() WHERE event_id = $1"
 
-# What was never handed over is withdrawn; where one was on its way to be tried again, that try is.
+# What the log is not known to have is withdrawn; where one was on its way to be tried again, that try is.
 WITHDRAW = """
 UPDATE commands SET logged_at = now(), expired_at = CASE WHEN attempt = 1 THEN now() ELSE expired_at END
 WHERE event_id = $1 AND phase = 'event' AND logged_at IS NULL
 """
 OVER = "UPDATE commands SET ends_at = LEAST(ends_at, $2) WHERE event_id = $1 AND phase = 'event'"
+# Who was freed of the event, and sheds for something else since, is not restored: that would end what it is told now.
 TOLD = """
-SELECT DISTINCT ven_id FROM commands
-WHERE event_id = $1 AND phase = 'event'
-    AND (expired_at IS NULL OR sending_at IS NOT NULL OR sent_at IS NOT NULL OR acked_at IS NOT NULL
-         OR reported_at IS NOT NULL)
-ORDER BY ven_id
+SELECT DISTINCT c.ven_id FROM commands AS c
+WHERE c.event_id = $1 AND c.phase = 'event'
+    AND (c.expired_at IS NULL OR c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL OR c.acked_at IS NOT NULL
+         OR c.reported_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM commands AS later
+                    WHERE later.ven_id = c.ven_id AND later.seq > c.seq AND later.op IN ('event', 'shedPanel')
+                        AND later.event_id <> c.event_id AND later.ends_at > now() AND later.expired_at IS NULL)
+ORDER BY c.ven_id
 """
 CLOSE = "UPDATE events SET closed_at = now(), missed = $2 WHERE event_id = $1"
 
@@ -158,9 +162,12 @@ async def note_started(connection: Connection, event_id: str) -> None:
 
 async def end_commands(connection: Connection, event_id: str, over_at: datetime) -> list[str]:
     """End what VENs were told of an event; returns those that may have heard of it."""
+    # Asked first: the log may take, when it is back, what it did not confirm, and a crash may have come before we noted
+    # that it has it. Who hears of the event so has to hear of its end.
+    told = [row["ven_id"] for row in await connection.fetch(TOLD, event_id)]
     await connection.execute(WITHDRAW, event_id)
     await connection.execute(OVER, event_id, over_at)
-    return [row["ven_id"] for row in await connection.fetch(TOLD, event_id)]
+    return told
 
 
 async def close_event(connection: Connection, event_id: str, *, missed: bool = False) -> None:

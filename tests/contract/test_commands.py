@@ -4,8 +4,12 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import pytest
 
+from api import erasing
+from api.queries.removals import pending_removals
+from runtime.database import connect_options
 from tests.contract.conftest import World
 from tests.support.readings import HVAC, reading
 from tests.support.rest import assert_problem
@@ -282,3 +286,34 @@ async def refused(world: World, path: str, body: Any) -> None:
     before = await world.rows("SELECT count(*) AS n FROM commands")
     assert_problem(await world.client.post(f"/api/vens/home/{path}", json=body), 422)
     assert await world.rows("SELECT count(*) AS n FROM commands") == before
+
+
+async def test_a_ven_is_not_free_while_the_end_of_its_event_is_yet_to_be_decided(world: World) -> None:
+    """Its restore would end what it is told in between."""
+    await world.new_ven("ending")
+    await told_by_the_gateway(world, "ending", "evt-ending", ends="now() - interval '1 second'")
+    await world.rows(
+        "INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, started_at) "
+        "SELECT 'evt-ending', ends_at - interval '1 hour', ends_at, 1, ends_at - interval '1 hour' "
+        "FROM commands WHERE event_id = 'evt-ending'"
+    )
+    event = {"shedKw": 5.0, "durationS": 60, "eventId": "evt-next"}
+    assert_problem(await world.client.post("/api/vens/ending/send-event", json=event), 409)
+    await world.rows("UPDATE events SET closed_at = now() WHERE event_id = 'evt-ending'")
+    await world.post("/api/vens/ending/send-event", event, 202)
+
+
+async def test_what_an_operator_told_a_ven_is_known_after_it_was_deleted_and_came_back(world: World) -> None:
+    await world.new_ven("back")
+    await world.post("/api/vens/back/send-event", {"shedKw": 5.0, "durationS": 600, "eventId": "evt-own"}, 202)
+    assert (await world.client.delete("/api/vens/back")).status_code == 204
+    now = datetime.now(UTC)
+    await world.store.readings.store([reading("back", timestamp=now, received_at=now)])
+    again = {"shedKw": 5.0, "durationS": 600, "eventId": "evt-own"}
+    assert_problem(await world.client.post("/api/vens/back/send-event", json=again), 409)
+    await world.rows("UPDATE commands SET ends_at = now() WHERE ven_id = 'back'")
+    async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
+        for removal in await pending_removals(pool):
+            await erasing.erase(pool, *removal)
+    assert await world.rows("SELECT FROM commands WHERE ven_id = 'back'") == []
+    assert await world.rows("SELECT FROM ven_removals WHERE ven_id = 'back'") == []

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -157,3 +158,13 @@ def test_what_can_no_longer_be_sent_is_forgotten() -> None:
     assert len(known) == 1
     known.forget(NOW + timedelta(minutes=11))
     assert len(known) == 0
+
+
+def test_a_time_that_no_calendar_has_in_utc_is_forgotten_like_others() -> None:
+    known = KnownCommands()
+    for number, text in enumerate(("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")):
+        said = Evidence(correlation_id=f"c-{number}", ven_id="a", attempt=1, state="sent", at=NOW)
+        known.learn(msgspec.structs.replace(said, expires_at=datetime.fromisoformat(text)), ours=False)
+    known.forget(NOW)
+    assert known.get("c-0") is None
+    assert known.get("c-1") is not None

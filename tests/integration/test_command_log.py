@@ -1,0 +1,50 @@
+"""The command log in the role `sink`: what others write there stops nothing."""
+
+import asyncio
+
+from gateway.stack.polling import until
+from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
+from schemas.topics import COMMAND_LOG
+from streams.main import StreamsConfig, run_role
+from tests.support.dispatching import grid
+from tests.support.log import read_all, writer
+from tests.support.servers import committed
+
+WAIT = 30
+EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
+GARBAGE = [
+    b"",
+    b"no json",
+    b"[" * 100_000,
+    (EVIDENCE % ("\\u0000", 1, "2026-01-01T00:00:00Z")).encode(),
+    (EVIDENCE % ("x", 2**40, "2026-01-01T00:00:00Z")).encode(),
+    (EVIDENCE % ("x", 1, "0001-01-01T00:00:00+14:00")).encode(),
+    (EVIDENCE % ("x", 1, "9999-12-31T23:59:59-14:00")).encode(),
+]
+
+
+async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken_in(
+    kafka: KafkaSettings, database: DatabaseSettings
+) -> None:
+    topic = kafka.topics(COMMAND_LOG)
+    async with grid(kafka, database) as world:
+        await world.home("a")
+        await world.event()
+        await world.step()
+        known = (await world.commands())["a"]["correlation_id"]
+        stop = asyncio.Event()
+        role = asyncio.create_task(run_role(StreamsConfig("sink", kafka, StreamsSettings(), database), stop))
+        good = (EVIDENCE % (known, 1, "2026-01-01T00:00:00Z")).encode()
+        async with writer(kafka) as log:
+            for number, value in enumerate([*GARBAGE[:4], good, *GARBAGE[4:]]):
+                await log.one(topic, value, 0, key=b"%d" % number)
+
+        async def all_committed() -> bool:
+            return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(GARBAGE) + 1
+
+        assert await until(all_committed, WAIT)
+        stop.set()
+        await role
+        assert (await world.commands())["a"]["sent_at"] is not None
+        found = await read_all(kafka, kafka.topics.dead_letters(topic))
+        assert sorted(record.value for record in found) == sorted(GARBAGE)
