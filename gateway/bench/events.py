@@ -34,12 +34,15 @@ INTERVAL_SECONDS = 20
 KW_EACH = 0.3
 
 ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
-NOTED = "SELECT count(*) FROM commands WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL"
-# Seconds after the start; of how many VENs an answer was awaited is for the reader to say.
+NOTED = """
+SELECT count(*) FROM commands
+WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL AND acked_at IS NOT NULL
+"""
+# Seconds after the start.
 STEPS = """
 SELECT extract(epoch FROM created_at - $2)::float8 AS decided, extract(epoch FROM logged_at - $2)::float8 AS logged,
        extract(epoch FROM sending_at - $2)::float8 AS sending, extract(epoch FROM sent_at - $2)::float8 AS sent,
-       extract(epoch FROM acked_at - $2)::float8 AS acked
+       extract(epoch FROM acked_at - $2)::float8 AS answered
 FROM commands WHERE event_id = $1 AND phase = 'event'
 """
 
@@ -61,7 +64,7 @@ class Step(NamedTuple):
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Step":
-        """Sum up; of nothing it is nothing."""
+        """Sum up; of none there is none."""
         ordered = sorted(seconds)
         return cls(*(round(ordered[ceil(len(ordered) * share) - 1], 3) for share in (0.5, 0.95, 1.0)))
 
@@ -125,7 +128,7 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
             return bool(await connection.fetchval(NOTED, event_id) >= vens)
 
         if not await until(noted, TOLD_SECONDS, every=0.5):
-            raise GatewayError(f"the database does not learn what was sent within {TOLD_SECONDS} s")
+            raise GatewayError(f"not all was sent and answered within {TOLD_SECONDS} s, as the database has it")
         rows = await connection.fetch(STEPS, event_id, start)
     finally:
         await connection.close()
@@ -133,12 +136,9 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
     if told_twice or len(rows) != vens:
         raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(told_twice)} of them told twice")
     steps = {
-        name: Step.of([row[name] for row in rows if row[name] is not None])
-        for name in ("decided", "logged", "sending", "sent")
+        name: Step.of([row[name] for row in rows]) for name in ("decided", "logged", "sending", "sent", "answered")
     }
-    steps["on the wire"] = Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])
-    acked = [row["acked"] for row in rows if row["acked"] is not None]
-    return steps | ({"answered": Step.of(acked)} if acked else {})
+    return steps | {"on the wire": Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])}
 
 
 async def _create(api: str, vens: int) -> tuple[str, datetime]:
