@@ -19,6 +19,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.processes import cpu_seconds
 from gateway.stack.polling import until
 from gateway.system import System, default_topics
 from gateway.wire import Wire, wire
@@ -30,7 +31,9 @@ ONLINE_SECONDS = 180
 TOLD_SECONDS = 120
 EVENT_SECONDS = 600
 # Often enough to stay online; rare enough that the event is what is measured.
-INTERVAL_SECONDS = 20
+SAMPLES_PER_SECOND = 250
+SHORTEST_INTERVAL_SECONDS = 1.0
+LONGEST_INTERVAL_SECONDS = 20.0
 KW_EACH = 0.3
 
 ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
@@ -87,17 +90,20 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
                 return
             stack = system.stack
             async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
+                before = await _online(system, options.vens, console)
                 steps = await _measure(system, options.vens, seen, console)
-    _print(options, steps)
+                costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(system).items()}
+    _print(options, steps, costs)
 
 
 @asynccontextmanager
 async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
     """Have a fleet live and obey inside, in a process of its own."""
+    interval = min(LONGEST_INTERVAL_SECONDS, max(SHORTEST_INTERVAL_SECONDS, vens / SAMPLES_PER_SECOND))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--mqtt", f"{system.stack.mqtt_host}:{system.stack.mqtt_port}"),
-        *("--vens", str(vens), "--interval", str(INTERVAL_SECONDS), "--no-loads"),
+        *("--vens", str(vens), "--interval", str(interval), "--no-loads"),
         stdout=DEVNULL,
     )
     try:
@@ -108,7 +114,8 @@ async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+async def _online(system: System, vens: int, console: Console) -> dict[str, float]:
+    """Wait until the fleet is online; returns the CPU seconds that each process has used until then."""
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
 
@@ -118,6 +125,14 @@ async def _measure(system: System, vens: int, seen: Wire, console: Console) -> d
         console.print(f"waiting until {vens} VENs are online …", highlight=False)
         if not await until(online, ONLINE_SECONDS, every=0.5):
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
+    finally:
+        await connection.close()
+    return cpu_seconds(system)
+
+
+async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+    connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
+    try:
         event_id, start = await _create(system.api, vens)
         console.print(f"{event_id} begins", highlight=False)
         if not await seen.reaches(event_id, EVENT, vens, TOLD_SECONDS):
@@ -154,13 +169,14 @@ async def _create(api: str, vens: int) -> tuple[str, datetime]:
     return created["id"], datetime.fromisoformat(created["startTime"])
 
 
-def _print(options: EventsOptions, steps: dict[str, Step]) -> None:
+def _print(options: EventsOptions, steps: dict[str, Step], costs: dict[str, float]) -> None:
     last = steps["on the wire"].last_s
     if options.as_json:
         figures = {
             "vens": options.vens,
             "last_command_s": last,
             "steps": {name.replace(" ", "_"): step._asdict() for name, step in steps.items()},
+            "cpu_s": costs,
         }
         sys.stdout.write(json.dumps(figures) + "\n")
         return
@@ -170,3 +186,4 @@ def _print(options: EventsOptions, steps: dict[str, Step]) -> None:
     for name, step in steps.items():
         table.add_row(name, *(f"{seconds:.2f}" for seconds in step))
     Console().print(table)
+    Console().print("CPU seconds: " + ", ".join(f"{name} {used:.1f}" for name, used in costs.items()), highlight=False)

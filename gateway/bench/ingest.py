@@ -12,6 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.processes import cpu_seconds, processes
 from gateway.fleet import Accepted
 from gateway.ledger import Balance, settled
 from gateway.system import System, default_topics
@@ -54,7 +55,7 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
         async with system.until(stop) as up:
             if not up:
                 return
-            before = _cpu_seconds(system)
+            before = cpu_seconds(system)
             begun = time.monotonic()
             ledger, generator_cpu = await _publish(system, options, Path(folder) / "ledger.jsonl")
             balance = await settled(system.database, ledger, patience=60)
@@ -82,29 +83,11 @@ async def _publish(system: System, options: IngestOptions, file: Path) -> tuple[
     return await asyncio.to_thread(Accepted.read, file), used
 
 
-def _processes(system: System) -> dict[str, psutil.Process]:
-    stack = system.stack
-    pids = {"kafka": stack.kafka.pid, "postgres": stack.postgres.pid, "mqtt broker": stack.mqtt.pid}
-    pids |= {name: worker.process.pid for name, worker in system.workers.items()}
-    return {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
-
-
-def _cpu_seconds(system: System) -> dict[str, float]:
-    """Of each process with its children, also of those that have ended meanwhile."""
-    used = {}
-    for name, process in _processes(system).items():
-        times = process.cpu_times()
-        used[name] = times.user + times.system + times.children_user + times.children_system
-        for child in process.children(recursive=True):
-            used[name] += child.cpu_times().user + child.cpu_times().system
-    return used
-
-
 def _costs(system: System, before: dict[str, float], messages: int) -> dict[str, Cost]:
-    after = _cpu_seconds(system)
+    after = cpu_seconds(system)
     return {
         name: Cost((after[name] - before[name]) * 1e6 / messages, process.memory_info().rss / 2**20)
-        for name, process in _processes(system).items()
+        for name, process in processes(system).items()
     }
 
 

@@ -208,6 +208,7 @@ async def test_the_bench_of_events_tells_every_ven_once() -> None:
     assert code == 0, err
     figures = json.loads(out)
     assert figures["vens"] == 50
+    assert figures["cpu_s"]["bridge"] >= 0
     assert 0 < figures["steps"]["decided"]["p50_s"] <= figures["last_command_s"] < 30
     assert figures["steps"].keys() == {"decided", "logged", "sending", "sent", "on_the_wire", "answered"}
 
