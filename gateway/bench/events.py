@@ -31,7 +31,9 @@ ONLINE_SECONDS = 180
 TOLD_SECONDS = 120
 EVENT_SECONDS = 600
 # Often enough to stay online; rare enough that the event is what is measured.
-INTERVAL_SECONDS = 20
+SAMPLES_PER_SECOND = 250
+SHORTEST_INTERVAL_SECONDS = 1.0
+LONGEST_INTERVAL_SECONDS = 20.0
 KW_EACH = 0.3
 
 ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
@@ -97,10 +99,11 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
 @asynccontextmanager
 async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
     """Have a fleet live and obey inside, in a process of its own."""
+    interval = min(LONGEST_INTERVAL_SECONDS, max(SHORTEST_INTERVAL_SECONDS, vens / SAMPLES_PER_SECOND))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
         *("--mqtt", f"{system.stack.mqtt_host}:{system.stack.mqtt_port}"),
-        *("--vens", str(vens), "--interval", str(INTERVAL_SECONDS), "--no-loads"),
+        *("--vens", str(vens), "--interval", str(interval), "--no-loads"),
         stdout=DEVNULL,
     )
     try:
