@@ -19,6 +19,9 @@ SELECT correlation_id, ven_id, op, event_id, payload, attempt, telling, ends_at,
 FROM commands WHERE logged_at IS NULL
 ORDER BY seq LIMIT $2
 """
+# The dispatcher, evidence and answers change the same commands at the same time: each holds its own in one order first,
+# so that no two wait for each other crosswise.
+HOLD = "SELECT FROM commands WHERE correlation_id = ANY ($1) ORDER BY correlation_id FOR NO KEY UPDATE"
 LOGGED = """
 UPDATE commands SET logged_at = COALESCE(handed.logged_at, now()), expires_at = handed.expires_at
 FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS handed(correlation_id, expires_at, logged_at)
@@ -75,11 +78,13 @@ async def unlogged(connection: Connection, expires_seconds: float, most: int) ->
 async def note_logged(connection: Connection, rows: Sequence[Any], logged: Mapping[str, datetime]) -> None:
     """Note that these are off the list, and since when the log has them, by correlation id."""
     ids = [row["correlation_id"] for row in rows]
+    await connection.execute(HOLD, ids)
     await connection.execute(LOGGED, ids, [row["expires_at"] for row in rows], [logged.get(each) for each in ids])
 
 
 async def take_evidence(connection: Connection, evidences: Sequence[Evidence]) -> None:
     """Take in what the bridge knows; in any order and again."""
+    await connection.execute(HOLD, [evidence.correlation_id for evidence in evidences])
     # One row can be changed once in a statement, so each state has one of its own.
     for state in ("sending", "sent", "expired"):
         first: dict[str, Evidence] = {}
@@ -140,6 +145,7 @@ async def note_answers(connection: Connection, answers: dict[str, Answer]) -> li
     """Note what VENs answered; returns `kind`, `good` and `seconds` of each command of which this is news."""
     rows = [(correlation_id, *answer) for correlation_id, answer in sorted(answers.items())]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
+    await connection.execute(HOLD, columns[0])
     return list(await connection.fetch(ANSWERED, *columns, list(GOOD)))
 
 

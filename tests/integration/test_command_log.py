@@ -1,16 +1,22 @@
 """The command log in the role `sink`: what others write there stops nothing."""
 
 import asyncio
+from datetime import UTC, datetime
+from random import Random
 
 from gateway.stack.polling import until
+from runtime.database import Connection
+from schemas.dispatch import Evidence, State
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.topics import COMMAND_LOG
 from streams.main import StreamsConfig, run_role
+from streams.store.commands import note_logged, take_evidence
 from tests.support.dispatching import grid
 from tests.support.log import read_all, writer
-from tests.support.servers import committed
+from tests.support.servers import committed, connection
 
 WAIT = 30
+STATES: tuple[State, ...] = ("sending", "sent")
 EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
 GARBAGE = [
     b"",
@@ -48,3 +54,36 @@ async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken
         assert (await world.commands())["a"]["sent_at"] is not None
         found = await read_all(kafka, kafka.topics.dead_letters(topic))
         assert sorted(record.value for record in found) == sorted(GARBAGE)
+
+
+async def test_evidence_and_the_dispatcher_never_wait_for_each_other_crosswise(
+    kafka: KafkaSettings, database: DatabaseSettings
+) -> None:
+    """The bridge is at work on a command before the dispatcher has noted that the log has it."""
+    async with grid(kafka, database) as world, connection(database) as sink, connection(database) as dispatcher:
+        ids = [f"c-{number:04}" for number in range(2000)]
+        await world.rows.execute(
+            "INSERT INTO commands (correlation_id, ven_id, op, payload) "
+            "SELECT id, id, 'ping', '{}' FROM unnest($1::text[]) AS id",
+            ids,
+        )
+        now = datetime.now(UTC)
+
+        async def take(opened: Connection) -> None:
+            for turn in range(30):
+                said = [
+                    Evidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
+                    for state in STATES
+                    for name in Random(turn).sample(ids, 1000)
+                ]
+                async with opened.transaction():
+                    await take_evidence(opened, said)
+
+        async def note(opened: Connection) -> None:
+            for turn in range(30):
+                rows = [{"correlation_id": name, "expires_at": now} for name in Random(-turn).sample(ids, 1000)]
+                async with opened.transaction():
+                    await note_logged(opened, rows, {})
+
+        # A deadlock is raised in one of the two.
+        await asyncio.gather(take(sink), note(dispatcher))
