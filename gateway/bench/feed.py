@@ -86,12 +86,14 @@ class Crowd:
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 18)
         writer.write(ASK)
         self.reading += 1
-        while chunk := await reader.read(1 << 18):
-            now = time.time_ns() // 1000
-            self.heard.megabytes += len(chunk) / 1e6
-            self.heard.delays += [(now - int(micros)) / 1000 for micros in ITEM.findall(chunk)]
-        self.lost += 1
-        writer.close()
+        try:
+            while chunk := await reader.read(1 << 18):
+                now = time.time_ns() // 1000
+                self.heard.megabytes += len(chunk) / 1e6
+                self.heard.delays += [(now - int(micros)) / 1000 for micros in ITEM.findall(chunk)]
+            self.lost += 1
+        finally:
+            writer.transport.abort()
 
     async def be_deaf(self) -> None:
         """Be a client that asks and never reads."""
