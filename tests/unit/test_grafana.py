@@ -1,4 +1,4 @@
-"""The dashboards of deploy/grafana ask for what there is (metrics, labels, datasources), and panels say what they are."""
+"""What the dashboards of deploy/grafana ask for exists, and every panel says what it is."""
 
 import re
 from typing import Any
