@@ -5,6 +5,9 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
 
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
@@ -25,9 +28,10 @@ from streams.roles import Role
 from streams.rollups import add_rollups
 from streams.settling import add_settlement
 from streams.sink import add_sink
-from streams.store.database import database
+from streams.store.database import Database, database
 from streams.store.partitions import Partitions
 from streams.validate import add_validate
+from streams.watch import add_watch
 
 logger = logging.getLogger(__name__)
 
@@ -80,24 +84,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
-                if config.database is None:
-                    raise ValueError("the sink needs a database")
-                rows = await stack.enter_async_context(database(config.database, "gateway-sink"))
-                partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
-                add_sink(app, config.kafka, streams, log, rows, partitions)
-                add_letters(app, config.kafka, streams, log, rows, partitions)
-                beside = await stack.enter_async_context(database(config.database, "gateway-rollups"))
-                add_rollups(app, beside, partitions)
-                telling = await stack.enter_async_context(database(config.database, "gateway-telling"))
-                add_minutes(app, config.kafka, log, telling)
-                add_disabled(app, config.kafka, log, telling)
-                add_network_history(app, config.kafka, streams, beside, partitions)
-                add_command_log(app, config.kafka, streams, log, rows)
-                decisions = await stack.enter_async_context(database(config.database, "gateway-dispatch"))
-                add_dispatch(app, config.kafka, config.dispatch, streams.offline_after_seconds, log, decisions)
-                figures = await stack.enter_async_context(database(config.database, "gateway-settlement"))
-                add_settlement(app, figures, streams.offline_after_seconds)
-                checks["database"] = lambda: rows.connected
+                checks["database"] = await _add_sink_and_what_is_beside(stack, app, config, log)
         app.finalize()
         app.loop = asyncio.get_running_loop()
         await app.start()
@@ -108,6 +95,38 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 raise app.crash_reason
         finally:
             await _end(app, streams.shutdown_timeout)
+
+
+async def _add_sink_and_what_is_beside(
+    stack: AsyncExitStack, app: Any, config: StreamsConfig, log: AIOKafkaProducer
+) -> Callable[[], bool]:
+    """Register all that needs the database, with connections that do not wait for one another.
+
+    Returns whether the sink's own is there.
+    """
+    settings, kafka, streams = config.database, config.kafka, config.streams
+    if settings is None:
+        raise ValueError("the sink needs a database")
+
+    async def connection(name: str) -> Database:
+        return await stack.enter_async_context(database(settings, f"gateway-{name}"))
+
+    rows = await connection("sink")
+    partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
+    add_sink(app, kafka, streams, log, rows, partitions)
+    add_letters(app, kafka, streams, log, rows, partitions)
+    add_command_log(app, kafka, streams, log, rows)
+    beside = await connection("rollups")
+    add_rollups(app, beside, partitions)
+    add_network_history(app, kafka, streams, beside, partitions)
+    telling = await connection("telling")
+    add_minutes(app, kafka, log, telling)
+    add_disabled(app, kafka, log, telling)
+    offline_after = streams.offline_after_seconds
+    add_dispatch(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
+    add_watch(app, config.dispatch, offline_after, await connection("watch"))
+    add_settlement(app, await connection("settlement"), offline_after)
+    return lambda: rows.connected
 
 
 def warn_unless_partitioned_alike(kafka: KafkaSettings, partitions: Mapping[str, int]) -> None:

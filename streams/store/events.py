@@ -91,6 +91,12 @@ ORDER BY c.ven_id
 CLOSE = "UPDATE events SET closed_at = now(), missed = $2 WHERE event_id = $1"
 
 
+async def clock(connection: Connection) -> datetime:
+    """Return the time now, by the clock that events go by."""
+    now: datetime = await connection.fetchval(CLOCK)
+    return now
+
+
 async def due_events(connection: Connection) -> list[Any]:
     """Return the events that have begun and are not closed, those that end first in front."""
     return list(await connection.fetch(DUE))
@@ -99,7 +105,7 @@ async def due_events(connection: Connection) -> list[Any]:
 async def hold_event(connection: Connection, event_id: str) -> tuple[Any, Times, datetime]:
     """Hold an event for this transaction; returns its row, its times, and the time now."""
     row = await connection.fetchrow(HOLD, event_id)
-    return row, times_of(row), await connection.fetchval(CLOCK)
+    return row, times_of(row), await clock(connection)
 
 
 def times_of(row: Any) -> Times:

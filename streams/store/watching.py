@@ -80,14 +80,39 @@ WHERE c.watched AND c.phase = 'event' AND c.telling = 1 AND c.lost_at IS NOT NUL
                         AND again.phase = 'event' AND again.telling = 2)
 """  # noqa: S608 - our own text
 
+# A restore that the broker has had for so long, and the VEN still names the event and was told nothing since: it missed
+# it, and would shed to its planned end. To be restored twice does no harm.
+RESTORE_AGAIN = f"""
+SELECT c.event_id, c.ven_id, c.expires_at FROM commands AS c JOIN ven_status AS s USING (ven_id)
+WHERE c.watched AND c.phase = 'restore' AND c.telling = 1 AND c.expires_at > now() AND s.event_id = c.event_id
+    AND {_HEARD_AT} > c.sent_at + $1::float8 * interval '1 second'
+    AND NOT EXISTS (SELECT FROM commands AS later WHERE later.ven_id = c.ven_id AND later.seq > c.seq
+                        AND (later.op IN ('event', 'shedPanel') OR later.event_id = c.event_id AND later.telling = 2))
+"""  # noqa: S608 - our own text
+# Disabled while it sheds: it takes part in no event.
+LEAVING = """
+SELECT c.event_id, c.ven_id, c.ends_at FROM commands AS c JOIN vens AS v USING (ven_id)
+WHERE c.watched AND c.phase = 'event' AND c.ends_at > now() AND v.status = 'disabled'
+    AND NOT EXISTS (SELECT FROM commands AS restore WHERE restore.event_id = c.event_id AND restore.ven_id = c.ven_id
+                        AND restore.phase = 'restore')
+"""
+LEFT = "UPDATE commands SET ends_at = now() WHERE event_id = $1 AND ven_id = $2 AND phase = 'event' AND ends_at > now()"
+
 # Nothing told whether it was sent, and now a sample shows that it was not: nothing is active, or the event still is
 # after its restore. What may be said twice needs no sample. What sheds and leaves no trace of its own is not repeated.
+# A sample may be measured before and be held up on its way: by the VEN's own clock, too, it has to be so much later
+# than the last one that was received before.
+_MEASURED_SINCE = """COALESCE((
+    SELECT s.measured_at - t.time > c.sending_at - t.received_at + $1::float8 * interval '1 second'
+    FROM telemetry_readings AS t
+    WHERE t.ven_id = c.ven_id AND t.time > c.sending_at - interval '1 day' AND t.received_at <= c.sending_at
+    ORDER BY t.time DESC LIMIT 1), true)"""
 REPEAT = f"""
 UPDATE commands AS c SET attempt = c.attempt + 1, logged_at = NULL, sending_at = NULL
 FROM ven_status AS s
 WHERE c.watched AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
     AND c.expired_at IS NULL AND c.expires_at > now() AND s.ven_id = c.ven_id
-    AND CASE WHEN {_OF_EVENT} THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second'
+    AND CASE WHEN {_OF_EVENT} THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second' AND {_MEASURED_SINCE}
                   AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0
              WHEN c.op = 'restore' THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second'
                   AND s.event_id = c.event_id

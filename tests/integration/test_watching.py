@@ -124,8 +124,6 @@ async def test_what_was_lost_while_nobody_could_look_is_noted_when_it_is_over(wo
     await world.rows.execute("UPDATE events SET end_time = now() + $1 * interval '1 s'", float(left))
     for seconds in (left + 1, 31, 121):
         await world.later(seconds)
-        # Their own times, which `later` leaves alone.
-        await world.rows.execute("UPDATE telemetry_readings SET time = time - $1 * interval '1 s'", float(seconds))
         await world.home("a")
         await world.step()
     assert (await command(world))["reported_at"] is not None
@@ -254,7 +252,7 @@ async def test_evidence_keeps_it_from_being_repeated(world: Grid, evidence: str)
 async def test_evidence_that_comes_while_the_repeat_waits_takes_it_back(world: Grid) -> None:
     await open_question(world)
     await world.home("a")
-    await world.dispatcher.watch()
+    await world.watch.look()
     assert (await command(world))["attempt"] == 2
     await world.evidence("sent", "a", attempt=1)
     await world.step()
@@ -332,3 +330,68 @@ async def test_commands_are_let_go_of_when_all_is_known(world: Grid) -> None:
     await world.later(121)
     await world.step()
     assert not (await command(world))["watched"]
+
+
+async def restored(world: Grid) -> list[int]:
+    return [one.telling for one in await world.sent() if one.op == "restore"]
+
+
+async def test_who_still_names_the_event_after_its_restore_is_restored_once_more(world: Grid) -> None:
+    await world.evidence("sent", "a")
+    await world.home("a", **SHEDS)
+    await world.step()
+    await world.rows.execute("UPDATE events SET ended_at = now()")
+    await world.step()
+    await world.evidence("sending", "a", "restore")
+    await world.evidence("sent", "a", "restore")
+    await world.home("a", **SHEDS)
+    await world.step()
+    assert await restored(world) == [1]
+    await world.later(31)
+    await world.home("a", **SHEDS)
+    for _ in range(2):
+        await world.step()
+    assert await restored(world) == [1, 2]
+
+
+async def test_who_was_told_something_else_since_is_not_restored_once_more(world: Grid) -> None:
+    await world.evidence("sent", "a")
+    await world.home("a", **SHEDS)
+    await world.step()
+    await world.rows.execute("UPDATE events SET ended_at = now()")
+    await world.step()
+    await world.evidence("sent", "a", "restore")
+    await world.later(31)
+    await world.event("evt-2")
+    await world.home("a", **SHEDS)
+    for _ in range(2):
+        await world.step()
+    assert await restored(world) == [1]
+
+
+async def test_who_is_disabled_leaves_the_event_and_is_not_told_again(world: Grid) -> None:
+    await world.evidence("sent", "a")
+    await world.rows.execute("UPDATE vens SET status = 'disabled'")
+    await world.step()
+    await world.rows.execute("UPDATE vens SET status = 'offline'")
+    await world.home("a")
+    await world.step()
+    await world.rows.execute("UPDATE events SET ended_at = now()")
+    for _ in range(2):
+        await world.step()
+    assert [one.op for one in await world.sent()] == ["event", "restore"]
+
+
+async def test_a_sample_that_was_held_up_on_its_way_is_no_proof(world: Grid) -> None:
+    """Measured before the command could have arrived, received long after."""
+    before = datetime.now(UTC)
+    await world.evidence("sending", "a")
+    await world.later(31)
+    held_up = before - timedelta(seconds=30)
+    await world.home("a", timestamp=held_up, received_at=datetime.now(UTC))
+    await world.step()
+    assert await attempts(world) == [1]
+    await world.home("a")
+    await world.step()
+    await world.step()
+    assert await attempts(world) == [1, 2]

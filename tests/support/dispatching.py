@@ -16,6 +16,7 @@ from schemas.topics import COMMANDS
 from streams.dispatch import Dispatcher
 from streams.store.commands import take_evidence
 from streams.store.database import database as open_database
+from streams.watch import Watch
 from tests.support.log import read_all
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
@@ -42,6 +43,7 @@ class Grid:
     rows: Connection
     sink: Stores
     dispatcher: Dispatcher
+    watch: Watch
     _measured: dict[str, datetime] = field(default_factory=dict)
 
     async def home(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
@@ -75,7 +77,7 @@ class Grid:
     async def step(self) -> None:
         """Let the dispatcher do everything once."""
         await self.dispatcher.act()
-        await self.dispatcher.watch()
+        await self.watch.look()
         await self.dispatcher.hand_over()
 
     async def later(self, seconds: float) -> None:
@@ -85,7 +87,7 @@ class Grid:
             "events": ("start_time", "end_time", "created_at", "started_at", "ended_at", "cancelled_at"),
             "commands": COMMAND_TIMES,
             "ven_status": ("received_at", "reading_received_at", "measured_at", "left_at"),
-            "telemetry_readings": ("received_at",),
+            "telemetry_readings": ("time", "received_at"),
         }
         for table, columns in tables.items():
             moves = ", ".join(f"{column} = {column} {past}" for column in columns)
@@ -132,7 +134,9 @@ async def grid(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any
         connection(database) as rows,
         stores(database) as sink,
         producer(kafka, "test") as log,
-        open_database(database, "test-dispatch") as own,
+        open_database(database, "test-dispatch") as acting,
+        open_database(database, "test-watch") as watching,
     ):
         made = DispatchSettings(**settings)
-        yield Grid(kafka, rows, sink, Dispatcher(own, log, kafka.topics(COMMANDS), made, OFFLINE_AFTER))
+        dispatcher = Dispatcher(acting, log, kafka.topics(COMMANDS), made, OFFLINE_AFTER)
+        yield Grid(kafka, rows, sink, dispatcher, Watch(watching, made, OFFLINE_AFTER))
