@@ -15,7 +15,8 @@ LEAST_SECONDS = 5.0
 # What a demo needs after the event: restores have to reach slow homes, and samples the database.
 REST_SECONDS = 10.0
 TIME_FOR_ONE = BEGINS_AFTER_SECONDS + LEAST_SECONDS + REST_SECONDS
-STAGES = ("targeted", "sent", "acknowledged", "refused", "shedding", "restored")
+STAGES = ("targeted", "sent", "acknowledged", "refused", "unanswered", "lost", "shedding", "restored")
+SELDOM = frozenset({"unanswered", "lost"})
 # Of what the fleet can shed.
 SHARE = 0.5
 # A VEN whose first sample is younger may not be stored yet, and so not be online.
@@ -124,13 +125,16 @@ class DemoEvent:
         return (
             f"DR event {self.detail['id']}, {self.detail['status']}: {self._kw()}"
             f"{'' if kwh is None else f' on average ({kwh:,.2f} kWh)'}; {self._stages()}; "
-            f"the fleet counts {books.told} VENs told and {books.restored} restored, "
+            f"the fleet counts {books.told} VENs that were told, {books.restored} that were sent a restore, "
             f"{books.repeated} commands too many, {books.untold} VENs not told, {books.unrestored} not restored"
         )
 
     def _stages(self) -> str:
         funnel = {} if self.detail is None else self.detail["funnel"]
-        return ", ".join(f"{funnel[stage]} {stage}" for stage in STAGES if stage in funnel)
+        # Of an event that is over it is who shed at some time.
+        names = {"shedding": "shed"} if self.over else {}
+        told = [stage for stage in STAGES if stage in funnel and (funnel[stage] or stage not in SELDOM)]
+        return ", ".join(f"{funnel[stage]} {names.get(stage, stage)}" for stage in told)
 
     def _kw(self) -> str:
         detail = self.detail or {}

@@ -31,9 +31,12 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
 def _table(system: System) -> list[tuple[str, str | int]]:
     """Where to look: more than endpoints.json holds, whose keys others rely on."""
     servers = system.endpoints()
+    mqtt = f"{servers.pop('mqtt_host')}:{servers.pop('mqtt_port')}"
     return [
+        ("page", f"{system.api}/"),
         ("api", servers.pop("api")),
         ("API docs", f"{system.api}/docs"),
+        ("mqtt", mqtt),
         *servers.items(),
         *((name, worker.health) for name, worker in system.workers.items() if name != "api"),
         ("logs", str(system.stack.logs)),

@@ -5,6 +5,9 @@ import { h, say } from "./dom.js";
 import { kw } from "./format.js";
 import { onTheme } from "./theme.js";
 
+// A chart that has just begun is not stretched over its few samples.
+const LEAST_SECONDS = 300;
+
 // data is [seconds[], used[], shed[]]; null is a gap.
 export class PowerChart {
   #plot = null;
@@ -68,14 +71,14 @@ export class PowerChart {
       grid: { stroke: colour("--line"), width: 1 },
       ticks: { show: false },
     };
-    const line = (name, ground) => ({ stroke: colour(name), width: 2, points: { show: false }, fill: ground, spanGaps: false });
+    const line = (name, ground) => ({ stroke: colour(name), width: 2, points: { show: (plot) => plot.data[0].length < 3, size: 7 }, fill: ground, spanGaps: false });
     this.#plot = new uPlot(
       {
         width: this.box.clientWidth,
         height: this.#height(),
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        scales: { y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] } },
+        scales: { x: { range: (_plot, low, high) => [Math.min(low, high - LEAST_SECONDS), high] }, y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] } },
         axes: [
           { ...axis, space: size * 7, size: size * 2.4, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
           { ...axis, size: size * 4.6, values: (_plot, ticks) => ticks.map((tick) => `${tick} kW`) },

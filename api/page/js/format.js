@@ -15,6 +15,7 @@ export const kw = (value) => (value === null || value === undefined ? "–" : `$
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const shortClock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+const dayOfYear = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
 
 export function time(text) {
   if (!text) return "–";
@@ -22,11 +23,14 @@ export function time(text) {
   return moment.toDateString() === new Date().toDateString() ? clock.format(moment) : `${day.format(moment)}, ${shortClock.format(moment)}`;
 }
 
+// Seconds where it is short, the day where it is not today, the year where it is not this one.
 export function span(start, end) {
-  const same = new Date(start).toDateString() === new Date(end).toDateString();
-  const today = new Date(start).toDateString() === new Date().toDateString();
-  const first = (today ? "" : `${day.format(new Date(start))}, `) + shortClock.format(new Date(start));
-  return `${first} – ${same ? "" : `${day.format(new Date(end))}, `}${shortClock.format(new Date(end))}`;
+  const [first, last, now] = [new Date(start), new Date(end), new Date()];
+  const time = last - first < 120000 ? clock : shortClock;
+  const on = (moment) => `${(moment.getFullYear() === now.getFullYear() ? day : dayOfYear).format(moment)}, `;
+  const same = first.toDateString() === last.toDateString();
+  const today = first.toDateString() === now.toDateString();
+  return `${today ? "" : on(first)}${time.format(first)} – ${same ? "" : on(last)}${time.format(last)}`;
 }
 
 export function age(text, now = Date.now()) {
