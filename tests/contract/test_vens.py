@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from api import erasing
-from api.queries.removals import HISTORY, KEPT, LATEST, pending_removals
+from api.queries.removals import HISTORY, KEPT, LATEST, NOTED, pending_removals
 from gateway.stack.polling import until
 from runtime.database import connect_options
 from schemas.acks import Curtailment
@@ -252,7 +252,7 @@ async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepte
 
 
 def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
-    decided = {*HISTORY, *KEPT, *LATEST, "ven_removals"}
+    decided = {*HISTORY, *KEPT, *LATEST, *NOTED}
     assert {name for name, table in metadata.tables.items() if "ven_id" in table.columns} == decided
 
 
