@@ -32,7 +32,7 @@ class FeedAnswer(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the client."""
         transport = scope.get("state", {}).get(TRANSPORT)
-        if transport is not None:
+        if transport is not None and not transport.is_closing():  # it may have gone while it waited to begin
             buffer_little(transport, KERNEL_BYTES)
         abort = _nothing if transport is None else transport.abort
         client = self._hub.join(self._wanted, self._last_seen, abort)
