@@ -119,6 +119,8 @@ async def test_the_page_says_when_it_is_stale_and_goes_on_where_it_was(shown: Wo
         # What was known is still there.
         await expect(page.locator(".stat", has_text="Power used").locator(".value")).to_contain_text("kW")
         await expect(page.locator("#live-words")).to_have_text("Live", timeout=40_000)
+        # For whoever comes next the process that was restarted has to know its totals.
+        await page.wait_for_function("async () => (await fetch('/health/ready')).ok")
 
 
 async def test_the_page_is_used_with_the_keyboard_alone(shown: World) -> None:
