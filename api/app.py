@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 
 import yaml
@@ -17,6 +18,7 @@ from api.energy_today import EnergyToday
 from api.erasing import keep_erasing
 from api.feed.follower import Follower
 from api.feed.hub import Hub
+from api.lasting import lasting
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
 from api.open_buckets import OpenBuckets
@@ -96,12 +98,12 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.following = asyncio.create_task(live.follow())
             app.state.feeding = asyncio.create_task(follower.follow())
             beside = [
-                asyncio.create_task(work)
-                for work in (
-                    keep_erasing(pool),
-                    app.state.energy_today.follow(),
-                    agreement.follow(),
-                    app.state.pipeline.follow(),
+                asyncio.create_task(lasting(what, work))
+                for what, work in (
+                    ("erasing deleted VENs", partial(keep_erasing, pool)),
+                    ("adding up energy", app.state.energy_today.follow),
+                    ("comparing totals", agreement.follow),
+                    ("looking at the pipeline", app.state.pipeline.follow),
                 )
             ]
             with FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}):

@@ -3,6 +3,7 @@
 import socket
 
 from api.app import ApiConfig, make_app
+from api.open_files import allow_clients
 from api.serving import Server
 from schemas.errors import GatewayError
 
@@ -18,4 +19,5 @@ def serve_api(config: ApiConfig) -> None:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
+    allow_clients(config.api.api_feed_clients)
     Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5).run()

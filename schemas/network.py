@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
-from schemas.readings import Moment, VenId
+from schemas.readings import Moment, VenId, Whole32
 
 CLOCKS_APART = timedelta(minutes=1)
 """What the clocks of two workers may differ by: totals of a later time are nobody's."""
@@ -17,7 +17,7 @@ TYPE_SCOPE = "type:"
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
     """Sums over online VENs, in kW; `online_vens` counts them."""
 
-    online_vens: int = 0
+    online_vens: Whole32 = 0
     household_usage_kw: float = 0.0
     current_load_reduction_kw: float = 0.0
     controllable_power_kw: float = 0.0

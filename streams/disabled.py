@@ -20,14 +20,16 @@ EVERY_SECONDS = 1.0
 AT_ONCE = 5000
 
 LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.disabled'))"
-CHANGED = """
-(SELECT ven_id, true AS disabled FROM vens WHERE status = 'disabled'
-     AND NOT EXISTS (SELECT FROM disabled_told AS told WHERE told.ven_id = vens.ven_id) LIMIT $1)
-UNION ALL
-(SELECT ven_id, false FROM disabled_told AS told
- WHERE NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = told.ven_id AND vens.status = 'disabled') LIMIT $1)
-"""
-NOTE = "INSERT INTO disabled_told SELECT * FROM unnest($1::text[]) ON CONFLICT DO NOTHING"
+_DISABLED = "EXISTS (SELECT FROM vens WHERE vens.ven_id = told.ven_id AND vens.status = 'disabled')"
+NOTE = f"""
+WITH back AS (UPDATE disabled_told AS told SET is_told = false WHERE is_told AND NOT {_DISABLED})
+INSERT INTO disabled_told (ven_id, is_told)
+SELECT ven_id, false FROM vens
+WHERE status = 'disabled' AND NOT EXISTS (SELECT FROM disabled_told AS told WHERE told.ven_id = vens.ven_id)
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - our own text
+NOTED = f"SELECT ven_id, {_DISABLED} AS disabled FROM disabled_told AS told WHERE NOT is_told LIMIT $1"  # noqa: S608
+TOLD = "UPDATE disabled_told SET is_told = true WHERE ven_id = ANY ($1)"
 FORGET = "DELETE FROM disabled_told WHERE ven_id = ANY ($1)"
 
 
@@ -38,22 +40,35 @@ def add_disabled(app: Any, kafka: KafkaSettings, producer: AIOKafkaProducer, dat
     async def tell_disabled() -> None:
         while not app.should_stop:
             try:
-                while await database.run(partial(tell_changed, producer=producer, topic=kafka.topics(DISABLED))):
+                while await tell_changed(database, producer, kafka.topics(DISABLED)):
                     pass
             except NotTakenError as error:
                 logger.warning("the log is not told who is disabled: %s", error, extra={"action": "disabled_wait"})
             await app.sleep(EVERY_SECONDS)
 
 
-async def tell_changed(connection: Connection, producer: AIOKafkaProducer, topic: str) -> bool:
-    """Tell which VENs were disabled, or no longer are; returns whether there may be more."""
+async def tell_changed(database: Database, producer: AIOKafkaProducer, topic: str) -> bool:
+    """Tell which VENs were disabled, or no longer are; returns whether there may be more.
+
+    Who is to be told of is noted before: the log may have it also when the telling failed, and what is true by then is
+    told in its place.
+    """
+    await database.run(_note)
+    return await database.run(partial(_tell_noted, producer=producer, topic=topic))
+
+
+async def _note(connection: Connection) -> None:
+    await connection.execute(NOTE)
+
+
+async def _tell_noted(connection: Connection, producer: AIOKafkaProducer, topic: str) -> bool:
     if not await connection.fetchval(LEAD):
         return False
-    rows = await connection.fetch(CHANGED, AT_ONCE)
+    rows = await connection.fetch(NOTED, AT_ONCE)
     if not rows:
         return False
     values = {row["ven_id"]: encode_record(Disabled(row["ven_id"])) if row["disabled"] else None for row in rows}
     await tell(producer, topic, values.items())
-    await connection.execute(NOTE, [ven_id for ven_id, value in values.items() if value is not None])
+    await connection.execute(TOLD, [ven_id for ven_id, value in values.items() if value is not None])
     await connection.execute(FORGET, [ven_id for ven_id, value in values.items() if value is None])
     return len(rows) >= AT_ONCE

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.network import Partial, VenLoads, decode_beat, decode_ven_loads
+from schemas.network import CLOCKS_APART, Partial, VenLoads, decode_beat, decode_ven_loads
 from schemas.readings import decode_reading, decode_snapshot
 from schemas.settings import KafkaSettings
 from schemas.status import OFFLINE, decode_status
@@ -53,8 +53,10 @@ class Held:
     def take_beat(self, record: Record) -> None:
         """Take in a record of pipeline.beats."""
         beat = decode_beat(record.value or b"")
-        if beat.at <= datetime.now(UTC):
-            self.progress.saw(beat.at)
+        now = datetime.now(UTC)
+        # Those of a worker whose clock is ahead count, too: without any nobody would ever be silent.
+        if beat.at <= now + CLOCKS_APART:
+            self.progress.saw(min(beat.at, now))
 
     def take_disabled(self, record: Record) -> None:
         """Take in a record of ven.disabled; an empty value takes it back."""

@@ -125,7 +125,7 @@ def _decoded(batches: Iterable[Batch], partitions: Container[int]) -> Iterable[P
             logger.warning("not a partial: %s", error, extra={"action": "partial_skipped"})
             continue
         if partial.partition in partitions and (partial.as_of is None or partial.as_of <= latest):
-            yield partial
+            yield msgspec.structs.replace(partial, load_types=added([partial.load_types]))
 
 
 def add_partials(partials: list[Partial]) -> NetworkTotals:

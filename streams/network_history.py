@@ -54,7 +54,7 @@ class NetworkHistory:
         now = datetime.now(UTC)
         firsts: dict[datetime, NetworkTotals] = {}
         for record in records:
-            totals = _network_totals(record)
+            totals = network_totals(record)
             if totals is not None and self._window.check(totals.as_of, now) is None:
                 firsts.setdefault(floor_to(totals.as_of, WIDTH), totals)
         # Nine of ten come into a bucket that is known to be there.
@@ -69,14 +69,16 @@ class NetworkHistory:
         self._last = rows[-1][0]
 
 
-def _network_totals(record: Record) -> NetworkTotals | None:
-    """Others may write there, too."""
+def network_totals(record: Record) -> NetworkTotals | None:
+    """The record as totals that the table can take; None where it is none, for others may write there, too."""
     if record.key != NETWORK_SCOPE.encode():
         return None
     try:
-        return decode_network_totals(record.value or b"")
+        totals = decode_network_totals(record.value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
+    # PostgreSQL has no NUL character: it would refuse the row each time that it comes again.
+    return None if any("\0" in name for name in totals.load_types) else totals
 
 
 def _row(time: datetime, totals: NetworkTotals) -> tuple[Any, ...]:

@@ -56,7 +56,9 @@ def _add_agent(
             for batch in batches:
                 for record in batch.records:
                     if is_beat(record):
-                        beats.take(record.partition, received_at(headers_of(record), record.timestamp))
+                        # A clock that is ahead of ours makes beats as old as samples, not younger.
+                        at = received_at(headers_of(record), record.timestamp)
+                        beats.take(record.partition, min(at, datetime.now(UTC)))
                     else:
                         messages += 1
                         await validator.take(record)
@@ -79,10 +81,9 @@ class Validator:
         """Hand what a payload becomes to the producer; `settled` waits until the log has it."""
         now = datetime.now(UTC)
         headers = headers_of(record)
-        heard_at = min(received_at(headers, record.timestamp), now)
         source = Source(
             headers.get(topics.HEADER_TOPIC, b"").decode(errors="replace"),
-            heard_at,
+            min(received_at(headers, record.timestamp), now),
             headers.get(topics.HEADER_RETAIN) == b"1",
         )
         parsed = parse(self._kind, record.value or b"", source)

@@ -5,7 +5,6 @@ close the connection of a client that does not read.
 """
 
 import asyncio
-from contextlib import suppress
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -14,7 +13,6 @@ from api.feed.hub import Hub
 from api.feed.items import Wanted
 from api.serving import TRANSPORT, buffer_little
 
-BEGIN_SECONDS = 5.0
 KERNEL_BYTES = 262_144
 
 
@@ -33,13 +31,8 @@ class FeedAnswer(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the client."""
-        if self._last_seen:
-            # Whoever lost a process that is restarted comes back within a moment, before the first look at the tables.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(BEGIN_SECONDS):
-                    await self._hub.ring.begun.wait()
         transport = scope.get("state", {}).get(TRANSPORT)
-        if transport is not None:
+        if transport is not None and not transport.is_closing():  # it may have gone while it waited to begin
             buffer_little(transport, KERNEL_BYTES)
         abort = _nothing if transport is None else transport.abort
         client = self._hub.join(self._wanted, self._last_seen, abort)

@@ -1,11 +1,12 @@
 """Commands whose state changed, found by the time at which their rows were written."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from api.feed.hub import Hub
 from api.feed.items import Entry
-from api.queries.feed import fetch_changed_commands
+from api.queries.feed import fetch_last_commands, fetch_next_commands
 from api.queries.trails import steps_of
 from runtime.database import Pool
 from schemas.command_states import state_of
@@ -30,23 +31,45 @@ class CommandChanges:
 
     async def look(self) -> None:
         """Tell what is new, oldest first."""
-        rows = await fetch_changed_commands(self._pool, self._since, MOST_AT_ONCE)
-        newest = rows[0]["changed_at"] if rows else self._since
+        asked_at = await (self._go_on() if self._begun else self._begin())
+        if asked_at is not None:
+            self._since = max(self._since, asked_at - COMMITS_LATE)
+            self._told = {name: known for name, known in self._told.items() if known[0] > self._since}
+
+    async def _begin(self) -> datetime | None:
+        rows = await fetch_last_commands(self._pool, self._since, MOST_AT_ONCE)
+        self._tell(rows[::-1])
+        # Where more had changed than is read at once, from the oldest of these on.
+        covered = rows[-1]["changed_at"] if len(rows) == MOST_AT_ONCE else self._since
+        self._hub.ring.covers("commands", round(covered.timestamp() * 1e6))
+        self._begun = True
+        return rows[0]["asked_at"] if rows else None
+
+    async def _go_on(self) -> datetime | None:
+        """Tell all, in pieces: the start of an event changes the commands of a whole fleet at once."""
+        asked_at: datetime | None = None
+        last = self._since, ""
+        while True:
+            rows = await fetch_next_commands(self._pool, *last, MOST_AT_ONCE)
+            self._tell(rows)
+            if rows:
+                asked_at = asked_at or rows[0]["asked_at"]
+                last = rows[-1]["changed_at"], rows[-1]["correlation_id"]
+            if len(rows) < MOST_AT_ONCE:
+                return asked_at
+
+    def _tell(self, rows: Sequence[Any]) -> None:
         fresh = []
-        for row in reversed(rows):
+        for row in rows:
+            known_at, known = self._told.get(row["correlation_id"], (None, None))
+            if row["changed_at"] == known_at:
+                continue
             told = (state_of(steps_of(row)), row["shed_at"], row["lost_at"])
-            if row["correlation_id"] not in self._told or self._told[row["correlation_id"]][1] != told:
+            if told != known:
                 fresh.append(_entry(row, told[0]))
             self._told[row["correlation_id"]] = (row["changed_at"], told)
         for first in range(0, len(fresh), ENTRIES):
             self._hub.publish("commands", fresh[first : first + ENTRIES])
-        if not self._begun:
-            self._begun = True
-            # Where more had changed than is read at once, from the oldest of these on.
-            covered = rows[-1]["changed_at"] if len(rows) == MOST_AT_ONCE else self._since
-            self._hub.ring.covers("commands", round(covered.timestamp() * 1e6))
-        self._since = max(self._since, newest - COMMITS_LATE)
-        self._told = {name: known for name, known in self._told.items() if known[0] > self._since}
 
 
 def _entry(row: Any, state: Any) -> Entry:

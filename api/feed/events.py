@@ -32,7 +32,7 @@ class EventChanges:
         first = self._told is None
         before = self._told or {}
         self._told = bodies
-        for event_id, body in reversed(bodies.items()):
+        for event_id, body in bodies.items():
             if before.get(event_id) != body:
                 self._hub.publish("event", [Entry(body, event_id=event_id)], latest_of=f"event {event_id}")
         for event_id in before.keys() - bodies.keys():

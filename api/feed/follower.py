@@ -96,6 +96,11 @@ async def _keep_looking(look: _Look) -> None:
             fails = True
             await backoff.wait()
             continue
+        except Exception:
+            # A mistake of ours about one row must not end the feed for everybody, heartbeats and all, without a word.
+            logger.exception("the feed has no %s", look.what, extra={"action": "feed_failed"})
+            await backoff.wait()
+            continue
         fails = False
         backoff.reset()
         took = time.monotonic() - begun

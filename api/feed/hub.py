@@ -2,27 +2,32 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from api.feed.ids import Ids, ItemId, now_micros
 from api.feed.items import TYPES, Entry, FeedType, Item, Wanted, encode, encode_json
-from api.feed.ring import Ring
+from api.feed.ring import OVERLAP_MICROS, Ring
 from runtime.metrics import FEED_CLIENTS_CUT_OFF, FEED_ITEMS
 from schemas.network import CLOCKS_APART
 
 HEARTBEAT = b": still here\n\n"
 GREETING = b"retry: 2000\n\n"
+PORTION_BYTES = 65_536
 _CLOCKS_APART_MICROS = round(CLOCKS_APART.total_seconds() * 1e6)
 
 
 class Client:
     """What waits for one client; `abort` closes its connection at once, whatever is still to be written."""
 
-    def __init__(self, wanted: Wanted, most: int, abort: Callable[[], object]) -> None:
+    def __init__(
+        self, wanted: Wanted, most: int, abort: Callable[[], object], first: Iterable[bytes] = (GREETING,)
+    ) -> None:
         self.wanted = wanted
         self.closed = False
         self._most = most
         self._abort = abort
+        # What it is told first may be more items than may wait, and is no sign that it does not read.
+        self._first = deque(first)
         self._waiting: deque[bytes] = deque()
         self._news = asyncio.Event()
 
@@ -37,16 +42,24 @@ class Client:
         return True
 
     async def take(self) -> bytes:
-        """Wait for something, and return all there is; nothing at all once it is closed."""
-        await self._news.wait()
-        self._news.clear()
-        taken = b"".join(self._waiting)
-        self._waiting.clear()
-        return b"" if self.closed else taken
+        """Wait for something, and return what there is, some at a time; nothing at all once it is closed."""
+        if not (self._first or self._waiting or self.closed):
+            self._news.clear()
+            await self._news.wait()
+        if self.closed:
+            return b""
+        taken: list[bytes] = []
+        size = 0
+        # What is missed is the same bytes for all who come back at once; a copy for each would take gigabytes.
+        while (waiting := self._first or self._waiting) and size < PORTION_BYTES:
+            taken.append(waiting.popleft())
+            size += len(taken[-1])
+        return b"".join(taken)
 
     def close(self) -> None:
         """Let it end; what waits is dropped."""
         self.closed = True
+        self._first.clear()
         self._waiting.clear()
         self._news.set()
 
@@ -83,8 +96,7 @@ class Hub:
 
         A newcomer is told how things stand: the totals, and each event that is or was lately open.
         """
-        client = Client(wanted, self._queue_items, abort)
-        client.offer(GREETING + self._catch_up(wanted, last_seen))
+        client = Client(wanted, self._queue_items, abort, [GREETING, *self._catch_up(wanted, last_seen)])
         self.clients.add(client)
         return client
 
@@ -105,15 +117,20 @@ class Hub:
         for client in tuple(self.clients):
             self.leave(client)
 
-    def _catch_up(self, wanted: Wanted, last_seen: str | None) -> bytes:
+    def _catch_up(self, wanted: Wanted, last_seen: str | None) -> list[bytes]:
         if not last_seen:
             standing = sorted(self._latest.values(), key=lambda item: item.id)
-            return b"".join(part for item in standing if (part := item.for_(wanted)) is not None)
+            return [part for item in standing if (part := item.for_(wanted)) is not None]
         last = ItemId.parse(last_seen)
-        if last is None or last.micros > now_micros() + _CLOCKS_APART_MICROS:
-            return self._reset([kind for kind in TYPES if kind in wanted.types])
+        if last is None or last.micros > now_micros() + self._most_ahead(last):
+            return [self._reset([kind for kind in TYPES if kind in wanted.types])]
         parts, unknown = self.ring.missed(last, self._ids.process, wanted)
-        return (self._reset(unknown) if unknown else b"") + b"".join(parts)
+        return [self._reset(unknown), *parts] if unknown else parts
+
+    def _most_ahead(self, last: ItemId) -> int:
+        # Our own ids go on when our clock is set back. By a clock that is farther ahead of ours than what is told again
+        # nobody can say what was missed.
+        return _CLOCKS_APART_MICROS if last.process == self._ids.process else OVERLAP_MICROS
 
     def _reset(self, types: Sequence[FeedType]) -> bytes:
         # With an id of now: who is cut off once more goes on from here.

@@ -39,27 +39,40 @@ class Item:
         self.latest_of = latest_of
         self.whole = self._encode(entries)
         self._entries = entries
-        self._parts: dict[tuple[str | None, str | None], bytes | None] = {(None, None): self.whole}
+        # Found by what it is about, and kept only where there is something: clients may have thousands of filters.
+        self._about: dict[tuple[str, str | None], list[Entry]] | None = None
+        self._parts: dict[tuple[str | None, str | None], bytes] = {}
 
     def for_(self, wanted: Wanted) -> bytes | None:
         """Return what a client gets of it; None where nothing of it is wanted."""
         if self.kind not in wanted.types:
             return None
         about = (wanted.ven_id, wanted.event_id)
+        if about == (None, None):
+            return self.whole
         if about not in self._parts:
-            mine = [entry for entry in self._entries if _is_about(entry, *about)]
-            self._parts[about] = self._encode(mine) if mine else None
+            mine = self._entries_about(*about)
+            if not mine:
+                return None
+            self._parts[about] = self._encode(mine)
         return self._parts[about]
+
+    def _entries_about(self, ven_id: str | None, event_id: str | None) -> list[Entry]:
+        if self._about is None:
+            self._about = {}
+            for entry in self._entries:
+                for key in (("ven", entry.ven_id), ("event", entry.event_id)):
+                    self._about.setdefault(key, []).append(entry)
+        if ven_id is None:
+            return self._about.get(("event", event_id), [])
+        mine = self._about.get(("ven", ven_id), [])
+        return mine if event_id is None else [entry for entry in mine if entry.event_id == event_id]
 
     def _encode(self, entries: Sequence[Entry]) -> bytes:
         data = b",".join(entry.body for entry in entries)
         if self.kind in _LISTS:
             data = b'{"%b":[%b]}' % (_LISTS[self.kind].encode(), data)
         return encode(self.kind, data, self.id)
-
-
-def _is_about(entry: Entry, ven_id: str | None, event_id: str | None) -> bool:
-    return (ven_id is None or entry.ven_id == ven_id) and (event_id is None or entry.event_id == event_id)
 
 
 def encode(kind: str, data: bytes, item_id: ItemId | None = None) -> bytes:

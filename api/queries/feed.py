@@ -15,7 +15,8 @@ from schemas.reduction import REPORTED
 
 NOW = "SELECT clock_timestamp()"
 
-# Those that are not closed, and those that were closed, cancelled or deleted a short time ago.
+# Those that are not closed, and those that were closed, cancelled or deleted a short time ago. Those that are active
+# come before all that are planned, however many these are.
 EVENTS = f"""
 SELECT event_id, start_time, end_time, requested_reduction_kw, created_at, ended_at, cancelled_at, actual_reduction_kw,
        closed_at IS NOT NULL AND figured_at IS NOT NULL AS is_settled,
@@ -23,7 +24,7 @@ SELECT event_id, start_time, end_time, requested_reduction_kw, created_at, ended
 FROM events
 WHERE CASE WHEN deleted_at IS NULL THEN closed_at IS NULL OR closed_at > now() - interval '10 minutes'
            ELSE deleted_at > now() - interval '10 minutes' END
-ORDER BY start_time DESC, event_id DESC LIMIT $1
+ORDER BY start_time, event_id LIMIT $1
 """  # noqa: S608 - our own text
 
 _STEPS = ", ".join(STEP_COLUMNS)
@@ -83,10 +84,13 @@ FROM (SELECT targeted.event_id, targeted.ven_id, told.arrived, told.accepted, {_
 GROUP BY 1
 """  # noqa: S608 - our own text
 
-COMMANDS = f"""
-SELECT correlation_id, ven_id, event_id, op, phase, {_STEPS}, changed_at FROM commands
-WHERE changed_at > $1 ORDER BY changed_at DESC LIMIT $2
+_COMMANDS = f"""
+SELECT correlation_id, ven_id, event_id, op, phase, {_STEPS}, changed_at, now() AS asked_at FROM commands
 """  # noqa: S608 - our own text
+LAST_COMMANDS = _COMMANDS + "WHERE changed_at > $1 ORDER BY changed_at DESC LIMIT $2"
+NEXT_COMMANDS = f"""
+{_COMMANDS} WHERE (changed_at, correlation_id) > ($1, $2) ORDER BY changed_at, correlation_id LIMIT $3
+"""
 
 # Of a whole fleet, so only what is needed to see who came and who went.
 ONLINE = f"""
@@ -116,9 +120,14 @@ async def fetch_progress(pool: Pool, event_ids: Sequence[str]) -> dict[str, asyn
     return {row["event_id"]: row for row in await pool.fetch(PROGRESS, event_ids)}
 
 
-async def fetch_changed_commands(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def fetch_last_commands(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
     """Return the commands that changed last, the last one first."""
-    return await pool.fetch(COMMANDS, since, limit)
+    return await pool.fetch(LAST_COMMANDS, since, limit)
+
+
+async def fetch_next_commands(pool: Pool, since: datetime, correlation_id: str, limit: int) -> list[asyncpg.Record]:
+    """Return the commands that changed after that one did, the first one first."""
+    return await pool.fetch(NEXT_COMMANDS, since, correlation_id, limit)
 
 
 async def fetch_online(pool: Pool, offline_after: float) -> set[str]:

@@ -1,5 +1,7 @@
 """The feed: what changes, as server-sent events."""
 
+import asyncio
+from contextlib import suppress
 from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Request
@@ -18,6 +20,7 @@ event: totals
 data: {"venCount":200,"onlineVens":196,"householdUsageKw":834.7}
 
 """
+BEGIN_SECONDS = 5.0
 Id = Annotated[str | None, Query(max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 
 
@@ -45,9 +48,16 @@ async def follow(
 ) -> FeedAnswer:
     """Follow what changes: totals, DR events, commands, VENs that come and go, new dead letters."""
     feed: Hub = request.app.state.feed
+    wanted = Wanted(_types(types), ven_id, event_id)
+    if last_event_id:
+        # Whoever lost a process that is restarted comes back within a moment, before the first look at the tables.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BEGIN_SECONDS):
+                await feed.ring.begun.wait()
+    # After the waiting: those who wait are not counted yet, and all of them go on at once.
     if len(feed.clients) >= request.app.state.settings.api_feed_clients:
         raise UnavailableError("the feed has as many clients as it may (API_FEED_CLIENTS); try again later")
-    return FeedAnswer(feed, Wanted(_types(types), ven_id, event_id), last_event_id)
+    return FeedAnswer(feed, wanted, last_event_id)
 
 
 def _types(given: str | None) -> frozenset[FeedType]:

@@ -8,8 +8,8 @@ branch_labels = None
 depends_on = None
 
 STATEMENTS = (
-    # Of the rows that are there it is the time of this migration: a default that changes would rewrite the table.
-    "ALTER TABLE commands ADD COLUMN changed_at timestamptz NOT NULL DEFAULT now()",
+    # A default that changes would rewrite the table. What is there already is no news to anybody.
+    "ALTER TABLE commands ADD COLUMN changed_at timestamptz NOT NULL DEFAULT 'epoch'",
     "ALTER TABLE commands ALTER COLUMN changed_at SET DEFAULT clock_timestamp()",
     "CREATE INDEX commands_changed_at ON commands (changed_at)",
     """

@@ -34,5 +34,10 @@ minutes_corrected = Table(
     Column("time", DateTime(timezone=True), primary_key=True),
 )
 
-# The VENs of which ven.disabled says that they are.
-disabled_told = Table("disabled_told", metadata, Column("ven_id", Text, primary_key=True))
+# The VENs of which ven.disabled says that they are; or may say so, where it is to be told how they are.
+disabled_told = Table(
+    "disabled_told",
+    metadata,
+    Column("ven_id", Text, primary_key=True),
+    Column("is_told", Boolean, nullable=False, server_default=text("true")),
+)

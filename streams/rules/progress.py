@@ -26,7 +26,8 @@ class Progress:
         """Note that what the bridge received at this time has come through."""
         if self.newest is None or received_at > self.newest:
             self.newest = received_at
-        self._alive.add((received_at - _EPOCH) // self._tick)
+        # Others may write there, too: a time before the ticks begin is none that could be reckoned with.
+        self._alive.add(max(0, (received_at - _EPOCH) // self._tick))
         if len(self._alive) > 2 * _KEPT:
             self._alive = set(sorted(self._alive)[-_KEPT:])
 

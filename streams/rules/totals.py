@@ -15,6 +15,8 @@ LOADS_WAIT = timedelta(days=1)
 OTHER_TYPE = "other"
 MOST_TYPES = 200
 """Types are free text: what one partition has of more than so many counts as `other`."""
+MOST_TYPE_CHARACTERS = 256
+"""So does a type of a longer name; from devices there is none. Records of the log have to stay small."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -127,7 +129,7 @@ def summed(record: Reading | LoadSnapshot, loads: Sequence[Load]) -> VenLoads:
     """Add up one list of loads."""
     types: dict[str, LoadTypeTotals] = {}
     for load in loads:
-        kind = OTHER_TYPE if load.type is None else load.type
+        kind = OTHER_TYPE if load.type is None or len(load.type) > MOST_TYPE_CHARACTERS else load.type
         mine = LoadTypeTotals(load.capacity_kw or 0.0, load.shed_capability_kw or 0.0, load.current_power_kw or 0.0)
         types[kind] = types[kind] + mine if kind in types else mine
     return VenLoads(
@@ -145,7 +147,8 @@ def added(many: Iterable[dict[str, LoadTypeTotals]]) -> dict[str, LoadTypeTotals
     """Add up by type; of very many types those of the least capacity count as `other`."""
     sums: dict[str, list[float]] = {}
     for types in many:
-        for name, totals in types.items():
+        for given, totals in types.items():
+            name = given if len(given) <= MOST_TYPE_CHARACTERS else OTHER_TYPE
             known = sums.get(name)
             if known is None:
                 known = sums[name] = [0.0, 0.0, 0.0]

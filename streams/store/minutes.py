@@ -5,7 +5,6 @@ same version with the same figures.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 
 import asyncpg
 
@@ -20,7 +19,6 @@ _COLUMNS = """
 PROGRESS = "SELECT told_up_to, rolled_up_to FROM minutes_told CROSS JOIN rollup_progress"
 CLOSED = f"SELECT {_COLUMNS} FROM telemetry_minutes AS m WHERE m.time >= $1 AND m.time < $2"  # noqa: S608 - our own text
 TOLD = "UPDATE minutes_told SET told_up_to = $1"
-SKIP = "SELECT min(time) FROM telemetry_minutes WHERE time >= $1 AND time < $2"
 
 CORRECTED = f"""
 SELECT {_COLUMNS}
@@ -41,11 +39,13 @@ async def tell_closed(connection: Connection, send: Send) -> bool:
     progress = await connection.fetchrow(PROGRESS)
     if progress is None or progress["told_up_to"] >= progress["rolled_up_to"]:
         return False
-    begin, end = progress["told_up_to"], progress["rolled_up_to"]
-    next_one: datetime | None = await connection.fetchval(SKIP, begin, end)
-    if next_one is not None:
-        end = next_one + MINUTE
-        await send([minute_of(row) for row in await connection.fetch(CLOSED, next_one, end)])
+    # One by one, also through a time of which there is nothing: to look for the next one that has rows would read all
+    # that waits, again for each minute, and after a long outage of the log would not end within DB_TIMEOUT.
+    begin = progress["told_up_to"]
+    end = min(begin + MINUTE, progress["rolled_up_to"])
+    rows = await connection.fetch(CLOSED, begin, end)
+    if rows:
+        await send([minute_of(row) for row in rows])
     await connection.execute(TOLD, end)
     return True
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from api.feed import commands, events
 from api.feed.hub import Hub
 from api.feed.items import Entry
 from gateway.stack.polling import until
@@ -33,6 +34,14 @@ VALUES ($1, now() - interval '1 minute', now() + interval '1 hour', 5, now())
 """
 INSERT_COMMAND = """
 INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase) VALUES ($1, $2, $3, $4, '{}', $3)
+"""
+INSERT_COMMANDS = """
+INSERT INTO commands (correlation_id, ven_id, op, payload)
+SELECT $1 || '-' || n, 'ven-' || n, 'ping', '{}' FROM generate_series(1, $2) AS n
+"""
+INSERT_PLANNED = """
+INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw)
+SELECT $1, day, day + interval '1 hour', 5 FROM (SELECT now() + make_interval(days => 1 + $2) AS day) AS days
 """
 
 
@@ -80,6 +89,33 @@ async def test_an_event_and_its_commands_are_told_until_it_is_gone(
         await follower.until(lambda told: told.kind == "event" and told.data["status"] == "deleted")
         states = [each["state"] for told in follower.told if told.kind == "commands" for each in told.data["commands"]]
         assert states == ["decided", "sent", "acknowledged"]
+
+
+async def test_of_a_wave_of_commands_each_is_told_once(
+    database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands, "MOST_AT_ONCE", 100)
+    async with api(database) as client, followed(client, rows, types="event,commands") as follower:
+        await rows.execute(INSERT_COMMANDS, "c", 350)
+        told: list[str] = []
+        while len(told) < 350:
+            item = await follower.until(lambda told: told.kind == "commands")
+            told += [each["correlationId"] for each in item.data["commands"]]
+        # Those are looked at again for some seconds, and told no more.
+        await rows.execute(INSERT_COMMANDS, "d", 1)
+        last = await follower.until(lambda told: told.kind == "commands")
+        assert [each["correlationId"] for each in last.data["commands"]] == ["d-1"]
+    assert sorted(told) == sorted(f"c-{number}" for number in range(1, 351))
+
+
+async def test_an_event_that_is_active_is_told_of_however_many_are_planned(
+    database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "MOST_EVENTS", 3)
+    for number in range(5):
+        await rows.execute(INSERT_PLANNED, f"evt-planned-{number}", number)
+    async with api(database) as client, followed(client, rows, types="event") as follower:
+        assert {told.data["id"] for told in follower.told} >= {"evt-marker"}
 
 
 async def test_vens_that_come_and_go_and_new_dead_letters_are_told(

@@ -1,13 +1,16 @@
 """What keeps live totals from lying: standstills, restarts with rare lists of loads, and VENs that are disabled."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 
 from gateway.stack.polling import until
 from runtime.database import Connection
 from runtime.kafka import producer
-from schemas.network import LoadTypeTotals, Totals
+from schemas.network import Disabled, LoadTypeTotals, Totals
 from schemas.readings import Load, LoadSnapshot, encode_record
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import DISABLED, LIVE_LOADS, LOADS, TELEMETRY
@@ -15,6 +18,7 @@ from streams.disabled import tell_changed
 from streams.holdings import Holdings
 from streams.live import add_partials
 from streams.store.database import database as open_database
+from streams.telling import NotTakenError
 from tests.integration.test_live import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
 from tests.support.log import Writer, read_all, writer
 
@@ -132,7 +136,7 @@ async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
     async def changed(log: AIOKafkaProducer) -> Holdings:
         async with open_database(database, "test") as opened:
             topic = kafka.topics(DISABLED)
-            assert not await opened.run(lambda connection: tell_changed(connection, log, topic))
+            assert not await tell_changed(opened, log, topic)
         return await rebuilt(kafka)
 
     async with producer(kafka, "test") as log:
@@ -150,3 +154,30 @@ async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
         (first, _) = await read_all(kafka, kafka.topics(DISABLED))
         holdings.update(first)
         assert add_partials(holdings.partials()).totals.online_vens == 1
+
+
+async def test_the_log_is_told_how_it_is_also_when_a_telling_failed_that_it_has_all_the_same(
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
+) -> None:
+    topic = kafka.topics(DISABLED)
+    async with producer(kafka, "test") as log, open_database(database, "test") as opened:
+
+        class Forgetful:
+            async def send(self, *args: Any, **kwargs: Any) -> Any:
+                await log.send_and_wait(*args, **kwargs)
+                raise KafkaTimeoutError
+
+        async def change(status: str, by: Any) -> bytes:
+            await rows.execute("UPDATE vens SET status = $1", status)
+            await tell_changed(opened, by, topic)
+            return (await read_all(kafka, topic))[-1].value or b""
+
+        await rows.execute("INSERT INTO vens (ven_id, name) VALUES ('ven-0', 'x')")
+        with pytest.raises(NotTakenError):
+            await change("disabled", Forgetful())
+        assert await change("offline", log) == b""
+        disabled = encode_record(Disabled("ven-0"))
+        assert await change("disabled", log) == disabled
+        with pytest.raises(NotTakenError):
+            await change("offline", Forgetful())
+        assert await change("disabled", log) == disabled

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
 from playwright.async_api import Page, expect
@@ -118,6 +119,8 @@ async def test_the_page_says_when_it_is_stale_and_goes_on_where_it_was(shown: Wo
         # What was known is still there.
         await expect(page.locator(".stat", has_text="Power used").locator(".value")).to_contain_text("kW")
         await expect(page.locator("#live-words")).to_have_text("Live", timeout=40_000)
+        # For whoever comes next the process that was restarted has to know its totals.
+        await page.wait_for_function("async () => (await fetch('/health/ready')).ok")
 
 
 async def test_the_page_is_used_with_the_keyboard_alone(shown: World) -> None:
@@ -137,6 +140,30 @@ async def test_the_page_is_used_with_the_keyboard_alone(shown: World) -> None:
         await page.get_by_role("button", name="Switch to dark colours").press("Space")
         await page.reload()
         await expect(theme).to_have_attribute("data-theme", "dark")
+
+
+async def test_the_focus_stays_on_an_event_that_changes_each_second(shown: World) -> None:
+    now = datetime.now(UTC)
+    event = {
+        "startTime": now.isoformat(),
+        "endTime": (now + timedelta(minutes=10)).isoformat(),
+        "requestedReductionKw": 1,
+        "status": "active",
+    }
+    async with shown.page() as page:
+        created = await (await page.request.post(f"{shown.system.api}/api/events", data=event)).json()
+        link = page.locator(f'.events a[href="#/events/{created["id"]}"]')
+        await link.focus()
+        await link.evaluate("link => { window.before = link; }")
+        await page.wait_for_function("() => !window.before.isConnected")
+        await expect(link).to_be_focused()
+        await page.request.delete(f"{shown.system.api}/api/events/{created['id']}")
+
+
+async def test_an_address_that_is_cut_off_is_no_empty_page(shown: World) -> None:
+    async with shown.page("#/vens/%", expected=("404",)) as page:
+        await expect(page.get_by_text("There is no VEN %")).to_be_visible()
+        await expect(page.locator("#live-words")).to_have_text("Live")
 
 
 async def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(shown: World) -> None:

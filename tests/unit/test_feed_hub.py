@@ -6,7 +6,7 @@ import pytest
 
 from api.feed import ids as ids_module
 from api.feed import ring as ring_module
-from api.feed.hub import GREETING, Client, Hub
+from api.feed.hub import GREETING, PORTION_BYTES, Client, Hub
 from api.feed.ids import Ids, ItemId, now_micros
 from api.feed.items import Entry, FeedType, Wanted
 from runtime.metrics import FEED_CLIENTS_CUT_OFF
@@ -153,3 +153,44 @@ async def test_a_beat_reaches_everybody_and_the_end_too() -> None:
     assert await client.take() == b": still here\n\n"
     hub.close()
     assert await client.take() == b""
+
+
+async def test_what_was_missed_is_given_in_portions_and_is_more_than_may_wait() -> None:
+    hub = new_hub(queue=10)
+    hub.publish("vens", [entry(0)])
+    seen = last_id(hub)
+    for number in range(1, 31):
+        hub.publish("vens", [Entry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 10_000))])
+    client = await join(hub, last=seen)
+    hub.publish("vens", [entry(31)])
+    portions: list[bytes] = []
+    while not portions or b'{"n":31}' not in portions[-1]:
+        portions.append(await client.take())
+    assert max(map(len, portions)) < 2 * PORTION_BYTES
+    text = b"".join(portions)
+    places = [text.index(b'{"n":%d' % number) for number in range(1, 32)]
+    assert places == sorted(places)
+    assert not client.closed
+
+
+async def test_a_filter_that_finds_nothing_takes_no_memory() -> None:
+    hub = new_hub()
+    clients = [await join(hub, Wanted(ven_id=f"ven-{number}")) for number in range(1000)]
+    both = await join(hub, Wanted(ven_id="ven-7", event_id="evt-1"))
+    other = await join(hub, Wanted(ven_id="ven-7", event_id="evt-2"))
+    hub.publish("totals", [entry(1)])
+    hub.publish("commands", [entry(2, "ven-7", "evt-1"), entry(3, "elsewhere", "evt-1")])
+    assert sum(len(item._parts) for item in hub.ring._items) == 2
+    for client in (clients[7], both):
+        assert await told(client) == ['commands {"commands":[{"n":2}]}']
+    assert await told(other) == await told(clients[8]) == []
+
+
+async def test_an_id_of_another_process_whose_clock_is_ahead_is_a_reset() -> None:
+    hub = new_hub()
+    ahead = now_micros() + 30_000_000
+    assert await told(await join(hub, Wanted(frozenset({"vens"})), f"{ahead:016}-00000000")) == [
+        'reset {"types":["vens"]}'
+    ]
+    mine = ItemId(ahead, hub._ids.process)
+    assert await told(await join(hub, Wanted(frozenset({"vens"})), str(mine))) == []

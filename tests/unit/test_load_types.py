@@ -49,3 +49,9 @@ def test_a_disabled_ven_is_not_online() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     assert totals.totals(at(1) - MINUTE, {"a"}).household_usage_kw == 1.0
     assert totals.totals(at(1) - MINUTE).household_usage_kw == 3.0
+
+
+def test_a_name_too_long_for_a_record_of_the_log_is_other() -> None:
+    long = "x" * 1_000_000
+    assert set(types_of(taken([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
+    assert added([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}

@@ -66,3 +66,10 @@ def test_what_it_keeps_is_bounded() -> None:
     progress = after(*range(0, 100_000, 7))
     assert len(progress._alive) <= 8 * TICKS
     assert progress.heard_since() > at(99_000)
+
+
+def test_a_time_before_all_clocks_is_none_that_hurts() -> None:
+    progress = Progress(timedelta(seconds=7 * TICKS))
+    progress.saw(datetime.min.replace(tzinfo=UTC))
+    assert not progress.complete
+    assert progress.heard_since() < at(-1e6)

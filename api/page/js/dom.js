@@ -13,6 +13,20 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+// Puts new content in the place of old: the focus stays on the same link, and a list where it was scrolled to.
+export function redraw(place, ...content) {
+  const focused = place.contains(document.activeElement) ? document.activeElement : null;
+  const before = place.querySelector(".scroll");
+  const [top, left] = [before?.scrollTop ?? 0, before?.scrollLeft ?? 0];
+  place.replaceChildren(...content);
+  const after = place.querySelector(".scroll");
+  if (after) [after.scrollTop, after.scrollLeft] = [top, left];
+  if (!focused) return;
+  const href = focused.getAttribute("href");
+  const same = focused === before ? after : href && [...place.querySelectorAll("a")].find((link) => link.getAttribute("href") === href);
+  same?.focus({ preventScroll: true });
+}
+
 // Sets a text where it has changed, so that a screen reader's place and a selection stay.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

@@ -67,7 +67,14 @@ export class Feed extends EventTarget {
     if (fields.id) this.#lastId = fields.id;
     if (!fields.event) return;
     const data = JSON.parse(fields.data);
-    for (const listener of this.#listeners.get(fields.event) ?? []) listener(data);
+    for (const listener of this.#listeners.get(fields.event) ?? []) {
+      try {
+        listener(data);
+      } catch (error) {
+        // A mistake in one view is no reason to lose the connection, and what the others would have been told.
+        reportError(error);
+      }
+    }
   }
 
   #become(state) {

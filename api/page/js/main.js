@@ -22,7 +22,7 @@ let leave = () => {};
 function show(first = false) {
   const [name, ...rest] = location.hash.replace(/^#\/?/, "").split("/");
   const [view, list, detail] = VIEWS[name] ?? VIEWS[""];
-  const id = rest.length ? decodeURIComponent(rest.join("/")) : null;
+  const id = rest.length ? decoded(rest.join("/")) : null;
   leave();
   const shown = id && detail ? detail(feed, id) : list(feed);
   leave = shown.leave;
@@ -35,6 +35,15 @@ function show(first = false) {
   if (!first) {
     scrollTo(0, 0);
     main.focus({ preventScroll: true });
+  }
+}
+
+// An address may have been typed, or cut off: what is no escape is taken as it is.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }
 

@@ -3,7 +3,7 @@
 import { get, part, send } from "../api.js";
 import { badge } from "../badges.js";
 import { confirmThat } from "../dialogs.js";
-import { announce, h, say, table } from "../dom.js";
+import { announce, h, redraw, say, table } from "../dom.js";
 import { kw, milliseconds, number, plural, span } from "../format.js";
 import { FunnelView } from "./funnel.js";
 import { attempt, paced, panel, stat } from "./shared.js";
@@ -60,11 +60,13 @@ export function eventView(feed, id) {
     await attempt(problem, async () => {
       const [event, lines] = await Promise.all([get(path), get(`${path}/circuits?limit=1000`)]);
       show(event);
-      vens.replaceChildren(
+      redraw(
+        vens,
         event.vens.length ? table("VENs of this event", VENS, event.vens.sort(byTrouble).slice(0, MOST_ROWS).map(venRow)) : h("p", { class: "empty" }, "Nobody was chosen yet."),
         rest(event.vens.length, "VEN"),
       );
-      circuits.replaceChildren(
+      redraw(
+        circuits,
         lines.length ? table("What each circuit did", CIRCUITS, lines.sort((a, b) => b.curtailed_kw - a.curtailed_kw).slice(0, MOST_ROWS).map(circuitRow)) : h("p", { class: "empty" }, "No VEN has told what its circuits did yet."),
         rest(lines.length, "circuit"),
       );

@@ -2,7 +2,7 @@
 
 import { getPage } from "../api.js";
 import { badge } from "../badges.js";
-import { announce, h, table } from "../dom.js";
+import { announce, h, redraw, table } from "../dom.js";
 import { kw, number, span } from "../format.js";
 import { createEvent } from "./create_event.js";
 import { attempt, paced } from "./shared.js";
@@ -40,7 +40,7 @@ export function eventsView(feed) {
       list.replaceChildren(h("p", { class: "empty" }, "There is no event yet. A new one asks the fleet for a reduction from a start to an end."));
       return;
     }
-    list.replaceChildren(table("Events, those that start last first", COLUMNS, rows.map((row) => {
+    redraw(list, table("Events, those that start last first", COLUMNS, rows.map((row) => {
       const event = { ...row, ...live.get(row.id) };
       const reduction = event.actualReductionKw ?? row.actualReductionKw;
       return [
@@ -55,7 +55,8 @@ export function eventsView(feed) {
 
   const reload = paced(2000, () => load());
   const stop = feed.on("event", (event) => {
-    const known = rows.some((row) => row.id === event.id);
+    // One that is farther down than the list goes is told of, too, and not found by reading the list again.
+    const known = live.has(event.id) || rows.some((row) => row.id === event.id);
     live.set(event.id, event);
     if (event.status === "deleted") rows = rows.filter((row) => row.id !== event.id);
     else if (!known) reload();

@@ -3,20 +3,22 @@
 import { get } from "../api.js";
 import { badge } from "../badges.js";
 import { PowerChart } from "../chart.js";
-import { h, say } from "../dom.js";
+import { h, redraw, say } from "../dom.js";
 import { kw, number, plural, span, time } from "../format.js";
 import { PipelineView } from "./pipeline.js";
-import { attempt, panel, since, stat } from "./shared.js";
+import { attempt, panel, stat } from "./shared.js";
 
 const HOUR_S = 3600;
 const STEP_S = 30;
 const MOST_NEWS = 60;
 const TOGETHER_MS = 15_000;
+const OLD_MS = 30_000;
 
 export function fleetView(feed) {
   const problem = h("div");
   const stats = { online: stat("VENs online"), used: stat("Power used"), can: stat("Can be shed now"), shed: stat("Reduction now") };
   const asOf = h("span", { "data-since": "" }, "");
+  const old = h("span", { class: "badge warn", hidden: true }, "not up to date");
   const figures = h("div", { class: "stats" }, Object.values(stats).map((each) => each.element));
   const chart = new PowerChart("Power of the network in the last hour", ["Used", "Reduction"]);
   const events = h("div", {}, h("p", { class: "empty" }, "Loading …"));
@@ -31,7 +33,7 @@ export function fleetView(feed) {
   const element = h(
     "div",
     {},
-    h("div", { class: "head" }, h("h1", {}, "The fleet now"), h("p", { class: "muted" }, "as of ", asOf)),
+    h("div", { class: "head" }, h("h1", {}, "The fleet now"), h("p", { class: "muted" }, "as of ", asOf), old),
     problem,
     figures,
     h(
@@ -54,10 +56,18 @@ export function fleetView(feed) {
     stats.can.show(number(can, 1), "kW", used > 0 ? `${number((100 * can) / used)} % of what is used` : "");
     stats.shed.show(number(shed, 1), "kW", shed > 0 ? `${number((100 * shed) / (used + shed))} % less than without` : "nothing is shed");
     asOf.dataset.since = data.asOf;
-    figures.classList.toggle("old", Date.now() - new Date(data.asOf) > 30_000);
+    showAge();
     series.add(new Date(data.asOf) / 1000, used, shed);
     chart.show(series.data());
   }
+
+  // Also when no totals come any more, while the connection to the API lives.
+  function showAge() {
+    const isOld = Boolean(asOf.dataset.since) && Date.now() - new Date(asOf.dataset.since) > OLD_MS;
+    figures.classList.toggle("old", isOld);
+    old.hidden = !isOld;
+  }
+  const ageing = setInterval(showAge, 5000);
 
   function tell(moment, ...words) {
     nothing.hidden = true;
@@ -66,13 +76,15 @@ export function fleetView(feed) {
   }
 
   function drawEvents() {
+    // Once a second while one is active: not between the two halves of a click.
+    if (events.matches(":active")) return;
     const rows = [...open.values()].filter((event) => event.status === "active" || event.status === "scheduled");
     rows.sort((a, b) => a.startTime.localeCompare(b.startTime));
     if (!rows.length) {
-      events.replaceChildren(h("p", { class: "empty" }, "No event is active or to come."));
+      redraw(events, h("p", { class: "empty" }, "No event is active or to come."));
       return;
     }
-    events.replaceChildren(h("ul", { class: "log events" }, rows.map((event) =>
+    redraw(events, h("ul", { class: "log events" }, rows.map((event) =>
       h("li", {},
         h("span", {}, badge(event.status)),
         h("span", {},
@@ -114,6 +126,7 @@ export function fleetView(feed) {
       if (deadLetters.length > 1) tell(last.receivedAt, h("a", { href: "#/letters" }, plural(deadLetters.length, "dead letter")), `, the last: ${last.reason}`);
       else tell(last.receivedAt, "Dead letter ", link("letters", last.id, last.reason), last.venId ? ` of ${last.venId}` : "");
     }),
+    () => clearInterval(ageing),
     () => chart.destroy(),
     () => pipeline.leave(),
   ];

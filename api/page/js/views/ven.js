@@ -3,7 +3,7 @@
 import { get, part } from "../api.js";
 import { badge } from "../badges.js";
 import { PowerChart } from "../chart.js";
-import { h, say, table } from "../dom.js";
+import { h, redraw, say, table } from "../dom.js";
 import { kw, number, time } from "../format.js";
 import { commandForms } from "./command_forms.js";
 import { attempt, paced, panel, since, stat } from "./shared.js";
@@ -41,7 +41,7 @@ export function venView(feed, id) {
       show(ven);
       const points = history.points;
       chart.show([points.map((point) => new Date(point.timestamp) / 1000), points.map((point) => point.usedPowerKw ?? null), points.map((point) => point.shedPowerKw)]);
-      commands.replaceChildren(trail.length ? table("Commands, newest first", COMMANDS, trail.map(commandRow)) : h("p", { class: "empty" }, "It was never sent a command."));
+      redraw(commands, trail.length ? table("Commands, newest first", COMMANDS, trail.map(commandRow)) : h("p", { class: "empty" }, "It was never sent a command."));
     });
   }
 
@@ -56,7 +56,7 @@ export function venView(feed, id) {
     figures.heard.show(time(ven.lastSeen), "", "");
     figures.heard.note.replaceChildren(since(ven.lastSeen));
     forms.loads(ven.loads);
-    loads.replaceChildren(ven.loads.length ? table("Loads", LOADS, ven.loads.map((each) => [
+    redraw(loads, ven.loads.length ? table("Loads", LOADS, ven.loads.map((each) => [
       h("span", {}, each.name, h("br"), h("span", { class: "id" }, `${each.id} · ${each.type}`)),
       kw(each.currentPowerKw),
       kw(each.shedCapabilityKw),

@@ -2,7 +2,7 @@
 
 import { getPage, part } from "../api.js";
 import { badge } from "../badges.js";
-import { field, h, table } from "../dom.js";
+import { field, h, redraw, table } from "../dom.js";
 import { kw } from "../format.js";
 import { attempt, since } from "./shared.js";
 
@@ -37,7 +37,7 @@ export function vensView(feed) {
   }
 
   function draw() {
-    list.replaceChildren(rows.length ? table("VENs, by id", COLUMNS, rows.map((ven) => [
+    redraw(list, rows.length ? table("VENs, by id", COLUMNS, rows.map((ven) => [
       h("span", {}, h("a", { href: `#/vens/${part(ven.id)}` }, ven.name), h("br"), h("span", { class: "id" }, ven.id)),
       badge(ven.status),
       kw(ven.metrics.currentPowerKw),
