@@ -14,22 +14,28 @@ from schemas import topics
 from schemas.parsers import PARSERS
 from schemas.tables import metadata
 
-# When something was received last may move when it comes again.
+# When something was received last may move when it comes again, and so may the version of a minute.
 MOVING = {
     "ven_status": ("received_at", "reading_received_at"),
     "notices": ("last_received_at",),
     "ven_shadows": ("received_at",),
+    "telemetry_minutes": ("version",),
 }
 
 Messages = list[tuple[str, str]]
 
 
 async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
-    """All rows of a VEN in all tables, but for what moves; waits until what came late is rolled up."""
-    late = "SELECT count(*) FROM rollup_late WHERE ven_id = $1"
+    """All rows of a VEN in all tables, but for what moves; waits until all of it is rolled up."""
+    done = """
+        SELECT rolled_up_to > (SELECT max(time) FROM telemetry_readings WHERE ven_id = $1)
+            AND NOT EXISTS (SELECT FROM rollup_late WHERE ven_id = $1)
+            AND NOT EXISTS (SELECT FROM minutes_corrected WHERE ven_id = $1)
+        FROM rollup_progress
+    """
 
     async def rolled_up() -> bool:
-        return bool(await stored.fetchval(late, ven_id) == 0)
+        return bool(await stored.fetchval(done, ven_id))
 
     assert await until(rolled_up, timeout=60, every=0.2)
     found = {}
@@ -41,11 +47,14 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
     return found
 
 
-async def all_processed(system: System) -> bool:
-    """Whether `validate` and `sink` have committed all that the log holds for them."""
+async def all_processed(system: System, patience: float) -> bool:
+    """Wait until `validate`, and then `sink`, have committed all that the log holds for them now; False when too long.
+
+    There is always more to come: the bridge's beats.
+    """
     names = system.kafka.topics
     raw = [names.raw(kind) for kind in PARSERS]
-    canonical = [names(topic.name) for topic in topics.CANONICAL]
+    canonical = [names(topic.name) for topic in topics.CANONICAL if topic.name != topics.COMMANDS]  # of the bridge
     letters = names.all_dead_letters
     admin = AIOKafkaAdminClient(bootstrap_servers=system.kafka.kafka_bootstrap_servers)
     consumer = AIOKafkaConsumer(bootstrap_servers=system.kafka.kafka_bootstrap_servers)
@@ -57,8 +66,12 @@ async def all_processed(system: System) -> bool:
             partitions = [TopicPartition(name, number) for name in followed for number in range(described[name])]
             ends = await consumer.end_offsets(partitions)
             group = f"{system.kafka.kafka_topic_prefix}gateway-{role}"
-            done = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items()}
-            if any(end > max(done.get(tp, 0), 0) for tp, end in ends.items()):
+
+            async def done(group: str = group, ends: dict[TopicPartition, int] = ends) -> bool:
+                offsets = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items()}
+                return all(end <= max(offsets.get(tp, 0), 0) for tp, end in ends.items())
+
+            if not await until(done, patience, every=0.5):
                 return False
     finally:
         await consumer.stop()

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ async def test_a_recording_comes_out_right_and_a_second_time_changes_nothing(
         await send()
         assert await until(lambda times=times: _equals(raw_count, metering * times), timeout=30, every=0.5)  # type: ignore[misc]
         assert await until(lambda: _has_rows(stored, ven_id, len(expected)), timeout=30)
-        assert await until(partial(all_processed, system), timeout=30, every=0.5)
+        assert await all_processed(system, 30)
         await _rows_are_right(stored, ven_id, expected)
         await other_kinds_are_right(stored, ven_id, messages)
         dumps.append(await dump(stored, ven_id))
