@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import aiomqtt
+import httpx
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from gateway.fleet import Fleet, FleetOptions
+from gateway.stack.polling import until
 from gateway.system import System, default_topics
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,6 +34,8 @@ class World:
         self, path: str = "#/", *, size: str = "desktop", scheme: Scheme = "light", expected: tuple[str, ...] = ()
     ) -> AsyncIterator[Page]:
         """Have the page open inside; afterwards the browser must have complained of nothing that is not expected."""
+        # An API that was just started has no figures yet, says so with 503, and the browser complains of that.
+        assert await until(self._has_figures, 30), "the API has no figures"
         width, height = SIZES[size]
         context: BrowserContext = await self.browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
@@ -40,14 +44,28 @@ class World:
         page = await context.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on(
+            "console",
+            lambda said: (
+                complaints.append(f"{said.text} {said.location['url']}") if said.type in {"error", "warning"} else None
+            ),
+        )
         page.on("dialog", lambda dialog: complaints.append(f"a dialog: {dialog.message}"))
         try:
             await page.goto(f"{self.system.api}/{path}")
             yield page
         finally:
             await context.close()
-        assert [each for each in complaints if not any(words in each for words in expected)] == []
+        unexpected = [each for each in complaints if not any(words in each for words in expected)]
+        assert not unexpected, unexpected
+
+    async def _has_figures(self) -> bool:
+        async with httpx.AsyncClient(base_url=self.system.api, trust_env=False) as client:
+            try:
+                answers = [await client.get(f"/api/stats/{name}") for name in ("network", "pipeline")]
+            except httpx.HTTPError:
+                return False
+            return all(answer.is_success for answer in answers)
 
     async def publish(self, topic: str, payload: str) -> None:
         """Publish as a device of its own."""
