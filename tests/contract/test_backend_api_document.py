@@ -27,7 +27,8 @@ async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSetti
     async with api(database, kafka) as client:
 
         async def ready() -> bool:
-            return (await client.get("/api/stats/network")).status_code == 200
+            answers = [await client.get(f"/api/stats/{name}") for name in ("network", "pipeline")]
+            return all(answer.status_code == 200 for answer in answers)
 
         assert await until(ready, 20)
         # What deletes comes last, what stops next to last: the others need what is there.
