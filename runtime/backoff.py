@@ -6,6 +6,9 @@ Source of the method: M. Brooker, "Exponential Backoff And Jitter", AWS Architec
 import asyncio
 import random
 
+# Of its own: nobody who sets or watches the state of the module's is disturbed by a wait in another thread.
+_chance = random.Random()  # noqa: S311 - jitter is no secret
+
 
 class Backoff:
     """Sleeps between 0 and a bound that doubles with each try, up to `most` seconds."""
@@ -23,4 +26,4 @@ class Backoff:
         """Sleep before the next try."""
         bound = min(self._most, self._first * 2 ** min(self._tries, 32))
         self._tries += 1
-        await asyncio.sleep(random.uniform(0, bound))  # noqa: S311 - jitter is no secret
+        await asyncio.sleep(_chance.uniform(0, bound))

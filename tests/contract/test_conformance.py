@@ -78,8 +78,8 @@ async def filled(databases: Databases, topics: Topics) -> tuple[DatabaseSettings
 @pytest.fixture(scope="module")
 def address(filled: tuple[DatabaseSettings, KafkaSettings]) -> Iterator[str]:
     with api_in_a_thread(*filled) as url:
-        # Nothing is to be 503 for want of totals.
-        while httpx.get(f"{url}/api/stats/network", trust_env=False).status_code != 200:
+        # Nothing is to be 503 for want of figures.
+        while any(httpx.get(f"{url}/api/stats/{name}", trust_env=False).status_code != 200 for name in LIVE):
             pass
         yield url
 
@@ -91,6 +91,7 @@ def session() -> Iterator[requests.Session]:
         yield opened
 
 
+LIVE = ("network", "pipeline")
 # Its answer has no end.
 ENDLESS = "/api/feed"
 KNOWN = described(25, "positive").include(path_regex=r"\{").exclude(method="DELETE")

@@ -59,6 +59,7 @@ def test_what_an_event_came_to_is_one_sentence() -> None:
     assert event.words(30.0) == (f"evt-1 active: {stages}", kw)
     said = event.came_to(DrBooks(told=9, restored=0, repeated=0, untold=0, unrestored=0))
     assert said == (
-        f"DR event evt-1, active: {kw}; {stages}; the fleet counts 9 VENs that were told, 0 that were sent a restore, 0 commands too many, "
+        f"DR event evt-1, active: {kw}; {stages}; the fleet counts 9 VENs that were told, 0 that were sent a restore, "
+        "0 commands too many, "
         "0 VENs not told, 0 not restored"
     )
