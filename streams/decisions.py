@@ -11,7 +11,7 @@ from streams.rules.shares import Basis, share_of
 from streams.store import events
 
 
-async def tell(connection: Connection, event: Any, vens: list[Any], there: Basis, *, late: bool) -> int:
+async def tell_vens(connection: Connection, event: Any, vens: list[Any], there: Basis, *, late: bool) -> int:
     """Give each VEN its share beside those that are there and write its command; returns how many are told."""
     chosen: list[tuple[str, float | None, float | None, str]] = []
     shares: dict[str, float] = {}

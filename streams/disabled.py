@@ -13,13 +13,13 @@ from schemas.settings import KafkaSettings
 from schemas.topics import DISABLED
 from streams.store.database import Database
 from streams.telling import NotTakenError, tell
+from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 AT_ONCE = 5000
 
-LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.disabled'))"
 _DISABLED = "EXISTS (SELECT FROM vens WHERE vens.ven_id = told.ven_id AND vens.status = 'disabled')"
 NOTE = f"""
 WITH back AS (UPDATE disabled_told AS told SET is_told = false WHERE is_told AND NOT {_DISABLED})
@@ -54,7 +54,8 @@ async def tell_changed(database: Database, producer: AIOKafkaProducer, topic: st
     told in its place.
     """
     await database.run(_note)
-    return await database.run(partial(_tell_noted, producer=producer, topic=topic))
+    told = partial(_tell_noted, producer=producer, topic=topic)
+    return bool(await Turns(database, "disabled").take_if_free(told))
 
 
 async def _note(connection: Connection) -> None:
@@ -62,8 +63,6 @@ async def _note(connection: Connection) -> None:
 
 
 async def _tell_noted(connection: Connection, producer: AIOKafkaProducer, topic: str) -> bool:
-    if not await connection.fetchval(LEAD):
-        return False
     rows = await connection.fetch(NOTED, AT_ONCE)
     if not rows:
         return False

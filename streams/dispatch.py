@@ -4,14 +4,12 @@ What is decided is committed before anybody hears of it, and every decision read
 whoever comes after a crash goes on from there, and decides nothing twice. Several workers take turns.
 """
 
-import asyncio
 import logging
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
 
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
@@ -20,22 +18,17 @@ from schemas.lifecycle import Step, next_step
 from schemas.readings import encode_record
 from schemas.settings import DispatchSettings, KafkaSettings
 from schemas.topics import COMMANDS
-from streams.decisions import decide_restores, tell
+from streams.decisions import decide_restores, tell_vens
 from streams.rules.shares import Basis
 from streams.store import commands, events
 from streams.store.database import Database
+from streams.telling import NotTakenError, tell
 from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
 LOGGED_AT_ONCE = 2000
-# While the log is away the transaction is given up, and with it the turn.
-LOG_PATIENCE_SECONDS = 10.0
-
-
-class LogAwayError(Exception):
-    """The log did not take what was handed to it in time."""
 
 
 def add_dispatch(
@@ -76,9 +69,8 @@ class Dispatcher:
 
     async def act(self) -> None:
         """Start, end and close what is due: ends before starts, so that a VEN is free for what follows."""
-        rows = await self._turns.take(events.due_events) or []
-        now = await self._turns.take(events.clock) if rows else None
-        steps = [(row["event_id"], next_step(events.times_of(row), now)) for row in rows if now is not None]
+        rows = await self._turns.take_if_free(events.due_events) or []
+        steps = [(row["event_id"], next_step(events.times_of(row), row["asked_at"])) for row in rows]
         ending = [event_id for event_id, step in steps if step in {Step.END, Step.MISS, Step.DROP}]
         starting = [event_id for event_id, step in steps if step is Step.START]
         for event_id in ending + starting:
@@ -87,11 +79,11 @@ class Dispatcher:
     async def hand_over(self) -> None:
         """Hand every command that the log does not have to it, in the order in which they were decided."""
         try:
-            while rows := await self._turns.take(self._hand_some_over):
+            while rows := await self._turns.take_if_free(self._hand_some_over):
                 for row in rows:
                     if row["wanted"]:
                         COMMAND_STEPS.labels(row["kind"], "logged").inc()
-        except LogAwayError as error:
+        except NotTakenError as error:
             logger.warning("the log does not take commands: %s; trying on", error, extra={"action": "commands_wait"})
 
     async def _step(self, connection: Connection, event_id: str) -> None:
@@ -116,7 +108,7 @@ class Dispatcher:
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
         vens = await events.candidates(connection, event, self._offline_after)
-        told = await tell(connection, event, vens, Basis(), late=False)
+        told = await tell_vens(connection, event, vens, Basis(), late=False)
         await events.note_started(connection, event["event_id"])
         behind = (now - event["start_time"]).total_seconds()
         logger.info(
@@ -147,15 +139,7 @@ class Dispatcher:
 
     async def _send(self, dispatches: list[Dispatch]) -> dict[str, datetime]:
         """Write to the log; returns by correlation id when, as the log has it: the bridge is at work before we know."""
-        try:
-            async with asyncio.timeout(LOG_PATIENCE_SECONDS):
-                sent = [
-                    await self._producer.send(self._topic, encode_record(one), key=one.ven_id.encode())
-                    for one in dispatches
-                ]
-                written = await asyncio.gather(*map(asyncio.shield, sent))
-        except (TimeoutError, KafkaError) as error:
-            raise LogAwayError(f"{type(error).__name__}: {error}") from None
+        written = await tell(self._producer, self._topic, ((one.ven_id, encode_record(one)) for one in dispatches))
         return {
             one.correlation_id: datetime.fromtimestamp(record.timestamp / 1000, UTC)
             for one, record in zip(dispatches, written, strict=True)

@@ -7,15 +7,15 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.database import Connection
 from schemas.minutes import Minute
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings
 from schemas.topics import MINUTES
-from streams.rollups import LEAD
+from streams.rollups import TURN
 from streams.store.database import Database
 from streams.store.minutes import tell_closed, tell_corrected
 from streams.telling import NotTakenError, tell
+from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -38,27 +38,20 @@ class Minutes:
     """One look at what there is to tell."""
 
     def __init__(self, database: Database, producer: AIOKafkaProducer, topic: str) -> None:
-        self._database = database
+        # That of the rolling up: what is told must not change meanwhile.
+        self._turns = Turns(database, TURN)
         self._producer = producer
         self._topic = topic
 
     async def step(self) -> None:
         """Tell all that was rolled up, then all that was corrected."""
         try:
-            while await self._turn(tell_closed):
+            while await self._turns.take_if_free(partial(tell_closed, send=self._send)):
                 pass
-            while await self._turn(partial(tell_corrected, most=CORRECTED_AT_ONCE)):
+            while await self._turns.take_if_free(partial(tell_corrected, send=self._send, most=CORRECTED_AT_ONCE)):
                 pass
         except NotTakenError as error:
             logger.warning("minutes wait for the log: %s", error, extra={"action": "minutes_wait"})
-
-    async def _turn(self, work: Any) -> bool:
-        """Do a piece of work, unless another worker rolls up or tells: what is told must not change meanwhile."""
-
-        async def leading(connection: Connection) -> bool:
-            return bool(await connection.fetchval(LEAD)) and await work(connection, self._send)
-
-        return await self._database.run(leading)
 
     async def _send(self, minutes: Sequence[Minute]) -> None:
         await tell(self._producer, self._topic, ((minute.ven_id, encode_record(minute)) for minute in minutes))

@@ -9,8 +9,9 @@ from runtime.database import Connection
 from schemas.partitions import day_of
 from schemas.rollups import HOUR, MINUTE, floor_to
 from streams.store import rollups
-from streams.store.database import Database
+from streams.store.database import Database, now_of
 from streams.store.partitions import Partitions
+from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,7 @@ LATE_AT_ONCE = 5000
 STALE_AT_ONCE = 20
 STALE_ROUNDS = 10
 
-# One worker at a time; the lock is given back with the transaction, or the connection.
-LEAD = "SELECT pg_try_advisory_xact_lock(hashtext('gateway.rollups'))"
+TURN = "rollups"
 
 
 def add_rollups(app: Any, database: Database, partitions: Partitions) -> None:
@@ -43,18 +43,19 @@ class RollUp:
 
     def __init__(self, database: Database, partitions: Partitions) -> None:
         self._database = database
+        self._turns = Turns(database, TURN)
         self._partitions = partitions
 
     async def step(self, now: datetime | None = None) -> None:
         """Roll up everything that is due; `now` is the database's time unless given."""
-        moment = await self._database.run(_now) if now is None else now
-        await self._work(partial(rollups.close, before=floor_to(moment - CLOSED_AFTER, MINUTE)))
+        moment = await self._database.run(now_of) if now is None else now
+        await self._turns.take_if_free(partial(rollups.close, before=floor_to(moment - CLOSED_AFTER, MINUTE)))
         while await self._roll_up_a_stretch():
             pass
-        while await self._work(partial(rollups.roll_up_again, most=LATE_AT_ONCE)):
+        while await self._turns.take_if_free(partial(rollups.roll_up_again, most=LATE_AT_ONCE)):
             pass
         for _ in range(STALE_ROUNDS):
-            if not await self._work(partial(rollups.refresh_network, most=STALE_AT_ONCE)):
+            if not await self._turns.take_if_free(partial(rollups.refresh_network, most=STALE_AT_ONCE)):
                 break
 
     async def _roll_up_a_stretch(self) -> bool:
@@ -68,19 +69,4 @@ class RollUp:
             most = max(MINUTE, most // 2 // MINUTE * MINUTE)
             return await rollups.roll_up(connection, most)
 
-        return bool(await self._work(roll_up))
-
-    async def _work(self, work: Any) -> Any:
-        """Do a piece of work in a transaction of its own, unless another worker is at it."""
-
-        async def leading(connection: Connection) -> Any:
-            if not await connection.fetchval(LEAD):
-                return None
-            return await work(connection)
-
-        return await self._database.run(leading)
-
-
-async def _now(connection: Connection) -> datetime:
-    now: datetime = await connection.fetchval("SELECT now()")
-    return now
+        return bool(await self._turns.take_if_free(roll_up))

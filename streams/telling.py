@@ -18,8 +18,8 @@ class NotTakenError(Exception):
     """The log did not take what was told in time."""
 
 
-async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
-    """Put records (key and value) in a topic.
+async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> list[Any]:
+    """Put records (key and value) in a topic; returns what the log says of each (RecordMetadata).
 
     Raises:
         NotTakenError: the log is away; some of them may be in it all the same.
@@ -29,6 +29,6 @@ async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[s
             sent: list[asyncio.Future[Any]] = [
                 await producer.send(topic, value, key=key.encode()) for key, value in records
             ]
-            await asyncio.gather(*map(asyncio.shield, sent))
+            return await asyncio.gather(*map(asyncio.shield, sent))
     except (TimeoutError, KafkaError) as error:
         raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None

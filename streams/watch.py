@@ -11,7 +11,7 @@ from typing import Any
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.settings import DispatchSettings
-from streams.decisions import decide_event, decide_restores, tell
+from streams.decisions import decide_event, decide_restores, tell_vens
 from streams.rules.shares import Basis
 from streams.store import events, watching
 from streams.store.database import Database
@@ -45,7 +45,7 @@ class Watch:
 
     async def look(self) -> None:
         """Do everything once."""
-        for row in await self._turns.take(events.due_events) or []:
+        for row in await self._turns.take_if_free(events.due_events) or []:
             if row["started_at"] is not None:
                 await self._turns.attempt(partial(self._join, event_id=row["event_id"]), row["event_id"])
         settings = self._settings
@@ -60,13 +60,13 @@ class Watch:
             ("lost", watching.LOST_MEANWHILE, ()),
         ):
             look = partial(watching.kinds, statement=statement, arguments=arguments)
-            for kind in await self._turns.take(look) or ():
+            for kind in await self._turns.take_if_free(look) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_retell_lost:
             await self._turns.attempt(self._retell, "telling once more")
         await self._turns.attempt(self._restore_again, "restoring once more")
         await self._turns.attempt(self._restore_disabled, "restoring what was disabled")
-        await self._turns.take(watching.unwatch)
+        await self._turns.take_if_free(watching.unwatch)
 
     async def _join(self, connection: Connection, event_id: str) -> None:
         event, times, now = await events.hold_event(connection, event_id)
@@ -75,7 +75,7 @@ class Watch:
         vens = await events.candidates(connection, event, self._offline_after)
         if vens:
             there = Basis(**await events.basis_of(connection, event_id))
-            await tell(connection, event, vens, there, late=True)
+            await tell_vens(connection, event, vens, there, late=True)
 
     async def _retell(self, connection: Connection) -> None:
         for row in await connection.fetch(watching.RETELL):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 import asyncpg
@@ -84,6 +85,12 @@ class Database:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+
+async def now_of(connection: Connection) -> datetime:
+    """Return the time by the database's clock, at which this transaction began."""
+    now: datetime = await connection.fetchval("SELECT now()")
+    return now
 
 
 @asynccontextmanager

@@ -14,7 +14,8 @@ from schemas.shedding import SHEDDING
 
 # Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
 DUE = """
-SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, deleted_at, closed_at
+SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, deleted_at, closed_at,
+       clock_timestamp() AS asked_at
 FROM events
 WHERE closed_at IS NULL AND (start_time <= now() OR cancelled_at IS NOT NULL OR deleted_at IS NOT NULL)
 ORDER BY COALESCE(ended_at, end_time), event_id

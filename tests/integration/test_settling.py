@@ -13,9 +13,10 @@ from runtime.database import Connection
 from schemas.reduction import REPORTED
 from schemas.settings import DatabaseSettings
 from streams.rules.settling import FIRST_AFTER
-from streams.settling import LEAD, Settlement
+from streams.settling import Settlement
 from streams.store import settlement
 from streams.store.database import database as open_database
+from streams.turns import LEAD
 from tests.support.readings import NOON, Stores, reading, stores
 from tests.support.telling import choose
 
@@ -171,7 +172,7 @@ async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, ca
     await books.event()
     await books.says("ven", 0, 4.0)
     async with books.rows.transaction():
-        await books.rows.execute(LEAD)
+        await books.rows.execute(LEAD, "settlement")
         await books.settlement.step(SOON)
         assert await books.figures() == (None, None)
     with caplog.at_level(logging.INFO, "streams.settling"):
