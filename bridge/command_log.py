@@ -15,11 +15,11 @@ from uuid import uuid4
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 
 from bridge.known import KnownCommands
 from runtime.backoff import Backoff
-from runtime.kafka import client_options
+from runtime.kafka import client_options, hand_over
 from schemas.dispatch import Dispatch, Evidence, State, decode_evidence
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings
@@ -139,14 +139,7 @@ class CommandLog:
 
     async def _send(self, evidence: Evidence) -> "asyncio.Future[Any]":
         key, headers = evidence.correlation_id.encode(), [(HEADER_RUN, self._run)]
-        while True:
-            try:
-                written: asyncio.Future[Any] = await self._producer.send(
-                    self._topic, encode_record(evidence), key=key, headers=headers
-                )
-            except KafkaTimeoutError:
-                continue  # the buffer is full because the log is away
-            return written
+        return await hand_over(self._producer, self._topic, encode_record(evidence), key=key, headers=headers)
 
     def _on_written(self, evidence: Evidence, note: "asyncio.Future[None]", written: "asyncio.Future[Any]") -> None:
         if written.cancelled():

@@ -15,17 +15,17 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 from aiolimiter import AsyncLimiter
 
 from bridge.command_log import CommandLog
 from bridge.connection import Connection
 from bridge.decisions import COMMAND_TOPIC, LATE, decide, message_at, read_dispatch
 from runtime.backoff import Backoff
-from runtime.kafka import client_options
+from runtime.kafka import client_options, hand_over
 from runtime.metrics import COMMANDS_EXPIRED, COMMANDS_SENT, COMMANDS_UNSURE, DEAD_LETTERS
 from schemas import commands
-from schemas.dead_letters import dead_letter_headers
+from schemas.dead_letters import headers_of_letter
 from schemas.dispatch import Dispatch
 from schemas.reasons import RejectedError, Rejection
 from schemas.settings import KafkaSettings
@@ -270,22 +270,9 @@ class Downlink:
             return None
 
     async def _dead_letter(self, record: Any, rejection: Rejection) -> None:
-        headers = dead_letter_headers(
-            rejection,
-            record.headers or (),
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-        )
-        name = self._kafka.topics.dead_letters(record.topic)
-        while True:
-            try:
-                await self._producer.send_and_wait(name, record.value or b"", key=record.key, headers=headers)
-            except KafkaTimeoutError:
-                continue  # the buffer is full because the log is away
-            DEAD_LETTERS.labels(record.topic, rejection.reason).inc()
-            return
+        name, headers = self._kafka.topics.dead_letters(record.topic), headers_of_letter(record, rejection)
+        await (await hand_over(self._producer, name, record.value or b"", key=record.key, headers=headers))
+        DEAD_LETTERS.labels(record.topic, rejection.reason).inc()
 
 
 class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]

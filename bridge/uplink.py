@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError
 from paho.mqtt.client import MQTTMessage
 
 from bridge.connection import Connection, topic_of
 from bridge.outstanding import Entry, Outstanding
-from runtime.kafka import MAX_PAYLOAD_BYTES
+from runtime.kafka import MAX_PAYLOAD_BYTES, hand_over
 from runtime.metrics import DEAD_LETTERS
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
@@ -135,20 +134,11 @@ class Uplink:
         while True:
             while self._inbox:
                 entry, note = self._inbox.popleft()
-                written = await self._send(entry.message)
+                written = await hand_over(self._producer, **self._record(entry.message))
                 confirmed = written if note is None else asyncio.gather(written, note)
                 confirmed.add_done_callback(partial(self._on_confirmed, entry))
             self._arrived.clear()
             await self._arrived.wait()
-
-    async def _send(self, message: MQTTMessage) -> "asyncio.Future[Any]":
-        record = self._record(message)
-        while True:
-            try:
-                confirmed: asyncio.Future[Any] = await self._producer.send(**record)
-            except KafkaTimeoutError:
-                continue  # the buffer is full because the log is away
-            return confirmed
 
     def _on_confirmed(self, entry: Taken, confirmed: "asyncio.Future[Any]") -> None:
         if confirmed.cancelled():

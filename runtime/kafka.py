@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from runtime.backoff import Backoff
 from schemas.settings import KafkaSettings
@@ -55,6 +55,19 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await client.stop()
+
+
+async def hand_over(client: AIOKafkaProducer, topic: str, value: bytes | None, **record: Any) -> "asyncio.Future[Any]":
+    """Hand a record (key, headers, partition) to the producer; waits while the log is away and the buffer is full.
+
+    The result is the log's word on it.
+    """
+    while True:
+        try:
+            written: asyncio.Future[Any] = await client.send(topic, value, **record)
+        except KafkaTimeoutError:
+            continue
+        return written
 
 
 @dataclass(frozen=True, slots=True)

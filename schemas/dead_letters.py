@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from schemas import topics
 from schemas.reasons import Rejection
@@ -89,6 +89,19 @@ def dead_letter_headers(
     kept = [(name, value) for name, value in source_headers if name not in _OURS]
     ours = [(name, _text(str(value))) for name, value in found if value is not None]
     return kept + ours
+
+
+def headers_of_letter(record: Any, rejection: Rejection, *, clock_skew: float | None = None) -> list[tuple[str, bytes]]:
+    """Return the headers of the dead letter of a record that was read from the log (aiokafka's ConsumerRecord)."""
+    return dead_letter_headers(
+        rejection,
+        record.headers or (),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        clock_skew=clock_skew,
+    )
 
 
 def source_headers(headers: Mapping[str, str], received_at: datetime) -> list[tuple[str, bytes]]:

@@ -5,10 +5,10 @@ from collections import Counter
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaTimeoutError
 
+from runtime.kafka import hand_over
 from runtime.metrics import DEAD_LETTERS
-from schemas.dead_letters import dead_letter_headers
+from schemas.dead_letters import headers_of_letter
 from schemas.reasons import Rejection
 from schemas.topics import TopicNames
 from streams.batches import Record
@@ -33,25 +33,12 @@ class Outbox:
         partition: int | None = None,
     ) -> None:
         """Hand one record to the producer; waits while the log is away and the buffer is full."""
-        while True:
-            try:
-                sent = await self._producer.send(topic, value, key=key, headers=headers, partition=partition)
-                self._pending.append(sent)
-            except KafkaTimeoutError:
-                continue
-            return
+        record = {"key": key, "headers": headers, "partition": partition}
+        self._pending.append(await hand_over(self._producer, topic, value, **record))
 
     async def dead_letter(self, record: Record, rejection: Rejection, *, clock_skew: float | None = None) -> None:
         """Keep a record that does not count, with the reason."""
-        headers = dead_letter_headers(
-            rejection,
-            record.headers or (),
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            clock_skew=clock_skew,
-        )
+        headers = headers_of_letter(record, rejection, clock_skew=clock_skew)
         await self.send(self._names.dead_letters(record.topic), record.key, record.value or b"", headers)
         self._reasons[record.topic, rejection.reason] += 1
         # A record whose loads were rejected one by one is set apart once.
