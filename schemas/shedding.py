@@ -3,7 +3,7 @@
 # Of `commands AS c`. `restore` ends whatever is active, and a device ends an event by itself: after either it may be
 # told again. Of a DR event it is not free before the event is closed, though its time is over: the restore is yet to be
 # decided, and would end what the VEN is told meanwhile. One that never went out is not being done.
-SHEDDING = """
+SHEDS_NOW = """
 c.op IN ('event', 'shedPanel')
 AND (c.expired_at IS NULL OR COALESCE(c.sending_at, c.sent_at, c.acked_at, c.reported_at) IS NOT NULL)
 AND (c.ends_at > now()

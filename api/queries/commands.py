@@ -4,7 +4,7 @@ import msgspec
 
 from runtime.database import PooledConnection
 from schemas.commands import Command, duration_of
-from schemas.shedding import SHEDDING
+from schemas.shedding import SHEDS_NOW
 
 # Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
@@ -15,10 +15,10 @@ SELECT EXISTS (SELECT FROM ven_status, jsonb_array_elements(loads) AS load
 """
 
 IS_SHEDDING = f"""
-SELECT EXISTS (SELECT FROM commands AS c WHERE c.ven_id = $1 AND {SHEDDING} AND c.event_id = $2)
+SELECT EXISTS (SELECT FROM commands AS c WHERE c.ven_id = $1 AND {SHEDS_NOW} AND c.event_id = $2)
 """  # noqa: S608 - our own text
 BUSY_WITH = f"""
-SELECT c.event_id FROM commands AS c WHERE c.ven_id = $1 AND {SHEDDING} AND c.phase = 'event'
+SELECT c.event_id FROM commands AS c WHERE c.ven_id = $1 AND {SHEDS_NOW} AND c.phase = 'event'
 ORDER BY c.ends_at DESC LIMIT 1
 """  # noqa: S608 - our own text
 END_SHEDDING = """

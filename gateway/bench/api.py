@@ -3,13 +3,11 @@
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import cycle, islice
-from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
 
@@ -18,7 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.filling import SPAN, Past, fill
-from gateway.system import System, default_topics
+from gateway.bench.stage import stage
+from gateway.system import System
 from schemas.errors import GatewayError
 
 
@@ -70,27 +69,20 @@ async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: a call was not answered with 200.
     """
-    console = Console(stderr=True)
-
-    def tell(line: str) -> None:
-        console.print(line, highlight=False)
-
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", settings=default_topics(), progress=tell)
-        async with system.until(stop) as up:
-            if not up:
-                return
-            steps = max(1, options.readings // options.vens)
-            await fill(system.database, Past(0, options.vens, steps, options.loads), tell)
-            timings = {}
-            for name, paths in calls(options.vens).items():
-                tell(f"asking: {name} …")
-                timings[name] = await _time(system.api, paths, options)
-            ratio = None
-            if options.grow_to:
-                before, after = await _grow(system, options, tell)
-                timings |= {f"{HISTORY}, one client": before, f"… with {options.grow_to} readings": after}
-                ratio = round(after.p50_ms / before.p50_ms, 2)
+    async with stage(stop) as up:
+        if up is None:
+            return
+        steps = max(1, options.readings // options.vens)
+        await fill(up.system.database, Past(0, options.vens, steps, options.loads), up.tell)
+        timings = {}
+        for name, paths in calls(options.vens).items():
+            up.tell(f"asking: {name} …")
+            timings[name] = await _time(up.system.api, paths, options)
+        ratio = None
+        if options.grow_to:
+            before, after = await _grow(up.system, options, up.tell)
+            timings |= {f"{HISTORY}, one client": before, f"… with {options.grow_to} readings": after}
+            ratio = round(after.p50_ms / before.p50_ms, 2)
     _print(options, timings, ratio)
 
 

@@ -4,14 +4,12 @@ import asyncio
 import json
 import signal
 import sys
-import tempfile
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import ceil
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,8 +18,9 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.processes import cpu_seconds
+from gateway.bench.stage import stage
 from gateway.stack.polling import until
-from gateway.system import System, default_topics
+from gateway.system import System
 from gateway.wire import Wire, wire
 from runtime.database import connect_options
 from schemas.commands import EVENT
@@ -78,21 +77,14 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: not every VEN was told, once: then the figures mean nothing.
     """
-    console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(
-            Path(folder) / "data",
-            settings=default_topics(),
-            progress=lambda line: console.print(line, highlight=False),
-        )
-        async with system.until(stop) as up:
-            if not up:
-                return
-            stack = system.stack
-            async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
-                before = await _online(system, options.vens, console)
-                steps = await _measure(system, options.vens, seen, console)
-                costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(system).items()}
+    async with stage(stop) as up:
+        if up is None:
+            return
+        system, stack = up.system, up.system.stack
+        async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
+            before = await _online(system, options.vens, up.tell)
+            steps = await _measure(system, options.vens, seen, up.tell)
+            costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(system).items()}
     _print(options, steps, costs)
 
 
@@ -114,7 +106,7 @@ async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def _online(system: System, vens: int, console: Console) -> dict[str, float]:
+async def _online(system: System, vens: int, tell: Callable[[str], None]) -> dict[str, float]:
     """Wait until the fleet is online; returns the CPU seconds that each process has used until then."""
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
@@ -122,7 +114,7 @@ async def _online(system: System, vens: int, console: Console) -> dict[str, floa
         async def online() -> bool:
             return bool(await connection.fetchval(ONLINE) >= vens)
 
-        console.print(f"waiting until {vens} VENs are online …", highlight=False)
+        tell(f"waiting until {vens} VENs are online …")
         if not await until(online, ONLINE_SECONDS, every=0.5):
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
     finally:
@@ -130,11 +122,11 @@ async def _online(system: System, vens: int, console: Console) -> dict[str, floa
     return cpu_seconds(system)
 
 
-async def _measure(system: System, vens: int, seen: Wire, console: Console) -> dict[str, Step]:
+async def _measure(system: System, vens: int, seen: Wire, tell: Callable[[str], None]) -> dict[str, Step]:
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
         event_id, start = await _create(system.api, vens)
-        console.print(f"{event_id} begins", highlight=False)
+        tell(f"{event_id} begins")
         if not await seen.reaches(event_id, EVENT, vens, TOLD_SECONDS):
             told = len(seen.of(event_id, EVENT))
             raise GatewayError(f"only {told} of {vens} VENs were told within {TOLD_SECONDS} s")

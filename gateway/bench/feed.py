@@ -6,13 +6,11 @@ import re
 import resource
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from statistics import quantiles
 from urllib.parse import urlsplit
 
@@ -21,9 +19,10 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from gateway.fleet import Fleet, FleetOptions
+from gateway.bench.stage import stage
+from gateway.fleet import Fleet, FleetOptions, publishing
 from gateway.stack.polling import until
-from gateway.system import System, default_topics
+from gateway.system import System
 from schemas.errors import GatewayError
 
 # So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
@@ -112,23 +111,15 @@ async def bench_feed(options: FeedOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: not all clients could connect, or one that reads was cut off.
     """
-    console = Console(stderr=True)
     _allow_files(options.clients + options.deaf + 500)
-
-    def tell(line: str) -> None:
-        console.print(line, highlight=False)
-
     settings = {
-        **default_topics(),
         "API_FEED_QUEUE": str(QUEUE_ITEMS),
         "API_FEED_CLIENTS": str(options.clients + options.deaf),
     }
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", settings=settings, progress=tell)
-        async with system.until(stop) as up:
-            if up:
-                async with _fleet(system, options.vens):
-                    _print(options, await measure(system, options, tell))
+    async with stage(stop, settings) as up:
+        if up is not None:
+            async with publishing(_fleet(up.system, options.vens)):
+                _print(options, await measure(up.system, options, up.tell))
 
 
 async def measure(system: System, options: FeedOptions, tell: Callable[[str], None]) -> dict[str, object]:
@@ -164,16 +155,8 @@ async def measure(system: System, options: FeedOptions, tell: Callable[[str], No
     }
 
 
-@asynccontextmanager
-async def _fleet(system: System, vens: int) -> AsyncIterator[None]:
-    ending = asyncio.Event()
-    fleet = Fleet(FleetOptions(host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=2.0))
-    publishing = asyncio.create_task(fleet.run(stop=ending))
-    try:
-        yield
-    finally:
-        ending.set()
-        await publishing
+def _fleet(system: System, vens: int) -> Fleet:
+    return Fleet(FleetOptions(host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=2.0))
 
 
 @asynccontextmanager

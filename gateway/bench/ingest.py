@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.processes import cpu_seconds, processes
+from gateway.bench.stage import stage
 from gateway.fleet import Accepted
 from gateway.ledger import Balance, settled
-from gateway.system import System, default_topics
+from gateway.system import System
 from schemas.errors import GatewayError
 
 # More than the system can take, so that the generator is never what is waited for.
@@ -45,22 +45,15 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: the books do not balance, and then the figures mean nothing.
     """
-    console = Console(stderr=True)
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(
-            Path(folder) / "data",
-            settings=default_topics(),
-            progress=lambda line: console.print(line, highlight=False),
-        )
-        async with system.until(stop) as up:
-            if not up:
-                return
-            before = cpu_seconds(system)
-            begun = time.monotonic()
-            ledger, generator_cpu = await _publish(system, options, Path(folder) / "ledger.jsonl")
-            balance = await settled(system.database, ledger, patience=60)
-            seconds = time.monotonic() - begun
-            costs = _costs(system, before, options.messages)
+    async with stage(stop) as up:
+        if up is None:
+            return
+        before = cpu_seconds(up.system)
+        begun = time.monotonic()
+        ledger, generator_cpu = await _publish(up.system, options, up.folder / "ledger.jsonl")
+        balance = await settled(up.system.database, ledger, patience=60)
+        seconds = time.monotonic() - begun
+        costs = _costs(up.system, before, options.messages)
     if not balance.balanced:
         raise GatewayError(f"the books do not balance, so the figures mean nothing: {balance}")
     costs["(generator)"] = Cost(generator_cpu * 1e6 / options.messages, 0)

@@ -3,12 +3,10 @@
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -17,8 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from gateway.bench.filling import Past, fill
+from gateway.bench.stage import stage
 from gateway.stack.polling import until
-from gateway.system import System, default_topics
+from gateway.system import System
 from runtime.kafka import producer
 from schemas.errors import GatewayError
 from schemas.readings import Load, Reading, encode_record
@@ -63,18 +62,11 @@ async def bench_live(options: LiveOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: the live totals did not come to what was published.
     """
-    console = Console(stderr=True)
-
-    def tell(line: str) -> None:
-        console.print(line, highlight=False)
-
-    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", settings=default_topics() | SILENCE, progress=tell)
-        async with system.until(stop) as up:
-            if not up:
-                return
-            few = await _measure(system, 0, options.few, options.requests, tell)
-            many = await _measure(system, options.few, options.many, options.requests, tell)
+    async with stage(stop, SILENCE) as up:
+        if up is None:
+            return
+        few = await _measure(up.system, 0, options.few, options.requests, up.tell)
+        many = await _measure(up.system, options.few, options.many, options.requests, up.tell)
     figures = {
         "few": few._asdict(),
         "many": many._asdict(),

@@ -2,7 +2,7 @@
 
 from gateway.fleet.accepted import Accepted, Sample
 from gateway.fleet.dr_ledger import Answered, DrLedger, Received, Reported
-from gateway.fleet.fleet import Fleet
+from gateway.fleet.fleet import Fleet, publishing
 from gateway.fleet.manners import SOME_MISBEHAVE, Generation, Manner
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import BrokerRefusedError
@@ -22,5 +22,6 @@ __all__ = [
     "ReplayResult",
     "Reported",
     "Sample",
+    "publishing",
     "replay",
 ]

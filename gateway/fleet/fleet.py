@@ -4,8 +4,8 @@ import asyncio
 import functools
 import logging
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from gateway.fleet import payloads
@@ -181,6 +181,18 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
         other()
 
     return accept
+
+
+@asynccontextmanager
+async def publishing(fleet: Fleet) -> AsyncIterator[None]:
+    """Have a fleet publish inside; at the end the last PUBACKs are there."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(fleet.run(stop=stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await running
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

@@ -10,7 +10,7 @@ from runtime.database import Connection
 from schemas.commands import Command
 from schemas.lifecycle import Times
 from schemas.presence import status_of
-from schemas.shedding import SHEDDING
+from schemas.shedding import SHEDS_NOW
 
 # Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
 DUE = """
@@ -46,7 +46,7 @@ SELECT s.ven_id,
         FROM jsonb_array_elements(CASE WHEN jsonb_typeof(s.loads) = 'array' THEN s.loads END) AS load
         WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
        (SELECT c.event_id FROM commands AS c
-        WHERE c.ven_id = s.ven_id AND {SHEDDING}
+        WHERE c.ven_id = s.ven_id AND {SHEDS_NOW}
         ORDER BY c.ends_at DESC LIMIT 1) AS busy_with
 FROM ven_status AS s WHERE s.ven_id = ANY ($1)
 ORDER BY s.ven_id

@@ -1,9 +1,7 @@
 """A DR event of 200 homes of every manner, from the REST call to circuits shed and back, looked at from all sides."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -12,7 +10,7 @@ import aiomqtt
 import httpx
 import pytest
 
-from gateway.fleet import Fleet, FleetOptions, Manner
+from gateway.fleet import Fleet, FleetOptions, Manner, publishing
 from gateway.stack.polling import until
 from gateway.system import System
 from gateway.wire import Seen, Wire, wire
@@ -81,17 +79,6 @@ class Scene:
         )
 
 
-@asynccontextmanager
-async def living(fleet: Fleet) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    running = asyncio.create_task(fleet.run(stop=stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await running
-
-
 @pytest.mark.timeout(180)
 async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: System) -> None:
     broker: dict[str, Any] = {"host": system.stack.mqtt_host, "port": system.stack.mqtt_port, "interval": INTERVAL}
@@ -105,11 +92,11 @@ async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: Sy
         for ven_id in late.manners:  # so that the event may name them; nothing has been heard of them
             body = {"name": ven_id, "location": {"lat": 37.0, "lon": -122.0}, "registrationId": ven_id}
             (await api.post("/api/vens", json=body)).raise_for_status()
-        async with living(fleet):
+        async with publishing(fleet):
             assert await until(lambda: scene.online(fleet.manners), WAIT, every=0.25)
             await begin(scene)
             assert await seen.reaches_all(scene.event_id, "event", fleet.manners, 5), "not all were told in time"
-            async with living(late):
+            async with publishing(late):
                 await while_active(scene)
                 await to_the_end(scene)
         over = await settled(scene)

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.fleet import SOME_MISBEHAVE, Fleet, Manner
+from gateway.fleet import SOME_MISBEHAVE, Fleet, Manner, publishing
 from gateway.stack.polling import until
 from gateway.system import System
 from gateway.wire import Wire, wire
-from tests.faults.ordeal import WAIT, make_fleet, publishing
+from tests.faults.ordeal import WAIT, make_fleet
 from tests.support.dr_figures import Outcome, commands_of, outcome_of
 
 VENS = 100

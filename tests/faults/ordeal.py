@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from gateway.fleet import Accepted, Fleet, FleetOptions
+from gateway.fleet import Accepted, Fleet, FleetOptions, publishing
 from gateway.ledger import READINGS, SNAPSHOTS, Balance, settled
 from gateway.stack.polling import until
 from gateway.system import System
@@ -137,18 +137,6 @@ async def _once(ordeal: Ordeal, fault: Fault) -> None:
 def make_fleet(system: System, **options: Any) -> Fleet:
     """Make a fleet that goes straight to the MQTT broker."""
     return Fleet(FleetOptions(host=system.stack.mqtt_host, port=system.stack.mqtt_port, **{"vens": VENS, **options}))
-
-
-@asynccontextmanager
-async def publishing(fleet: Fleet) -> AsyncIterator[None]:
-    """Have a fleet publish inside; at the end the last PUBACKs are there."""
-    stop = asyncio.Event()
-    running = asyncio.create_task(fleet.run(stop=stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await running
 
 
 async def books(system: System, fleet: Fleet) -> list[Balance]:

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.fleet import Accepted
+from gateway.fleet import Accepted, publishing
 from gateway.fleet.garbage import Garbage, garbage
 from gateway.ledger import settled
 from gateway.stack.polling import until
 from tests.faults.messages import Bad, publish, samples, too_new
-from tests.faults.ordeal import PATIENCE, RATE, WAIT, Trials, direct, make_fleet, publishing
+from tests.faults.ordeal import PATIENCE, RATE, WAIT, Trials, direct, make_fleet
 from tests.faults.systems import on
 from tests.support.servers import connection
 

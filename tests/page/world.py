@@ -1,6 +1,5 @@
 """A whole system with a small fleet that obeys, and a browser that looks at its page."""
 
-import asyncio
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +10,7 @@ import aiomqtt
 import httpx
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
-from gateway.fleet import Fleet, FleetOptions
+from gateway.fleet import Fleet, FleetOptions, publishing
 from gateway.stack.polling import until
 from gateway.system import System, default_topics
 
@@ -87,7 +86,6 @@ async def world(
     data: Path, vens: int = VENS, before: Callable[[World], Awaitable[None]] | None = None
 ) -> AsyncIterator[World]:
     """Have everything up inside; `before` comes before the fleet."""
-    stop = asyncio.Event()
     async with System(data, settings=default_topics()) as system, browser() as opened:
         shown = World(system, opened)
         if before is not None:
@@ -95,9 +93,5 @@ async def world(
         options = FleetOptions(
             host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=1.0, loads_interval=5.0
         )
-        publishing = asyncio.create_task(Fleet(options).run(stop=stop))
-        try:
+        async with publishing(Fleet(options)):
             yield shown
-        finally:
-            stop.set()
-            await publishing

@@ -1,0 +1,34 @@
+"""What every benchmark runs on: the whole system in a folder of its own, which goes again."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from rich.console import Console
+
+from gateway.system import System, default_topics
+
+
+class Stage(NamedTuple):
+    """The system, a folder to write into, and where to say how it goes: figures alone go to standard output."""
+
+    system: System
+    folder: Path
+    tell: Callable[[str], None]
+
+
+@asynccontextmanager
+async def stage(stop: asyncio.Event, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stage | None]:
+    """Have everything up inside, with `settings` over the usual ones; None when `stop` came before it was."""
+    console = Console(stderr=True)
+
+    def tell(line: str) -> None:
+        console.print(line, highlight=False)
+
+    with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
+        system = System(Path(folder) / "data", settings=default_topics() | dict(settings or {}), progress=tell)
+        async with system.until(stop) as up:
+            yield Stage(system, Path(folder), tell) if up else None
