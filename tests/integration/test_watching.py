@@ -31,6 +31,15 @@ async def command(world: Grid, phase: str | None = "event") -> Any:
     return (await world.commands(phase))["a"]
 
 
+async def shed_until_its_end(world: Grid) -> None:
+    """Its restore is handed over, and nothing is known of that yet."""
+    await world.evidence("sent", "a")
+    await world.home("a", **SHEDS)
+    await world.step()
+    await world.rows.execute("UPDATE events SET ended_at = now()")
+    await world.step()
+
+
 async def attempts(world: Grid) -> list[int]:
     return [one.attempt for one in await world.sent() if one.ven_id == "a"]
 
@@ -260,11 +269,7 @@ async def test_evidence_that_comes_while_the_repeat_waits_takes_it_back(world: G
 
 
 async def test_a_restore_is_repeated_while_the_event_is_still_reported(world: Grid) -> None:
-    await world.evidence("sent", "a")
-    await world.home("a", **SHEDS)
-    await world.step()
-    await world.rows.execute("UPDATE events SET ended_at = now()")
-    await world.step()
+    await shed_until_its_end(world)
     await world.evidence("sending", "a", "restore")
     await world.later(31)
     await world.home("a", **SHEDS)
@@ -337,11 +342,7 @@ async def restored(world: Grid) -> list[int]:
 
 
 async def test_who_still_names_the_event_after_its_restore_is_restored_once_more(world: Grid) -> None:
-    await world.evidence("sent", "a")
-    await world.home("a", **SHEDS)
-    await world.step()
-    await world.rows.execute("UPDATE events SET ended_at = now()")
-    await world.step()
+    await shed_until_its_end(world)
     await world.evidence("sending", "a", "restore")
     await world.evidence("sent", "a", "restore")
     await world.home("a", **SHEDS)
@@ -355,11 +356,7 @@ async def test_who_still_names_the_event_after_its_restore_is_restored_once_more
 
 
 async def test_who_was_told_something_else_since_is_not_restored_once_more(world: Grid) -> None:
-    await world.evidence("sent", "a")
-    await world.home("a", **SHEDS)
-    await world.step()
-    await world.rows.execute("UPDATE events SET ended_at = now()")
-    await world.step()
+    await shed_until_its_end(world)
     await world.evidence("sent", "a", "restore")
     await world.later(31)
     await world.event("evt-2")
