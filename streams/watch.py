@@ -64,7 +64,8 @@ class Watch:
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_retell_lost:
             await self._turns.attempt(self._retell, "telling once more")
-        await self._turns.attempt(self._restore_again, "restoring once more")
+        if settings.event_restore_again:
+            await self._turns.attempt(self._restore_again, "restoring once more")
         await self._turns.attempt(self._restore_disabled, "restoring what was disabled")
         await self._turns.take_if_free(watching.unwatch)
 

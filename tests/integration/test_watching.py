@@ -341,7 +341,18 @@ async def restored(world: Grid) -> list[int]:
     return [one.telling for one in await world.sent() if one.op == "restore"]
 
 
-async def test_who_still_names_the_event_after_its_restore_is_restored_once_more(world: Grid) -> None:
+@pytest_asyncio.fixture
+async def restoring_again(kafka: KafkaSettings, database: DatabaseSettings) -> AsyncIterator[Grid]:
+    """As `world`, where who still names an event is restored once more."""
+    async with grid(kafka, database, event_restore_again=True) as made:
+        await told(made)
+        yield made
+
+
+async def test_who_still_names_the_event_after_its_restore_is_restored_once_more_if_a_setting_says_so(
+    restoring_again: Grid,
+) -> None:
+    world = restoring_again
     await shed_until_its_end(world)
     await world.evidence("sending", "a", "restore")
     await world.evidence("sent", "a", "restore")
@@ -355,7 +366,8 @@ async def test_who_still_names_the_event_after_its_restore_is_restored_once_more
     assert await restored(world) == [1, 2]
 
 
-async def test_who_was_told_something_else_since_is_not_restored_once_more(world: Grid) -> None:
+async def test_who_was_told_something_else_since_is_not_restored_once_more(restoring_again: Grid) -> None:
+    world = restoring_again
     await shed_until_its_end(world)
     await world.evidence("sent", "a", "restore")
     await world.later(31)
@@ -363,6 +375,15 @@ async def test_who_was_told_something_else_since_is_not_restored_once_more(world
     await world.home("a", **SHEDS)
     for _ in range(2):
         await world.step()
+    assert await restored(world) == [1]
+
+
+async def test_without_the_setting_a_restore_goes_out_once(world: Grid) -> None:
+    await shed_until_its_end(world)
+    await world.evidence("sent", "a", "restore")
+    await world.later(31)
+    await world.home("a", **SHEDS)
+    await world.step()
     assert await restored(world) == [1]
 
 
