@@ -135,12 +135,14 @@ app.add_typer(bench, name="bench")
 def ingest(
     messages: Annotated[int, typer.Option(min=1, help="Metering samples to publish, of 8 loads each.")] = 100_000,
     vens: Annotated[int, typer.Option(min=1, max=100_000, help="Homes they come from.")] = 1000,
+    runs: Annotated[int, typer.Option(min=1, max=100, help="How often; medians are printed.")] = 1,
+    floor: Annotated[bool, typer.Option("--floor", help="Run the least Python beside, in turn, for ratios.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Publish at full speed and print what a message costs, process by process."""
     from gateway.bench.ingest import IngestOptions, bench_ingest
 
-    options = IngestOptions(messages, vens, as_json)
+    options = IngestOptions(messages, vens, runs, floor, as_json)
     _until_interrupted(lambda stop: bench_ingest(options, stop))
 
 

@@ -105,7 +105,7 @@ class System:
             self._progress("tables and topics are up to date; starting the processes …")
             self._describe()
             await all_done(worker.start() for worker in self.workers.values())
-            await self._all_ready()
+            await self.all_ready()
             self._write_endpoints()
         except BaseException:
             await self.stop()
@@ -197,7 +197,12 @@ class System:
             health=self.api if port is None else f"http://127.0.0.1:{port}",
         )
 
-    async def _all_ready(self) -> None:
+    async def all_ready(self) -> None:
+        """Wait until every process of ours can do its work.
+
+        Raises:
+            StackError: one cannot after a minute.
+        """
         for worker in self.workers.values():
             if not await until(worker.ready, READY_SECONDS):
                 raise StackError(f"{worker.name} was not ready within {READY_SECONDS} s: {worker.process.see_log()}")

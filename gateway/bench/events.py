@@ -17,7 +17,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.processes import cpu_seconds
+from gateway.bench.processes import cpu_seconds, processes
 from gateway.bench.stage import stage
 from gateway.stack.polling import until
 from gateway.system import System
@@ -84,7 +84,7 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
         async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
             before = await _online(system, options.vens, up.tell)
             steps = await _measure(system, options.vens, seen, up.tell)
-            costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(system).items()}
+            costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(processes(system)).items()}
     _print(options, steps, costs)
 
 
@@ -119,7 +119,7 @@ async def _online(system: System, vens: int, tell: Callable[[str], None]) -> dic
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
     finally:
         await connection.close()
-    return cpu_seconds(system)
+    return cpu_seconds(processes(system))
 
 
 async def _measure(system: System, vens: int, seen: Wire, tell: Callable[[str], None]) -> dict[str, Step]:

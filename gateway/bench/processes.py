@@ -1,24 +1,43 @@
 """The processes of a system, and what they have used."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import psutil
 
+from gateway.stack import LocalStack
 from gateway.system import System
+
+
+def servers(stack: LocalStack) -> dict[str, psutil.Process]:
+    """Return the servers that are up, by name."""
+    pids = {"kafka": stack.kafka.pid, "postgres": stack.postgres.pid, "mqtt broker": stack.mqtt.pid}
+    return {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
 
 
 def processes(system: System) -> dict[str, psutil.Process]:
     """Return the servers and our own processes, by name."""
-    stack = system.stack
-    pids = {"kafka": stack.kafka.pid, "postgres": stack.postgres.pid, "mqtt broker": stack.mqtt.pid}
-    pids |= {name: worker.process.pid for name, worker in system.workers.items()}
-    return {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
+    pids = {name: worker.process.pid for name, worker in system.workers.items()}
+    return servers(system.stack) | {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
 
 
-def cpu_seconds(system: System) -> dict[str, float]:
+def cpu_seconds(of: Mapping[str, psutil.Process]) -> dict[str, float]:
     """Return the CPU seconds of each process with its children, also of those that have ended meanwhile."""
     used = {}
-    for name, process in processes(system).items():
+    for name, process in of.items():
         times = process.cpu_times()
         used[name] = times.user + times.system + times.children_user + times.children_system
         for child in process.children(recursive=True):
             used[name] += child.cpu_times().user + child.cpu_times().system
     return used
+
+
+def peak_mb(process: psutil.Process) -> float:
+    """Return the most memory that a process, or any one of its children, has had resident at once."""
+    some = [process, *process.children(recursive=True)]
+    return max(_peak_kb(one.pid) for one in some) / 1024
+
+
+def _peak_kb(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))

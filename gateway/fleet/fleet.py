@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.fleet import payloads
 from gateway.fleet.accepted import Accepted, Sample
@@ -26,6 +26,14 @@ _EARLY_S = 0.01  # a turn this near is taken now: waking for each would cost mor
 _TURNS_BEFORE_YIELD = 32
 _SECOND_MS = 1000
 _DAY_MS = 24 * 3600 * 1000
+
+
+class Message(NamedTuple):
+    """One message of a fleet, to be published once; `accepted` is to be called when the broker has it."""
+
+    topic: str
+    payload: bytes
+    accepted: Callable[[], None]
 
 
 class Fleet:
@@ -117,7 +125,7 @@ class Fleet:
 
     async def _publish(self, publishers: list[Publisher], messages: int | None) -> None:
         loop = asyncio.get_running_loop()
-        begun, begun_ms, rate = loop.time(), self._begin_ms(messages), self.options.rate
+        begun, begun_ms, rate = loop.time(), self.begin_ms(messages), self.options.rate
         last = None if messages is None else self.published + messages
         for n, turn in enumerate(turns(self.options)):
             if self.published == last:
@@ -129,9 +137,10 @@ class Fleet:
                 await asyncio.sleep(0)
             publisher = publishers[turn.ven % len(publishers)]
             await publisher.room()
-            self._take(turn, begun_ms + turn.offset_ms, publisher)
+            publisher.send(*self.message(turn, begun_ms + turn.offset_ms))
 
-    def _take(self, turn: Turn, time_ms: int, publisher: Publisher) -> None:
+    def message(self, turn: Turn, time_ms: int) -> Message:
+        """Measure, and note in the ledger what is about to be published; `time_ms` is in Unix milliseconds."""
         home, ven_id = self._homes[turn.ven], self._ven_ids[turn.ven]
         stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
         key_ms = stamp * _SECOND_MS if self._whole_seconds else stamp
@@ -161,9 +170,9 @@ class Fleet:
         accept: Callable[[], None] = functools.partial(ledger.accept, ticket)
         if self._downlink is not None and not turn.snapshot:
             accept = _both(accept, self.dr.reported(ven_id, Reported(key_ms, report.event_id, report.shed_kw)).accept)
-        publisher.send(topic.replace("{ven_id}", ven_id), payload, accept)
+        return Message(topic.replace("{ven_id}", ven_id), payload, accept)
 
-    def _begin_ms(self, messages: int | None) -> int:
+    def begin_ms(self, messages: int | None) -> int:
         """The time of the first turn, Unix milliseconds."""
         options, now_ms = self.options, int(time.time() * _SECOND_MS)
         if options.rate is None:
