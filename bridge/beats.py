@@ -6,7 +6,7 @@ not either, and no VEN is silent for that.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -19,12 +19,19 @@ EVERY_SECONDS = 1.0
 
 
 class Beats:
-    """Beats while `at_work` says that the bridge would receive what VENs send."""
+    """Beats while `at_work` says that the bridge would receive what VENs send, and what it has is in the log."""
 
-    def __init__(self, producer: AIOKafkaProducer, names: TopicNames, at_work: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        producer: AIOKafkaProducer,
+        names: TopicNames,
+        at_work: Callable[[], bool],
+        caught_up: Callable[[], Awaitable[None]],
+    ) -> None:
         self._producer = producer
         self._topic = names.raw(Kind.METERING)
         self._at_work = at_work
+        self._caught_up = caught_up
 
     async def run(self) -> None:
         """Beat for ever; the next beat waits until the log has the last one."""
@@ -35,6 +42,7 @@ class Beats:
 
     async def _beat(self) -> None:
         headers = [(HEADER_BEAT, b"1"), (HEADER_RECEIVED, b"%d" % int(time.time() * 1000))]
+        await self._caught_up()
         try:
             sent: list[asyncio.Future[Any]] = [
                 await self._producer.send(self._topic, b"", partition=partition, headers=headers)

@@ -72,7 +72,11 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         listens = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)
         checks["mqtt"] = lambda: session.ready
-        beats = Beats(log, config.kafka.topics, lambda: session.ready and uplink.outstanding < bridge.bridge_window)
+
+        def at_work() -> bool:
+            return session.ready and uplink.outstanding < bridge.bridge_window
+
+        beats = Beats(log, config.kafka.topics, at_work, uplink.caught_up)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(uplink.run(), name="uplink"),

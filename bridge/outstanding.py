@@ -46,9 +46,10 @@ class Outstanding(Generic[C, M]):
         self._on_change(len(self._entries))
         return entry
 
-    def confirm(self, entry: Entry[C, M]) -> None:
-        """Note that the log holds a message, and acknowledge all that are now due."""
-        entry.done = True
+    def confirm(self, *confirmed: Entry[C, M]) -> None:
+        """Note that the log holds messages, and acknowledge all that are now due."""
+        for entry in confirmed:
+            entry.done = True
         entries = self._entries
         while entries and entries[0].done:
             head = entries.popleft()

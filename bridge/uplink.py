@@ -12,7 +12,8 @@ from paho.mqtt.client import MQTTMessage
 
 from bridge.connection import Connection, topic_of
 from bridge.outstanding import Entry, Outstanding
-from runtime.kafka import MAX_PAYLOAD_BYTES, hand_over
+from runtime.batching import BatchWriter
+from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
@@ -21,6 +22,7 @@ from schemas.payloads import MAX_ID_LENGTH
 from schemas.reasons import Reason, Rejection
 
 _KEPT_OF_TOO_LARGE = 65_536
+_GATHER_SECONDS = 0.01
 _TOPIC_CACHE = 100_000
 _LONGEST_CACHED_TOPIC = 256
 
@@ -43,7 +45,9 @@ class Uplink:
     """
 
     def __init__(self, producer: AIOKafkaProducer, names: topics.TopicNames, routes: Routes, window: int) -> None:
-        self._producer = producer
+        self._writer = BatchWriter(producer)
+        # What goes in each batch that the log has not confirmed.
+        self._under_way: dict[asyncio.Future[Any], list[Taken]] = {}
         self._names = names
         self._routes = routes
         self._window = window
@@ -132,13 +136,31 @@ class Uplink:
 
     async def _send_all(self) -> None:
         while True:
+            await self._arrived.wait()
+            # Others will be there in a moment: batches are what makes it cheap, here and in the log.
+            await asyncio.sleep(_GATHER_SECONDS)
+            self._arrived.clear()
             while self._inbox:
                 entry, note = self._inbox.popleft()
-                written = await hand_over(self._producer, **self._record(entry.message))
-                confirmed = written if note is None else asyncio.gather(written, note)
-                confirmed.add_done_callback(partial(self._on_confirmed, entry))
-            self._arrived.clear()
-            await self._arrived.wait()
+                written = await self._writer.add(**self._record(entry.message))
+                if note is not None:
+                    asyncio.gather(written, note).add_done_callback(partial(self._on_confirmed, entry))
+                elif written in self._under_way:
+                    self._under_way[written].append(entry)
+                else:
+                    self._under_way[written] = [entry]
+                    written.add_done_callback(self._on_written)
+            await self._writer.hand_over()
+
+    def _on_written(self, written: "asyncio.Future[Any]") -> None:
+        entries = self._under_way.pop(written)
+        if written.cancelled():
+            return
+        error = written.exception()
+        if error is None:
+            self._outstanding.confirm(*entries)
+        elif not self._failed.done():
+            self._failed.set_exception(error)
 
     def _on_confirmed(self, entry: Taken, confirmed: "asyncio.Future[Any]") -> None:
         if confirmed.cancelled():

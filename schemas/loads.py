@@ -1,16 +1,17 @@
 """The circuits of a home as devices list them, in the `loads` or in the `circuits` spelling."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
 
 from schemas.payloads import convert_fields, first_given, short_text, unknown_fields, whole
-from schemas.readings import MAX_MAGNITUDE, Load, Quantity
+from schemas.readings import MAX_MAGNITUDE, Load, LoadId, Quantity, Whole32
 from schemas.reasons import Reason, RejectedError, Rejection
 
 DEFAULT_PANEL_VOLTAGE = 240.0
 MAX_TEXT = 256
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 MAX_REJECTED = 20
 """Bad entries of one list that are told one by one: each becomes a dead letter that holds the whole payload."""
 
@@ -45,6 +46,19 @@ class _Circuit(_Wire, frozen=True):
     critical: bool | None = None
 
 
+class PlainLoad(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """An entry of `loads` that is a Load as it stands."""
+
+    id: LoadId
+    name: _Text | None = None
+    type: _Text | None = None
+    capacity_kw: Quantity | None = None
+    current_power_kw: Quantity | None = None
+    shed_capability_kw: Quantity | None = None
+    enabled: bool = True
+    priority: Whole32 | None = None
+
+
 _ID = ("id", "loadId")
 _SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
 _KNOWN_IN_LOADS = frozenset(_Wire.__struct_fields__)
@@ -61,6 +75,30 @@ def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected
     """Parse a `circuits` list as loads: capacity is the breaker's current times `panel_voltage` (V, 240 if None)."""
     volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
     return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
+
+
+def as_loads(plain: Sequence[PlainLoad]) -> tuple[Load, ...]:
+    """Return plain entries as loads."""
+    return tuple(
+        [
+            Load(
+                load.id,
+                load.name,
+                load.type,
+                load.capacity_kw,
+                load.current_power_kw,
+                load.shed_capability_kw,
+                load.enabled,
+                load.priority,
+            )
+            for load in plain
+        ]
+    )
+
+
+def all_named_once(plain: Sequence[PlainLoad] | None) -> bool:
+    """Whether no two entries have the same id."""
+    return not plain or len({load.id for load in plain}) == len(plain)
 
 
 def parse_each(

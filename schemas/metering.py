@@ -1,16 +1,20 @@
 """Metering payloads, in every spelling that devices use, become one canonical record or one reason why not."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from schemas.loads import parse_circuits, parse_loads
+from schemas.loads import PlainLoad, all_named_once, as_loads, parse_circuits, parse_loads
 from schemas.parsed import Parsed, Source
 from schemas.payloads import (
+    MAX_PAYLOAD_BYTES,
+    check_ven_id,
     convert_fields,
     decode_object,
     first_given,
     first_of,
+    parse_time,
     short_text,
     storable,
     text_of,
@@ -19,14 +23,16 @@ from schemas.payloads import (
     ven_id_of,
     whole,
 )
-from schemas.readings import FaultReport, Quantity, Reading
+from schemas.readings import FaultReport, Load, Quantity, Reading
 from schemas.reasons import Reason, RejectedError, Rejection
 
 _WHOLE_PERCENT = 100
+# How JSON spells a character that PostgreSQL has not.
+_NUL = b"\\u0000"
 
 
-class _Wire(msgspec.Struct, frozen=True):
-    """Every known field with its type, so that one conversion in C checks them all."""
+class _Fields(msgspec.Struct, frozen=True):
+    """Every known field but lists, with its type, so that one conversion in C checks them all."""
 
     usedPowerKw: Quantity | None = None
     power_kw: Quantity | None = None
@@ -47,9 +53,27 @@ class _Wire(msgspec.Struct, frozen=True):
     currentAmps: Quantity | None = None
     panelUtilizationPercent: Quantity | None = None
     message_num: int | float | None = None
+
+
+class _Wire(_Fields, frozen=True):
+    """With lists whose entries are looked at one by one."""
+
     loads: list[Any] | None = None
     circuits: list[Any] | None = None
 
+
+class _Plain(_Fields, frozen=True, forbid_unknown_fields=True):
+    """A sample with nothing unknown and nothing unusual in it, as almost all are: decoded at once, in C."""
+
+    venId: Any = None
+    ven_id: Any = None
+    timestamp: Any = None
+    ts: Any = None
+    schemaVersion: Any = None
+    loads: tuple[PlainLoad, ...] | None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
 
 _SPELLINGS = (
     ("usedPowerKw", "power_kw"),
@@ -70,6 +94,12 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     Raises:
         RejectedError: it does not count.
     """
+    plain = _plain(payload)
+    if plain is not None:
+        ven_id = check_ven_id(first_given(plain.venId, plain.ven_id))
+        timestamp = parse_time(first_given(plain.timestamp, plain.ts))
+        loads = None if plain.loads is None else as_loads(plain.loads)
+        return Parsed(_reading(ven_id, timestamp, source, plain, loads, None))
     document = decode_object(payload)
     ven_id, timestamp = ven_id_of(document), time_of(document)
     error = document.get("error")
@@ -85,7 +115,33 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
         loads = parse_circuits(wire.circuits, wire.panelVoltage, rejected)
     else:
         loads = None
-    reading = Reading(
+    extra = unknown_fields(document, known)
+    return Parsed(_reading(ven_id, timestamp, source, wire, loads, extra), rejected)
+
+
+def _plain(payload: bytes) -> _Plain | None:
+    """The sample, where it is plain; None where it has to be looked at more closely, also to say what is wrong."""
+    if len(payload) > MAX_PAYLOAD_BYTES or _NUL in payload:
+        return None
+    try:
+        plain = _decode_plain(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    named = first_given(plain.venId, plain.ven_id) is not None
+    timed = first_given(plain.timestamp, plain.ts) is not None
+    whole = plain.message_num is None or isinstance(plain.message_num, int)
+    return plain if named and timed and whole and all_named_once(plain.loads) else None
+
+
+def _reading(
+    ven_id: str,
+    timestamp: datetime,
+    source: Source,
+    wire: _Fields,
+    loads: tuple[Load, ...] | None,
+    extra: dict[str, Any] | None,
+) -> Reading:
+    return Reading(
         ven_id=ven_id,
         timestamp=timestamp,
         received_at=source.received_at,
@@ -102,9 +158,8 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
         panel_utilization_percent=wire.panelUtilizationPercent,
         message_num=whole("message_num", wire.message_num, 63, Reason.BAD_VALUE),
         loads=loads,
-        extra=unknown_fields(document, known),
+        extra=extra,
     )
-    return Parsed(reading, rejected)
 
 
 def _event_id(value: str | None) -> str | None:

@@ -129,7 +129,10 @@ def first_of(document: Mapping[str, Any], *spellings: str) -> Any:
 
 def first_given(*values: T | None) -> T | None:
     """Return the first value that is not None."""
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[str]], reason: Reason) -> W:

@@ -16,8 +16,8 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 VenId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 LoadId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
-Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
-Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
 class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

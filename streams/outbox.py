@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.kafka import hand_over
+from runtime.batching import BatchWriter
 from runtime.metrics import DEAD_LETTERS
 from schemas.dead_letters import headers_of_letter
 from schemas.reasons import Rejection
@@ -18,9 +18,10 @@ class Outbox:
     """Collects what was handed to the producer; `settled` waits for the log's word on each."""
 
     def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
-        self._producer = producer
+        self._writer = BatchWriter(producer)
         self._names = names
-        self._pending: list[asyncio.Future[Any]] = []
+        # One for each batch; as a dict, so that they stay in order.
+        self._pending: dict[asyncio.Future[Any], None] = {}
         self._reasons: Counter[tuple[str, str]] = Counter()
         self._set_apart: set[tuple[str, int, int]] = set()
 
@@ -32,9 +33,9 @@ class Outbox:
         headers: list[tuple[str, bytes]] | None = None,
         partition: int | None = None,
     ) -> None:
-        """Hand one record to the producer; waits while the log is away and the buffer is full."""
-        record = {"key": key, "headers": headers, "partition": partition}
-        self._pending.append(await hand_over(self._producer, topic, value, **record))
+        """Put one record into a batch; waits while the log is away and there are full ones."""
+        written = await self._writer.add(topic, value, key=key, headers=headers, partition=partition)
+        self._pending[written] = None
 
     async def dead_letter(self, record: Record, rejection: Rejection, *, clock_skew: float | None = None) -> None:
         """Keep a record that does not count, with the reason."""
@@ -50,10 +51,10 @@ class Outbox:
         Raises:
             KafkaError: it refused something for good; the batch must not be acknowledged.
         """
-        pending, self._pending = self._pending, []
+        pending, self._pending = self._pending, {}
         reasons, self._reasons = self._reasons, Counter()
         set_apart, self._set_apart = self._set_apart, set()
-        await self._producer.flush()
+        await self._writer.hand_over()
         for sent in pending:
             await sent
         for (topic, reason), number in reasons.items():

@@ -10,12 +10,30 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from runtime.batching import BatchWriter
+
 # While the log is away the transaction is given up, and what was to be told waits.
 LOG_PATIENCE_SECONDS = 10.0
 
 
 class NotTakenError(Exception):
     """The log did not take what was told in time."""
+
+
+async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
+    """Put many records (key and value) in a topic.
+
+    Raises:
+        NotTakenError: the log is away; some of them may be in it all the same.
+    """
+    writer = BatchWriter(producer)
+    try:
+        async with asyncio.timeout(LOG_PATIENCE_SECONDS):
+            written = {await writer.add(topic, value, key=key.encode()) for key, value in records}
+            await writer.hand_over()
+            await asyncio.gather(*map(asyncio.shield, written))
+    except (TimeoutError, KafkaError) as error:
+        raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None
 
 
 async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> list[Any]:
