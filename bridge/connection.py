@@ -1,12 +1,13 @@
 """One MQTT connection that acknowledges when it is told to, and whose socket can be left unread.
 
 aiomqtt acknowledges a message before anybody has processed it and has no public way around that, so this file, and no
-other, reaches for the paho client below it: manual acknowledgement, our own on_message and on_publish, and the
+other but receiving.py, reaches for the paho client below it: acknowledgements by us, our own on_publish, and the
 socket's reader.
 """
 
 import asyncio
 import select
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any, Self
 import aiomqtt
 import paho.mqtt.client as paho
 
+from bridge.receiving import Message, Receiving
 from bridge.tls import tls_context
 from schemas.mqtt_settings import MqttSettings
 
@@ -24,6 +26,8 @@ _QOS = 1
 _FILTERS_A_REQUEST = 8
 # How often to look whether the socket holds something that no event announced.
 _LOOK_SECONDS = 1.0
+PUBACK = 0x40
+_PUBACK = struct.Struct("!BBH")
 _NEVER_SUBSCRIBED = "gateway/never/subscribed"
 
 
@@ -34,7 +38,7 @@ class Connection:
     confirmed. A connection is used once; after it is lost, make another.
     """
 
-    def __init__(self, settings: MqttSettings, on_message: Callable[["Connection", paho.MQTTMessage], None]) -> None:
+    def __init__(self, settings: MqttSettings, on_message: Callable[["Connection", Message], None]) -> None:
         self._client = aiomqtt.Client(
             settings.mqtt_host,
             settings.mqtt_port,
@@ -48,8 +52,7 @@ class Connection:
             max_inflight_messages=0,
         )
         self._paho = self._client._client  # noqa: SLF001
-        self._paho.manual_ack_set(True)  # noqa: FBT003 - paho's signature
-        self._paho.on_message = lambda _client, _userdata, message: on_message(self, message)
+        self._receiving = Receiving(self._paho, lambda message: on_message(self, message))
         self._paho.on_publish = lambda _client, _userdata, mid, *_: self._published.pop(mid)()
         self._published: dict[int, Callable[[], None]] = {}
         self._loop = asyncio.get_running_loop()
@@ -60,6 +63,8 @@ class Connection:
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._client)
+        # Instead of aiomqtt's reader, which takes one packet at a time.
+        self._follow_socket()
         looking = self._loop.create_task(self._look_again())
         self._stack.callback(looking.cancel)
         return self
@@ -105,9 +110,11 @@ class Connection:
         self._published[sent.mid] = on_acknowledged
         return True
 
-    def acknowledge(self, message: paho.MQTTMessage) -> None:
-        """Send the PUBACK; it goes nowhere when the connection is lost, and then the message comes again."""
-        self._paho.ack(message.mid, message.qos)
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        """Send the PUBACKs, as one; they go nowhere when the connection is lost, and then the messages come again."""
+        packets = b"".join([_PUBACK.pack(PUBACK, 2, message.mid) for message in messages if message.qos])
+        if packets:
+            self._paho._packet_queue(PUBACK, packets, 0, 1)  # noqa: SLF001
 
     async def settle(self) -> None:
         """Wait until the broker has processed all acknowledgements; returns at once when the connection is lost."""
@@ -138,8 +145,13 @@ class Connection:
         descriptor = self._descriptor()
         if not self.reading and descriptor is not None:
             self.reading = True
+            self._follow_socket()
+
+    def _follow_socket(self) -> None:
+        descriptor = self._descriptor()
+        if descriptor is not None:
             self._loop.add_reader(descriptor, self._read)
-            # TLS may hold decrypted bytes that no event announces.
+            # What was read already, or TLS has decrypted, no event announces.
             self._loop.call_soon(self._read)
 
     async def lost(self) -> None:
@@ -178,16 +190,8 @@ class Connection:
         while self.reading:
             self._paho.loop_read()
             socket: Any = self._paho.socket()
-            if not (hasattr(socket, "pending") and socket.pending()):
+            if not (self._receiving.pending or (hasattr(socket, "pending") and socket.pending())):
                 return
-
-
-def topic_of(message: paho.MQTTMessage) -> str:
-    """The topic; what is no UTF-8 in it, which brokers should not let pass, is replaced."""
-    try:
-        return message.topic
-    except UnicodeDecodeError as error:
-        return bytes(error.object).decode(errors="replace")
 
 
 def _in_requests(filters: Sequence[str]) -> Iterator[Sequence[str]]:

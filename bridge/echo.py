@@ -8,11 +8,10 @@ from collections import deque
 from functools import partial
 
 import msgspec
-from paho.mqtt.client import MQTTMessage
 
 from bridge.command_log import CommandLog
-from bridge.connection import topic_of
 from bridge.decisions import COMMAND_TOPIC
+from bridge.receiving import Message
 from schemas.mqtt_filters import matches
 
 ECHO_FILTER = COMMAND_TOPIC + "+"
@@ -33,16 +32,16 @@ class Echo:
         self._inbox: deque[tuple[str, str, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
 
-    def take(self, message: MQTTMessage) -> "asyncio.Future[None] | None":
+    def take(self, message: Message) -> "asyncio.Future[None] | None":
         """Take a message; done when the log has what it shows, None where it shows nothing."""
         if message.retain:
             return None  # not sent now, whoever sent it
         try:
-            correlation_id = _decode(bytes(message.payload)).correlation_id
+            correlation_id = _decode(message.payload).correlation_id
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.append((correlation_id, topic_of(message).removeprefix(COMMAND_TOPIC), taken))
+        self._inbox.append((correlation_id, message.topic.removeprefix(COMMAND_TOPIC), taken))
         self._arrived.set()
         return taken
 

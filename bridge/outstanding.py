@@ -1,7 +1,7 @@
 """What was taken from MQTT and is not yet acknowledged: in order, bounded, and tied to its connection."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -26,7 +26,7 @@ class Outstanding(Generic[C, M]):
     sends those messages again on the next one.
     """
 
-    def __init__(self, acknowledge: Callable[[C, M], None], on_change: Callable[[int], None]) -> None:
+    def __init__(self, acknowledge: Callable[[C, Sequence[M]], None], on_change: Callable[[int], None]) -> None:
         self._acknowledge = acknowledge
         self._on_change = on_change
         self._entries: deque[Entry[C, M]] = deque()
@@ -50,9 +50,11 @@ class Outstanding(Generic[C, M]):
         """Note that the log holds messages, and acknowledge all that are now due."""
         for entry in confirmed:
             entry.done = True
-        entries = self._entries
+        entries, due = self._entries, []
         while entries and entries[0].done:
             head = entries.popleft()
             if head.connection is self._current:
-                self._acknowledge(head.connection, head.message)
+                due.append(head.message)
+        if due and self._current is not None:
+            self._acknowledge(self._current, due)
         self._on_change(len(entries))

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Iterable
 
 import aiomqtt
-from paho.mqtt.client import MQTTMessage
 
-from bridge.connection import Connection, topic_of
+from bridge.connection import Connection
 from bridge.downlink import Downlink
 from bridge.echo import ECHO_FILTER, Echo, is_echo
+from bridge.receiving import Message
 from bridge.recollection import Recollection
 from bridge.uplink import Uplink
 from runtime.backoff import Backoff
@@ -105,8 +105,8 @@ class Session:
                 lost.cancel()
                 await asyncio.gather(leave, lost, return_exceptions=True)
 
-    def _take(self, connection: Connection, message: MQTTMessage) -> None:
-        topic = topic_of(message)
+    def _take(self, connection: Connection, message: Message) -> None:
+        topic = message.topic
         if self._leaving and any(matches(name, topic) for name in self._leaving):
             self._heard_of_leaving += 1
         if not is_echo(topic):

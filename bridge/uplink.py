@@ -1,17 +1,16 @@
 """From MQTT to the log: PUBACK only after the log has acknowledged, and no more under way than the window."""
 
 import asyncio
-import time
 from collections import deque
 from functools import partial
 from typing import Any
 
 import msgspec
 from aiokafka import AIOKafkaProducer
-from paho.mqtt.client import MQTTMessage
 
-from bridge.connection import Connection, topic_of
+from bridge.connection import Connection
 from bridge.outstanding import Entry, Outstanding
+from bridge.receiving import Message
 from runtime.batching import BatchWriter
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
@@ -26,7 +25,7 @@ _GATHER_SECONDS = 0.01
 _TOPIC_CACHE = 100_000
 _LONGEST_CACHED_TOPIC = 256
 
-Taken = Entry[Connection, MQTTMessage]
+Taken = Entry[Connection, Message]
 Note = asyncio.Future[None]
 
 
@@ -63,7 +62,7 @@ class Uplink:
         self._connection: Connection | None = None
         self._stopping = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._outstanding: Outstanding[Connection, MQTTMessage] = Outstanding(Connection.acknowledge, self._throttle)
+        self._outstanding: Outstanding[Connection, Message] = Outstanding(Connection.acknowledge, self._throttle)
 
     @property
     def outstanding(self) -> int:
@@ -80,7 +79,7 @@ class Uplink:
         for entry in again:
             self._outstanding.confirm(entry)
 
-    def take(self, connection: Connection, message: MQTTMessage, note: Note | None = None) -> None:
+    def take(self, connection: Connection, message: Message, note: Note | None = None) -> None:
         """Take one message from MQTT; at the end it is left to the broker, which has it for the next bridge.
 
         Where there is a `note`, it has to be done, too, before the message is acknowledged.
@@ -91,7 +90,7 @@ class Uplink:
         self._inbox.append((self._outstanding.add(connection, message), note))
         self._arrived.set()
 
-    def hold(self, connection: Connection, message: MQTTMessage, note: Note | None) -> None:
+    def hold(self, connection: Connection, message: Message, note: Note | None) -> None:
         """Take one message that does not go to the log itself; it is acknowledged in its turn, and after its note."""
         if self._stopping:
             return
@@ -171,13 +170,13 @@ class Uplink:
         elif not self._failed.done():
             self._failed.set_exception(error)
 
-    def _record(self, message: MQTTMessage) -> dict[str, Any]:
-        topic, payload = topic_of(message), bytes(message.payload)
+    def _record(self, message: Message) -> dict[str, Any]:
+        topic, payload = message.topic, message.payload
         kind = self._kind_of(topic)
         self.received[kind] += 1
         headers = [
             (topics.HEADER_TOPIC, topic.encode()),
-            (topics.HEADER_RECEIVED, b"%d" % _received_ms(message)),
+            (topics.HEADER_RECEIVED, b"%d" % message.received_ms),
             (topics.HEADER_QOS, b"%d" % message.qos),
             (topics.HEADER_RETAIN, b"%d" % message.retain),
             (topics.HEADER_DUP, b"%d" % message.dup),
@@ -220,11 +219,6 @@ class Uplink:
             self._connection.pause()
         elif outstanding <= self._window // 2:
             self._connection.resume()
-
-
-def _received_ms(message: MQTTMessage) -> int:
-    """When it came, which may be long before it is sent: paho notes the monotonic time."""
-    return int((time.time() - time.monotonic() + message.timestamp) * 1000)
 
 
 def _key(kind: Kind, topic: str, payload: bytes) -> bytes | None:

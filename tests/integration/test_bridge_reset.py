@@ -5,11 +5,11 @@ import socket
 import struct
 
 import aiomqtt
-import paho.mqtt.client as paho
 import pytest
 import uvloop
 
 from bridge.connection import Connection
+from bridge.receiving import Message
 from schemas.mqtt_settings import MqttSettings
 
 CONNACK = b"\x20\x02\x00\x00"
@@ -40,9 +40,9 @@ async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 async def connect_and_be_reset() -> int:
     taken = []
 
-    def take(connection: Connection, message: paho.MQTTMessage) -> None:
+    def take(connection: Connection, message: Message) -> None:
         taken.append(message)
-        connection.acknowledge(message)
+        connection.acknowledge([message])
 
     server = await asyncio.start_server(broker, "127.0.0.1", 0)
     async with server:

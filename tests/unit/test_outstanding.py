@@ -1,6 +1,6 @@
 """PUBACKs go out in the order of arrival, on the connection of the message, and only for what the log holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hypothesis import settings
@@ -38,10 +38,10 @@ class OutstandingMachine(RuleBasedStateMachine):
         self.confirmed: set[int] = set()
         self.count = 0
 
-    def on_acknowledge(self, line: Line, message: int) -> None:
+    def on_acknowledge(self, line: Line, messages: Sequence[int]) -> None:
         assert line is self.lines[-1], "a PUBACK on a connection that is gone"
-        assert message in self.confirmed, "a PUBACK before the log has the message"
-        line.acknowledged.append(message)
+        assert self.confirmed.issuperset(messages), "a PUBACK before the log has the message"
+        line.acknowledged += messages
 
     def on_change(self, count: int) -> None:
         self.count = count

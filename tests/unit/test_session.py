@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import aiomqtt
 import pytest
-from paho.mqtt.client import MQTTMessage
 
 import bridge.session
+from bridge.receiving import Message
 from bridge.session import Session
 from gateway.stack.polling import until
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
@@ -74,13 +74,13 @@ class Idle:
     def use(self, connection: Any) -> None:
         pass
 
-    def take(self, connection: Any, message: MQTTMessage) -> None:
+    def take(self, connection: Any, message: Message) -> None:
         pass
 
     async def caught_up(self) -> None:
         pass
 
-    def hold(self, connection: Any, message: MQTTMessage, note: Any) -> None:
+    def hold(self, connection: Any, message: Message, note: Any) -> None:
         pass
 
     def lose(self) -> None:
@@ -162,7 +162,7 @@ async def test_publishers_that_go_on_under_a_filter_that_left_do_not_keep_it(
             nonlocal rounds
             rounds += 1
             line: Any = None
-            asyncio.get_running_loop().call_soon(session._take, line, MQTTMessage(topic=b"old"))
+            asyncio.get_running_loop().call_soon(session._take, line, Message("old"))
 
         monkeypatch.setattr(Idle, "caught_up", caught_up)
         assert await until(lambda: session.ready, 5)
