@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bridge.beats import Beats
 from bridge.command_log import CommandLog
@@ -16,6 +16,7 @@ from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
+from runtime.traces import TRACES, TraceSettings
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings, KafkaSettings
 
@@ -30,11 +31,18 @@ class BridgeConfig:
     subscriptions: MqttTopicSettings
     kafka: KafkaSettings
     bridge: BridgeSettings
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
     @classmethod
     def load(cls) -> "BridgeConfig":
         """Read it from the environment; raises SettingsError."""
-        return cls(MqttSettings.load(), MqttTopicSettings.load(), KafkaSettings.load(), BridgeSettings.load())
+        return cls(
+            MqttSettings.load(),
+            MqttTopicSettings.load(),
+            KafkaSettings.load(),
+            BridgeSettings.load(),
+            TraceSettings.load(),
+        )
 
 
 async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
@@ -45,6 +53,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         await stop.wait()
         return
     async with AsyncExitStack() as stack:
+        stack.enter_context(TRACES.exporting(config.traces, "bridge"))
         checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}
         # First of all: a bridge that waits for the log is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))

@@ -11,9 +11,11 @@ from aiokafka import AIOKafkaProducer
 from bridge.connection import Connection
 from bridge.outstanding import Entry, Outstanding
 from bridge.receiving import Message
+from bridge.traced import begin_trace, end_trace
 from runtime.batching import BatchWriter
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
+from runtime.traces import TRACES
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
 from schemas.mqtt import Kind, Routes, ven_id_in_topic
@@ -141,7 +143,11 @@ class Uplink:
             self._arrived.clear()
             while self._inbox:
                 entry, note = self._inbox.popleft()
-                written = await self._writer.add(**self._record(entry.message))
+                record = self._record(entry.message)
+                span = begin_trace(record, entry.message) if TRACES.choose_message() else None
+                written = await self._writer.add(**record)
+                if span is not None:
+                    written.add_done_callback(partial(end_trace, span))
                 if note is not None:
                     asyncio.gather(written, note).add_done_callback(partial(self._on_confirmed, entry))
                 elif written in self._under_way:

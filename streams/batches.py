@@ -18,6 +18,8 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
+from runtime.traces import TRACES
+from streams.traced import take_up
 
 FETCH_BYTES = 1_000_000
 """What a fetch waits for, but no longer than `FETCH_WAIT_MS`."""
@@ -195,12 +197,15 @@ async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]
         if count < most_records and not stream.channel.queue.empty():
             continue
         batches = [event.value for event in events]
+        spans = take_up(stream.app.role, batches) if TRACES.on else ()
         started = time.perf_counter()
         yield batches
         _note(stream.app.role, batches, time.perf_counter() - started)
         for done in events:
             done.value.finished = True
             await stream.ack(done)
+        for span in spans:
+            span.end()
         events.clear()
         count = 0
 

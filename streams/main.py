@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
+from runtime.traces import TRACES, TraceSettings
 from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
@@ -47,12 +48,14 @@ class StreamsConfig:
     streams: StreamsSettings
     database: DatabaseSettings | None
     dispatch: DispatchSettings = field(default_factory=DispatchSettings)
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
     @classmethod
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
         needed = DatabaseSettings.load() if role == "sink" else None
-        return cls(role, KafkaSettings.load(), StreamsSettings.load(), needed, DispatchSettings.load())
+        streams, dispatch, traces = StreamsSettings.load(), DispatchSettings.load(), TraceSettings.load()
+        return cls(role, KafkaSettings.load(), streams, needed, dispatch, traces)
 
 
 async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
@@ -63,6 +66,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     """
     streams = config.streams
     async with AsyncExitStack() as stack:
+        stack.enter_context(TRACES.exporting(config.traces, config.role))
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
         alarms: dict[str, Callable[[], bool]] = {}
         # First of all: a role that waits for the log is alive.

@@ -18,6 +18,7 @@ from schemas.reasons import Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.shadow import Shadow
 from schemas.status import VenStatus
+from schemas.traces import TRACEPARENT
 from schemas.window import Window
 from streams.batches import Record, gathered, headers_of
 from streams.beats import Beats
@@ -34,6 +35,8 @@ TOPIC_OF: Mapping[Any, str] = {
     Notice: topics.NOTICES,
 }
 _MILLISECOND_DIGITS = 13
+
+Headers = list[tuple[str, bytes]]
 
 
 def add_validate(
@@ -88,12 +91,12 @@ class Validator:
         )
         parsed = parse(self._kind, record.value or b"", source)
         if isinstance(parsed, Parsed):
-            await self._send(record, parsed, source, now, headers.get(topics.HEADER_REPLAY_OF))
+            await self._send(record, parsed, source, now, _passed_on(headers))
         elif parsed is not None:
             await self._outbox.dead_letter(record, parsed)
 
     async def _send(
-        self, record: Record, parsed: Parsed, source: Source, now: datetime, replay_of: bytes | None
+        self, record: Record, parsed: Parsed, source: Source, now: datetime, headers: Headers | None
     ) -> None:
         canonical = in_window(parsed.record, source.received_at, self._window, now)
         if isinstance(canonical, Rejection):
@@ -102,7 +105,6 @@ class Validator:
             await self._outbox.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        headers = None if replay_of is None else [(topics.HEADER_REPLAY_OF, replay_of)]
         await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
             await self._outbox.dead_letter(record, rejection)
@@ -111,6 +113,11 @@ class Validator:
 def is_beat(record: Record) -> bool:
     """Whether a record of ven.raw.metering is no message, but the bridge's word that it is at work."""
     return not record.value and topics.HEADER_BEAT in headers_of(record)
+
+
+def _passed_on(headers: Mapping[str, bytes]) -> Headers | None:
+    """What goes with the message through all topics; almost none has any of it."""
+    return [(name, headers[name]) for name in (topics.HEADER_REPLAY_OF, TRACEPARENT) if name in headers] or None
 
 
 def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> Any:
