@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 
@@ -49,6 +49,7 @@ from api.routers import (
     vens,
 )
 from runtime.metrics import FEED_CLIENTS
+from runtime.traces import TRACES, TraceSettings
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 
@@ -59,11 +60,12 @@ class ApiConfig:
     api: ApiSettings
     database: DatabaseSettings
     kafka: KafkaSettings
+    traces: TraceSettings = field(default_factory=TraceSettings)
 
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
-        return cls(ApiSettings.load(), DatabaseSettings.load(), KafkaSettings.load())
+        return cls(ApiSettings.load(), DatabaseSettings.load(), KafkaSettings.load(), TraceSettings.load())
 
 
 class EitherSlash:
@@ -106,7 +108,8 @@ def make_app(config: ApiConfig) -> FastAPI:
                     ("looking at the pipeline", app.state.pipeline.follow),
                 )
             ]
-            with FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}):
+            clients = FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)})
+            with clients, TRACES.exporting(config.traces, "api"):
                 yield
             for task in (app.state.following, app.state.feeding, *beside):
                 task.cancel()

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaError
 from aiolimiter import AsyncLimiter
 
 from bridge.command_log import CommandLog
+from bridge.command_spans import CommandSpans
 from bridge.connection import Connection
 from bridge.decisions import COMMAND_TOPIC, LATE, decide, message_at, read_dispatch
 from runtime.backoff import Backoff
@@ -82,6 +83,7 @@ class Downlink:
         self._outstanding: dict[asyncio.Future[None], Dispatch] = {}
         self._given_up: set[asyncio.Future[None]] = set()
         self._notes: list[asyncio.Future[None]] = []
+        self._spans = CommandSpans()
         self.took_over = True
         self._stopping = False
         self._ended = asyncio.Event()
@@ -193,6 +195,7 @@ class Downlink:
                 await self._send(dispatch)
         await self._settled()
         await asyncio.gather(*self._notes)
+        self._spans.forget()
         return True
 
     async def _send(self, dispatch: Dispatch) -> None:
@@ -244,16 +247,19 @@ class Downlink:
 
     def _sent(self, dispatch: Dispatch) -> None:
         COMMANDS_SENT.labels(dispatch.op if dispatch.op in _OPS else "other").inc()
+        self._spans.end(dispatch)
         note = self._log.sent(dispatch.correlation_id)
         if note is not None:
             self._notes.append(note)
 
     def _expired(self, dispatch: Dispatch, because: str) -> "asyncio.Future[None]":
         COMMANDS_EXPIRED.inc()
+        self._spans.end(dispatch, because)
         return self._log.expired(dispatch, because)
 
     def _leave_open(self, dispatch: Dispatch, because: str) -> None:
         COMMANDS_UNSURE.inc()
+        self._spans.end(dispatch, because)
         logger.warning(
             "%s to %s may not have arrived: %s; it is not sent again unless evidence shows that it did not",
             dispatch.correlation_id,
@@ -264,10 +270,12 @@ class Downlink:
 
     async def _decoded(self, record: Any) -> Dispatch | None:
         try:
-            return read_dispatch(record.value or b"")
+            dispatch = read_dispatch(record.value or b"")
         except RejectedError as error:
             await self._dead_letter(record, error.rejection)
             return None
+        self._spans.begin(dispatch, record)
+        return dispatch
 
     async def _dead_letter(self, record: Any, rejection: Rejection) -> None:
         name, headers = self._kafka.topics.dead_letters(record.topic), headers_of_letter(record, rejection)

@@ -12,7 +12,7 @@ from schemas.readings import encode_record
 from schemas.settings import KafkaSettings
 from schemas.topics import DISABLED
 from streams.store.database import Database
-from streams.telling import NotTakenError, tell
+from streams.telling import NotTakenError, Told, tell
 from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ async def _tell_noted(connection: Connection, producer: AIOKafkaProducer, topic:
     if not rows:
         return False
     values = {row["ven_id"]: encode_record(Disabled(row["ven_id"])) if row["disabled"] else None for row in rows}
-    await tell(producer, topic, values.items())
+    await tell(producer, topic, (Told(ven_id, value) for ven_id, value in values.items()))
     await connection.execute(TOLD, [ven_id for ven_id, value in values.items() if value is not None])
     await connection.execute(FORGET, [ven_id for ven_id, value in values.items() if value is None])
     return len(rows) >= AT_ONCE

@@ -5,6 +5,7 @@ whoever comes after a crash goes on from there, and decides nothing twice. Sever
 """
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -18,11 +19,12 @@ from schemas.lifecycle import Step, next_step
 from schemas.readings import encode_record
 from schemas.settings import DispatchSettings, KafkaSettings
 from schemas.topics import COMMANDS
+from streams.command_traces import Phase, tell_logged, tell_phase, traceparent_of
 from streams.decisions import decide_restores, tell_vens
 from streams.rules.shares import Basis
 from streams.store import commands, events
 from streams.store.database import Database
-from streams.telling import NotTakenError, tell
+from streams.telling import NotTakenError, Told, tell
 from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -74,25 +76,34 @@ class Dispatcher:
         ending = [event_id for event_id, step in steps if step in {Step.END, Step.MISS, Step.DROP}]
         starting = [event_id for event_id, step in steps if step is Step.START]
         for event_id in ending + starting:
-            await self._turns.attempt(partial(self._step, event_id=event_id), event_id)
+            began = time.time()
+            phase = await self._turns.attempt(partial(self._step, event_id=event_id), event_id)
+            if phase is not None:
+                tell_phase(event_id, phase, began)
 
     async def hand_over(self) -> None:
         """Hand every command that the log does not have to it, in the order in which they were decided."""
+        began = time.time()
         try:
             while rows := await self._turns.take_if_free(self._hand_some_over):
                 for row in rows:
                     if row["wanted"]:
                         COMMAND_STEPS.labels(row["kind"], "logged").inc()
+                tell_logged(rows, began)
+                began = time.time()
         except NotTakenError as error:
             logger.warning("the log does not take commands: %s; trying on", error, extra={"action": "commands_wait"})
 
-    async def _step(self, connection: Connection, event_id: str) -> None:
+    async def _step(self, connection: Connection, event_id: str) -> Phase | None:
+        """Do what is due of an event; returns of what phase its VENs are told now."""
         event, times, now = await events.hold_event(connection, event_id)
         match next_step(times, now):
             case Step.START:
                 await self._start(connection, event, now)
+                return "event"
             case Step.END:
                 await self._end(connection, event, times.over_at)
+                return "restore"
             case Step.MISS:
                 logger.error(
                     "%s ended at %s before anything could start it: nobody was told",
@@ -105,6 +116,7 @@ class Dispatcher:
                 await events.close_event(connection, event_id)
             case Step.WAIT:
                 pass
+        return None
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
         vens = await events.candidates(connection, event, self._offline_after)
@@ -139,7 +151,11 @@ class Dispatcher:
 
     async def _send(self, dispatches: list[Dispatch]) -> dict[str, datetime]:
         """Write to the log; returns by correlation id when, as the log has it: the bridge is at work before we know."""
-        written = await tell(self._producer, self._topic, ((one.ven_id, encode_record(one)) for one in dispatches))
+        told = (
+            Told(one.ven_id, encode_record(one), traceparent_of(one.correlation_id, one.event_id, one.attempt))
+            for one in dispatches
+        )
+        written = await tell(self._producer, self._topic, told)
         return {
             one.correlation_id: datetime.fromtimestamp(record.timestamp / 1000, UTC)
             for one, record in zip(dispatches, written, strict=True)

@@ -14,7 +14,7 @@ from schemas.topics import MINUTES
 from streams.rollups import TURN
 from streams.store.database import Database
 from streams.store.minutes import tell_closed, tell_corrected
-from streams.telling import NotTakenError, tell_many
+from streams.telling import NotTakenError, Told, tell_many
 from streams.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -54,4 +54,4 @@ class Minutes:
             logger.warning("minutes wait for the log: %s", error, extra={"action": "minutes_wait"})
 
     async def _send(self, minutes: Sequence[Minute]) -> None:
-        await tell_many(self._producer, self._topic, ((minute.ven_id, encode_record(minute)) for minute in minutes))
+        await tell_many(self._producer, self._topic, (Told(minute.ven_id, encode_record(minute)) for minute in minutes))

@@ -4,8 +4,8 @@ What is told is committed before, and noted as told after the log has it, so a c
 """
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -16,12 +16,20 @@ from runtime.batching import BatchWriter
 LOG_PATIENCE_SECONDS = 10.0
 
 
+class Told(NamedTuple):
+    """A record to be told."""
+
+    key: str
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
 class NotTakenError(Exception):
     """The log did not take what was told in time."""
 
 
-async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> None:
-    """Put many records (key and value) in a topic.
+async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[Told]) -> None:
+    """Put many records in a topic.
 
     Raises:
         NotTakenError: the log is away; some of them may be in it all the same.
@@ -29,15 +37,15 @@ async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[tu
     writer = BatchWriter(producer)
     try:
         async with asyncio.timeout(LOG_PATIENCE_SECONDS):
-            written = {await writer.add(topic, value, key=key.encode()) for key, value in records}
+            written = {await writer.add(topic, one.value, key=one.key.encode(), headers=[*one.headers]) for one in records}
             await writer.hand_over()
             await asyncio.gather(*map(asyncio.shield, written))
     except (TimeoutError, KafkaError) as error:
         raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None
 
 
-async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[str, bytes | None]]) -> list[Any]:
-    """Put records (key and value) in a topic; returns what the log says of each (RecordMetadata).
+async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[Told]) -> list[Any]:
+    """Put records in a topic; returns what the log says of each (RecordMetadata).
 
     Raises:
         NotTakenError: the log is away; some of them may be in it all the same.
@@ -45,7 +53,7 @@ async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[tuple[s
     try:
         async with asyncio.timeout(LOG_PATIENCE_SECONDS):
             sent: list[asyncio.Future[Any]] = [
-                await producer.send(topic, value, key=key.encode()) for key, value in records
+                await producer.send(topic, one.value, key=one.key.encode(), headers=one.headers) for one in records
             ]
             return await asyncio.gather(*map(asyncio.shield, sent))
     except (TimeoutError, KafkaError) as error:

@@ -45,10 +45,14 @@ class Turns:
         except NotOurTurnError:
             return None
 
-    async def attempt(self, work: Callable[[Connection], Awaitable[None]], what: str) -> None:
-        """Do work; what the database refuses keeps neither the rest waiting nor ends the role."""
+    async def attempt(self, work: Callable[[Connection], Awaitable[T]], what: str) -> T | None:
+        """Do work; what the database refuses keeps neither the rest waiting nor ends the role.
+
+        Returns what the work did; None where another worker has the turn, or the database refused it.
+        """
         try:
-            await self.take_if_free(work)
+            return await self.take_if_free(work)
         except DATA_FAULTS as error:
             # A correlation id that was given before, most likely: the next look makes others at random.
             logger.warning("%s is looked at once more: %s", what, error, extra={"action": "dispatch_again"})
+            return None

@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from api.asking import asking
 from api.deps import Database, EventId, Settings
 from api.figures import actual_reductions
 from api.idempotency import Answer, CreateOnce
@@ -56,11 +57,13 @@ async def create_event(event: EventCreate, once: CreateOnce) -> Response:
         if event.ven_ids is not None and (missing := await unknown_vens(connection, event.ven_ids)):
             raise unprocessable(f"venIds: there is no VEN {', '.join(missing)}")
         event_id = await insert_event(connection, event, start)
+        asked.event(event_id)
         row = await fetch_event(connection, event_id)
         # Nobody can have shed anything under an id that is new.
         return Answer(status.HTTP_201_CREATED, event_view(row, 0.0), f"/api/events/{quote(event_id, safe='')}")
 
-    return await once(event, create)
+    with asking() as asked:
+        return await once(event, create)
 
 
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response, status
 from fastapi.exceptions import RequestValidationError
 
+from api.asking import asking
 from api.commanding import take_in
 from api.deps import LoadId, VenId
 from api.idempotency import Answer, CreateOnce, Once
@@ -56,7 +57,9 @@ async def send_command(ven_id: VenId, free: FreeCommand, once: CreateOnce) -> Re
 async def _send(once: Once, body: RestModel, command: Command, load_id: str | None = None) -> Response:
     async def send(connection: PooledConnection) -> Answer:
         taken = await take_in(connection, command, load_id)
+        asked.command(taken)
         sent = Sent(correlation_id=taken.correlation_id, ven_id=taken.ven_id, op=taken.op, event_id=taken.event_id)
         return Answer(HTTPStatus.ACCEPTED, sent)
 
-    return await once(body, send)
+    with asking() as asked:
+        return await once(body, send)

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from api.asking import asking
 from api.commanding import take_in
 from api.deps import Database, LoadId, Settings, VenId
 from api.problems import unknown
@@ -38,8 +39,9 @@ async def set_load(
     The VEN is sent a `setLoad`. Many devices do not answer to it: what the VEN then reports is what counts.
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
-    async with database.acquire() as connection, connection.transaction():
-        await take_in(connection, command, load_id)
+    with asking() as asked:
+        async with database.acquire() as connection, connection.transaction():
+            asked.command(await take_in(connection, command, load_id))
     return await read_load(ven_id, load_id, database, settings)
 
 

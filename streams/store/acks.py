@@ -11,6 +11,7 @@ from runtime.database import Connection
 from runtime.metrics import ACK_SECONDS, ACKS, COMMAND_STEPS
 from schemas.acks import Ack, Curtailment
 from schemas.readings import encode_record
+from streams.command_traces import tell_answered
 from streams.store.commands import match_acks, note_answers
 from streams.store.copying import Row
 from streams.store.database import Database, json_text
@@ -74,6 +75,7 @@ class AckStore:
         for row in self._answered:
             COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
+            tell_answered(row)
         for by, number in self._matched.items():
             ACKS.labels(by).inc(number)
 

@@ -65,7 +65,8 @@ UPDATE commands AS c SET
 FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS a(correlation_id, received_at, status)
 WHERE c.correlation_id = a.correlation_id
     AND (c.acked_at IS NULL OR c.acked_at > a.received_at OR a.status = ANY ($4) AND NOT c.ack_status = ANY ($4))
-RETURNING COALESCE(c.phase, 'operator') AS kind, c.ack_status = ANY ($4) AS good,
+RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at,
+          COALESCE(c.phase, 'operator') AS kind, c.ack_status = ANY ($4) AS good,
           extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
 """
 
@@ -142,7 +143,7 @@ async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[
 
 
 async def note_answers(connection: Connection, answers: dict[str, Answer]) -> list[Any]:
-    """Note what VENs answered; returns `kind`, `good` and `seconds` of each command of which this is news."""
+    """Note what VENs answered; returns the commands of which this is news, with `kind`, `good` and `seconds`."""
     rows = [(correlation_id, *answer) for correlation_id, answer in sorted(answers.items())]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
     await connection.execute(HOLD, columns[0])

@@ -8,6 +8,8 @@ import pytest_asyncio
 
 from gateway.system import System
 from runtime.database import Connection, connect_options
+from tests.support.collector import Collector
+from tests.support.collector import collector as collecting
 
 # Also filters that overlap: of one message, and of topics that most of these VENs never use.
 SETTINGS = {
@@ -15,12 +17,25 @@ SETTINGS = {
     "COMMAND_ANSWER_SECONDS": "8",
     "MQTT_TOPICS": "ven/telemetry/+,oadr/meter/+,oadr/#",
     "MQTT_TOPIC_SHADOW": "$aws/things/+/shadow/#",
+    # Everything is traced, so that each test may look for what it did.
+    "TRACE_MESSAGES": "1",
+    "TRACE_COMMANDS": "1",
+    # The default of OpenTelemetry is five seconds.
+    "OTEL_BSP_SCHEDULE_DELAY": "200",
 }
 
 
 @pytest_asyncio.fixture(scope="session")
-async def system(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[System]:
-    async with System(tmp_path_factory.mktemp("system") / "data", settings=SETTINGS) as running:
+async def collector() -> AsyncIterator[Collector]:
+    """Where the system sends its traces."""
+    async with collecting() as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(scope="session")
+async def system(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> AsyncIterator[System]:
+    settings = {**SETTINGS, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint}
+    async with System(tmp_path_factory.mktemp("system") / "data", settings=settings) as running:
         yield running
 
 
