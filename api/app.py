@@ -49,8 +49,8 @@ from api.routers import (
     vens,
 )
 from runtime.metrics import FEED_CLIENTS
-from runtime.traces import TRACES, TraceSettings
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+from runtime.traces import TRACES
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings
 
 
 @dataclass(frozen=True, slots=True)

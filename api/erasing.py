@@ -34,7 +34,8 @@ async def erase_soon(pool: Pool, ven_id: str, removed_at: datetime) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await erase(pool, ven_id, removed_at)
     except (*OUTAGES, asyncpg.PostgresError) as error:
-        logger.info("the history of %s is erased later: %r", ven_id, error, extra={"action": "erase_later"})
+        about = {"action": "erase_later", "ven_id": ven_id}
+        logger.info("the history of %s is erased later: %r", ven_id, error, extra=about)
 
 
 async def keep_erasing(pool: Pool) -> None:

@@ -265,7 +265,12 @@ class Downlink:
             dispatch.correlation_id,
             dispatch.ven_id,
             because,
-            extra={"action": "command_unsure"},
+            extra={
+                "action": "command_unsure",
+                "correlation_id": dispatch.correlation_id,
+                "ven_id": dispatch.ven_id,
+                "event_id": dispatch.event_id,
+            },
         )
 
     async def _decoded(self, record: Any) -> Dispatch | None:

@@ -16,9 +16,9 @@ from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
-from runtime.traces import TRACES, TraceSettings
+from runtime.traces import TRACES
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings
+from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings
 
 logger = logging.getLogger(__name__)
 

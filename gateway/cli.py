@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.deadletters.cli import app as deadletters
-from runtime.process import configure_logging, run
+from runtime.logs import configure_logging
+from runtime.process import run
 from schemas.errors import GatewayError
 from streams.roles import Role
 

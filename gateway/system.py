@@ -170,6 +170,8 @@ class System:
         defaults = {
             "API_HOST": "127.0.0.1",
             "API_PORT": str(API_PORT),
+            # Logs of this machine are read by whoever sits at it.
+            "LOG_FORMAT": "text",
         }
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
         if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):

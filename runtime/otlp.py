@@ -24,7 +24,7 @@ from runtime.traces import Span
 from schemas.traces import Place
 
 _REQUEST_SECONDS = 5
-_CLOSE_SECONDS = 2
+_CLOSE_SECONDS = 1
 _FLAGS = TraceFlags(TraceFlags.SAMPLED)
 
 

@@ -2,45 +2,22 @@
 
 import asyncio
 import logging
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
 
+from runtime.logs import configure_logging
 from schemas.errors import GatewayError
+from schemas.settings import Level
 
 logger = logging.getLogger(__name__)
-
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-def configure_logging(name: str, level: str = "INFO") -> None:
-    """Log to standard error; LOG_LEVEL goes over the level given.
-
-    Raises:
-        GatewayError: LOG_LEVEL is no level.
-    """
-    chosen = os.environ.get("LOG_LEVEL", level).upper()
-    if chosen not in LEVELS:
-        raise GatewayError(f"LOG_LEVEL is one of {', '.join(LEVELS)}, not {chosen!r}")
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=chosen,
-        format=f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s",
-    )
-    least = logging.getLogger().level
-    for chatty in ("faust", "mode", "httpx", "alembic"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, least))
-    # It reports each try to connect as an error; what is left waiting says so itself, with what to do.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL if least > logging.DEBUG else least)
-
-
-def run(name: str, main: Main, *, level: str = "INFO", grace: float | None = None) -> None:
+def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = None) -> None:
     """Run `main` on uvloop; the event it gets is set by SIGTERM or SIGINT, and then it drains and returns.
 
     Where it has not within `grace` seconds, it is cancelled: it may be waiting for a server that is away.

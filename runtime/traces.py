@@ -11,25 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pydantic import Field
-
 from schemas.errors import GatewayError
-from schemas.settings import Block
+from schemas.settings import TraceSettings
 from schemas.traces import Place, is_chosen
 
 Kind = Literal["server", "internal", "producer", "consumer", "client"]
 """What a span is to the process before or after it, in OpenTelemetry's words."""
 
 Attributes = Mapping[str, str | int | float | bool]
-
-
-class TraceSettings(Block):
-    """Which messages and commands are traced, as a share of all from 0 to 1, and where the spans go."""
-
-    trace_messages: float = Field(0, ge=0, le=1)
-    trace_commands: float = Field(0, ge=0, le=1)
-    # OpenTelemetry's own name. Its other settings, for headers, certificates and so on, are read by its exporter.
-    otel_exporter_otlp_endpoint: str = "http://127.0.0.1:4318"
 
 
 class Exporter(Protocol):

@@ -2,14 +2,16 @@
 
 import re
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import GatewayError
 from schemas.topics import TopicNames
 from schemas.window import Window
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
 class SettingsError(GatewayError):
@@ -166,3 +168,26 @@ class ApiSettings(Block):
     api_feed_queue: int = Field(500, ge=10, le=1_000_000)
     api_feed_window_seconds: float = Field(300, ge=10, le=86_400)
     api_feed_heartbeat_seconds: float = Field(15, gt=0, le=3600)
+
+
+class TraceSettings(Block):
+    """Which messages and commands are traced, as a share of all from 0 to 1, and where the spans go."""
+
+    trace_messages: float = Field(0.0, ge=0, le=1)
+    trace_commands: float = Field(0.0, ge=0, le=1)
+    # OpenTelemetry's own name. Its other settings, for headers, certificates and so on, are read by its exporter.
+    otel_exporter_otlp_endpoint: str = "http://127.0.0.1:4318"
+
+
+class LogSettings(Block):
+    """What is logged, and how; `auto` is text on a terminal, and JSON for whatever else reads it."""
+
+    log_level: Level = "INFO"
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _in_any_case(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        return value.upper() if info.field_name == "log_level" else value.lower()

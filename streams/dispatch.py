@@ -109,7 +109,7 @@ class Dispatcher:
                     "%s ended at %s before anything could start it: nobody was told",
                     event_id,
                     times.over_at.isoformat(),
-                    extra={"action": "event_missed"},
+                    extra={"action": "event_missed", "event_id": event_id},
                 )
                 await events.close_event(connection, event_id, missed=True)
             case Step.DROP:
@@ -129,7 +129,7 @@ class Dispatcher:
             behind,
             told,
             len(vens) - told,
-            extra={"action": "event_started"},
+            extra={"action": "event_started", "event_id": event["event_id"]},
         )
 
     async def _end(self, connection: Connection, event: Any, over_at: datetime) -> None:
@@ -139,7 +139,8 @@ class Dispatcher:
         expires = max(over_at, event["end_time"]) + timedelta(seconds=self._settings.command_expires_seconds)
         await decide_restores(connection, event_id, told, expires)
         await events.close_event(connection, event_id)
-        logger.info("%s ended: %d VENs to be restored", event_id, len(told), extra={"action": "event_ended"})
+        about = {"action": "event_ended", "event_id": event_id}
+        logger.info("%s ended: %d VENs to be restored", event_id, len(told), extra=about)
 
     async def _hand_some_over(self, connection: Connection) -> list[Any]:
         rows = await commands.unlogged(connection, self._settings.command_expires_seconds, LOGGED_AT_ONCE)

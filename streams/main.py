@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaProducer
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
-from runtime.traces import TRACES, TraceSettings
+from runtime.traces import TRACES
 from schemas.mqtt import Kind
-from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
+from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings, TraceSettings
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log

@@ -54,4 +54,5 @@ class Settlement:
             some = ven_ids[first : first + settlement.VENS_AT_ONCE]
             await self._turns.take(partial(settlement.keep, event=event, ven_ids=some, hold_seconds=self._hold_seconds))
         await self._turns.take(partial(settlement.settled, event=event, moment=moment))
-        logger.info("settled %s with %d VENs", event["event_id"], len(ven_ids), extra={"action": "event_settled"})
+        about = {"action": "event_settled", "event_id": event["event_id"]}
+        logger.info("settled %s with %d VENs", event["event_id"], len(ven_ids), extra=about)

@@ -100,4 +100,5 @@ class Watch:
 
 
 def _warn(sentence: str, row: Any, action: str) -> None:
-    logger.warning(sentence, row["ven_id"], row["event_id"], extra={"action": action})
+    about = {"action": action, "ven_id": row["ven_id"], "event_id": row["event_id"]}
+    logger.warning(sentence, row["ven_id"], row["event_id"], extra=about)

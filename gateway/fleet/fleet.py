@@ -107,7 +107,9 @@ class Fleet:
             await _unless(stop, self._live(publishers, messages))
             missing = sum(await asyncio.gather(*(publisher.drain(_DRAIN_S) for publisher in publishers)))
             if missing:
-                logger.warning("no PUBACK for %d messages after %g s", missing, _DRAIN_S)
+                logger.warning(
+                    "no PUBACK for %d messages after %g s", missing, _DRAIN_S, extra={"action": "fleet_unacknowledged"}
+                )
 
     async def _live(self, publishers: list[Publisher], messages: int | None) -> None:
         """Publish, and answer what is heard meanwhile."""

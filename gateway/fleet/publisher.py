@@ -41,7 +41,9 @@ class Outage:
     def is_on(self, where: str, error: Exception) -> None:
         """Warn, unless that was done since the last success."""
         if not self._said:
-            logger.warning("cannot reach the MQTT broker at %s: %s; trying on", where, error)
+            logger.warning(
+                "cannot reach the MQTT broker at %s: %s; trying on", where, error, extra={"action": "fleet_unconnected"}
+            )
         self._said = True
 
     def is_over(self) -> None:
@@ -261,7 +263,11 @@ class Publisher:
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: list[ReasonCode], _props: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            logger.warning("the MQTT broker at %s lets us not hear commands: check what it allows", self._where)
+            logger.warning(
+                "the MQTT broker at %s lets us not hear commands: check what it allows",
+                self._where,
+                extra={"action": "fleet_deaf"},
+            )
 
     def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
         if self._heard is not None:

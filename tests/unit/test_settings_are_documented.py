@@ -13,7 +13,9 @@ from schemas.settings import (
     DatabaseSettings,
     DispatchSettings,
     KafkaSettings,
+    LogSettings,
     StreamsSettings,
+    TraceSettings,
 )
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -26,8 +28,10 @@ BLOCKS: list[type[Block]] = [
     StreamsSettings,
     DispatchSettings,
     ApiSettings,
+    TraceSettings,
+    LogSettings,
 ]
-READ_ELSEWHERE = {"LOG_LEVEL", "GATEWAY_CACHE"}
+READ_ELSEWHERE = {"GATEWAY_CACHE"}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| *(.*?) *\|", re.MULTILINE)
 
 
