@@ -48,7 +48,7 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
-from runtime.metrics import FEED_CLIENTS
+from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings
 
@@ -108,8 +108,13 @@ def make_app(config: ApiConfig) -> FastAPI:
                     ("looking at the pipeline", app.state.pipeline.follow),
                 )
             ]
-            clients = FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)})
-            with clients, TRACES.exporting(config.traces, "api"):
+            with (
+                FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}),
+                CONSUMER_LAG.reading(lambda: app.state.pipeline.lag),
+                NEWEST_READING_AGE.reading(app.state.pipeline.newest_reading_age),
+                LIVE_TOTALS_AGE.reading(live.age),
+                TRACES.exporting(config.traces, "api"),
+            ):
                 yield
             for task in (app.state.following, app.state.feeding, *beside):
                 task.cancel()

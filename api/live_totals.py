@@ -35,6 +35,10 @@ class LiveTotals:
         self.latest: NetworkTotals | None = None
         self.registered_vens: int | None = None
 
+    def age(self) -> dict[tuple[str, ...], float]:
+        """Return how many seconds ago the totals were as they are, by (); nothing before the first."""
+        return {} if self.latest is None else {(): (datetime.now(UTC) - self.latest.as_of).total_seconds()}
+
     async def follow(self) -> None:
         """Follow the totals and the size of the registry, for ever."""
         async with asyncio.TaskGroup() as tasks:

@@ -27,6 +27,9 @@ EVERY_SECONDS = 5.0
 ROLES = ("validate", "sink", "live")
 """The stream roles; their consumer groups are called gateway-<role>."""
 
+DOWNLINK = "downlink"
+"""The bridge's reading of commands; the page does not count it, for it says how far commands are."""
+
 Offsets = Mapping[TopicPartition, int]
 
 
@@ -38,6 +41,12 @@ class Pipeline:
         self._pool = pool
         self._received: tuple[float, int] | None = None
         self.latest: PipelineStats | None = None
+        self.lag: dict[tuple[str, ...], float] = {}
+
+    def newest_reading_age(self) -> dict[tuple[str, ...], float]:
+        """Return how many seconds ago the newest reading that is stored was received, by ()."""
+        newest = None if self.latest is None else self.latest.newest_reading_at
+        return {} if newest is None else {(): (datetime.now(UTC) - newest).total_seconds()}
 
     async def follow(self) -> None:
         """Look, for ever; while the log is away, only at the database."""
@@ -59,6 +68,7 @@ class Pipeline:
             except (KafkaError, OSError) as error:
                 logger.warning("no figures of the log: %s", error, extra={"action": "pipeline_lost"})
                 self._received = None
+                self.lag = {}
                 await self._tell(None, {})
                 await backoff.wait()
 
@@ -68,11 +78,17 @@ class Pipeline:
         counts = await partition_counts(admin)
         # What has been processed before what there is: nobody is ahead of the log.
         done: dict[str, Offsets] = {}
-        for role in ROLES:
+        for role in (*ROLES, DOWNLINK):
             offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
             done[role] = {tp: at.offset for tp, at in offsets.items() if tp.topic in known and at.offset >= 0}
         partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
         ends: Offsets = await consumer.end_offsets(partitions)
+        self.lag = {
+            (role, tp.topic, str(tp.partition)): max(0, ends[tp] - offset)
+            for role, offsets in done.items()
+            for tp, offset in offsets.items()
+            if tp in ends
+        }
         raw = {names.raw(kind) for kind in Kind}
         rate = self._rate(sum(end for tp, end in ends.items() if tp.topic in raw))
         await self._tell(rate, {role: _waiting(done[role], ends) for role in ROLES if done[role]})

@@ -15,7 +15,7 @@ from bridge.session import Session
 from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
-from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
+from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.traces import TRACES
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings
@@ -67,6 +67,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
         stack.enter_context(MESSAGES_RECEIVED.reading(lambda: {(kind,): n for kind, n in uplink.received.items()}))
         stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
+        stack.enter_context(OLDEST_UNACKNOWLEDGED.reading(lambda: {(): uplink.oldest_seconds}))
         command_log = CommandLog(config.kafka, log)
         downlink = Downlink(
             config.kafka,

@@ -35,6 +35,11 @@ class Outstanding(Generic[C, M]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def oldest(self) -> M | None:
+        """The message that has waited for the longest; None where there is none."""
+        return self._entries[0].message if self._entries else None
+
     def use(self, connection: C) -> None:
         """From now on only messages of this connection are acknowledged."""
         self._current = connection

@@ -71,6 +71,12 @@ class Uplink:
         """How many messages were taken and are not acknowledged yet."""
         return len(self._outstanding)
 
+    @property
+    def oldest_seconds(self) -> float:
+        """How long ago the oldest of them was taken; 0 where there is none."""
+        oldest = self._outstanding.oldest
+        return 0.0 if oldest is None else time.monotonic() - oldest.timestamp
+
     def use(self, connection: Connection) -> None:
         """Acknowledge on this connection from now on."""
         self._connection = connection

@@ -91,6 +91,11 @@ MESSAGES_RECEIVED = OnDemand(
 MESSAGES_UNACKNOWLEDGED = OnDemand(
     GaugeMetricFamily, "gateway_messages_unacknowledged", "Messages taken from MQTT that the log does not hold yet"
 )
+OLDEST_UNACKNOWLEDGED = OnDemand(
+    GaugeMetricFamily,
+    "gateway_oldest_unacknowledged_seconds",
+    "How long ago the oldest message that the log does not hold yet was taken from MQTT; 0 where it holds all",
+)
 COMMANDS_SENT = Counter(
     "gateway_commands_sent", "Commands that the MQTT broker has, by what they ask for", ["op"], registry=REGISTRY
 )
@@ -126,6 +131,13 @@ BATCH_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
     registry=REGISTRY,
 )
+OLDEST_UNFINISHED = OnDemand(
+    GaugeMetricFamily,
+    "gateway_oldest_unfinished_seconds",
+    "How long ago the log got the oldest record that the role has fetched and is not done with; 0 where there is none",
+    ("role",),
+)
+ROWS_STORED = Counter("gateway_rows_stored", "Rows that were new and are committed", ["table"], registry=REGISTRY)
 COMMAND_STEPS = Counter(
     "gateway_command_steps",
     "Steps of commands that became known, by what they are for: the start of an event, its end, or an operator",
@@ -145,9 +157,9 @@ ACKS = Counter(
     ["match"],
     registry=REGISTRY,
 )
-DEAD_LETTER_SHARE = OnDemand(
+DEAD_LETTER_RATIO = OnDemand(
     GaugeMetricFamily,
-    "gateway_dead_letter_share",
+    "gateway_dead_letter_ratio",
     "Share of the records of the last minute that became dead letters, 0 to 1",
 )
 
@@ -170,6 +182,20 @@ LIVE_DIFFERENCE_RATIO = OnDemand(
     "gateway_live_difference_ratio",
     "The same as a part of the larger of the two, -1 to 1",
     ("figure",),
+)
+CONSUMER_LAG = OnDemand(
+    GaugeMetricFamily,
+    "gateway_consumer_lag_records",
+    "Records of the log that a role has not committed yet; `downlink` is the bridge's reading of commands",
+    ("role", "topic", "partition"),
+)
+NEWEST_READING_AGE = OnDemand(
+    GaugeMetricFamily,
+    "gateway_newest_reading_age_seconds",
+    "How long ago the newest reading that is stored was received from MQTT",
+)
+LIVE_TOTALS_AGE = OnDemand(
+    GaugeMetricFamily, "gateway_live_totals_age_seconds", "How long ago the live totals were as they are told"
 )
 FEED_CLIENTS = OnDemand(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
 FEED_ITEMS = Counter("gateway_feed_items", "Items of the feed, each counted once", ["kind"], registry=REGISTRY)

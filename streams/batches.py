@@ -129,6 +129,11 @@ class _Consumer(driver.Consumer):
         self._forget(assigned)
         await super().on_partitions_assigned(assigned, generation_id)
 
+    def oldest_unfinished(self) -> float | None:
+        """When the log got the oldest record that was delivered and is not done, in seconds since 1970."""
+        heads = (batch for queue in self._delivered.values() for batch in queue if not batch.acknowledged)
+        return min((batch.records[0].timestamp / 1000 for batch in heads), default=None)
+
     def _forget(self, partitions: Iterable[TP]) -> None:
         for tp in partitions:
             self._delivered.pop(tp, None)
@@ -173,6 +178,12 @@ class BatchApp(faust.App):
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
+
+    def oldest_unfinished_seconds(self) -> float:
+        """How long ago the log got the oldest record in hand; 0 where there is none."""
+        consumer: Any = self.consumer
+        oldest = consumer.oldest_unfinished() if self.started else None
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     def _create_directories(self) -> None:
         """Nothing is kept on disk: tables live in memory and in their changelogs, and the folder may be read-only."""

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
-from runtime.metrics import DEAD_LETTER_SHARE
+from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.traces import TRACES
 from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings, TraceSettings
@@ -82,13 +82,14 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 flood = FloodAlarm(streams)
                 flood.watch(app)
                 alarms[flood.name] = flood.look
-                stack.enter_context(DEAD_LETTER_SHARE.reading(lambda: {(): flood.share()}))
+                stack.enter_context(DEAD_LETTER_RATIO.reading(lambda: {(): flood.share()}))
                 add_validate(app, config.kafka, streams, log, flood)
             case "live":
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
                 checks["database"] = await _add_sink_and_what_is_beside(stack, app, config, log)
+        stack.enter_context(OLDEST_UNFINISHED.reading(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
         app.finalize()
         app.loop = asyncio.get_running_loop()
         await app.start()

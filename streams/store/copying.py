@@ -7,6 +7,7 @@ from typing import Any
 import asyncpg
 
 from runtime.database import Connection
+from runtime.metrics import ROWS_STORED
 from streams.store.database import Database
 
 Row = tuple[Any, ...]
@@ -21,8 +22,8 @@ class Insert:
     rows: Sequence[Row]
 
 
-async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> None:
-    """COPY straight into the tables.
+async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
+    """COPY straight into the tables; returns how many rows of each are new, which is all.
 
     Raises:
         asyncpg.UniqueViolationError: a row is there already; nothing of the transaction can be kept.
@@ -30,11 +31,16 @@ async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> None:
     for insert in inserts:
         if insert.rows:
             await connection.copy_records_to_table(insert.table, columns=insert.columns, records=insert.rows)
+    return [len(insert.rows) for insert in inserts]
 
 
-async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> None:
-    """COPY into temporary tables, and from there what is missing; a row that is there is left as it is."""
-    for insert in inserts:
+async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
+    """COPY into temporary tables, and from there what is missing; a row that is there is left as it is.
+
+    Returns how many rows of each are new.
+    """
+    new = [0] * len(inserts)
+    for number, insert in enumerate(inserts):
         if not insert.rows:
             continue
         columns = ", ".join(insert.columns)
@@ -43,9 +49,11 @@ async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> Non
             f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {columns} FROM {insert.table} WITH NO DATA"  # noqa: S608 - names of our own tables
         )
         await connection.copy_records_to_table(staging, columns=insert.columns, records=insert.rows)
-        await connection.execute(
+        done = await connection.execute(
             f"INSERT INTO {insert.table} ({columns}) SELECT {columns} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own tables
         )
+        new[number] = int(done.rpartition(" ")[2])  # "INSERT 0 5"
+    return new
 
 
 async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], also: Any) -> None:
@@ -54,15 +62,19 @@ async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert
     Optimistic, because almost always no row is there yet; the second way costs about twice as much.
     """
 
-    async def optimistic(connection: Connection) -> None:
-        await copy_new(connection, inserts)
+    async def optimistic(connection: Connection) -> list[int]:
+        new = await copy_new(connection, inserts)
         await also(connection)
+        return new
 
-    async def careful(connection: Connection) -> None:
-        await copy_missing(connection, inserts)
+    async def careful(connection: Connection) -> list[int]:
+        new = await copy_missing(connection, inserts)
         await also(connection)
+        return new
 
     try:
-        await database.run(optimistic)
+        new = await database.run(optimistic)
     except asyncpg.UniqueViolationError:
-        await database.run(careful)
+        new = await database.run(careful)
+    for insert, number in zip(inserts, new, strict=True):
+        ROWS_STORED.labels(insert.table).inc(number)

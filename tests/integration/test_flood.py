@@ -16,7 +16,7 @@ from gateway.stack.polling import until
 from gateway.stack.ports import claim
 from runtime.health import serve_health
 from runtime.kafka import producer
-from runtime.metrics import DEAD_LETTER_SHARE
+from runtime.metrics import DEAD_LETTER_RATIO
 from schemas.mqtt import Kind
 from schemas.reasons import Reason
 from schemas.settings import KafkaSettings, StreamsSettings
@@ -100,7 +100,7 @@ async def validating(kafka: KafkaSettings) -> AsyncIterator[Worker]:
     ):
         worker = Worker(kafka, client)
         add_validate(app, kafka, streams, log, alarm)
-        with DEAD_LETTER_SHARE.reading(lambda: {(): alarm.share()}):
+        with DEAD_LETTER_RATIO.reading(lambda: {(): alarm.share()}):
             async with running(app):
                 yield worker
 
@@ -117,14 +117,14 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
         assert await worker.processed(38)
         # 18 bad ones and the odd one are too few to be a flood.
         assert await worker.health() == (200, {"status": "ok", "checks": {}, "alarms": []})
-        assert (await worker.metrics())["gateway_dead_letter_share"] == {(): 19 / 38}
+        assert (await worker.metrics())["gateway_dead_letter_ratio"] == {(): 19 / 38}
 
         await log.together(worker.raw, [BAD, good(38), BAD])
         assert await worker.alarms(ALARM)
         assert (await worker.health())[0] == 200
         shown = await worker.metrics()
         assert shown["gateway_alarm"] == {(ALARM,): 1}
-        assert shown["gateway_dead_letter_share"] == {(): 21 / 41}
+        assert shown["gateway_dead_letter_ratio"] == {(): 21 / 41}
         letters = shown["gateway_dead_letters_total"]
         assert letters[Reason.NOT_JSON, worker.raw] == 20
         assert letters[Reason.BAD_LOAD, worker.raw] == 2
@@ -142,7 +142,7 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
         assert await until(lambda: "over" in caplog.text, WAIT)
         assert await worker.alarms()
         shown = await worker.metrics()
-        assert (shown["gateway_alarm"], shown["gateway_dead_letter_share"]) == ({(ALARM,): 0}, {(): 0})
+        assert (shown["gateway_alarm"], shown["gateway_dead_letter_ratio"]) == ({(ALARM,): 0}, {(): 0})
     levels = [record.levelno for record in caplog.records if "flood" in getattr(record, "action", "")]
     assert levels == [logging.WARNING, logging.INFO]
 
@@ -165,7 +165,7 @@ async def test_a_role_tells_of_the_flood_and_of_its_batches(kafka: KafkaSettings
         finally:
             stop.set()
             await role
-    assert shown["gateway_dead_letter_share"] == {(): 1}
+    assert shown["gateway_dead_letter_ratio"] == {(): 1}
     assert shown["gateway_check"] == {("log",): 1}
     assert shown["gateway_batch_records_count"]["validate",] >= 1
     assert shown["gateway_batch_seconds_sum"]["validate",] > 0

@@ -57,6 +57,8 @@ def test_no_label_can_name_a_ven() -> None:
         "match",
         "op",
         "figure",
+        "table",
+        "partition",
     }
 
 
@@ -77,11 +79,11 @@ def test_numbers_are_read_when_somebody_asks() -> None:
 
 def test_two_of_a_kind_are_shown_side_by_side() -> None:
     with (
-        metrics.DEAD_LETTER_SHARE.reading(lambda: {(): 0.5}),
+        metrics.DEAD_LETTER_RATIO.reading(lambda: {(): 0.5}),
         metrics.ALARM.reading(lambda: {("a",): 1}),
         metrics.ALARM.reading(lambda: {("b",): 0}),
     ):
-        assert shown()["gateway_dead_letter_share"] == {(): 0.5}
+        assert shown()["gateway_dead_letter_ratio"] == {(): 0.5}
         assert shown()["gateway_alarm"] == {("a",): 1, ("b",): 0}
 
 
