@@ -76,22 +76,24 @@ class Pipeline:
         names = self._kafka.topics
         known = {name for name, _ in names}
         counts = await partition_counts(admin)
+        partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
+        begins: Offsets = await consumer.beginning_offsets(partitions)
         # What has been processed before what there is: nobody is ahead of the log.
         done: dict[str, Offsets] = {}
         for role in (*ROLES, DOWNLINK):
             offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
-            done[role] = {tp: at.offset for tp, at in offsets.items() if tp.topic in known and at.offset >= 0}
-        partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
+            committed = {tp: at.offset for tp, at in offsets.items() if at.offset >= 0}
+            read = {tp.topic for tp in committed}
+            # What it has never committed of a topic that it reads, it has before it from the beginning.
+            done[role] = {tp: committed.get(tp, begins[tp]) for tp in partitions if tp.topic in read}
         ends: Offsets = await consumer.end_offsets(partitions)
+        waiting = {role: {tp: max(0, ends[tp] - offset) for tp, offset in done[role].items()} for role in done}
         self.lag = {
-            (role, tp.topic, str(tp.partition)): max(0, ends[tp] - offset)
-            for role, offsets in done.items()
-            for tp, offset in offsets.items()
-            if tp in ends
+            (role, tp.topic, str(tp.partition)): records for role in waiting for tp, records in waiting[role].items()
         }
         raw = {names.raw(kind) for kind in Kind}
         rate = self._rate(sum(end for tp, end in ends.items() if tp.topic in raw))
-        await self._tell(rate, {role: _waiting(done[role], ends) for role in ROLES if done[role]})
+        await self._tell(rate, {role: sum(waiting[role].values()) for role in ROLES if waiting[role]})
 
     def _rate(self, received: int) -> float | None:
         now = time.monotonic()
@@ -109,7 +111,3 @@ class Pipeline:
             dead_letters_last_hour=letters,
             as_of=datetime.now(UTC),
         )
-
-
-def _waiting(done: Offsets, ends: Offsets) -> int:
-    return sum(max(0, ends[tp] - offset) for tp, offset in done.items() if tp in ends)

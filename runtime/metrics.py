@@ -7,6 +7,7 @@ have few values, known beforehand: never a VEN's id.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -64,6 +65,15 @@ class OnDemand(Collector):
 def exposition() -> bytes:
     """Return all metrics of this process as text, of the type CONTENT_TYPE."""
     return generate_latest(REGISTRY)
+
+
+def begin_at_zero(metric: Counter, *values: Iterable[str]) -> None:
+    """Show the series of all combinations of label values, before anything is counted.
+
+    Prometheus sees no increase in a series that begins with its first count, so an alert would miss it.
+    """
+    for labels in product(*values):
+        metric.labels(*labels)
 
 
 # When each series began, as a series beside it: nobody needs it, and it doubles what is stored.
@@ -143,6 +153,17 @@ COMMAND_STEPS = Counter(
     "Steps of commands that became known, by what they are for: the start of an event, its end, or an operator",
     ["kind", "step"],
     registry=REGISTRY,
+)
+STEPS = (
+    "logged",
+    "acknowledged",
+    "refused",
+    "reported",
+    "lost",
+    "restored",
+    "repeated",
+    "unanswered",
+    "expired",
 )
 ACK_SECONDS = Histogram(
     "gateway_ack_seconds",

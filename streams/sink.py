@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer
 
+from runtime.metrics import DEAD_LETTERS, begin_at_zero
 from schemas import topics
 from schemas.acks import decode_ack
 from schemas.dead_letters import ReplayOf
@@ -66,6 +67,7 @@ def add_sink(
         (topics.STATUS, decode_status, UpsertStore(database, said), None),
         (topics.SHADOW, decode_shadow, UpsertStore(database, keep_shadows), None),
     )
+    begin_at_zero(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
     for topic, decode, store, times in sinks:
         sink = Sink(Outbox(producer, kafka.topics), decode, store, times)
         _add_agent(app, kafka.topics(topic), streams.streams_batch_records, sink)

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.metrics import MetricWrapperBase
 
-from runtime import metrics
 from tests.support.grafana import DASHBOARDS, FOLDER, Panel, dashboard, panels, provisioned, queries
+from tests.support.metrics import series
 
 PANELS = panels()
 PROMQL = [pytest.param(expression, id=panel.name) for panel, expression, _ in queries("expr")]
@@ -18,26 +17,6 @@ UNITS = {"none", "kwatt", "s", "percentunit", "mps", "recps", "reqps", "eps", "b
 
 ADDED_BY_PROMETHEUS = {"job", "instance"}
 WORDS = {"sum", "min", "max", "by", "rate", "increase", "histogram_quantile", "abs"}
-
-
-def series() -> dict[str, set[str]]:
-    """Return the labels of everything that the gateway shows to Prometheus, by the name of the series."""
-    found: dict[str, set[str]] = {}
-    for metric in vars(metrics).values():
-        if not isinstance(metric, metrics.OnDemand | MetricWrapperBase):
-            continue
-        labels: Any = metric._labels if isinstance(metric, metrics.OnDemand) else metric._labelnames
-        (family,) = metric.describe()
-        match family.type:
-            case "counter":
-                found[f"{family.name}_total"] = set(labels)
-            case "histogram":
-                found |= {f"{family.name}_{suffix}": set(labels) for suffix in ("count", "sum")}
-                found[f"{family.name}_bucket"] = {*labels, "le"}
-            case _:
-                found[family.name] = set(labels)
-    shown = re.findall(r"^(process_\w+) ", metrics.exposition().decode(), re.MULTILINE)
-    return found | {name: set() for name in shown}
 
 
 KNOWN = series()

@@ -1,0 +1,93 @@
+"""The alert rules of deploy/prometheus ask for what exists, and each has its entry in the runbook."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from tests.support.metrics import series
+
+ROOT = Path(__file__).parents[2]
+RULES: list[dict[str, Any]] = [
+    rule
+    for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+EACH = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+
+ADDED_BY_PROMETHEUS = {"job", "instance"}
+KNOWN = series() | {"up": set()}
+
+
+def asked(expression: str) -> list[tuple[str, dict[str, str]]]:
+    """The series of an expression, each with the values of the labels that it has to have."""
+    found: list[tuple[str, dict[str, str]]] = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append((node.name or "", {one.name: one.value for one in node.matchers.matchers}))
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
+def grouped(expression: str) -> set[str]:
+    """The labels that the sums of an expression keep or join on."""
+    lists = re.findall(r"\b(?:by|on|ignoring|without) \(([^)]*)\)", expression)
+    return {name.strip() for names in lists for name in names.split(",")}
+
+
+def entries() -> list[str]:
+    """The names of the runbook's entries."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    return re.findall(r"^### (\w+)$", text.partition("## Runbook")[2], re.MULTILINE)
+
+
+@EACH
+def test_a_rule_asks_for_metrics_and_labels_that_exist(rule: dict[str, Any]) -> None:
+    found = asked(rule["expr"])
+    assert found
+    labels = set(ADDED_BY_PROMETHEUS)
+    for name, matchers in found:
+        assert name in KNOWN
+        assert matchers.keys() <= KNOWN[name] | ADDED_BY_PROMETHEUS
+        labels |= KNOWN[name]
+    assert grouped(rule["expr"]) <= labels
+    told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+    # What is summed away cannot be told; a rule that sums nothing keeps all.
+    assert told <= (grouped(rule["expr"]) or labels)
+
+
+@EACH
+def test_a_rule_says_how_bad_it_is_and_where_to_read_on(rule: dict[str, Any]) -> None:
+    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
+
+
+def test_each_rule_has_one_entry_in_the_runbook_and_each_entry_its_rule() -> None:
+    assert entries() == [rule["alert"] for rule in RULES]
+
+
+def test_what_is_named_in_a_rule_can_be_a_value_of_its_label() -> None:
+    given: dict[str, set[str]] = {}
+    for rule in RULES:
+        for _, matchers in asked(rule["expr"]):
+            for name, value in matchers.items():
+                given.setdefault(name, set()).update(value.split("|"))
+    source = "".join(
+        path.read_text() for folder in ("schemas", "streams", "api") for path in (ROOT / folder).rglob("*.py")
+    )
+    for name in ("kind", "step", "name", "reason"):
+        for value in given[name]:
+            assert f'"{value}"' in source, (name, value)
+
+
+def test_the_parser_is_as_strict_as_prometheus() -> None:
+    for wrong in ("rate(x)", "sum(x", "x{a=b}", "x and and y"):
+        with pytest.raises(ValueError, match=r"."):
+            promql_parser.parse(wrong)
+    assert asked('rate(x{a="b"}[5m]) / y > 1 unless z') == [("x", {"a": "b"}), ("y", {}), ("z", {})]
