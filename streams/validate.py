@@ -117,7 +117,9 @@ def is_beat(record: Record) -> bool:
 
 def _passed_on(headers: Mapping[str, bytes]) -> Headers | None:
     """What goes with the message through all topics; almost none has any of it."""
-    return [(name, headers[name]) for name in (topics.HEADER_REPLAY_OF, TRACEPARENT) if name in headers] or None
+    if topics.HEADER_REPLAY_OF not in headers and TRACEPARENT not in headers:
+        return None
+    return [(name, headers[name]) for name in (topics.HEADER_REPLAY_OF, TRACEPARENT) if name in headers]
 
 
 def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> Any:

@@ -1,6 +1,7 @@
 """Every sharp edge of streams/batches.py on a real log; one of these fails when an upgrade of Faust breaks it."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -57,6 +58,31 @@ async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSetti
     assert [record.value for batch in batches for record in batch.records] == values(0, 700)
     assert [batch.next_offset for batch in batches] == [500, 700]
     assert {batch.tp for batch in batches} == {(topic, 0)}
+
+
+async def test_how_late_the_oldest_batch_is_shows_until_it_is_done(kafka: KafkaSettings, topic: str) -> None:
+    app = app_of(kafka)
+    held = Held(app, topic)
+    assert app.oldest_unfinished_seconds() == 0
+    async with writer(kafka) as log, running(app):
+        assert app.oldest_unfinished_seconds() == 0
+        await log.together(topic, values(0, 2))
+        assert await held.have(1)
+        await asyncio.sleep(0.05)  # so that the log gets the second one later
+        await log.together(topic, values(2, 4))
+        assert await held.have(2)
+        first, second = held.events
+        logged = [event.value.records[0].timestamp / 1000 for event in (first, second)]
+
+        def oldest() -> float:
+            return float(time.time() - app.oldest_unfinished_seconds())
+
+        assert oldest() == pytest.approx(logged[0], abs=0.02)
+        # The first is done: now the second is the oldest.
+        await held.finish(first)
+        assert oldest() == pytest.approx(logged[1], abs=0.02)
+        await held.finish(second)
+        assert app.oldest_unfinished_seconds() == 0
 
 
 async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: KafkaSettings, topic: str) -> None:

@@ -124,6 +124,17 @@ def test_a_confirmed_message_waits_for_those_before_it() -> None:
     assert acknowledged() == [("a", 0), ("a", 1), ("a", 2)]
 
 
+def test_the_oldest_message_is_the_one_that_the_others_wait_for() -> None:
+    outstanding, _ = recording([])
+    outstanding.use("a")
+    assert outstanding.oldest is None
+    first, second = (outstanding.add("a", number) for number in (7, 8))
+    outstanding.confirm(second)
+    assert outstanding.oldest == 7
+    outstanding.confirm(first)
+    assert outstanding.oldest is None
+
+
 def test_messages_of_a_lost_connection_get_no_puback_but_are_counted_down() -> None:
     log: list[Any] = []
     outstanding, acknowledged = recording(log)
