@@ -176,7 +176,7 @@ class TraceSettings(Block):
     trace_messages: float = Field(0.0, ge=0, le=1)
     trace_commands: float = Field(0.0, ge=0, le=1)
     # OpenTelemetry's own name. Its other settings, for headers, certificates and so on, are read by its exporter.
-    otel_exporter_otlp_endpoint: str = "http://127.0.0.1:4318"
+    otel_exporter_otlp_endpoint: str = Field("http://127.0.0.1:4318", pattern="^https?://.")
 
 
 class LogSettings(Block):

@@ -31,6 +31,17 @@ logging.getLogger("bridge.main").warning("%s is lost", "all", extra={"action": "
 """
 
 
+CRASH = """
+import sys, bridge.main, gateway.cli
+async def crash(config, stop):
+    raise ZeroDivisionError("on purpose")
+bridge.main.run_bridge = crash
+sys.argv = ["gateway", "bridge"]
+gateway.cli.main()
+"""
+BRIDGE = {"MQTT_ENABLED": "false", "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:9"}
+
+
 def calls() -> Iterator[tuple[str, ast.Call]]:
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -120,12 +131,13 @@ def test_a_setting_that_is_none_is_named(name: str, value: str) -> None:
 
 
 def test_a_crash_is_one_line_too() -> None:
-    ended = said(SAY.replace("logging.getLogger", "1 / 0; logging.getLogger"), LOG_FORMAT="json")
+    ended = said(CRASH, LOG_FORMAT="json", **BRIDGE)
     line = one_object(ended.stderr)
     assert ended.returncode == 1
-    assert (line["action"], line["level"]) == ("process_crashed", "CRITICAL")
+    assert (line["action"], line["level"], line["process"]) == ("process_crashed", "CRITICAL", "bridge")
+    assert line["message"] == "ended by an error: on purpose"
     assert "ZeroDivisionError" in line["exception"]
-    assert said("1 / 0", LOG_FORMAT="json").stderr.startswith("Traceback")
+    assert said(CRASH, LOG_FORMAT="text", **BRIDGE).stderr.startswith("Traceback")
 
 
 def test_whatever_is_in_a_message_stays_one_line() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from runtime.traces import TRACES, Span
 from schemas.errors import GatewayError
-from schemas.settings import TraceSettings
+from schemas.settings import SettingsError, TraceSettings
 from schemas.traces import TRACEPARENT, Place, asked_place, command_place, is_chosen, phase_place
 from streams.traced import take_up
 
@@ -151,3 +151,8 @@ def test_a_collector_that_is_away_keeps_no_process_from_ending() -> None:
         span.end()
         ending = time.monotonic()
     assert time.monotonic() - ending < 3
+
+
+def test_an_address_of_no_collector_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_ENDPOINT"):
+        TraceSettings.load(otel_exporter_otlp_endpoint="collector:4318")
