@@ -22,8 +22,10 @@ from schemas.settings import (
     BridgeSettings,
     DatabaseSettings,
     KafkaSettings,
+    LogSettings,
     SettingsError,
     StreamsSettings,
+    TraceSettings,
 )
 
 PATIENCE_SECONDS = 10
@@ -55,7 +57,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
 
 
 async def _settings() -> str:
-    for block in (BridgeSettings, StreamsSettings, ApiSettings, MqttTopicSettings):
+    for block in (BridgeSettings, StreamsSettings, ApiSettings, MqttTopicSettings, LogSettings, TraceSettings):
         block.load()
     return "no value is wrong"
 

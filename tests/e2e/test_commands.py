@@ -141,6 +141,7 @@ async def test_the_doctor_finds_nothing_wrong_with_a_running_system(system: Syst
         ("MQTT_USE_TLS", "true", "MQTT_CA_CERT"),
         ("MQTT_TOPICS", "ven/+bad", "ven/+bad"),
         ("BRIDGE_WINDOW", "many", "BRIDGE_WINDOW"),
+        ("TRACE_MESSAGES", "2", "TRACE_MESSAGES"),
     ],
 )
 async def test_the_doctor_names_what_is_wrong(
