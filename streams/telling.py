@@ -37,7 +37,9 @@ async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[To
     writer = BatchWriter(producer)
     try:
         async with asyncio.timeout(LOG_PATIENCE_SECONDS):
-            written = {await writer.add(topic, one.value, key=one.key.encode(), headers=[*one.headers]) for one in records}
+            written = {
+                await writer.add(topic, one.value, key=one.key.encode(), headers=[*one.headers]) for one in records
+            }
             await writer.hand_over()
             await asyncio.gather(*map(asyncio.shield, written))
     except (TimeoutError, KafkaError) as error:
