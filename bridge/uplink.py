@@ -1,6 +1,7 @@
 """From MQTT to the log: PUBACK only after the log has acknowledged, and no more under way than the window."""
 
 import asyncio
+import time
 from collections import deque
 from functools import partial
 from typing import Any
@@ -75,7 +76,7 @@ class Uplink:
     def oldest_seconds(self) -> float:
         """How long ago the oldest of them was taken; 0 where there is none."""
         oldest = self._outstanding.oldest
-        return 0.0 if oldest is None else time.monotonic() - oldest.timestamp
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest.received_ms / 1000)
 
     def use(self, connection: Connection) -> None:
         """Acknowledge on this connection from now on."""
