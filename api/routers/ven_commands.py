@@ -57,6 +57,6 @@ async def _send(once: Once, body: RestModel, command: Command, load_id: str | No
     async def send(connection: PooledConnection) -> Answer:
         taken = await take_in(connection, command, load_id)
         sent = Sent(correlation_id=taken.correlation_id, ven_id=taken.ven_id, op=taken.op, event_id=taken.event_id)
-        return Answer(HTTPStatus.ACCEPTED, sent)
+        return Answer(HTTPStatus.ACCEPTED, sent, taken.correlation_id)
 
     return await once(body, send)

@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from api.access.deeds import Acting
 from api.commanding import take_in
 from api.deps import Database, LoadId, Settings, VenId
 from api.problems import unknown
@@ -31,15 +32,15 @@ async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings
 
 @router.patch("/{load_id}")
 async def set_load(
-    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings
+    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings, deed: Acting
 ) -> RestLoad:
     """Set a load; it is shown as it was asked for until the VEN reports its loads again.
 
     The VEN is sent a `setLoad`. Many devices do not answer to it: what the VEN then reports is what counts.
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
-    async with database.acquire() as connection, connection.transaction():
-        await take_in(connection, command, load_id)
+    async with deed.transaction(database) as connection:
+        deed.result = (await take_in(connection, command, load_id)).correlation_id
     return await read_load(ven_id, load_id, database, settings)
 
 
