@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.deadletters.cli import app as deadletters
+from gateway.keys.cli import app as keys
 from runtime.process import configure_logging, run
 from schemas.errors import GatewayError
 from streams.roles import Role
@@ -147,6 +148,7 @@ def ingest(
 
 
 app.add_typer(deadletters, name="deadletters")
+app.add_typer(keys, name="keys")
 
 
 @bench.command("live")
