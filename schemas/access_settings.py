@@ -50,7 +50,7 @@ class AccessSettings(Block):
     api_oidc_clock_skew_seconds: float = Field(30, ge=0, le=300)
     # The issuer's keys are asked for anew when they are so old, and for a key id that is unknown; never more often
     # than the second says.
-    api_oidc_jwks_seconds: float = Field(300, ge=1, le=86_400)
+    api_oidc_jwks_seconds: float = Field(300, gt=0, le=86_400)
     api_oidc_refetch_seconds: float = Field(5, gt=0, le=300)
 
     @field_validator("api_oidc_issuer", "api_oidc_jwks_uri")
