@@ -16,11 +16,18 @@ def why_a_stranger(method: str, headers: Headers, origins: list[str], *, on_loop
     """Say why a request is none of the operator's; None where it may be."""
     host = headers.get("host", "")
     # A name of somebody's own may lead to 127.0.0.1 (DNS rebinding), and then its pages could read all answers.
-    if on_loopback and host and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if on_loopback and host and not is_loopback(_name(host)):
         return f"the API is open on loopback only, and {host!r} is no name of it; set API_AUTH=required, and use a key"
     origin = headers.get("origin")
     if method in READING or origin is None or origin in origins:
         return None
-    if urlsplit(origin).netloc == host:
+    if origin.partition("://")[2] == host:
         return None
     return f"a page of {origin!r} may change nothing here; name it in API_CORS_ORIGINS if it is yours"
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""  # no address at all

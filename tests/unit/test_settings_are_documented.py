@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.access_settings import AccessSettings
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import (
     ApiSettings,
@@ -26,6 +27,7 @@ BLOCKS: list[type[Block]] = [
     StreamsSettings,
     DispatchSettings,
     ApiSettings,
+    AccessSettings,
 ]
 READ_ELSEWHERE = {"LOG_LEVEL", "GATEWAY_CACHE"}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| *(.*?) *\|", re.MULTILINE)
