@@ -9,15 +9,20 @@ from importlib.metadata import version
 
 import yaml
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from api.access.gate import Gate
+from api.access.keys import Keys
 from api.agreement import Agreement
 from api.body_limit import BodyLimit
 from api.docs_page import add_docs
 from api.energy_today import EnergyToday
 from api.erasing import keep_erasing
+from api.feed.expelling import keep_expelling
 from api.feed.follower import Follower
 from api.feed.hub import Hub
+from api.headers import REQUEST_ID, ResponseHeaders
 from api.lasting import lasting
 from api.live_totals import LiveTotals
 from api.metrics import Measured, show_metrics
@@ -28,6 +33,7 @@ from api.pipeline import Pipeline
 from api.pools import pools
 from api.problems import add_problem_handlers
 from api.routers import (
+    audit,
     dead_letters,
     event_acks,
     event_figures,
@@ -36,6 +42,7 @@ from api.routers import (
     feed,
     health,
     history,
+    me,
     notices,
     pipeline,
     shadows,
@@ -50,6 +57,7 @@ from api.routers import (
 )
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
+from schemas.access_settings import AccessSettings, is_loopback
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings
 
 
@@ -60,12 +68,19 @@ class ApiConfig:
     api: ApiSettings
     database: DatabaseSettings
     kafka: KafkaSettings
+    access: AccessSettings = field(default_factory=AccessSettings)
     traces: TraceSettings = field(default_factory=TraceSettings)
 
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
-        return cls(ApiSettings.load(), DatabaseSettings.load(), KafkaSettings.load(), TraceSettings.load())
+        return cls(
+            ApiSettings.load(),
+            DatabaseSettings.load(),
+            KafkaSettings.load(),
+            AccessSettings.load(),
+            TraceSettings.load(),
+        )
 
 
 class EitherSlash:
@@ -82,6 +97,7 @@ class EitherSlash:
 
 def make_app(config: ApiConfig) -> FastAPI:
     """Make the app; it connects when it starts, and starts also while the servers behind it are down."""
+    keys = Keys(config.access.api_key_cache_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -89,6 +105,7 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.pool = pool
             app.state.health_pool = health_pool
             app.state.settings = config.api
+            app.state.open_to_all = config.access.is_open(config.api.api_host) and not is_loopback(config.api.api_host)
             app.state.live_totals = LiveTotals(config.kafka, pool)
             app.state.under_way = OpenBuckets(pool)
             app.state.energy_today = EnergyToday(pool)
@@ -106,6 +123,10 @@ def make_app(config: ApiConfig) -> FastAPI:
                     ("adding up energy", app.state.energy_today.follow),
                     ("comparing totals", agreement.follow),
                     ("looking at the pipeline", app.state.pipeline.follow),
+                    (
+                        "ending feeds",
+                        partial(keep_expelling, app.state.feed, keys, pool, config.access.api_feed_recheck_seconds),
+                    ),
                 )
             ]
             with (
@@ -134,11 +155,22 @@ def make_app(config: ApiConfig) -> FastAPI:
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
     app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
+    app.add_middleware(Gate, settings=config.access, host=config.api.api_host, keys=keys)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=config.access.cors_origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
+        expose_headers=["link", "location", "retry-after", REQUEST_ID],
+    )
+    app.add_middleware(ResponseHeaders)
     app.add_middleware(Measured)
     app.add_middleware(EitherSlash)
     # Those with a name of their own before those with an id in its place: `summary`, `current`, `history`.
     for resource in (
         health,
+        me,
+        audit,
         stats,
         pipeline,
         feed,
@@ -168,7 +200,10 @@ def make_app(config: ApiConfig) -> FastAPI:
 def describe() -> str:
     """Return the description of the API as YAML; no server and no setting is needed."""
     nowhere = ApiConfig(
-        ApiSettings.model_construct(), DatabaseSettings.model_construct(), KafkaSettings.model_construct()
+        ApiSettings.model_construct(),
+        DatabaseSettings.model_construct(),
+        KafkaSettings.model_construct(),
+        AccessSettings.model_construct(),
     )
     return yaml.dump(make_app(nowhere).openapi(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
 

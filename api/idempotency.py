@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
+from api.access.deeds import Acting, Deed
 from api.deps import Database
 from api.problems import unprocessable
 from api.queries.idempotency import claim, keep
@@ -18,6 +19,8 @@ class Answer(NamedTuple):
 
     status: int
     body: BaseModel
+    result: str
+    """The id of what was created."""
     location: str | None = None
 
 
@@ -30,8 +33,9 @@ class Once:
     An error is not kept: whoever mends what was wrong may ask again with the same key.
     """
 
-    def __init__(self, pool: Pool, path: str, key: str | None) -> None:
+    def __init__(self, pool: Pool, deed: Deed, path: str, key: str | None) -> None:
         self._pool = pool
+        self._deed = deed
         self._path = path
         self._key = key
 
@@ -41,21 +45,25 @@ class Once:
         Raises:
             HTTPException: 422 when the key came with another body before, and what `work` raises.
         """
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._deed.transaction(self._pool) as connection:
             if self._key is None:
-                answer = await work(connection)
-                return _response(answer.status, answer.body.model_dump_json(by_alias=True), answer.location)
+                return self._answer(await work(connection))
             digest = blake2b(body.model_dump_json(exclude_unset=True).encode(), digest_size=16).hexdigest()
             known = await claim(connection, self._path, self._key, digest)
             if known is None:
                 answer = await work(connection)
                 words = answer.body.model_dump_json(by_alias=True)
                 await keep(connection, self._path, self._key, answer.status, words, answer.location)
-                return _response(answer.status, words, answer.location)
-        if known["digest"] != digest:
-            detail = "this Idempotency-Key came with another body before; take a new key for a new request"
-            raise unprocessable(detail)
-        return _response(known["status"], known["body"], known["location"])
+                return self._answer(answer)
+            if known["digest"] != digest:
+                detail = "this Idempotency-Key came with another body before; take a new key for a new request"
+                raise unprocessable(detail)
+            self._deed.repeated = True
+            return _response(known["status"], known["body"], known["location"])
+
+    def _answer(self, answer: Answer) -> Response:
+        self._deed.result = answer.result
+        return _response(answer.status, answer.body.model_dump_json(by_alias=True), answer.location)
 
 
 def _response(code: int, body: str, location: str | None) -> Response:
@@ -66,6 +74,7 @@ def _response(code: int, body: str, location: str | None) -> Response:
 def _once(
     request: Request,
     database: Database,
+    deed: Acting,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -76,7 +85,7 @@ def _once(
         ),
     ] = None,
 ) -> Once:
-    return Once(database, request.url.path, idempotency_key)
+    return Once(database, deed, request.url.path, idempotency_key)
 
 
 CreateOnce = Annotated[Once, Depends(_once)]

@@ -1,7 +1,9 @@
 """The API process."""
 
+import asyncio
 import socket
 
+from api.access.opening import check_that_it_may_listen
 from api.app import ApiConfig, make_app
 from api.open_files import allow_clients
 from api.serving import Server
@@ -12,9 +14,10 @@ def serve_api(config: ApiConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
 
     Raises:
-        GatewayError: the address cannot be listened on.
+        GatewayError: the address cannot be listened on, or nobody could say there who they are.
     """
     host, port = config.api.api_host, config.api.api_port
+    asyncio.run(check_that_it_may_listen(host, config.access, config.database))
     try:
         socket.create_server((host, port)).close()
     except OSError as error:

@@ -13,6 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
+from api.access.roles import Roles
 from schemas.rest.model import RestModel
 from schemas.rest.problems import FieldError, Problem
 
@@ -20,6 +21,7 @@ PROBLEM = "application/problem+json"
 JSON = "application/json"
 
 TAGS = {
+    "access": "Who asks, and who did what.",
     "health": "For supervisors and load balancers.",
     "stats": "Figures of the whole network.",
     "feed": "What changes, as it changes.",
@@ -35,10 +37,25 @@ TAGS = {
 DESCRIPTION = """\
 Power is in kW, energy in kWh. Times are ISO 8601, in UTC. A path may end with a slash. Every error is a problem
 document (RFC 9457). `docs/backend-api.md` tells it in words.
+
+`x-role` is the role that a call needs: viewer, operator or admin, of an API key or a token. On loopback the API may be
+open to everybody. `docs/security.md` says more.
 """
 
 _ANSWERS = {
     "400": ("BadRequest", "The body cannot be read at all.", "Bad Request", "There was an error parsing the body"),
+    "401": (
+        "Unauthorized",
+        "No key and no token, or one that does not hold; `WWW-Authenticate` says which.",
+        "Unauthorized",
+        "the token has expired",
+    ),
+    "403": (
+        "Forbidden",
+        "The key or token has a lesser role than this needs.",
+        "Forbidden",
+        "this needs the role operator, and wallboard is viewer",
+    ),
     "404": ("NotFound", "There is nothing of this id.", "Not Found", "there is no VEN ven-999"),
     "413": (
         "ContentTooLarge",
@@ -47,6 +64,12 @@ _ANSWERS = {
         "a body has at most 1048576 bytes (API_MAX_BODY_BYTES)",
     ),
     "422": ("Unprocessable", "The request is not valid; `errors` names what is wrong.", None, None),
+    "429": (
+        "TooManyRequests",
+        "Too many requests of one key, token or address; `Retry-After` says when to ask again.",
+        "Too Many Requests",
+        "too many requests; ask less often (API_RATE_PER_SECOND)",
+    ),
     "503": (
         "Unavailable",
         "A server that the answer needs is down, or too slow; `Retry-After` says when to ask again.",
@@ -54,7 +77,23 @@ _ANSWERS = {
         "the database does not answer; try again soon",
     ),
 }
+_SECURITY: dict[str, Any] = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key, made by `gateway keys create`.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A token of the OIDC issuer that `API_OIDC_ISSUER` names.",
+    },
+}
 _CONFLICT = ("Conflict", "there is a VEN ven-001 already")
+
+
+needed = Roles(metrics_open=False).needed
 
 
 def operation_id(route: APIRoute) -> str:
@@ -81,8 +120,15 @@ class DescribedApp(FastAPI):
                 name: _problem(description, int(code), title, detail)
                 for code, (name, description, title, detail) in _ANSWERS.items()
             }
-            components["responses"]["Unavailable"]["headers"] = {"Retry-After": _header("Seconds.", "integer")}
-            for path, operation in _operations(document):
+            for name in ("Unavailable", "TooManyRequests"):
+                components["responses"][name]["headers"] = {"Retry-After": _header("Seconds.", "integer")}
+            components["responses"]["Unauthorized"]["headers"] = {"WWW-Authenticate": _header("What is needed.")}
+            components["securitySchemes"] = _SECURITY
+            for path, method, operation in _operations(document):
+                role = needed(method.upper(), path)
+                operation["security"] = [] if role is None else [{name: []} for name in _SECURITY]
+                if role is not None:
+                    operation["x-role"] = role.value
                 _describe(path, operation, components["schemas"])
         return self.openapi_schema or {}
 
@@ -96,10 +142,10 @@ def _examples(base: type[RestModel]) -> Iterator[tuple[str, Any]]:
         yield from _examples(model)
 
 
-def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in document["paths"].items():
-        for operation in methods.values():
-            yield path, operation
+        for method, operation in methods.items():
+            yield path, method, operation
 
 
 def _describe(path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> None:
@@ -123,6 +169,9 @@ def _describe(path: str, operation: dict[str, Any], schemas: dict[str, Any]) -> 
 
 
 def _errors(path: str, operation: dict[str, Any]) -> Iterator[str]:
+    if "x-role" in operation:
+        yield from ("401", "403")
+    yield "429"
     if "requestBody" in operation:
         yield from ("400", "413")
     if "requestBody" in operation or operation.get("parameters"):

@@ -33,7 +33,9 @@ class Server(uvicorn.Server):
     """Ends the feed before it waits for answers to be finished."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
-        super().__init__(uvicorn.Config(app, http=_Connection, log_config=None, access_log=False, **options))
+        super().__init__(
+            uvicorn.Config(app, http=_Connection, log_config=None, access_log=False, server_header=False, **options)
+        )
         self._app = app
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from gateway.deadletters.cli import app as deadletters
+from gateway.keys.cli import app as keys
 from runtime.logs import configure_logging
 from runtime.process import run
 from schemas.errors import GatewayError
@@ -148,6 +149,7 @@ def ingest(
 
 
 app.add_typer(deadletters, name="deadletters")
+app.add_typer(keys, name="keys")
 
 
 @bench.command("live")

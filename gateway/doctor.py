@@ -12,10 +12,12 @@ from alembic.script import ScriptDirectory
 from rich.console import Console
 
 from bridge.tls import tls_context
+from gateway.doctor_api import who_may_use_the_api
 from gateway.reach import why_unreachable
 from migrations.run import alembic_config
 from runtime.database import connect_options
 from runtime.kafka import partition_counts
+from schemas.errors import GatewayError
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import (
     ApiSettings,
@@ -23,7 +25,6 @@ from schemas.settings import (
     DatabaseSettings,
     KafkaSettings,
     LogSettings,
-    SettingsError,
     StreamsSettings,
     TraceSettings,
 )
@@ -50,7 +51,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return True, await check()
-    except (Finding, SettingsError) as found:
+    except (Finding, GatewayError) as found:
         return False, str(found)
     except TimeoutError:
         return False, f"no answer within {PATIENCE_SECONDS} s; check the address, and that no firewall is in between"
@@ -140,4 +141,5 @@ CHECKS: tuple[tuple[str, Callable[[], Awaitable[str]]], ...] = (
     ("database", _database),
     ("log", _log),
     ("MQTT", _mqtt),
+    ("API", who_may_use_the_api),
 )

@@ -9,6 +9,7 @@ import asyncio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.access.principal import Principal
 from api.feed.hub import Hub
 from api.feed.items import Wanted
 from api.serving import TRANSPORT, buffer_little
@@ -21,13 +22,14 @@ class FeedAnswer(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, wanted: Wanted, last_seen: str | None) -> None:
+    def __init__(self, hub: Hub, wanted: Wanted, last_seen: str | None, who: Principal) -> None:
         # A proxy that waits for the end of an answer would wait for ever.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._hub = hub
         self._wanted = wanted
         self._last_seen = last_seen
+        self._who = who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the client."""
@@ -35,7 +37,7 @@ class FeedAnswer(Response):
         if transport is not None and not transport.is_closing():  # it may have gone while it waited to begin
             buffer_little(transport, KERNEL_BYTES)
         abort = _nothing if transport is None else transport.abort
-        client = self._hub.join(self._wanted, self._last_seen, abort)
+        client = self._hub.join(self._wanted, self._last_seen, abort, self._who)
         waiting = asyncio.create_task(_until_gone(receive))
         waiting.add_done_callback(lambda _: client.close())
         try:

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
+from api.access.principal import ANYBODY, Principal
 from api.feed.ids import Ids, ItemId, now_micros
 from api.feed.items import TYPES, Entry, FeedType, Item, Wanted, encode, encode_json
 from api.feed.ring import OVERLAP_MICROS, Ring
@@ -13,6 +14,8 @@ from schemas.network import CLOCKS_APART
 HEARTBEAT = b": still here\n\n"
 GREETING = b"retry: 2000\n\n"
 PORTION_BYTES = 65_536
+EXPELLED_SECONDS = 5.0
+"""How long the end of an answer may take whose client may hear no more."""
 _CLOCKS_APART_MICROS = round(CLOCKS_APART.total_seconds() * 1e6)
 
 
@@ -20,12 +23,18 @@ class Client:
     """What waits for one client; `abort` closes its connection at once, whatever is still to be written."""
 
     def __init__(
-        self, wanted: Wanted, most: int, abort: Callable[[], object], first: Iterable[bytes] = (GREETING,)
+        self,
+        wanted: Wanted,
+        most: int,
+        abort: Callable[[], object],
+        first: Iterable[bytes] = (GREETING,),
+        who: Principal = ANYBODY,
     ) -> None:
         self.wanted = wanted
+        self.who = who
         self.closed = False
         self._most = most
-        self._abort = abort
+        self.abort = abort
         # What it is told first may be more items than may wait, and is no sign that it does not read.
         self._first = deque(first)
         self._waiting: deque[bytes] = deque()
@@ -35,7 +44,7 @@ class Client:
         """Put something up for it; False when it had not taken enough of what came before, and was cut off."""
         if len(self._waiting) >= self._most:
             self.close()
-            self._abort()
+            self.abort()
             return False
         self._waiting.append(part)
         self._news.set()
@@ -91,12 +100,14 @@ class Hub:
         """Tell no newcomer of this any longer."""
         self._latest.pop(latest_of, None)
 
-    def join(self, wanted: Wanted, last_seen: str | None, abort: Callable[[], object]) -> Client:
+    def join(
+        self, wanted: Wanted, last_seen: str | None, abort: Callable[[], object], who: Principal = ANYBODY
+    ) -> Client:
         """Take a client in, with what it missed since the id it saw last; it has to leave, too.
 
         A newcomer is told how things stand: the totals, and each event that is or was lately open.
         """
-        client = Client(wanted, self._queue_items, abort, [GREETING, *self._catch_up(wanted, last_seen)])
+        client = Client(wanted, self._queue_items, abort, [GREETING, *self._catch_up(wanted, last_seen)], who)
         self.clients.add(client)
         return client
 
@@ -104,6 +115,17 @@ class Hub:
         """Let a client go."""
         client.close()
         self.clients.discard(client)
+
+    def expel(self, client: Client) -> None:
+        """End the answer of a client that may hear no more; where it does not read, its connection."""
+        client.close()
+
+        def unless_gone() -> None:
+            if client in self.clients:
+                client.abort()
+                self.leave(client)
+
+        asyncio.get_running_loop().call_later(EXPELLED_SECONDS, unless_gone)
 
     def beat(self) -> None:
         """Send everybody a comment, so that nobody in between takes a quiet feed for a dead one."""

@@ -1,7 +1,7 @@
 """Dead letters: finding, reading, and asking for their replay."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
@@ -12,6 +12,8 @@ from runtime.database import Pool, PooledConnection
 from schemas.dead_letters import State
 
 T = TypeVar("T")
+Begin = Callable[[Pool], AbstractAsyncContextManager[PooledConnection]]
+"""How a transaction begins: one that writes down who wanted it, for example."""
 
 NOT_STORED = (State.OPEN, State.REJECTED)
 """States of letters that a replay may help: not yet tried, or tried in vain."""
@@ -136,17 +138,28 @@ async def find_keys(pool: Pool, ids: Sequence[str]) -> dict[str, Key]:
     return {row["id"]: Key(row["time"], row["id"]) for row in await pool.fetch(KEYS_OF_IDS, ids)}
 
 
-async def request_replays(pool: Pool, keys: Iterable[Key], mended: bytes | None = None) -> list[Requested]:
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[PooledConnection]:
+    """Have a plain transaction inside."""
+    async with pool.acquire() as connection, connection.transaction():
+        yield connection
+
+
+async def request_replays(
+    pool: Pool, keys: Iterable[Key], mended: bytes | None = None, begin: Begin = transaction
+) -> list[Requested]:
     """Ask for the replay of these letters, all or none, with another payload where one is given."""
     ordered = sorted(keys)
 
     async def request(connection: PooledConnection) -> list[Requested]:
         return await _request(connection, ordered, mended, None)
 
-    return await _in_transaction(pool, request)
+    return await _in_transaction(pool, request, begin)
 
 
-async def request_matching(pool: Pool, letters: Letters, limit: int) -> tuple[int, list[Requested]]:
+async def request_matching(
+    pool: Pool, letters: Letters, limit: int, begin: Begin = transaction
+) -> tuple[int, list[Requested]]:
     """Ask for the replay of what matches, at most `limit`; returns how many match, and what was asked for."""
     where, values = letters.where()
     chosen = KEYS + where + LEAST_TRIED_FIRST + f"${len(values) + 1}"
@@ -156,7 +169,7 @@ async def request_matching(pool: Pool, letters: Letters, limit: int) -> tuple[in
         keys = sorted(Key(row["time"], row["id"]) for row in await connection.fetch(chosen, *values, limit))
         return matched, await _request(connection, keys, None, letters.states or None)
 
-    return await _in_transaction(pool, request)
+    return await _in_transaction(pool, request, begin)
 
 
 async def _request(
@@ -167,11 +180,11 @@ async def _request(
     return [Requested(Key(row["time"], row["id"]), row["attempt"]) for row in rows]
 
 
-async def _in_transaction(pool: Pool, work: Callable[[PooledConnection], Awaitable[T]]) -> T:
+async def _in_transaction(pool: Pool, work: Callable[[PooledConnection], Awaitable[T]], begin: Begin) -> T:
     """Letters are locked in one order, but whoever marks outcomes may have another: after a deadlock it tries again."""
 
     async def attempt() -> T:
-        async with pool.acquire() as connection, connection.transaction():
+        async with begin(pool) as connection:
             return await work(connection)
 
     for _ in range(_TRIES - 1):

@@ -120,11 +120,11 @@ async def fetch_current(pool: Pool) -> asyncpg.Record | None:
     return await pool.fetchrow(CURRENT)
 
 
-async def stop_event(pool: Pool, event_id: str) -> bool:
+async def stop_event(connection: PooledConnection, event_id: str) -> bool:
     """End an event now, or cancel it; False when it is over or not there."""
-    return await pool.fetchval(STOP, event_id) is not None
+    return await connection.fetchval(STOP, event_id) is not None
 
 
-async def delete_event(pool: Pool, event_id: str) -> bool:
+async def delete_event(connection: PooledConnection, event_id: str) -> bool:
     """Remove an event from sight; False when it is not there."""
-    return await pool.fetchval(DELETE, event_id) is not None
+    return await connection.fetchval(DELETE, event_id) is not None

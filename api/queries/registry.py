@@ -1,6 +1,6 @@
 """The registry of VENs: entries made and changed by operators."""
 
-from runtime.database import Pool, PooledConnection
+from runtime.database import PooledConnection
 from schemas.rest.vens import VenCreate, VenUpdate
 
 INSERT = """
@@ -18,6 +18,7 @@ UPDATE vens SET
     status = COALESCE($5::text, status),
     status_set_at = CASE WHEN $5::text IS NULL THEN status_set_at ELSE now() END
 WHERE ven_id = $1
+RETURNING ven_id
 """
 
 
@@ -27,7 +28,8 @@ async def insert_ven(connection: PooledConnection, ven_id: str, ven: VenCreate) 
     return await connection.fetchval(INSERT, ven_id, ven.name, place.lat, place.lon, ven.status) is not None
 
 
-async def update_ven(pool: Pool, ven_id: str, change: VenUpdate) -> None:
-    """Change what is given; a VEN that is not there is left alone."""
+async def update_ven(connection: PooledConnection, ven_id: str, change: VenUpdate) -> bool:
+    """Change what is given; False when there is no such VEN."""
     lat, lon = (None, None) if change.location is None else (change.location.lat, change.location.lon)
-    await pool.execute(UPDATE, ven_id, change.name, lat, lon, change.status)
+    values = (change.name, lat, lon, change.status)
+    return await connection.fetchval(UPDATE, ven_id, *values) is not None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import asyncpg
 
-from runtime.database import Pool
+from runtime.database import Pool, PooledConnection
 
 HISTORY = (
     "ven_acks",
@@ -72,27 +72,26 @@ def piece(table: str) -> str:
     """  # noqa: S608 - our own names
 
 
-async def remove_ven(pool: Pool, ven_id: str) -> datetime | None:
+async def remove_ven(connection: PooledConnection, ven_id: str) -> datetime | None:
     """Take a VEN out of the registry and note that its history of before the returned time is to be erased.
 
-    Returns None when there is no such VEN.
+    It has to be in a transaction. Returns None when there is no such VEN.
     """
-    async with pool.acquire() as connection, connection.transaction():
-        if await connection.fetchrow(LOCK_VEN, ven_id) is None:
-            return None
-        for table in LATEST:
-            await connection.execute(
-                f"DELETE FROM {table} WHERE ven_id = $1 AND NOT ({_STAYS.get(table, 'false')})",  # noqa: S608
-                ven_id,
-            )
-        removed_at: datetime = await connection.fetchval(NOTE, ven_id)
-        # What a clock ahead of ours has measured; it could not be told from what a VEN of this id sends later.
-        for table in HISTORY:
-            await connection.execute(
-                f"DELETE FROM {table} WHERE ven_id = $1 AND time >= $2",  # noqa: S608 - our own names
-                ven_id,
-                removed_at,
-            )
+    if await connection.fetchrow(LOCK_VEN, ven_id) is None:
+        return None
+    for table in LATEST:
+        await connection.execute(
+            f"DELETE FROM {table} WHERE ven_id = $1 AND NOT ({_STAYS.get(table, 'false')})",  # noqa: S608
+            ven_id,
+        )
+    removed_at: datetime = await connection.fetchval(NOTE, ven_id)
+    # What a clock ahead of ours has measured; it could not be told from what a VEN of this id sends later.
+    for table in HISTORY:
+        await connection.execute(
+            f"DELETE FROM {table} WHERE ven_id = $1 AND time >= $2",  # noqa: S608 - our own names
+            ven_id,
+            removed_at,
+        )
     return removed_at
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel
 
+from api.access.deeds import Acting
 from api.deps import Database
 from api.letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
 from api.problems import unknown, unprocessable
@@ -78,11 +79,12 @@ async def replay_many(
     body: BulkReplay,
     response: Response,
     database: Database,
+    deed: Acting,
     wait: Wait = 5,
 ) -> BulkOutcome:
     """Replay what matches, those tried least often first; 202 where not all are settled within `wait`."""
     states = NOT_STORED if body.state is None else (body.state,)
-    matched, requested = await request_matching(database, _letters(body, states), body.limit)
+    matched, requested = await request_matching(database, _letters(body, states), body.limit, deed.transaction)
     watch = Watch(database, requested)
     await watch.until_settled(wait)
     if watch.pending:
@@ -101,6 +103,7 @@ async def replay_one(
     letter_id: LetterId,
     response: Response,
     database: Database,
+    deed: Acting,
     body: ReplayRequest | None = None,
     wait: Wait = 5,
 ) -> ReplayOutcome:
@@ -109,7 +112,10 @@ async def replay_one(
     What is stored already is not stored again, so a replay can be repeated at will.
     """
     keys = await find_keys(database, [letter_id])
-    requested = await request_replays(database, keys.values(), body.mended if body else None)
+    if not keys:
+        raise unknown("dead letter", letter_id)
+    mended = body.mended if body else None
+    requested = await request_replays(database, keys.values(), mended, deed.transaction)
     if not requested:
         raise unknown("dead letter", letter_id)
     watch = Watch(database, requested)

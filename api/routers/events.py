@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from api.access.deeds import Acting
 from api.asking import asking
 from api.deps import Database, EventId, Settings
 from api.figures import actual_reductions
@@ -60,17 +61,20 @@ async def create_event(event: EventCreate, once: CreateOnce) -> Response:
         asked.event(event_id)
         row = await fetch_event(connection, event_id)
         # Nobody can have shed anything under an id that is new.
-        return Answer(status.HTTP_201_CREATED, event_view(row, 0.0), f"/api/events/{quote(event_id, safe='')}")
+        return Answer(
+            status.HTTP_201_CREATED, event_view(row, 0.0), event_id, f"/api/events/{quote(event_id, safe='')}"
+        )
 
     with asking() as asked:
         return await once(event, create)
 
 
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def remove_event(event_id: EventId, database: Database) -> None:
+async def remove_event(event_id: EventId, database: Database, deed: Acting) -> None:
     """Remove an event, and end it if it is active; its commands and acknowledgements stay with the VENs."""
-    if not await delete_event(database, event_id):
-        raise unknown("event", event_id)
+    async with deed.transaction(database) as connection:
+        if not await delete_event(connection, event_id):
+            raise unknown("event", event_id)
 
 
 @router.post(
@@ -79,11 +83,10 @@ async def remove_event(event_id: EventId, database: Database) -> None:
     operation_id="stopEvent",
     responses=conflicts("The event is over already."),
 )
-async def stop(event_id: EventId, database: Database) -> Stopping:
+async def stop(event_id: EventId, database: Database, deed: Acting) -> Stopping:
     """End an active event now, cancel one that has not begun; 409 when it is over already."""
-    if await stop_event(database, event_id):
-        return Stopping(event_id=event_id)
-    row = await fetch_event(database, event_id)
-    if row is None:
-        raise unknown("event", event_id)
-    raise conflict(f"{event_id} is {row['status']} already")
+    async with deed.transaction(database) as connection:
+        if not await stop_event(connection, event_id):
+            row = await fetch_event(connection, event_id)
+            raise unknown("event", event_id) if row is None else conflict(f"{event_id} is {row['status']} already")
+    return Stopping(event_id=event_id)

@@ -57,7 +57,7 @@ async def follow(
     # After the waiting: those who wait are not counted yet, and all of them go on at once.
     if len(feed.clients) >= request.app.state.settings.api_feed_clients:
         raise UnavailableError("the feed has as many clients as it may (API_FEED_CLIENTS); try again later")
-    return FeedAnswer(feed, wanted, last_event_id)
+    return FeedAnswer(feed, wanted, last_event_id, request.state.principal)
 
 
 def _types(given: str | None) -> frozenset[FeedType]:

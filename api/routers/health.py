@@ -11,6 +11,9 @@ from schemas.rest.health import Health
 router = APIRouter(prefix="/health", tags=["health"])
 
 CHECK_SECONDS = 2.0
+OPEN_TO_ALL = (
+    "everybody who reaches this address may do everything (API_AUTH=open); make keys, and set API_AUTH=required"
+)
 
 
 @router.get("", operation_id="isHealthy", response_model_exclude_none=True)
@@ -21,7 +24,8 @@ async def live(request: Request) -> Health:
         raise UnavailableError("the live totals are followed no longer; restart the API")
     if request.app.state.feeding.done():
         raise UnavailableError("the feed follows nothing any longer; restart the API")
-    return Health(status="ok")
+    warnings = [OPEN_TO_ALL] if request.app.state.open_to_all else None
+    return Health(status="ok", warnings=warnings)
 
 
 @router.get(

@@ -59,7 +59,7 @@ async def _send(once: Once, body: RestModel, command: Command, load_id: str | No
         taken = await take_in(connection, command, load_id)
         asked.command(taken)
         sent = Sent(correlation_id=taken.correlation_id, ven_id=taken.ven_id, op=taken.op, event_id=taken.event_id)
-        return Answer(HTTPStatus.ACCEPTED, sent)
+        return Answer(HTTPStatus.ACCEPTED, sent, taken.correlation_id)
 
     with asking() as asked:
         return await once(body, send)

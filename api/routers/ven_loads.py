@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from api.access.deeds import Acting
 from api.asking import asking
 from api.commanding import take_in
 from api.deps import Database, LoadId, Settings, VenId
@@ -32,7 +33,7 @@ async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings
 
 @router.patch("/{load_id}")
 async def set_load(
-    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings
+    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings, deed: Acting
 ) -> RestLoad:
     """Set a load; it is shown as it was asked for until the VEN reports its loads again.
 
@@ -40,8 +41,10 @@ async def set_load(
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
     with asking() as asked:
-        async with database.acquire() as connection, connection.transaction():
-            asked.command(await take_in(connection, command, load_id))
+        async with deed.transaction(database) as connection:
+            taken = await take_in(connection, command, load_id)
+            deed.result = taken.correlation_id
+            asked.command(taken)
     return await read_load(ven_id, load_id, database, settings)
 
 

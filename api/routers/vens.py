@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
+from api.access.deeds import Acting
 from api.deps import Database, Settings, VenId
 from api.erasing import erase_soon
 from api.idempotency import Answer, CreateOnce
@@ -57,7 +58,7 @@ async def create_ven(ven: VenCreate, settings: Settings, once: CreateOnce) -> Re
         if not await insert_ven(connection, ven_id, ven):
             raise conflict(f"there is a VEN {ven_id} already")
         row = await fetch_ven(connection, ven_id, settings.offline_after_seconds)
-        return Answer(status.HTTP_201_CREATED, ven_view(row), f"/api/vens/{quote(ven_id, safe='')}")
+        return Answer(status.HTTP_201_CREATED, ven_view(row), ven_id, f"/api/vens/{quote(ven_id, safe='')}")
 
     return await once(ven, create)
 
@@ -72,19 +73,22 @@ async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven
 
 
 @router.patch("/{ven_id}")
-async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings) -> Ven:
+async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings, deed: Acting) -> Ven:
     """Change the name, the place, or the status of a VEN."""
-    await update_ven(database, ven_id, change)
+    async with deed.transaction(database) as connection:
+        if not await update_ven(connection, ven_id, change):
+            raise unknown("VEN", ven_id)
     return await read_ven(ven_id, database, settings)
 
 
 @router.delete("/{ven_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_ven(ven_id: VenId, database: Database) -> None:
+async def delete_ven(ven_id: VenId, database: Database, deed: Acting) -> None:
     """Remove a VEN with all that it sent; a message of it that comes later registers it anew.
 
     Long histories are erased in the background; dead letters and notices stay, as records of the gateway.
     """
-    removed_at = await remove_ven(database, ven_id)
-    if removed_at is None:
-        raise unknown("VEN", ven_id)
+    async with deed.transaction(database) as connection:
+        removed_at = await remove_ven(connection, ven_id)
+        if removed_at is None:
+            raise unknown("VEN", ven_id)
     await erase_soon(database, ven_id, removed_at)

@@ -27,7 +27,7 @@ from schemas.errors import GatewayError
 
 # So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
 QUEUE_ITEMS = 20
-ASK = b"GET /api/feed HTTP/1.1\r\nHost: bench\r\n\r\n"
+ASK = b"GET /api/feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 CONNECT_SECONDS = 60
 MOST_EVENTS = 10
 EVENT_SECONDS = 4.0

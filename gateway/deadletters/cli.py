@@ -1,22 +1,18 @@
 """The options of `gateway deadletters`, and what is said at the end."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from runtime.process import run
 from schemas.dead_letters import State
 from schemas.errors import GatewayError
 from schemas.payloads import MAX_PAYLOAD_BYTES
 
 if TYPE_CHECKING:
     from api.queries.dead_letters import Letters
-    from runtime.database import Pool
 
 T = TypeVar("T")
 
@@ -42,11 +38,12 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the REST API does.")] = False,
 ) -> None:
     """List dead letters, newest first."""
+    from gateway.connected import with_database
     from gateway.deadletters.printing import print_page
     from gateway.deadletters.work import newest
 
     letters = _letters(topic, ven, reason, () if state is None else (state,), since, until)
-    page = _with_database(lambda pool, _stop: newest(pool, letters, limit))
+    page = with_database("deadletters", lambda pool, _stop: newest(pool, letters, limit))
     if as_json:
         print(page.model_dump_json(by_alias=True))
     else:
@@ -62,10 +59,11 @@ def show(
 ) -> None:
     """Print all that is known of one dead letter, its payload, and how to mend it."""
     from api.letters import whole_dead_letter
+    from gateway.connected import with_database
     from gateway.deadletters.printing import print_letter
     from gateway.deadletters.work import one
 
-    row = _with_database(lambda pool, _stop: one(pool, letter_id))
+    row = with_database("deadletters", lambda pool, _stop: one(pool, letter_id))
     if payload:
         sys.stdout.buffer.write(row["payload"] if row["mended"] is None else row["mended"])
     else:
@@ -94,6 +92,7 @@ def replay(
     Exits 1 if any was rejected again.
     """
     from api.queries.dead_letters import NOT_STORED
+    from gateway.connected import with_database
     from gateway.deadletters.printing import print_outcomes
     from gateway.deadletters.work import matching, named
     from gateway.deadletters.work import replay as replay_all
@@ -102,18 +101,18 @@ def replay(
     _check(ids or [], payload, filtered=filtered, everything=everything)
     mended = None if payload is None else _read(payload)
     if ids:
-        keys = _with_database(lambda pool, _stop: named(pool, ids))
+        keys = with_database("deadletters", lambda pool, _stop: named(pool, ids))
     else:
         states = NOT_STORED if state is None else (state,)
         letters = _letters(topic, ven, reason, states, since, until)
-        keys = _with_database(lambda pool, _stop: matching(pool, letters))
+        keys = with_database("deadletters", lambda pool, _stop: matching(pool, letters))
         if not keys:
             print("nothing matches; nothing was replayed")
             return
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Replay {len(keys)} dead letters?", abort=True)
     # Ctrl-C ends the waiting: what became of the replays so far is said all the same.
-    outcomes = _with_database(lambda pool, stop: replay_all(pool, keys, mended, wait, stop), grace=None)
+    outcomes = with_database("deadletters", lambda pool, stop: replay_all(pool, keys, mended, wait, stop), grace=None)
     print_outcomes(outcomes)
     if any(outcome.state in {State.REQUESTED, State.SENT} for outcome in outcomes):
         sys.stderr.write(
@@ -159,19 +158,3 @@ def _letters(
     if start is not None and end is not None and end < start:
         raise GatewayError("--until is before --since")
     return Letters(topic, ven, reason, states, start, end)
-
-
-def _with_database(work: "Callable[[Pool, asyncio.Event], Awaitable[T]]", grace: float | None = 0) -> T:
-    """Do work that needs the database, and nothing else that runs."""
-    from gateway.deadletters.connected import connected
-    from schemas.settings import DatabaseSettings
-
-    settings = DatabaseSettings.load()
-    results: list[T] = []
-
-    async def main(stop: asyncio.Event) -> None:
-        async with connected(settings) as pool:
-            results.append(await work(pool, stop))
-
-    run("gateway", main, level="WARNING", grace=grace)
-    return results[0]

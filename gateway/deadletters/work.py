@@ -7,6 +7,8 @@ import asyncpg
 from rich.console import Console
 from rich.progress import Progress
 
+from api.access.deeds import Deed
+from api.access.principal import at_the_command_line
 from api.letters import dead_letter, encode_cursor
 from api.queries.dead_letters import (
     Key,
@@ -80,7 +82,9 @@ async def replay(
         for first in range(0, len(keys), CHUNK):
             if stop.is_set():
                 break
-            requested = await request_replays(pool, keys[first : first + CHUNK], mended)
+            some = keys[first : first + CHUNK]
+            deed = Deed(at_the_command_line(), "CLI", f"gateway deadletters replay ({len(some)})")
+            requested = await request_replays(pool, some, mended, deed.transaction)
             watches.append(Watch(pool, requested))
             progress.advance(asked, len(requested))
         for watch in watches:

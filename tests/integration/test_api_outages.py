@@ -8,6 +8,7 @@ import pytest
 from gateway.stack.polling import until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
+from schemas.access_settings import AccessSettings
 from schemas.network import NetworkTotals, Totals
 from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings, KafkaSettings
@@ -120,4 +121,6 @@ async def test_the_api_starts_before_the_database_does(postgres: Postgres) -> No
 @pytest.mark.parametrize("host", ["[", "a b", "x" * 300])
 async def test_odd_host_headers_get_a_problem_too(database: DatabaseSettings, host: str) -> None:
     async with api(database) as client:
+        assert_problem(await client.get("/api/vens/nobody", headers={"host": host}), 403)
+    async with api(database, api_host="0.0.0.0", access=AccessSettings(api_auth="open")) as client:  # noqa: S104
         assert_problem(await client.get("/api/vens/nobody", headers={"host": host}), 404)

@@ -171,7 +171,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((host, port))
-            deaf.sendall(b"GET /api/feed?types=vens HTTP/1.1\r\nHost: x\r\n\r\n")
+            deaf.sendall(b"GET /api/feed?types=vens HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             assert await until(lambda: len(hub.clients) == 2, 10)
             number = 0
             while len(hub.clients) == 2:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api.app import ApiConfig, make_app
 from api.serving import Server
 from gateway.stack.polling import until
+from schemas.access_settings import AccessSettings
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 NOBODY = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
@@ -20,19 +21,19 @@ NOBODY = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
 
 @asynccontextmanager
 async def api(
-    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, **settings: Any
+    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, access: AccessSettings | None = None, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
     """Serve the API inside; yields a client of it."""
-    async with serving(database, kafka, **settings) as (client, _app):
+    async with serving(database, kafka, access, **settings) as (client, _app):
         yield client
 
 
 @asynccontextmanager
 async def serving(
-    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, **settings: Any
+    database: DatabaseSettings, kafka: KafkaSettings = NOBODY, access: AccessSettings | None = None, **settings: Any
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
     """Serve the API inside; yields a client of it, and the app for a look behind it."""
-    app = make_app(ApiConfig(ApiSettings(**settings), database, kafka))
+    app = make_app(ApiConfig(ApiSettings(**settings), database, kafka, access or AccessSettings()))
     server = Server(app, host="127.0.0.1", port=0, lifespan="on")
     serving = asyncio.create_task(server.serve())
     assert await until(lambda: server.started or serving.done(), 10)

@@ -1,9 +1,11 @@
 """The feed without a server: ids, filters, what is missed and by whom, and clients that do not read."""
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
 
+from api.feed import hub as hub_module
 from api.feed import ids as ids_module
 from api.feed import ring as ring_module
 from api.feed.hub import GREETING, PORTION_BYTES, Client, Hub
@@ -194,3 +196,16 @@ async def test_an_id_of_another_process_whose_clock_is_ahead_is_a_reset() -> Non
     ]
     mine = ItemId(ahead, hub._ids.process)
     assert await told(await join(hub, Wanted(frozenset({"vens"})), str(mine))) == []
+
+
+async def test_who_may_hear_no_more_is_ended_and_cut_off_where_it_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "EXPELLED_SECONDS", 0.01)
+    hub = new_hub()
+    cut_off = asyncio.Event()
+    goes, stays = await join(hub), await join(hub, abort=cut_off.set)
+    hub.expel(goes)
+    hub.leave(goes)
+    assert await goes.take() == b""
+    hub.expel(stays)
+    await cut_off.wait()
+    assert not hub.clients

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.access_settings import AccessSettings
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import (
     ApiSettings,
@@ -30,6 +31,7 @@ BLOCKS: list[type[Block]] = [
     ApiSettings,
     TraceSettings,
     LogSettings,
+    AccessSettings,
 ]
 READ_ELSEWHERE = {"GATEWAY_CACHE"}
 ROW = re.compile(r"^\| `([A-Z_]+)` \| *(.*?) *\|", re.MULTILINE)

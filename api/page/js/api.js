@@ -1,5 +1,7 @@
 // Asking the API. What goes wrong becomes an ApiError with a sentence that can be shown.
 
+import { fetchAs, NoKey } from "./session.js";
+
 export class ApiError extends Error {
   constructor(sentence, problem = {}) {
     super(sentence);
@@ -51,8 +53,9 @@ function newKey() {
 async function ask(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
-  } catch {
+    answer = await fetchAs(path, options);
+  } catch (error) {
+    if (error instanceof NoKey) throw new ApiError(error.message);
     throw new ApiError("The gateway does not answer. Check the connection; nothing was changed that is not shown here.");
   }
   if (answer.ok) return answer;

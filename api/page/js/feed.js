@@ -1,6 +1,8 @@
 // The feed, read with fetch: unlike EventSource it can come back with Last-Event-ID after any failure, and notices when
 // a connection has died without a word.
 
+import { fetchAs } from "./session.js";
+
 const SILENT_MS = 40_000; // the server sends something at least every 15 s
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
@@ -37,7 +39,7 @@ export class Feed extends EventTarget {
     let timer = setTimeout(() => controller.abort(), SILENT_MS);
     try {
       const headers = { accept: "text/event-stream", ...(this.#lastId ? { "last-event-id": this.#lastId } : {}) };
-      const answer = await fetch("/api/feed", { headers, signal: controller.signal });
+      const answer = await fetchAs("/api/feed", { headers, signal: controller.signal });
       if (!answer.ok) throw new Error(`the feed answered with ${answer.status}`);
       const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
       let rest = "";

@@ -3,6 +3,7 @@
 import { announce, h, say } from "./dom.js";
 import { Feed } from "./feed.js";
 import { age, time } from "./format.js";
+import { showWho, startSession } from "./session.js";
 import { startTheme } from "./theme.js";
 import { eventView } from "./views/event.js";
 import { eventsView } from "./views/events.js";
@@ -59,6 +60,8 @@ feed.addEventListener("state", () => {
   showState();
   if (feed.state === "stale") announce("The live data have stopped; the page tries to get them back.");
   else if (wasStale) announce("Live again.");
+  // The API may have been away when the page began.
+  if (wasStale && feed.state === "live") showWho().catch(() => {});
   wasStale = feed.state === "stale";
 });
 // What was missed for too long is read anew.
@@ -69,11 +72,13 @@ setInterval(() => {
   for (const element of document.querySelectorAll("[data-since]")) say(element, age(element.dataset.since));
 }, 1000);
 
+startSession(document.getElementById("sign-out"));
 startTheme(document.getElementById("theme"));
 addEventListener("hashchange", () => show());
 addEventListener("error", () => announce("Something on this page went wrong; load it again."));
 show(true);
 showState();
+showWho().catch(() => {});
 feed.run();
 
 // Modules load in parallel: a missing one would leave an empty page.

@@ -17,8 +17,8 @@ export function eventView(feed, id) {
   const problem = h("div");
   const status = h("span");
   const when = h("p", { class: "muted" });
-  const stop = h("button", { type: "button", hidden: true, onclick: ask }, "Stop");
-  const remove = h("button", { type: "button", class: "danger", onclick: askDelete }, "Delete");
+  const stop = h("button", { type: "button", hidden: true, "data-needs": "operator", onclick: ask }, "Stop");
+  const remove = h("button", { type: "button", class: "danger", "data-needs": "admin", onclick: askDelete }, "Delete");
   const figures = { asked: stat("Asked for"), now: stat("Reduction"), vens: stat("VENs responding"), answer: stat("Answers after") };
   const share = h("div", { class: "fill" });
   figures.now.element.append(h("div", { class: "track", "aria-hidden": "true" }, share));

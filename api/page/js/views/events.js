@@ -20,7 +20,7 @@ export function eventsView(feed) {
   const element = h(
     "div",
     {},
-    h("div", { class: "head" }, h("h1", {}, "Events"), h("div", { class: "end" }, h("button", { type: "button", class: "primary", onclick: () => createEvent() }, "New event"))),
+    h("div", { class: "head" }, h("h1", {}, "Events"), h("div", { class: "end" }, h("button", { type: "button", class: "primary", "data-needs": "operator", onclick: () => createEvent() }, "New event"))),
     problem,
     h("section", { class: "panel", "aria-label": "All events" }, list, more),
   );

@@ -4,7 +4,7 @@ import { get, part, send } from "../api.js";
 import { badge } from "../badges.js";
 import { field, h, say } from "../dom.js";
 import { number, time } from "../format.js";
-import { attempt, panel } from "./shared.js";
+import { attempt, needs, panel } from "./shared.js";
 
 export function letterView(_feed, id) {
   const path = `/api/dead-letters/${part(id)}`;
@@ -33,10 +33,10 @@ export function letterView(_feed, id) {
             ["State", h("span", {}, badge(letter.state), letter.stateDetail ? ` ${letter.stateDetail}` : "")],
             ["Replays", number(letter.replays)],
           ])),
-          panel("Send it again",
+          needs("operator", panel("Send it again",
             h("form", { class: "stack", onsubmit: (event) => (event.preventDefault(), replay(letter, mended.value)) },
               field("What to send", mended, letter.payload === null ? "The payload is no text; it can be replayed as it is." : "Mend it here, or send it as it is: where the cause is gone, it counts now."),
-              h("div", {}, h("button", { type: "submit", class: "primary" }, "Replay"))))),
+              h("div", {}, h("button", { type: "submit", class: "primary" }, "Replay")))))),
         h("div", { class: "stack" },
           panel(`Payload, ${number(letter.size)} bytes`, h("pre", { tabindex: 0 }, letter.payload === null ? letter.payloadBase64 : pretty(letter.payload))),
           panel("Headers", h("pre", { tabindex: 0 }, JSON.stringify(letter.headers, null, 2))))),

@@ -17,7 +17,7 @@ export function lettersView(feed) {
   const list = h("div", {}, h("p", { class: "empty" }, "Loading …"));
   const more = h("button", { type: "button", hidden: true, onclick: () => load(next) }, "Show earlier letters");
   const fresh = h("button", { type: "button", hidden: true, onclick: () => load() }, "");
-  const bulk = h("button", { type: "button", onclick: askBulk }, "Replay what matches");
+  const bulk = h("button", { type: "button", "data-needs": "operator", onclick: askBulk }, "Replay what matches");
   const form = h("form", { class: "row", role: "search", "aria-label": "Dead letters" }, field("Reason", inputs.reason), field("VEN", inputs.venId), field("Topic", inputs.topic), field("State", inputs.state), h("button", { type: "submit" }, "Find"));
   const element = h("div", {}, h("div", { class: "head" }, h("h1", {}, "Dead letters"), h("p", { class: "muted" }, "Messages that did not count, and why."), h("div", { class: "end" }, fresh, bulk)), problem, h("section", { class: "panel", "aria-label": "Dead letters" }, form, list, more));
   let rows = [];

@@ -55,6 +55,12 @@ export function stat(label) {
   };
 }
 
+// Shows an element only to those whose role may use it.
+export function needs(role, element) {
+  element.dataset.needs = role;
+  return element;
+}
+
 export function panel(title, ...content) {
   return h("section", { class: "panel" }, h("div", { class: "title" }, h("h2", {}, title)), ...content);
 }

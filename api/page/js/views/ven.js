@@ -6,7 +6,7 @@ import { PowerChart } from "../chart.js";
 import { h, redraw, say, table } from "../dom.js";
 import { kw, number, time } from "../format.js";
 import { commandForms } from "./command_forms.js";
-import { attempt, paced, panel, since, stat } from "./shared.js";
+import { attempt, needs, paced, panel, since, stat } from "./shared.js";
 
 const LOADS = [{ name: "Load" }, { name: "Power", num: true }, { name: "Can shed", num: true }, { name: "Enabled", wide: true }];
 const COMMANDS = [{ name: "Command" }, { name: "State" }, { name: "Decided", num: true }, { name: "The way", wide: true }];
@@ -31,7 +31,7 @@ export function venView(feed, id) {
     h("div", { class: "stats" }, Object.values(figures).map((each) => each.element)),
     h("div", { class: "columns two" },
       h("div", { class: "stack" }, panel("The last hour", chart.element), panel("Commands", commands)),
-      h("div", { class: "stack" }, panel("Send a command", forms.element), panel("Loads", loads))),
+      h("div", { class: "stack" }, needs("operator", panel("Send a command", forms.element)), panel("Loads", loads))),
   );
 
   async function load() {

@@ -1,0 +1,33 @@
+"""Pages of elsewhere, in the browser of somebody who may reach an API that asks nobody who they are.
+
+A browser sends the requests of any page to any address. Where a bearer header is needed they do no harm, for no page
+has it; where the API is open they would be as good as the operator's own.
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+
+from api.access.roles import READING
+from schemas.access_settings import is_loopback
+
+
+def why_a_stranger(method: str, headers: Headers, origins: list[str], *, on_loopback: bool) -> str | None:
+    """Say why a request is none of the operator's; None where it may be."""
+    host = headers.get("host", "")
+    # A name of somebody's own may lead to 127.0.0.1 (DNS rebinding), and then its pages could read all answers.
+    if on_loopback and host and not is_loopback(_name(host)):
+        return f"the API is open on loopback only, and {host!r} is no name of it; set API_AUTH=required, and use a key"
+    origin = headers.get("origin")
+    if method in READING or origin is None or origin in origins:
+        return None
+    if origin.partition("://")[2] == host:
+        return None
+    return f"a page of {origin!r} may change nothing here; name it in API_CORS_ORIGINS if it is yours"
+
+
+def _name(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""  # no address at all

@@ -1,0 +1,53 @@
+"""API keys: found by their digest, made, listed, revoked."""
+
+from datetime import datetime
+
+import asyncpg
+
+from runtime.database import Connection, Pool, PooledConnection
+
+FIND = """
+SELECT key_id, name, role, expires_at FROM api_keys
+WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+"""
+ANY_ACTIVE = """
+SELECT EXISTS (SELECT FROM api_keys WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()))
+"""
+INSERT = """
+INSERT INTO api_keys (key_id, digest, name, role, expires_at) VALUES ($1, $2, $3, $4, $5)
+"""
+LIST = """
+SELECT key_id, name, role, created_at, expires_at, revoked_at,
+       CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired'
+            ELSE 'active' END AS state
+FROM api_keys ORDER BY created_at, key_id
+"""
+REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL RETURNING name"
+
+
+async def find_key(pool: Pool, digest: bytes) -> asyncpg.Record | None:
+    """Return the key of this digest while it holds."""
+    return await pool.fetchrow(FIND, digest)
+
+
+async def any_active_key(connection: Connection) -> bool:
+    """Say whether there is a key that holds."""
+    return bool(await connection.fetchval(ANY_ACTIVE))
+
+
+async def insert_key(
+    connection: PooledConnection, key_id: str, digest: bytes, name: str, role: str, expires_at: datetime | None
+) -> None:
+    """Keep a new key."""
+    await connection.execute(INSERT, key_id, digest, name, role, expires_at)
+
+
+async def fetch_keys(pool: Pool) -> list[asyncpg.Record]:
+    """Return all keys, the oldest first."""
+    return await pool.fetch(LIST)
+
+
+async def revoke_key(connection: PooledConnection, key_id: str) -> str | None:
+    """Revoke a key and return its name; None where there is none that could be."""
+    name: str | None = await connection.fetchval(REVOKE, key_id)
+    return name

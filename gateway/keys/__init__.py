@@ -1,0 +1,1 @@
+"""`gateway keys`: who may use the API."""
