@@ -69,6 +69,8 @@ async def why_refused(settings: KafkaSettings) -> str | None:
             connection = await create_conn(
                 host, port, request_timeout_ms=round(settings.kafka_timeout * 1000), **security_options(settings)
             )
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            continue
         except ssl.SSLError as error:
             return explain(error, NAMES)
         except _REFUSALS as error:
