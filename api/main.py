@@ -5,6 +5,8 @@ import socket
 from api.app import ApiConfig, make_app
 from api.open_files import allow_clients
 from api.serving import Server
+from runtime.database_tls import database_tls
+from runtime.log_security import log_tls
 from schemas.errors import GatewayError
 
 
@@ -12,8 +14,11 @@ def serve_api(config: ApiConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
 
     Raises:
-        GatewayError: the address cannot be listened on.
+        GatewayError: the address cannot be listened on, or a file for TLS cannot be used.
     """
+    # Here rather than in the middle of serving.
+    database_tls(config.database)
+    log_tls(config.kafka)
     host, port = config.api.api_host, config.api.api_port
     try:
         socket.create_server((host, port)).close()
