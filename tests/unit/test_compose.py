@@ -20,7 +20,7 @@ from gateway.certs.folder import BRIDGE, CONTAINER_USER, Certificates
 from gateway.cli import app
 from schemas.mqtt import ven_id_in_topic
 from schemas.mqtt_filters import matches
-from schemas.mqtt_settings import MqttTopicSettings
+from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import ApiSettings, BridgeSettings, DatabaseSettings, KafkaSettings, StreamsSettings
 from streams.roles import ROLES
 from tests.support.compose import COMPOSE, OURS, ROOT, SERVICES, mounts, ports, settings_fields, texts, variables
@@ -28,6 +28,7 @@ from tests.support.compose import COMPOSE, OURS, ROOT, SERVICES, mounts, ports, 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROMETHEUS = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
 CORE = {"redpanda", "postgres", "mosquitto", "migrate", "bridge", *ROLES, "api"}
+ONCE = {"migrate", "grafana-login", "doctor"}
 # Of images that are not ours: their ports, and their own variables.
 THEIRS = {"redpanda": {9092, 9644}, "postgres": {5432}, "mosquitto": {8883}, "prometheus": {9090}, "grafana": {3000}}
 
@@ -96,6 +97,7 @@ def test_every_variable_is_a_setting_and_has_a_good_value(name: str, monkeypatch
         ("validate", [KafkaSettings, StreamsSettings]),
         ("sink", [KafkaSettings, StreamsSettings, DatabaseSettings]),
         ("live", [KafkaSettings, StreamsSettings]),
+        ("doctor", [KafkaSettings, DatabaseSettings, MqttSettings]),
         ("api", [KafkaSettings, DatabaseSettings, ApiSettings]),
     ],
 )
@@ -114,7 +116,7 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
         **{role: StreamsSettings(**_lower(environment(role))).streams_health_port for role in ROLES},
         "api": ApiSettings(**_lower(environment("api"))).api_port,
     }
-    assert ports_of.keys() == OURS.keys() - {"migrate"}
+    assert ports_of.keys() == OURS.keys() - ONCE
     for name, port in ports_of.items():
         asked = " ".join(OURS[name]["healthcheck"]["test"])
         assert f"http://127.0.0.1:{port}/health/ready" in asked
@@ -182,8 +184,8 @@ def test_every_service_is_pinned_bounded_and_comes_back(name: str) -> None:
     service = SERVICES[name]
     assert re.search(r":v?\d+\.\d+[.\d]*(-[a-z]+)?$", service["image"])
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
-    once = name in ("migrate", "grafana-login")
-    assert service["restart"].startswith("on-failure") if once else service["restart"] == "unless-stopped"
+    once = name in ONCE
+    assert (service["restart"] == "unless-stopped") is not once
     # The console's image has nothing to ask with.
     assert once or name == "console" or service["healthcheck"]["test"]
     for entry in service.get("volumes", []):
