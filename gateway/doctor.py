@@ -99,7 +99,7 @@ async def _log() -> str:
         await admin.start()
         present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
-        raise Finding(f"{where}: {await _why_no_log(settings, error)}") from None
+        raise Finding(f"{where} {await _why_no_log(settings, error)}") from None
     finally:
         await admin.close()
     missing = sorted(name for name, _ in settings.topics if name not in present)
@@ -117,9 +117,9 @@ async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
         return f"does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs"
     refused = await why_refused_by_log(settings)
     if refused is not None:
-        return refused
+        return f"does not let us in: {refused}"
     return (
-        f"something listens there, but not a Kafka that we can use ({error}); check KAFKA_BOOTSTRAP_SERVERS, and "
+        f"answers, but not as a Kafka that we can use ({error}); check KAFKA_BOOTSTRAP_SERVERS, and "
         f"KAFKA_SECURITY_PROTOCOL, which is {settings.kafka_security_protocol}"
     )
 
