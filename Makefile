@@ -2,7 +2,7 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test faults docs screenshots lint install
+.PHONY: demo test faults docs screenshots lint install certs
 
 demo: install
 	$(UV) run gateway demo
@@ -13,6 +13,10 @@ test: lint
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install
 	$(UV) run pytest tests/faults --faults-full --faults-report=faults.md
+
+# What compose.yaml needs before its first start; HOSTS="mqtt.example.org …" are the names under which VENs reach the broker.
+certs: install
+	$(UV) run gateway certs make $(foreach name,$(HOSTS),--host $(name))
 
 # What is written from the code.
 docs: install

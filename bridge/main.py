@@ -12,6 +12,7 @@ from bridge.downlink import Downlink
 from bridge.echo import Echo
 from bridge.recollection import Recollection
 from bridge.session import Session
+from bridge.tls import tls_context
 from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
@@ -46,12 +47,17 @@ class BridgeConfig:
 
 
 async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
-    """Run until `stop` is set, then take no more, wait for the log, acknowledge and disconnect."""
+    """Run until `stop` is set, then take no more, wait for the log, acknowledge and disconnect.
+
+    Raises:
+        SettingsError: certificates, keys or logins are wrong. Where only a connection showed it, in an ExceptionGroup.
+    """
     bridge = config.bridge
     if not config.mqtt.mqtt_enabled:
         logger.warning("MQTT_ENABLED is false: nothing to do", extra={"action": "bridge_disabled"})
         await stop.wait()
         return
+    tls_context(config.mqtt)  # before the log is waited for
     async with AsyncExitStack() as stack:
         stack.enter_context(TRACES.exporting(config.traces, "bridge"))
         checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}

@@ -11,11 +11,13 @@ from bridge.downlink import Downlink
 from bridge.echo import ECHO_FILTER, Echo, is_echo
 from bridge.receiving import Message
 from bridge.recollection import Recollection
+from bridge.refusal import why_refused
 from bridge.uplink import Uplink
 from runtime.backoff import Backoff
 from schemas.mqtt import Routes
 from schemas.mqtt_filters import covers, matches, uncovered
 from schemas.mqtt_settings import MqttSettings
+from schemas.settings import SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,7 @@ class Session:
         self._denied = False
         self._leaving: list[str] = []
         self._heard_of_leaving = 0
+        self._was_let_in = False
         self.ready = False
 
     async def run(self) -> None:
@@ -66,6 +69,7 @@ class Session:
 
         Raises:
             KafkaError: the log refused the list of subscriptions for good.
+            SettingsError: at the start, certificates or keys are wrong, ours or the broker's.
         """
         backoff = Backoff(most=15)
         loop = asyncio.get_running_loop()
@@ -73,7 +77,9 @@ class Session:
             started = loop.time()
             try:
                 await self._connect()
-            except aiomqtt.MqttError as error:
+            except (aiomqtt.MqttError, SettingsError) as error:
+                if not self._was_let_in:
+                    await self._end_over_certificates(error)
                 hint = f"; is another client connected as {self._mqtt.mqtt_client_id}?" if self._subscribed else ""
                 logger.warning("no MQTT connection: %s%s", error, hint, extra={"action": "mqtt_lost"})
             finally:
@@ -83,11 +89,20 @@ class Session:
                 backoff.reset()
             await backoff.wait()
 
+    async def _end_over_certificates(self, error: Exception) -> None:
+        """What is wrong with TLS before the first connection waits for a person; later it may pass by itself."""
+        if isinstance(error, SettingsError):
+            raise error
+        refused = await why_refused(self._mqtt)
+        if refused is not None:
+            raise SettingsError(f"{self._mqtt.mqtt_host}:{self._mqtt.mqtt_port}: {refused}")
+
     async def _connect(self) -> None:
         connection = Connection(self._mqtt, self._take)
         # Before connecting: with a session in place, messages arrive together with the broker's first answer.
         self._uplink.use(connection)
         async with connection:
+            self._was_let_in = True
             refused = await self._subscribe(connection)
             await self._listen(connection, refused)
             self._downlink.use(connection)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runtime.tls import TlsNames, load_ca, load_client
 from schemas.mqtt_settings import MqttSettings
-from schemas.settings import SettingsError
 
 _AWS_IOT_TLS_PORT = 443
 
@@ -29,35 +29,34 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     """Build the context, or return None without TLS.
 
     Raises:
-        SettingsError: a file is missing or is no certificate; the message names the setting.
+        SettingsError: a file is missing, is no certificate, or has expired; the message names the setting.
     """
     if not settings.mqtt_use_tls:
         return None
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = settings.mqtt_tls_server_name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Bundles may hold comments in any language; the certificates are ASCII.
-    pem = settings.ca_cert_pem.get_secret_value().encode("ascii", "ignore").decode()
-    name = "CA_CERT_PEM" if pem else "MQTT_CA_CERT"
-    try:
-        context.load_verify_locations(cafile=None if pem else settings.mqtt_ca_cert, cadata=pem or None)
-        if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
-            name = _client_names(settings)
-            with _client_files(settings) as (certificate, key):
-                # A key under a pass phrase is an error, not a question at the terminal.
-                context.load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"{name} cannot be used: {error}") from None
+    names = names_of(settings)
+    load_ca(context, names, settings.mqtt_ca_cert, settings.ca_cert_pem.get_secret_value())
+    if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
+        with _client_files(settings) as (certificate, key):
+            load_client(context, names, certificate, key)
     if settings.mqtt_port == _AWS_IOT_TLS_PORT:
         # AWS IoT Core tells MQTT from HTTPS on this port by the protocol name.
         context.set_alpn_protocols(["x-amzn-mqtt-ca"])
     return context
 
 
-def _client_names(settings: MqttSettings) -> str:
-    certificate = "CLIENT_CERT_PEM" if settings.client_cert_pem.get_secret_value() else "MQTT_CLIENT_CERT"
-    key = "PRIVATE_KEY_PEM" if settings.private_key_pem.get_secret_value() else "MQTT_CLIENT_KEY"
-    return f"{certificate} or {key}"
+def names_of(settings: MqttSettings) -> TlsNames:
+    """Name the settings that count: PEM text wins over the files."""
+    return TlsNames(
+        what="MQTT broker",
+        ca="CA_CERT_PEM" if settings.ca_cert_pem.get_secret_value() else "MQTT_CA_CERT",
+        certificate="CLIENT_CERT_PEM" if settings.client_cert_pem.get_secret_value() else "MQTT_CLIENT_CERT",
+        key="PRIVATE_KEY_PEM" if settings.private_key_pem.get_secret_value() else "MQTT_CLIENT_KEY",
+        host="MQTT_TLS_SERVER_NAME",
+        switch="MQTT_USE_TLS",
+    )
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from gateway.certs.cli import app as certs
 from gateway.deadletters.cli import app as deadletters
 from gateway.keys.cli import app as keys
 from runtime.logs import configure_logging
@@ -48,11 +49,19 @@ DataFolder = Annotated[Path | None, typer.Option("--data", help="Folder for the 
 
 def main() -> None:
     """Run the command; what is wrong is one plain sentence and a non-zero exit."""
+    wrong = False
     try:
         app()
-    except GatewayError as error:
-        sys.stderr.write(f"gateway: {error}\n")
+    except* GatewayError as errors:  # also from work that was done side by side
+        sys.stderr.write(f"gateway: {_first(errors)}\n")
+        wrong = True
+    if wrong:
         sys.exit(1)
+
+
+def _first(errors: BaseExceptionGroup[GatewayError]) -> GatewayError:
+    found = errors.exceptions[0]
+    return _first(found) if isinstance(found, BaseExceptionGroup) else found
 
 
 @app.command()
@@ -150,6 +159,7 @@ def ingest(
 
 app.add_typer(deadletters, name="deadletters")
 app.add_typer(keys, name="keys")
+app.add_typer(certs, name="certs")
 
 
 @bench.command("live")

@@ -1,6 +1,7 @@
 """`gateway doctor`: every setting and every server looked at, with what to do where something is wrong."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 
 import aiomqtt
@@ -11,12 +12,16 @@ from aiokafka.errors import KafkaError
 from alembic.script import ScriptDirectory
 from rich.console import Console
 
-from bridge.tls import tls_context
+from bridge.refusal import shake_hands
+from bridge.tls import names_of, tls_context
 from gateway.doctor_api import who_may_use_the_api
 from gateway.reach import why_unreachable
 from migrations.run import alembic_config
 from runtime.database import connect_options
-from runtime.kafka import partition_counts
+from runtime.database_tls import why_refused as why_refused_by_database
+from runtime.kafka import client_options, partition_counts
+from runtime.log_security import why_refused as why_refused_by_log
+from runtime.tls import explain
 from schemas.errors import GatewayError
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import (
@@ -73,6 +78,9 @@ async def _database() -> str:
     except asyncpg.InvalidCatalogNameError as error:
         raise Finding(f"{error}; create it, or check DB_NAME") from None
     except (OSError, asyncpg.PostgresError) as error:
+        refused = why_refused_by_database(error)
+        if refused is not None:
+            raise Finding(f"{where}: {refused}") from None
         raise Finding(f"{where} does not answer: {error}; check DB_HOST and DB_PORT, and that it runs") from None
     try:
         present = await connection.fetchval("SELECT version_num FROM alembic_version")
@@ -89,13 +97,12 @@ async def _database() -> str:
 async def _log() -> str:
     settings = KafkaSettings.load()
     where = settings.kafka_bootstrap_servers
-    admin = AIOKafkaAdminClient(bootstrap_servers=where, request_timeout_ms=PATIENCE_SECONDS * 1000)
+    admin = AIOKafkaAdminClient(**client_options(settings.model_copy(update={"kafka_timeout": PATIENCE_SECONDS})))
     try:
         await admin.start()
         present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
-        why = await _why_no_log(where) or f"something listens there, but not a Kafka we can use ({error})"
-        raise Finding(f"{where} does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs") from None
+        raise Finding(f"{where} {await _why_no_log(settings, error)}") from None
     finally:
         await admin.close()
     missing = sorted(name for name, _ in settings.topics if name not in present)
@@ -104,10 +111,20 @@ async def _log() -> str:
     return f"{where} answers, all topics are there"
 
 
-async def _why_no_log(servers: str) -> str | None:
-    """Say why none of the servers can be reached, as the operating system puts it: Kafka's client only lists them."""
-    reasons = [await why_unreachable(host, port) for host, port, _ in collect_hosts(servers)]
-    return None if None in reasons else ", ".join(dict.fromkeys(filter(None, reasons)))
+async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
+    """Say why the log cannot be used, in the words of the system, TLS or SASL: Kafka's client only lists servers."""
+    hosts = collect_hosts(settings.kafka_bootstrap_servers)
+    reasons = [await why_unreachable(host, port) for host, port, _ in hosts]
+    if None not in reasons:
+        why = ", ".join(dict.fromkeys(filter(None, reasons)))
+        return f"does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs"
+    refused = await why_refused_by_log(settings)
+    if refused is not None:
+        return f"does not let us in: {refused}"
+    return (
+        f"answers, but not as a Kafka that we can use ({error}); check KAFKA_BOOTSTRAP_SERVERS, and "
+        f"KAFKA_SECURITY_PROTOCOL, which is {settings.kafka_security_protocol}"
+    )
 
 
 async def _mqtt() -> str:
@@ -118,22 +135,40 @@ async def _mqtt() -> str:
     why = await why_unreachable(settings.mqtt_host, settings.mqtt_port)
     if why is not None:
         raise Finding(f"{where} does not answer: {why}; check MQTT_HOST and MQTT_PORT, and that it runs")
+    try:
+        await shake_hands(settings)
+    except ssl.SSLError as error:
+        raise Finding(f"{where}: {explain(error, names_of(settings))}") from None
+    except OSError as error:
+        raise Finding(f"{where} hangs up when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS") from None
+    if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
+        # Brokers that take the client id from the certificate would give us the session of the bridge.
+        return f"{where} takes our certificate"
+    await _log_in(settings, where)
+    return f"{where} lets us in"
+
+
+async def _log_in(settings: MqttSettings, where: str) -> None:
     client = aiomqtt.Client(
         settings.mqtt_host,
         settings.mqtt_port,
         username=settings.mqtt_username or None,
         password=settings.mqtt_password.get_secret_value() or None,
-        # Another id than the bridge's, whose session it would take over.
+        # Another id than the bridge's, whose session it would take over; and where the broker gives us that session all
+        # the same, by the user name, it stays as it is: nothing is acknowledged, and nothing thrown away.
         identifier=f"{settings.mqtt_client_id}-doctor",
+        clean_session=False,
         tls_context=tls_context(settings),
         timeout=PATIENCE_SECONDS,
     )
+    client._client.manual_ack_set(True)  # noqa: FBT003, SLF001 - paho's signature; aiomqtt has no way of its own
     try:
         async with client:
             pass
     except aiomqtt.MqttError as error:
-        raise Finding(f"{where} does not let us in: {error}; check the credentials, and MQTT_USE_TLS") from None
-    return f"{where} lets us in"
+        raise Finding(
+            f"{where} does not let us in: {error}; check MQTT_USERNAME and MQTT_PASSWORD, and MQTT_USE_TLS"
+        ) from None
 
 
 CHECKS: tuple[tuple[str, Callable[[], Awaitable[str]]], ...] = (

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from runtime.database import connect_options
-from runtime.kafka import partition_counts
+from runtime.kafka import client_options, partition_counts
 from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import DEAD_LETTER_SUFFIX, TELEMETRY, TopicNames
@@ -44,10 +44,9 @@ class Observer:
         self._kafka = kafka
         self._database = database
         self._api = api
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False, client_id="gateway-observer"
-        )
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=kafka.kafka_bootstrap_servers, client_id="gateway-observer")
+        options = {**client_options(kafka), "client_id": "gateway-observer"}
+        self._consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**options)
 
     async def __aenter__(self) -> Self:
         await self._consumer.start()

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.backoff import Backoff
+from runtime.database_tls import database_tls, why_refused
 from schemas.errors import GatewayError
 from schemas.settings import DatabaseSettings
 
@@ -47,6 +48,7 @@ async def migrate(settings: DatabaseSettings, *, wait_seconds: float = 60, scrip
             settings.db_name,
         ),
         poolclass=pool.NullPool,
+        connect_args={"ssl": database_tls(settings)},
     )
     where = f"{settings.db_host}:{settings.db_port}/{settings.db_name}"
     try:
@@ -66,6 +68,9 @@ async def _when_up(engine: AsyncEngine, where: str, wait_seconds: float, scripts
                 await connection.execute(LOCK_TIMEOUT)
                 await connection.run_sync(_upgrade, scripts)
         except (OSError, DBAPIError) as error:
+            refused = why_refused(error)
+            if refused is not None:
+                raise MigrationError(refused) from None
             in_use = _state(error) in _IN_USE
             if isinstance(error, DBAPIError) and not (in_use or _is_outage(error)):
                 raise MigrationError(f"PostgreSQL at {where} refused: {error.orig}") from error

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
+from runtime.database_tls import database_tls
 from schemas.settings import DatabaseSettings
 
 # Generic for the type checker only.
@@ -27,6 +28,9 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
 
     A connection can die without a word, and then the server waits for a client that is gone, with a transaction open
     and its rows locked. With limits of the server's own others wait for those rows no longer than `db_timeout`, about.
+
+    Raises:
+        SettingsError: a file for TLS cannot be used.
     """
     limit = str(round((settings.db_timeout + _SERVER_LATER_SECONDS) * 1000))
     return {
@@ -35,6 +39,7 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
         "user": settings.db_user,
         "password": settings.db_password.get_secret_value(),
         "database": settings.db_name,
+        "ssl": database_tls(settings),
         "timeout": settings.db_timeout,
         "command_timeout": settings.db_timeout,
         "server_settings": {

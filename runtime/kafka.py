@@ -12,7 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from runtime.backoff import Backoff
-from schemas.settings import KafkaSettings
+from runtime.log_security import security_options, why_refused
+from schemas.settings import KafkaSettings, SettingsError
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 
 logger = logging.getLogger(__name__)
@@ -28,10 +29,11 @@ _COMPACTED_AFTER_MS = 3_600_000
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every client of the log is told."""
+    """Return what every client of the log is told; raises SettingsError where a file for TLS cannot be used."""
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "request_timeout_ms": round(settings.kafka_timeout * 1000),
+        **security_options(settings),
     }
 
 
@@ -134,11 +136,15 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
 
 
 async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient, settings: KafkaSettings) -> None:
+    """Wait for the log; raises SettingsError where it is there and does not let us in."""
     backoff = Backoff(most=5)
     while True:
         try:
             await client.start()
         except KafkaConnectionError:
+            refused = await why_refused(settings)
+            if refused is not None:
+                raise SettingsError(refused) from None
             logger.warning(
                 "the log does not answer at %s; check KAFKA_BOOTSTRAP_SERVERS, and that it runs",
                 settings.kafka_bootstrap_servers,

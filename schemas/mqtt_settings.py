@@ -7,7 +7,7 @@ from pydantic_settings import SettingsConfigDict
 
 from schemas.mqtt import ACK_FILTER, Kind, Route, Routes
 from schemas.mqtt_filters import check_filter
-from schemas.settings import Block
+from schemas.settings import Block, check_pair
 
 
 class MqttSettings(Block):
@@ -45,12 +45,9 @@ class MqttSettings(Block):
     def _check_tls(self) -> None:
         if not (self.mqtt_ca_cert or self.ca_cert_pem.get_secret_value()):
             raise ValueError("MQTT_CA_CERT is not set; name the CA file (or CA_CERT_PEM), or set MQTT_USE_TLS=false")
-        certificate = bool(self.mqtt_client_cert or self.client_cert_pem.get_secret_value())
-        key = bool(self.mqtt_client_key or self.private_key_pem.get_secret_value())
-        if key and not certificate:
-            raise ValueError("MQTT_CLIENT_CERT is not set, though MQTT_CLIENT_KEY is; a client shows both or neither")
-        if certificate and not key:
-            raise ValueError("MQTT_CLIENT_KEY is not set, though MQTT_CLIENT_CERT is; a client shows both or neither")
+        certificate = self.mqtt_client_cert or self.client_cert_pem.get_secret_value()
+        key = self.mqtt_client_key or self.private_key_pem.get_secret_value()
+        check_pair("MQTT_CLIENT_CERT", certificate, "MQTT_CLIENT_KEY", key)
         if not certificate and not self.mqtt_username:
             raise ValueError("MQTT_CLIENT_CERT is not set; with TLS, give a client certificate or MQTT_USERNAME")
 

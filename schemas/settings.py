@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.errors import GatewayError
@@ -57,6 +57,13 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
+def check_pair(certificate_name: str, certificate: str, key_name: str, key: str) -> None:
+    """Raise ValueError unless a client certificate and its key are both given, or neither."""
+    if bool(certificate) != bool(key):
+        missing, given = (key_name, certificate_name) if certificate else (certificate_name, key_name)
+        raise ValueError(f"{missing} is not set, though {given} is; a client shows both or neither")
+
+
 class DatabaseSettings(Block):
     """Where PostgreSQL is. `db_timeout` bounds connecting and each statement, in seconds."""
 
@@ -66,6 +73,23 @@ class DatabaseSettings(Block):
     db_password: SecretStr = SecretStr("")
     db_name: str
     db_timeout: float = Field(30, gt=0, le=3600)
+    # As libpq has them; from verify-ca on the server has to show a certificate under the CA.
+    db_sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    # Files; without a CA of its own those of the system count.
+    db_sslrootcert: str = ""
+    db_sslcert: str = ""
+    db_sslkey: str = ""
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if self.db_sslrootcert and not self.db_sslmode.startswith("verify"):
+            raise ValueError(
+                f"DB_SSLROOTCERT has no effect with DB_SSLMODE={self.db_sslmode}; set DB_SSLMODE=verify-full"
+            )
+        if (self.db_sslcert or self.db_sslkey) and self.db_sslmode in ("disable", "prefer"):
+            raise ValueError(f"DB_SSLCERT has no effect with DB_SSLMODE={self.db_sslmode}; set DB_SSLMODE=verify-full")
+        check_pair("DB_SSLCERT", self.db_sslcert, "DB_SSLKEY", self.db_sslkey)
+        return self
 
 
 class KafkaSettings(Block):
@@ -80,6 +104,34 @@ class KafkaSettings(Block):
     kafka_partitions: int = Field(8, ge=1, le=1000)
     kafka_replication: int = Field(1, ge=1, le=9)
     kafka_retention_hours: int = Field(168, ge=1)
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr = SecretStr("")
+    # Files; without a CA of its own those of the system count.
+    kafka_ca_cert: str = ""
+    kafka_client_cert: str = ""
+    kafka_client_key: str = ""
+
+    @model_validator(mode="after")
+    def _security_is_whole(self) -> Self:
+        protocol = self.kafka_security_protocol
+        sasl, tls = protocol.startswith("SASL"), protocol.endswith("SSL")
+        if sasl and not self.kafka_sasl_username:
+            raise ValueError(f"KAFKA_SASL_USERNAME is not set, and KAFKA_SECURITY_PROTOCOL={protocol} needs it")
+        if sasl and not self.kafka_sasl_password.get_secret_value():
+            raise ValueError(f"KAFKA_SASL_PASSWORD is not set, and KAFKA_SECURITY_PROTOCOL={protocol} needs it")
+        if self.kafka_sasl_username and not sasl:
+            raise ValueError(
+                f"KAFKA_SASL_USERNAME has no effect with KAFKA_SECURITY_PROTOCOL={protocol}; set it to SASL_SSL"
+            )
+        for name in ("kafka_ca_cert", "kafka_client_cert"):
+            if getattr(self, name) and not tls:
+                raise ValueError(
+                    f"{name.upper()} has no effect with KAFKA_SECURITY_PROTOCOL={protocol}; set it to SSL or SASL_SSL"
+                )
+        check_pair("KAFKA_CLIENT_CERT", self.kafka_client_cert, "KAFKA_CLIENT_KEY", self.kafka_client_key)
+        return self
 
     @field_validator("kafka_topic_prefix")
     @classmethod

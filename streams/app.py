@@ -3,8 +3,10 @@
 from typing import Any
 
 import mode
+from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
+from runtime.log_security import log_tls
 from schemas.settings import KafkaSettings, StreamsSettings
 from streams.batches import BatchApp
 
@@ -17,6 +19,7 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
     app = BatchApp(
         f"{kafka.kafka_topic_prefix}gateway-{role}",
         broker=[URL(f"kafka://{server.strip()}") for server in kafka.kafka_bootstrap_servers.split(",")],
+        broker_credentials=_credentials(kafka),
         store="memory://",
         autodiscover=False,
         web_enabled=False,
@@ -43,3 +46,16 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
     )
     app.role = role
     return app
+
+
+def _credentials(kafka: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
+    """Say as Faust has it what `security_options` says as aiokafka has it."""
+    context = log_tls(kafka)
+    if kafka.kafka_security_protocol.startswith("SASL"):
+        return SASLCredentials(
+            username=kafka.kafka_sasl_username,
+            password=kafka.kafka_sasl_password.get_secret_value(),
+            mechanism=kafka.kafka_sasl_mechanism,
+            ssl_context=context,
+        )
+    return None if context is None else SSLCredentials(context)

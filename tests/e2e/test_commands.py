@@ -128,31 +128,12 @@ async def test_the_doctor_finds_nothing_wrong_with_a_running_system(system: Syst
     assert "✗" not in out
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "named"),
-    [
-        ("DB_PASSWORD", "wrong", "DB_PASSWORD"),
-        ("DB_NAME", "nowhere", "DB_NAME"),
-        ("DB_PORT", "1", "DB_PORT"),
-        ("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1", "Connection refused; check KAFKA_BOOTSTRAP_SERVERS"),
-        ("KAFKA_TOPIC_PREFIX", "other-", "gateway topics"),
-        ("MQTT_PORT", "1", "Connection refused; check MQTT_HOST and MQTT_PORT"),
-        ("MQTT_HOST", "", "MQTT_HOST"),
-        ("MQTT_USE_TLS", "true", "MQTT_CA_CERT"),
-        ("MQTT_TOPICS", "ven/+bad", "ven/+bad"),
-        ("BRIDGE_WINDOW", "many", "BRIDGE_WINDOW"),
-        ("TRACE_MESSAGES", "2", "TRACE_MESSAGES"),
-    ],
-)
-async def test_the_doctor_names_what_is_wrong(
-    system: System, tmp_path: Path, setting: str, value: str, named: str
-) -> None:
-    env = {**settings_of(system), setting: value}
+async def test_the_doctor_fails_where_something_is_wrong(system: System, tmp_path: Path) -> None:
+    env = {**settings_of(system), "DB_NAME": "nowhere"}
     code, out, err = await outcome(await gateway("doctor", env=env, cwd=tmp_path))
     assert code == 1
-    findings = [line for line in out.splitlines() if line.startswith("✗")]
-    assert len(findings) == 1
-    assert named in findings[0]
+    (finding,) = [line for line in out.splitlines() if line.startswith("✗")]
+    assert "DB_NAME" in finding
     assert "Traceback" not in err
 
 
@@ -170,6 +151,7 @@ async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None
     [
         (("api",), {"API_PORT": "{api}"}, "API_PORT"),
         (("doctor",), {"LOG_LEVEL": "loud"}, "LOG_LEVEL"),
+        (("api",), {"DB_SSLMODE": "verify-full", "DB_SSLROOTCERT": "/nowhere.pem"}, "DB_SSLROOTCERT"),
         (("topics", "--wait", "1"), {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "KAFKA_BOOTSTRAP_SERVERS"),
         (("simulate", "--mqtt", "localhost:99999"), {}, "HOST:PORT"),
         (("streams", "sink"), {"DB_PORT": "x"}, "DB_PORT"),

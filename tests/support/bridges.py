@@ -57,7 +57,10 @@ class Bridges:
         settings = {
             "MQTT_HOST": self.mqtt.mqtt_host,
             "MQTT_PORT": str(self.mqtt.mqtt_port),
-            "MQTT_USE_TLS": "false",
+            "MQTT_USE_TLS": str(self.mqtt.mqtt_use_tls),
+            "MQTT_CA_CERT": self.mqtt.mqtt_ca_cert,
+            "MQTT_CLIENT_CERT": self.mqtt.mqtt_client_cert,
+            "MQTT_CLIENT_KEY": self.mqtt.mqtt_client_key,
             "MQTT_CLIENT_ID": self.mqtt.mqtt_client_id,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.kafka_bootstrap_servers,
             "KAFKA_TOPIC_PREFIX": self.kafka.kafka_topic_prefix,

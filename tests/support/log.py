@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from runtime.kafka import client_options
 from schemas.settings import KafkaSettings
 from schemas.topics import HEADER_BEAT
 
@@ -37,7 +38,7 @@ async def writer(kafka: KafkaSettings) -> AsyncIterator[Writer]:
 
 async def read_all(kafka: KafkaSettings, topic: str, *, beats: bool = False) -> list[Any]:
     """Return every record that a topic holds now, partition by partition; the bridge's beats when they are wanted."""
-    async with AIOKafkaConsumer(bootstrap_servers=kafka.kafka_bootstrap_servers, enable_auto_commit=False) as consumer:
+    async with AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False) as consumer:
         await consumer._client.force_metadata_update()
         cluster = await consumer._client.fetch_all_metadata()
         partitions = [TopicPartition(topic, number) for number in sorted(cluster.partitions_for_topic(topic) or ())]

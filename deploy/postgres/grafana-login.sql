@@ -1,0 +1,6 @@
+-- The login of Grafana: it may read what the dashboards show, and no more. Runs again without harm, and sets the password anew.
+\getenv password GRAFANA_DB_PASSWORD
+SELECT 'CREATE ROLE grafana LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'grafana') \gexec
+ALTER ROLE grafana PASSWORD :'password';
+ALTER ROLE grafana SET statement_timeout = '10s';
+GRANT SELECT ON vens, ven_status, events, event_vens, commands, network_stats, network_buckets TO grafana;

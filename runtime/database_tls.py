@@ -1,0 +1,48 @@
+"""TLS towards PostgreSQL, as libpq's sslmode has it."""
+
+import ssl
+
+from runtime.tls import TlsNames, explain, load_ca, load_client
+from schemas.settings import DatabaseSettings
+
+NAMES = TlsNames(
+    what="database",
+    ca="DB_SSLROOTCERT",
+    certificate="DB_SSLCERT",
+    key="DB_SSLKEY",
+    host="DB_HOST",
+    switch="DB_SSLMODE",
+)
+
+
+def database_tls(settings: DatabaseSettings) -> ssl.SSLContext | str | bool:
+    """Return what asyncpg takes as `ssl`.
+
+    Raises:
+        SettingsError: a file cannot be used; the message names the setting.
+    """
+    mode = settings.db_sslmode
+    if mode == "disable":
+        return False
+    if mode == "prefer":
+        return "prefer"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if mode == "require":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    else:
+        context.check_hostname = mode == "verify-full"
+        load_ca(context, NAMES, settings.db_sslrootcert)
+    if settings.db_sslcert:
+        load_client(context, NAMES, settings.db_sslcert, settings.db_sslkey)
+    return context
+
+
+def why_refused(error: BaseException) -> str | None:
+    """Say what is at fault where a connection failed over TLS; None where it failed over something else."""
+    if isinstance(error, ssl.SSLError):
+        return explain(error, NAMES)
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return "the database speaks no TLS; turn it on there (ssl = on), or set DB_SSLMODE=prefer"
+    return None

@@ -1,0 +1,53 @@
+"""compose.yaml as data, for tests."""
+
+import pkgutil
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import schemas
+from schemas.settings import Block
+
+ROOT = Path(__file__).parents[2]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+_VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[?-])?[^}]*\}")
+
+
+def settings_fields() -> dict[str, type[Block]]:
+    """Every setting by its name in the environment, with its block."""
+    for module in pkgutil.iter_modules(schemas.__path__, "schemas."):
+        import_module(module.name)
+    return {name.upper(): block for block in Block.__subclasses__() for name in block.model_fields}
+
+
+def texts(node: Any) -> Iterator[str]:
+    """All strings below a node."""
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for child in node.values() if isinstance(node, dict) else node:
+            yield from texts(child)
+
+
+def variables(node: Any) -> dict[str, str | None]:
+    """The variables that are put in, each with `:?` where it is required, or `:-` where it has a default."""
+    return {found[1]: found[2] for text in texts(node) for found in _VARIABLE.finditer(text)}
+
+
+def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What is mounted from this folder, and where."""
+    for volume in service.get("volumes", []):
+        source, target, *_ = volume.split(":")
+        if source.startswith("./"):
+            yield source, target
+
+
+def ports(service: dict[str, Any]) -> dict[int, str]:
+    """The ports in the container that are published, with the address on this machine."""
+    return {int(entry.rpartition(":")[2]): entry.rpartition(":")[0] for entry in service.get("ports", [])}

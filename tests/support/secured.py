@@ -1,0 +1,122 @@
+"""The broker as deploy/mosquitto has it, certificates as `gateway certs` makes them, and clients that show theirs."""
+
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import pytest
+
+from gateway.certs.authority import Authority, Pair
+from gateway.certs.folder import Certificates
+from gateway.stack.polling import port_open, until
+from schemas.mqtt_settings import MqttSettings
+from tests.support.mosquitto import MOSQUITTO
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+
+
+class Secured:
+    """A mosquitto on loopback, and the folder of certificates that it was given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.certificates = Certificates(folder / "certs")
+        self.certificates.make(["localhost", "127.0.0.1"], days=2)
+        with closing(socket.socket()) as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.log = folder / "mosquitto.log"
+
+    def ven(self, ven_id: str) -> Path:
+        """The folder of a VEN's certificate, which is made when it is first asked for."""
+        place = self.folder / "certs" / "vens" / ven_id
+        return place if place.exists() else self.certificates.ven(ven_id, days=2)
+
+    def expired(self) -> Path:
+        """A certificate of our CA that ended yesterday."""
+        ca = self.folder / "certs" / "ca"
+        authority = Authority.load(Pair((ca / "ca.pem").read_bytes(), (ca / "ca.key").read_bytes()))
+        begins = datetime.now(UTC) - timedelta(days=3)
+        return self._put("expired", authority, authority.client("ven-late", days=2, begins=begins))
+
+    def stranger(self) -> Path:
+        """A certificate under the name of the bridge, of a CA that nobody here trusts; with that CA."""
+        authority = Authority.create("Another CA")
+        return self._put("stranger", authority, authority.client("grid-event-gateway-bridge", days=2))
+
+    def _put(self, name: str, authority: Authority, pair: Pair) -> Path:
+        place = self.folder / name
+        place.mkdir(exist_ok=True)
+        for file, content in (
+            ("ca.pem", authority.certificate),
+            ("client.pem", pair.certificate),
+            ("client.key", pair.key),
+        ):
+            (place / file).write_bytes(content)
+        return place
+
+    def settings(self, shown: Path | None = None, **given: Any) -> MqttSettings:
+        """How a bridge reaches it: with its own certificate, unless another is named."""
+        own = self.folder / "certs" / "bridge"
+        shown = shown or own
+        values: dict[str, Any] = {
+            "mqtt_host": "127.0.0.1",
+            "mqtt_port": self.port,
+            "mqtt_ca_cert": str(own / "ca.pem"),
+            "mqtt_client_cert": str(shown / "client.pem"),
+            "mqtt_client_key": str(shown / "client.key"),
+        }
+        return MqttSettings(**{**values, **given})
+
+    def context(self, shown: Path | None) -> ssl.SSLContext:
+        """What a client knows: our CA, and the certificate in the folder that it shows, if any."""
+        context = ssl.create_default_context(cafile=self.folder / "certs" / "ca" / "ca.pem")
+        if shown is not None:
+            context.load_cert_chain(shown / "client.pem", shown / "client.key")
+        return context
+
+    def client(self, shown: Path, identifier: str | None = None) -> aiomqtt.Client:
+        """Connect as a VEN does."""
+        return aiomqtt.Client("127.0.0.1", self.port, identifier=identifier, tls_context=self.context(shown))
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Start it with the very files that compose.yaml mounts; only paths and the port are this machine's."""
+        assert MOSQUITTO is not None
+        private = self.folder / "private"
+        shutil.copytree(self.folder / "certs" / "mosquitto", private, dirs_exist_ok=True)
+        shutil.copy(DEPLOY / "acl", private)
+        (self.folder / "data").mkdir(exist_ok=True)
+        text = (DEPLOY / "mosquitto.conf").read_text().replace("/mosquitto/", f"{self.folder}/")
+        text = re.sub(r"^listener 8883$", f"listener {self.port} 127.0.0.1", text, flags=re.MULTILINE)
+        if os.geteuid() == 0:
+            text += "user root\n"
+        configuration = self.folder / "mosquitto.conf"
+        configuration.write_text(text)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen([MOSQUITTO, "-c", configuration], stdout=log, stderr=log)
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
+    async def up(self) -> bool:
+        return await until(lambda: port_open(self.port), 10)
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One for all tests of a file."""
+    made = Secured(tmp_path_factory.mktemp("secured"))
+    with made.running():
+        yield made
