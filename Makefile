@@ -17,6 +17,7 @@ faults: install
 # What is written from the code.
 docs: install
 	$(UV) run gateway openapi > docs/backend-api.yaml
+	$(UV) run gateway asyncapi > docs/asyncapi.yaml
 
 # The pictures of docs/images, of a running system; needs Chromium.
 screenshots: install

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
-import yaml
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -49,6 +48,7 @@ from api.routers import (
     vens,
 )
 from runtime.metrics import FEED_CLIENTS
+from schemas.plain_yaml import plain_yaml
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 
 
@@ -162,11 +162,4 @@ def describe() -> str:
     nowhere = ApiConfig(
         ApiSettings.model_construct(), DatabaseSettings.model_construct(), KafkaSettings.model_construct()
     )
-    return yaml.dump(make_app(nowhere).openapi(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice: readers and tools handle anchors badly."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - of nothing
-        return True
+    return plain_yaml(make_app(nowhere).openapi())

@@ -249,6 +249,14 @@ def openapi() -> None:
     sys.stdout.write(describe())
 
 
+@app.command()
+def asyncapi() -> None:
+    """Print the description of the messages over MQTT and in the log (AsyncAPI, YAML)."""
+    from gateway.asyncapi.document import describe_messages
+
+    sys.stdout.write(describe_messages())
+
+
 @app.command("migrate")
 def migrate_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to come up.")] = 60,
