@@ -92,6 +92,13 @@ class KafkaSettings(Block):
         return TopicNames(self.kafka_topic_prefix)
 
 
+class RegistrySettings(Block):
+    """The schema registry that `gateway topics` tells the schemas of the log's records; empty for none."""
+
+    # Secret, for it may hold a login.
+    schema_registry_url: SecretStr = SecretStr("")
+
+
 class BridgeSettings(Block):
     """The bridge's own: how much may be under way, and where it answers health checks."""
 

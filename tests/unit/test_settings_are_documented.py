@@ -13,6 +13,7 @@ from schemas.settings import (
     DatabaseSettings,
     DispatchSettings,
     KafkaSettings,
+    RegistrySettings,
     StreamsSettings,
 )
 
@@ -20,6 +21,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 BLOCKS: list[type[Block]] = [
     DatabaseSettings,
     KafkaSettings,
+    RegistrySettings,
     MqttSettings,
     MqttTopicSettings,
     BridgeSettings,
