@@ -44,7 +44,7 @@ def test_every_command_that_is_shown_can_be_typed(document: Path) -> None:
 def test_every_command_that_is_named_exists(document: Path) -> None:
     text = document.read_text()
     for named in _INLINE.findall(text):
-        command, rest = _found(named.split())
+        command, rest = _found(named.partition(" …")[0].split())
         known = {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
         for word in rest:
             if word.startswith("--"):
