@@ -49,7 +49,7 @@ from api.routers import (
 )
 from runtime.metrics import FEED_CLIENTS
 from schemas.plain_yaml import plain_yaml
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, check_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class ApiConfig:
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
+        check_all(ApiSettings, DatabaseSettings, KafkaSettings)
         return cls(ApiSettings.load(), DatabaseSettings.load(), KafkaSettings.load())
 
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from api.problems import OUTAGES
 from api.queries.pipeline import fetch_ages
@@ -69,7 +69,10 @@ class Pipeline:
         # What has been processed before what there is: nobody is ahead of the log.
         done: dict[str, Offsets] = {}
         for role in ROLES:
-            offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
+            offsets = {}
+            # A log that was just started has had no group yet.
+            with suppress(GroupCoordinatorNotAvailableError):
+                offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
             done[role] = {tp: at.offset for tp, at in offsets.items() if tp.topic in known and at.offset >= 0}
         partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
         ends: Offsets = await consumer.end_offsets(partitions)

@@ -17,7 +17,7 @@ from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings
+from schemas.settings import BridgeSettings, KafkaSettings, check_all
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class BridgeConfig:
     @classmethod
     def load(cls) -> "BridgeConfig":
         """Read it from the environment; raises SettingsError."""
+        check_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings)
         return cls(MqttSettings.load(), MqttTopicSettings.load(), KafkaSettings.load(), BridgeSettings.load())
 
 

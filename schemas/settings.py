@@ -43,6 +43,22 @@ class Block(BaseSettings):
             raise SettingsError(_explain(error)) from None
 
 
+def check_all(*blocks: type[Block]) -> None:
+    """Look at all blocks of a process before any is used, so that whoever sets it up is told of everything at once.
+
+    Raises:
+        SettingsError: names every setting of any of them that is missing or wrong.
+    """
+    found = []
+    for block in blocks:
+        try:
+            block.load()
+        except SettingsError as error:
+            found.append(str(error))
+    if found:
+        raise SettingsError("; ".join(found))
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():

@@ -13,7 +13,7 @@ from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_SHARE
 from schemas.mqtt import Kind
-from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings
+from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings, check_all
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log
@@ -51,6 +51,8 @@ class StreamsConfig:
     @classmethod
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
+        database = (DatabaseSettings,) if role == "sink" else ()
+        check_all(KafkaSettings, *database, StreamsSettings, DispatchSettings)
         needed = DatabaseSettings.load() if role == "sink" else None
         return cls(role, KafkaSettings.load(), StreamsSettings.load(), needed, DispatchSettings.load())
 

@@ -1,4 +1,4 @@
-"""The packages and jars that an installation gets, as the lock files say; what only developers need is not among them."""
+"""The packages and jars of an installation, as the lock files say; what only developers need is not among them."""
 
 import tomllib
 from collections.abc import Mapping
