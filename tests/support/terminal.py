@@ -13,8 +13,9 @@ _DONE = "__done__"
 class Terminal:
     """One bash that lives as long as the test, so that variables stay."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, errors: Path) -> None:
         self._process = process
+        self._errors = errors
 
     async def run(self, commands: str) -> str:
         """Type commands and return what they print; an error of the last one fails the test."""
@@ -23,7 +24,7 @@ class Terminal:
         self._process.stdin.write(f"{commands}\nprintf '\\n%s%d\\n' {_DONE} $?\n".encode())
         printed = (await self._process.stdout.readuntil(_DONE.encode())).decode().removesuffix(_DONE)
         code = (await self._process.stdout.readline()).strip()
-        assert code == b"0", f"{commands}\nexited with {code.decode()}: {printed}"
+        assert code == b"0", f"{commands}\nexited with {code.decode()}: {printed}{self._errors.read_text()}"
         return printed
 
     async def until(self, commands: str, shown: Callable[[str], bool], seconds: float = 30) -> str:
@@ -41,17 +42,20 @@ class Terminal:
 
 @asynccontextmanager
 async def terminal(folder: Path, env: Mapping[str, str]) -> AsyncIterator[Terminal]:
-    process = await asyncio.create_subprocess_exec(
-        *("bash", "--noprofile", "--norc"),
-        cwd=folder,
-        env=dict(env),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        limit=2**22,
-    )
+    # Apart: curl tells its progress there, in the midst of what it prints.
+    errors = folder / "stderr.txt"
+    with errors.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "--noprofile", "--norc"),
+            cwd=folder,
+            env=dict(env),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            limit=2**22,
+        )
     try:
-        yield Terminal(process)
+        yield Terminal(process, errors)
     finally:
         assert process.stdin is not None
         process.stdin.close()
