@@ -2,7 +2,7 @@
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
 
-.PHONY: demo test faults docs screenshots lint install certs
+.PHONY: demo test faults docs audit sbom screenshots lint install certs
 
 demo: install
 	$(UV) run gateway demo
@@ -21,6 +21,17 @@ certs: install
 # What is written from the code.
 docs: install
 	$(UV) run gateway openapi > docs/backend-api.yaml
+	$(UV) run gateway asyncapi > docs/asyncapi.yaml
+	$(UV) run python -m gateway.supply.licences > docs/licences.md
+
+# Known vulnerabilities of what is installed; needs the internet. See docs/supply-chain.md.
+audit: install
+	$(UV) export --locked --all-extras --no-dev --no-emit-project --quiet > .audit-requirements.txt
+	$(UV) tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip -r .audit-requirements.txt
+
+# A bill of materials (CycloneDX).
+sbom: install
+	$(UV) run python -m gateway.supply.sbom > sbom.json
 
 # The pictures of docs/images, of a running system; needs Chromium.
 screenshots: install

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 
-import yaml
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -58,7 +57,8 @@ from api.routers import (
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
 from schemas.access_settings import AccessSettings, is_loopback
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings
+from schemas.plain_yaml import plain_yaml
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class ApiConfig:
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
+        check_all(ApiSettings, DatabaseSettings, KafkaSettings, AccessSettings, TraceSettings)
         return cls(
             ApiSettings.load(),
             DatabaseSettings.load(),
@@ -205,11 +206,4 @@ def describe() -> str:
         KafkaSettings.model_construct(),
         AccessSettings.model_construct(),
     )
-    return yaml.dump(make_app(nowhere).openapi(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=120)
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes what occurs twice twice: readers and tools handle anchors badly."""
-
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - of nothing
-        return True
+    return plain_yaml(make_app(nowhere).openapi())

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
 from api.problems import OUTAGES
 from api.queries.pipeline import fetch_ages
@@ -81,7 +81,10 @@ class Pipeline:
         # What has been processed before what there is: nobody is ahead of the log.
         done: dict[str, Offsets] = {}
         for role in (*ROLES, DOWNLINK):
-            offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
+            offsets: Any = {}
+            # A log that was just started has had no group yet.
+            with suppress(GroupCoordinatorNotAvailableError):
+                offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
             committed = {tp: at.offset for tp, at in offsets.items() if at.offset >= 0}
             read = {tp.topic for tp in committed}
             # What it has never committed of a topic that it reads, it has before it from the beginning.

@@ -19,7 +19,7 @@ from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.traces import TRACES
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings
+from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings, check_all
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class BridgeConfig:
     @classmethod
     def load(cls) -> "BridgeConfig":
         """Read it from the environment; raises SettingsError."""
+        check_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
         return cls(
             MqttSettings.load(),
             MqttTopicSettings.load(),

@@ -262,6 +262,14 @@ def openapi() -> None:
     sys.stdout.write(describe())
 
 
+@app.command()
+def asyncapi() -> None:
+    """Print the description of the messages over MQTT and in the log (AsyncAPI, YAML)."""
+    from gateway.asyncapi.document import describe_messages
+
+    sys.stdout.write(describe_messages())
+
+
 @app.command("migrate")
 def migrate_command(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the database to come up.")] = 60,
@@ -278,23 +286,32 @@ def migrate_command(
 @app.command()
 def topics(
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for the log to come up.")] = 60,
+    registry: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Register their schemas there too, instead of at SCHEMA_REGISTRY_URL."),
+    ] = None,
 ) -> None:
-    """Create the log's topics that are missing, and list all."""
+    """Create the log's topics that are missing, and list all; with a schema registry, register their schemas."""
+    from gateway.registry import register_schemas
     from runtime.kafka import ensure_topics
-    from schemas.settings import KafkaSettings
+    from schemas.settings import KafkaSettings, RegistrySettings
 
     settings = KafkaSettings.load()
+    where = registry or RegistrySettings.load().schema_registry_url.get_secret_value()
 
     async def create(_stop: asyncio.Event) -> None:
         try:
             async with asyncio.timeout(wait):
                 report = await ensure_topics(settings)
         except TimeoutError:
-            where = settings.kafka_bootstrap_servers
-            raise GatewayError(f"{where} did not answer within {wait:.0f} s; check KAFKA_BOOTSTRAP_SERVERS") from None
+            servers = settings.kafka_bootstrap_servers
+            raise GatewayError(f"{servers} did not answer within {wait:.0f} s; check KAFKA_BOOTSTRAP_SERVERS") from None
         for name, topic in settings.topics:
             state = "created" if name in report.created else "exists"
             print(f"{state:8} {report.partitions[name]:4} partitions  {name:45} {topic.key} -> {topic.value}")
+        if where:
+            async for subject, schema_id in register_schemas(where, settings.topics):
+                print(f"schema   {schema_id:4} is that of    {subject}")
 
     run("topics", create, level="WARNING", grace=0)
 

@@ -214,8 +214,10 @@ class System:
         """Where everything listens, and the same as settings for processes of one's own; both hold a password."""
         settings = {**self.stack.environment(), **{name: self.topics[name] for name in HEARD}}
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
-        # endpoints.json last: who waits for it finds both.
-        for name, text in (("gateway.env", lines), ("endpoints.json", json.dumps(self.endpoints(), indent=2))):
+        health = json.dumps({name: worker.health for name, worker in self.workers.items()}, indent=2)
+        # endpoints.json comes last: who waits for it finds the others too.
+        files = {"health.json": health, "gateway.env": lines, "endpoints.json": json.dumps(self.endpoints(), indent=2)}
+        for name, text in files.items():
             descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(text)

@@ -21,7 +21,8 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
             console.print(f"  {name:17} {where}", highlight=False, soft_wrap=True, markup=False)
         for line in (
             f"The servers are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env beside it.",
-            "Bridge and streams answer /health/live, /health/ready and /metrics. Ctrl-C ends it.",
+            "All processes answer /health/live, /health/ready and /metrics; health.json has their addresses.",
+            "Ctrl-C ends it.",
         ):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         await stop.wait()

@@ -67,7 +67,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     said_at: Moment | None = None
 
 
-class _Wire(msgspec.Struct, frozen=True):
+class AckFields(msgspec.Struct, frozen=True):
     op: str | None = None
     status: str | None = None
     ok: bool | None = None
@@ -83,7 +83,7 @@ class _Wire(msgspec.Struct, frozen=True):
     circuitsCurtailed: list[Any] | None = None
 
 
-class _Circuit(msgspec.Struct, frozen=True):
+class CurtailedFields(msgspec.Struct, frozen=True):
     id: str | None = None
     loadId: str | None = None
     name: str | None = None
@@ -103,7 +103,7 @@ _SPELLINGS = (
     ("circuitsCurtailed", "circuits_curtailed"),
 )
 _CIRCUIT_SPELLINGS = (("id", "loadId"), ("curtailed_kw", "shedKw"))
-_KNOWN = {*_Wire.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+_KNOWN = {*AckFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
 
 
 def parse_ack(payload: bytes, source: Source) -> Parsed:
@@ -119,7 +119,7 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
     if first_of(document, "venId", "ven_id") is not None or ven_id is None:
         ven_id = ven_id_of(document)
     timestamp = source.received_at if first_of(document, "timestamp", "ts") is None else time_of(document)
-    wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
+    wire = convert_fields(document, AckFields, _SPELLINGS, Reason.BAD_VALUE)
     rejected: list[Rejection] = []
     entries = first_given(wire.circuitsCurtailed, wire.circuits_curtailed) or ()
     return Parsed(
@@ -148,14 +148,14 @@ def _given(name: str, value: str | None, most: int) -> str:
     return short_text(name, value, Reason.BAD_VALUE, most)
 
 
-def _status(wire: _Wire) -> str:
+def _status(wire: AckFields) -> str:
     """Given, or what `ok` comes to."""
     if not wire.status and wire.ok is not None:
         return "success" if wire.ok else "failed"
     return _given("status, or ok,", wire.status, MAX_INDEXED)
 
 
-def _event_id(wire: _Wire, data: Any) -> str | None:
+def _event_id(wire: AckFields, data: Any) -> str | None:
     """An empty one is none: the next place may know."""
     event_id: Any = first_given(wire.eventId, wire.event_id) or None
     if event_id is None and isinstance(data, dict):
@@ -164,7 +164,7 @@ def _event_id(wire: _Wire, data: Any) -> str | None:
 
 
 def _circuit(entry: Any) -> Curtailment:
-    wire = convert_fields(entry, _Circuit, _CIRCUIT_SPELLINGS, Reason.BAD_LOAD)
+    wire = convert_fields(entry, CurtailedFields, _CIRCUIT_SPELLINGS, Reason.BAD_LOAD)
     circuit_id = first_given(wire.id, wire.loadId)
     if not circuit_id:
         raise RejectedError(Reason.BAD_LOAD, "no id")
@@ -180,7 +180,7 @@ def _circuit(entry: Any) -> Curtailment:
     )
 
 
-def _complete(wire: _Circuit) -> tuple[float | None, float, float | None]:
+def _complete(wire: CurtailedFields) -> tuple[float | None, float, float | None]:
     """Of three figures that add up (original = curtailed + final), two tell the third; three are taken as told."""
     original, curtailed, final = wire.original_kw, first_given(wire.curtailed_kw, wire.shedKw), wire.final_kw
     if final is not None:

@@ -24,7 +24,7 @@ class _Entry(Protocol):
 E = TypeVar("E", bound=_Entry)
 
 
-class _Wire(msgspec.Struct, frozen=True):
+class LoadFields(msgspec.Struct, frozen=True):
     """The known fields of both spellings: an entry of `circuits` may also use those of `loads`."""
 
     id: str | None = None
@@ -38,7 +38,7 @@ class _Wire(msgspec.Struct, frozen=True):
     priority: int | float | None = None
 
 
-class _Circuit(_Wire, frozen=True):
+class CircuitFields(LoadFields, frozen=True):
     currentKw: Quantity | None = None
     current_kw: Quantity | None = None
     breakerAmps: Quantity | None = None
@@ -61,9 +61,9 @@ class PlainLoad(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fiel
 
 _ID = ("id", "loadId")
 _SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
-_KNOWN_IN_LOADS = frozenset(_Wire.__struct_fields__)
+_KNOWN_IN_LOADS = frozenset(LoadFields.__struct_fields__)
 # Whether a circuit is critical has no column.
-_KNOWN_IN_CIRCUITS = frozenset(_Circuit.__struct_fields__) - {"critical"}
+_KNOWN_IN_CIRCUITS = frozenset(CircuitFields.__struct_fields__) - {"critical"}
 
 
 def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
@@ -123,12 +123,12 @@ def parse_each(
 
 
 def _load(entry: Any) -> Load:
-    wire = convert_fields(entry, _Wire, (_ID,), Reason.BAD_LOAD)
+    wire = convert_fields(entry, LoadFields, (_ID,), Reason.BAD_LOAD)
     return _build(entry, wire, wire.capacityKw, wire.currentPowerKw, wire.shedCapabilityKw, _KNOWN_IN_LOADS)
 
 
 def _circuit(entry: Any, volts: float) -> Load:
-    wire = convert_fields(entry, _Circuit, _SPELLINGS, Reason.BAD_LOAD)
+    wire = convert_fields(entry, CircuitFields, _SPELLINGS, Reason.BAD_LOAD)
     current = first_given(wire.currentKw, wire.current_kw, wire.currentPowerKw)
     amps = first_given(wire.breakerAmps, wire.breaker_amps)
     capacity = wire.capacityKw if amps is None else amps * volts / 1000
@@ -144,7 +144,7 @@ def _circuit(entry: Any, volts: float) -> Load:
 
 def _build(
     entry: dict[str, Any],
-    wire: _Wire,
+    wire: LoadFields,
     capacity: float | None,
     current: float | None,
     sheds: float | None,

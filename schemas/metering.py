@@ -55,7 +55,7 @@ class _Fields(msgspec.Struct, frozen=True):
     message_num: int | float | None = None
 
 
-class _Wire(_Fields, frozen=True):
+class MeteringFields(_Fields, frozen=True):
     """With lists whose entries are looked at one by one."""
 
     loads: list[Any] | None = None
@@ -83,7 +83,7 @@ _SPELLINGS = (
     ("batterySoc", "batterySOC", "battery_soc"),
     ("loads", "circuits"),
 )
-_KNOWN = {*_Wire.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+_KNOWN = {*MeteringFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
 # Beside `loads`, a device's circuits are nothing that has a column.
 _KNOWN_BESIDE_LOADS = _KNOWN - {"circuits"}
 
@@ -105,7 +105,7 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     error = document.get("error")
     if error is not None and first_of(document, "usedPowerKw", "power_kw") is None:
         return Parsed(FaultReport(ven_id, timestamp, source.received_at, text_of(storable(error))))
-    wire = convert_fields(document, _Wire, _SPELLINGS, Reason.BAD_VALUE)
+    wire = convert_fields(document, MeteringFields, _SPELLINGS, Reason.BAD_VALUE)
     known = _KNOWN
     rejected: list[Rejection] = []
     if wire.loads is not None:

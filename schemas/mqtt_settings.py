@@ -1,5 +1,6 @@
 """How the bridge reaches the MQTT broker, and what it subscribes to (the names are those of the contract)."""
 
+from collections.abc import Iterator
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -7,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from schemas.mqtt import ACK_FILTER, Kind, Route, Routes
 from schemas.mqtt_filters import check_filter
-from schemas.settings import Block, check_pair
+from schemas.settings import Block, half_a_pair
 
 
 class MqttSettings(Block):
@@ -32,24 +33,25 @@ class MqttSettings(Block):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if not self.mqtt_enabled:
-            return self
-        if not self.mqtt_host:
-            raise ValueError("MQTT_HOST is not set; name the broker, or set MQTT_ENABLED=false")
-        if not self.mqtt_port:
-            raise ValueError("MQTT_PORT is not set; it is 8883 with TLS and 1883 without at most brokers")
-        if self.mqtt_use_tls:
-            self._check_tls()
+        if self.mqtt_enabled and (wrong := [*self._address(), *(self._tls() if self.mqtt_use_tls else ())]):
+            raise ValueError("; ".join(wrong))
         return self
 
-    def _check_tls(self) -> None:
+    def _address(self) -> Iterator[str]:
+        if not self.mqtt_host:
+            yield "MQTT_HOST is not set; name the broker, or set MQTT_ENABLED=false"
+        if not self.mqtt_port:
+            yield "MQTT_PORT is not set; it is 8883 with TLS and 1883 without at most brokers"
+
+    def _tls(self) -> Iterator[str]:
         if not (self.mqtt_ca_cert or self.ca_cert_pem.get_secret_value()):
-            raise ValueError("MQTT_CA_CERT is not set; name the CA file (or CA_CERT_PEM), or set MQTT_USE_TLS=false")
+            yield "MQTT_CA_CERT is not set; name the CA file (or CA_CERT_PEM), or set MQTT_USE_TLS=false"
         certificate = self.mqtt_client_cert or self.client_cert_pem.get_secret_value()
         key = self.mqtt_client_key or self.private_key_pem.get_secret_value()
-        check_pair("MQTT_CLIENT_CERT", certificate, "MQTT_CLIENT_KEY", key)
-        if not certificate and not self.mqtt_username:
-            raise ValueError("MQTT_CLIENT_CERT is not set; with TLS, give a client certificate or MQTT_USERNAME")
+        if half := half_a_pair("MQTT_CLIENT_CERT", certificate, "MQTT_CLIENT_KEY", key):
+            yield half
+        elif not certificate and not self.mqtt_username:
+            yield "MQTT_CLIENT_CERT is not set; with TLS, give a client certificate or MQTT_USERNAME"
 
 
 class MqttTopicSettings(Block):

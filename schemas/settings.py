@@ -45,6 +45,22 @@ class Block(BaseSettings):
             raise SettingsError(_explain(error)) from None
 
 
+def check_all(*blocks: type[Block]) -> None:
+    """Look at all blocks of a process before any is used, so that whoever sets it up is told of everything at once.
+
+    Raises:
+        SettingsError: names every setting of any of them that is missing or wrong.
+    """
+    found = []
+    for block in blocks:
+        try:
+            block.load()
+        except SettingsError as error:
+            found.append(str(error))
+    if found:
+        raise SettingsError("; ".join(found))
+
+
 def _explain(error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
@@ -57,11 +73,12 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def check_pair(certificate_name: str, certificate: str, key_name: str, key: str) -> None:
-    """Raise ValueError unless a client certificate and its key are both given, or neither."""
-    if bool(certificate) != bool(key):
-        missing, given = (key_name, certificate_name) if certificate else (certificate_name, key_name)
-        raise ValueError(f"{missing} is not set, though {given} is; a client shows both or neither")
+def half_a_pair(certificate_name: str, certificate: str, key_name: str, key: str) -> str | None:
+    """What is wrong where of a client certificate and its key only one is given."""
+    if bool(certificate) == bool(key):
+        return None
+    missing, given = (key_name, certificate_name) if certificate else (certificate_name, key_name)
+    return f"{missing} is not set, though {given} is; a client shows both or neither"
 
 
 class DatabaseSettings(Block):
@@ -88,7 +105,8 @@ class DatabaseSettings(Block):
             )
         if (self.db_sslcert or self.db_sslkey) and self.db_sslmode in ("disable", "prefer"):
             raise ValueError(f"DB_SSLCERT has no effect with DB_SSLMODE={self.db_sslmode}; set DB_SSLMODE=verify-full")
-        check_pair("DB_SSLCERT", self.db_sslcert, "DB_SSLKEY", self.db_sslkey)
+        if half := half_a_pair("DB_SSLCERT", self.db_sslcert, "DB_SSLKEY", self.db_sslkey):
+            raise ValueError(half)
         return self
 
 
@@ -130,7 +148,8 @@ class KafkaSettings(Block):
                 raise ValueError(
                     f"{name.upper()} has no effect with KAFKA_SECURITY_PROTOCOL={protocol}; set it to SSL or SASL_SSL"
                 )
-        check_pair("KAFKA_CLIENT_CERT", self.kafka_client_cert, "KAFKA_CLIENT_KEY", self.kafka_client_key)
+        if half := half_a_pair("KAFKA_CLIENT_CERT", self.kafka_client_cert, "KAFKA_CLIENT_KEY", self.kafka_client_key):
+            raise ValueError(half)
         return self
 
     @field_validator("kafka_topic_prefix")
@@ -144,6 +163,13 @@ class KafkaSettings(Block):
     def topics(self) -> TopicNames:
         """The topic registry under this prefix."""
         return TopicNames(self.kafka_topic_prefix)
+
+
+class RegistrySettings(Block):
+    """The schema registry that `gateway topics` tells the schemas of the log's records; empty for none."""
+
+    # Secret, for it may hold a login.
+    schema_registry_url: SecretStr = SecretStr("")
 
 
 class BridgeSettings(Block):

@@ -14,7 +14,14 @@ from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.traces import TRACES
 from schemas.mqtt import Kind
-from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings, StreamsSettings, TraceSettings
+from schemas.settings import (
+    DatabaseSettings,
+    DispatchSettings,
+    KafkaSettings,
+    StreamsSettings,
+    TraceSettings,
+    check_all,
+)
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from streams.app import make_app
 from streams.command_log import add_command_log
@@ -53,6 +60,8 @@ class StreamsConfig:
     @classmethod
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
+        database = (DatabaseSettings,) if role == "sink" else ()
+        check_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)
         needed = DatabaseSettings.load() if role == "sink" else None
         streams, dispatch, traces = StreamsSettings.load(), DispatchSettings.load(), TraceSettings.load()
         return cls(role, KafkaSettings.load(), streams, needed, dispatch, traces)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 
 _CIRCUIT = {
     "id": "ev1",
@@ -24,10 +24,10 @@ class CurtailedCircuit(BaseModel):
 
     id: str
     name: str
-    breaker_amps: float
-    original_kw: float
-    curtailed_kw: float
-    final_kw: float
+    breaker_amps: Figure
+    original_kw: Figure
+    curtailed_kw: Figure
+    final_kw: Figure
     critical: bool
 
 
@@ -56,8 +56,8 @@ class VenEventAck(RestModel):
     op: str
     status: str
     timestamp: datetime
-    requested_shed_kw: float | None
-    actual_shed_kw: float | None
+    requested_shed_kw: Figure | None
+    actual_shed_kw: Figure | None
     circuits_curtailed: list[CurtailedCircuit]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from schemas.command_states import EventVenStatus
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 from schemas.rest.values import EventName, PlausibleMoment, PositiveKw
 
 EventStatus = Literal["scheduled", "active", "completed", "cancelled"]
@@ -91,8 +91,8 @@ class Event(RestModel):
     status: EventStatus
     start_time: datetime
     end_time: datetime
-    requested_reduction_kw: float
-    actual_reduction_kw: float
+    requested_reduction_kw: Figure
+    actual_reduction_kw: Figure
     ven_ids: list[str] | None
     created_at: datetime
     ended_at: datetime | None
@@ -107,7 +107,7 @@ class EventMetrics(RestModel):
 
     model_config = example(_METRICS)
 
-    current_reduction_kw: float
+    current_reduction_kw: Figure
     vens_responding: int
     avg_response_ms: int
     responses: int
@@ -132,13 +132,13 @@ class EventVen(RestModel):
 
     ven_id: str
     ven_name: str
-    shed_kw: float
+    shed_kw: Figure
     status: EventVenStatus
-    share_kw: float | None
-    capability_kw: float | None
+    share_kw: Figure | None
+    capability_kw: Figure | None
     reason: str | None
     late: bool
-    delivered_kwh: float | None
+    delivered_kwh: Figure | None
     correlation_id: str | None
     acked_after_ms: int | None
 
@@ -201,8 +201,8 @@ class EventDetail(EventWithMetrics):
 
     started_at: datetime | None
     missed: bool
-    delivered_kwh: float | None
-    covered_share: float | None
+    delivered_kwh: Figure | None
+    covered_share: Figure | None
     funnel: Funnel
     response_ms: ResponseTimes
     vens: list[EventVen]

@@ -5,7 +5,7 @@ from typing import Literal
 
 from schemas.command_states import CommandState
 from schemas.rest.events import EventStatus, Funnel, ResponseTimes
-from schemas.rest.model import RestModel
+from schemas.rest.model import Figure, RestModel
 
 
 class EventChange(RestModel):
@@ -19,9 +19,9 @@ class EventChange(RestModel):
     status: EventStatus | Literal["deleted"]
     start_time: datetime
     end_time: datetime
-    requested_reduction_kw: float
-    actual_reduction_kw: float | None
-    current_reduction_kw: float
+    requested_reduction_kw: Figure
+    actual_reduction_kw: Figure | None
+    current_reduction_kw: Figure
     created_at: datetime
     ended_at: datetime | None
     cancelled_at: datetime | None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 
 _POINT = {
     "timestamp": "2025-10-23T17:05:00Z",
@@ -37,10 +37,10 @@ class TimeseriesPoint(RestModel):
     model_config = example(_POINT)
 
     timestamp: datetime
-    used_power_kw: float | None = None
-    shed_power_kw: float
+    used_power_kw: Figure | None = None
+    shed_power_kw: Figure
     event_id: str | None = None
-    requested_reduction_kw: float | None = None
+    requested_reduction_kw: Figure | None = None
 
 
 class History(RestModel):
@@ -60,9 +60,9 @@ class LoadSnapshotRow(RestModel):
     load_id: str
     name: str
     type: str
-    capacity_kw: float
-    current_power_kw: float
-    shed_capability_kw: float
+    capacity_kw: Figure
+    current_power_kw: Figure
+    shed_capability_kw: Figure
     enabled: bool
     priority: int
 

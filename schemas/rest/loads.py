@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import StrictBool, model_validator
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 from schemas.rest.values import Kw, Priority
 
 LOAD = {
@@ -29,9 +29,9 @@ class RestLoad(RestModel):
     id: str
     type: str
     name: str
-    capacity_kw: float
-    shed_capability_kw: float
-    current_power_kw: float
+    capacity_kw: Figure
+    shed_capability_kw: Figure
+    current_power_kw: Figure
     enabled: bool
     priority: int
     pending: bool = False

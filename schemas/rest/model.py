@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
+# Of kW that is a milliwatt: no device measures it.
+_DIGITS = 6
+
 
 class RestModel(BaseModel):
     """camelCase on the wire, snake_case in the code."""
@@ -16,6 +19,14 @@ class RestModel(BaseModel):
 def example(values: dict[str, Any], extra: Literal["forbid"] | None = None) -> ConfigDict:
     """Return the configuration of a model whose description shows these values, as they are on the wire."""
     return ConfigDict(json_schema_extra={"examples": [values]}, extra=extra)
+
+
+def _plain(figure: float) -> float:
+    return round(figure, _DIGITS)
+
+
+Figure = Annotated[float, AfterValidator(_plain)]
+"""A figure in an answer: sums and means without the tail that binary fractions leave (0.30000000000000004)."""
 
 
 def _as_utc(moment: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 
 _WAITING = {"role": "sink", "records": 42}
 
@@ -36,7 +36,7 @@ class PipelineStats(RestModel):
         }
     )
 
-    messages_per_second: float | None
+    messages_per_second: Figure | None
     waiting: list[Waiting]
     newest_reading_at: datetime | None
     dead_letters_last_hour: int | None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 
 
 class NetworkStats(RestModel):
@@ -25,13 +25,13 @@ class NetworkStats(RestModel):
 
     ven_count: int
     online_vens: int
-    controllable_power_kw: float
-    potential_load_reduction_kw: float
-    household_usage_kw: float
-    current_load_reduction_kw: float
-    network_efficiency: float | None = None
-    average_house_power: float | None = None
-    total_house_power_today: float | None = None
+    controllable_power_kw: Figure
+    potential_load_reduction_kw: Figure
+    household_usage_kw: Figure
+    current_load_reduction_kw: Figure
+    network_efficiency: Figure | None = None
+    average_house_power: Figure | None = None
+    total_house_power_today: Figure | None = None
     as_of: datetime
 
 
@@ -43,6 +43,6 @@ class LoadTypeStats(RestModel):
     )
 
     type: str
-    total_capacity_kw: float
-    total_shed_capability_kw: float
-    current_usage_kw: float
+    total_capacity_kw: Figure
+    total_shed_capability_kw: Figure
+    current_usage_kw: Figure

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 
 _ROW = {
     "timestamp": "2025-10-23T17:05:00Z",
@@ -21,12 +21,12 @@ class TelemetryRow(RestModel):
     model_config = example(_ROW)
 
     timestamp: datetime
-    used_power_kw: float | None
-    shed_power_kw: float | None
-    requested_reduction_kw: float | None
+    used_power_kw: Figure | None
+    shed_power_kw: Figure | None
+    requested_reduction_kw: Figure | None
     event_id: str | None
-    battery_soc: float | None
-    baseline_power_kw: float | None
+    battery_soc: Figure | None
+    baseline_power_kw: Figure | None
 
 
 class Telemetry(RestModel):

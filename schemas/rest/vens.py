@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from schemas.rest.loads import LOAD, RestLoad
-from schemas.rest.model import RestModel, example
+from schemas.rest.model import Figure, RestModel, example
 from schemas.rest.values import Latitude, Longitude, Name, NewVenId, Status
 
 _PLACE = {"lat": 37.42, "lon": -122.08}
@@ -34,8 +34,8 @@ class VenMetrics(RestModel):
 
     model_config = example(_METRICS)
 
-    current_power_kw: float
-    shed_availability_kw: float
+    current_power_kw: Figure
+    shed_availability_kw: Figure
     active_event_id: str | None
     shed_load_ids: list[str]
 
@@ -72,7 +72,7 @@ class Ven(RestModel):
     last_seen: datetime | None
     loads: list[RestLoad]
     measured_at: datetime | None
-    clock_skew_seconds: float | None
+    clock_skew_seconds: Figure | None
     reported_status: str | None
 
 
@@ -126,8 +126,8 @@ class VenSummary(RestModel):
     name: str
     location: str
     status: str
-    controllable_power: float
-    current_power: float
+    controllable_power: Figure
+    current_power: Figure
     address: str
     last_seen: datetime | None
     response_time: int

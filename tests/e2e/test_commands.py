@@ -97,6 +97,10 @@ async def test_up_writes_where_everything_listens_and_another_start_finds_the_da
             assert "MQTT_TOPICS=ven/telemetry/+" in settings
             assert (data / "gateway.env").stat().st_mode & 0o077 == 0
             assert where.keys() == {"api", "mqtt_host", "mqtt_port", "kafka", "postgres"}
+            health = json.loads((data / "health.json").read_text())
+            assert health.keys() == {"bridge", "streams-validate", "streams-sink", "streams-live", "api"}
+            async with httpx.AsyncClient() as client:
+                assert all([(await client.get(f"{each}/health/live")).is_success for each in health.values()])
             if first:
                 address = f"{where['mqtt_host']}:{where['mqtt_port']}"
                 code, _, err = await outcome(await gateway("simulate", "--mqtt", address, "--replay", str(sample)))
@@ -144,6 +148,9 @@ async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None
         assert code == 1, command
         assert "is not set" in err
         assert "Traceback" not in err, err
+    # All of it at once: of every block of settings, and of each all that is missing.
+    code, _, err = await outcome(await gateway("bridge", env=bare, cwd=tmp_path))
+    assert all(f"{name} is not set" in err for name in ("MQTT_HOST", "MQTT_PORT", "KAFKA_BOOTSTRAP_SERVERS"))
 
 
 @pytest.mark.parametrize(

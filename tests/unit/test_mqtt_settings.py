@@ -57,6 +57,12 @@ def test_an_empty_topic_in_the_environment_is_off_and_not_the_default(monkeypatc
     assert (block.mqtt_topic_shadow, block.backend_loads_topic) == ("", "ven/loads/+")
 
 
+def test_all_that_is_missing_is_named_at_once() -> None:
+    text = message()
+    names = ("MQTT_HOST", "MQTT_PORT", "MQTT_CA_CERT", "MQTT_CLIENT_CERT")
+    assert [text.count(f"{name} is not set") for name in names] == [1, 1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("given_settings", "named"),
     [

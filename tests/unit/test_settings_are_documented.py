@@ -15,6 +15,7 @@ from schemas.settings import (
     DispatchSettings,
     KafkaSettings,
     LogSettings,
+    RegistrySettings,
     StreamsSettings,
     TraceSettings,
 )
@@ -23,6 +24,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
 BLOCKS: list[type[Block]] = [
     DatabaseSettings,
     KafkaSettings,
+    RegistrySettings,
     MqttSettings,
     MqttTopicSettings,
     BridgeSettings,

@@ -1,0 +1,83 @@
+"""The messages of the description: what is in the channels, with headers and examples."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.asyncapi.commands import command_schemas
+from gateway.asyncapi.examples import message_examples, record_examples
+from gateway.asyncapi.payloads import payload_schemas
+from gateway.asyncapi.records import VALUES, Schema, record_schemas
+from schemas import topics
+
+_HEADERS: Mapping[str, str] = {
+    topics.HEADER_TOPIC: "The MQTT topic it came on.",
+    topics.HEADER_RECEIVED: "When the gateway received it, in milliseconds since 1970.",
+    topics.HEADER_QOS: "0 or 1.",
+    topics.HEADER_RETAIN: "1 for a retained message.",
+    topics.HEADER_DUP: "1 where the broker sent it again.",
+    topics.HEADER_REPLAY_OF: "The dead letter that it is the replay of.",
+}
+_DEAD_LETTER_HEADERS: Mapping[str, str] = {
+    topics.HEADER_REASON: "A stable code (`schemas/reasons.py`).",
+    topics.HEADER_DETAIL: "The reason in words.",
+    topics.HEADER_SOURCE_TOPIC: "The topic it comes from.",
+    topics.HEADER_SOURCE_PARTITION: "Where there; absent for what never reached its topic.",
+    topics.HEADER_SOURCE_OFFSET: "The same.",
+    topics.HEADER_SOURCE_TIMESTAMP: "The time of the record there, in milliseconds since 1970.",
+    topics.HEADER_CLOCK_SKEW: "Received minus measured, in seconds, where that was wrong.",
+}
+
+
+def payload_messages() -> dict[str, Any]:
+    """Return those over MQTT, and the same in the raw topics, with headers."""
+    schemas, found = {**payload_schemas(), **command_schemas()}, {}
+    for name, shown in {**message_examples(), "OtherMessage": []}.items():
+        message: dict[str, Any] = {
+            "payload": {"$ref": f"#/components/schemas/{name}"},
+            "summary": _first_sentence(schemas[name]),
+        }
+        if name == "OtherMessage":
+            message["contentType"] = "application/octet-stream"
+        if shown:
+            message["examples"] = [{"name": each["name"], "payload": each["payload"]} for each in shown]
+        found[name] = {"name": name, **message, "bindings": {"mqtt": {"bindingVersion": "0.2.0"}}}
+        if name not in command_schemas():
+            found[f"Raw{name}"] = {"name": f"Raw{name}", **message, "headers": _headers(_HEADERS)}
+    return found
+
+
+def record_messages() -> dict[str, Any]:
+    """Return the records of the log, and dead letters."""
+    schemas, examples = record_schemas(), record_examples()
+    found: dict[str, Any] = {}
+    for topic, kinds in VALUES.items():
+        for number, kind in enumerate(kinds):
+            name = kind.__name__
+            shown = examples.get(topic, []) if len(kinds) == 1 else examples[topic][number : number + 1]
+            message: dict[str, Any] = {"name": name, "summary": _first_sentence(schemas[name])}
+            message["payload"] = {"$ref": f"#/components/schemas/{name}"}
+            if shown:
+                message["examples"] = [{"payload": each} for each in shown]
+            found[name] = message
+    headers = _headers({**_HEADERS, **_DEAD_LETTER_HEADERS})
+    found["DeadLetter"] = {
+        "name": "DeadLetter",
+        "summary": "A message that did not count",
+        "contentType": "application/octet-stream",
+        "payload": {"description": "The source's bytes."},
+        "headers": headers,
+    }
+    return found
+
+
+def _headers(said: Mapping[str, str]) -> Schema:
+    return {
+        "type": "object",
+        "properties": {name: {"type": "string", "description": text} for name, text in said.items()},
+    }
+
+
+def _first_sentence(schema: Schema) -> str:
+    said: str = schema["description"]
+    return re.split(r"\n|: |\. ", said, maxsplit=1)[0].rstrip(".:")

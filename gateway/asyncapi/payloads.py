@@ -1,0 +1,124 @@
+"""JSON Schemas of what VENs publish: every spelling of every field, as the parsers in `schemas` take it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.asyncapi.records import Schema, components
+from schemas.acks import MAX_INDEXED, MAX_OP, AckFields, CurtailedFields
+from schemas.loads import CircuitFields, LoadFields
+from schemas.metering import MeteringFields
+from schemas.mqtt import Kind
+from schemas.payloads import MAX_ID_LENGTH
+
+MESSAGES: Mapping[Kind, tuple[str, ...]] = {
+    Kind.METERING: ("MeteringSample", "FaultMessage"),
+    Kind.LOADS: ("LoadSnapshotMessage",),
+    Kind.STATUS: ("StatusMessage",),
+    Kind.ACKS: ("AckMessage",),
+    Kind.SHADOW: ("ShadowMessage",),
+    Kind.EVENTS: ("ForeignEvent",),
+    Kind.RESPONSES: ("ForeignResponse",),
+    Kind.OTHER: ("OtherMessage",),
+}
+"""Which messages each kind of MQTT topic carries."""
+
+_ID: Schema = {
+    "type": ["string", "null"],
+    "minLength": 1,
+    "maxLength": MAX_ID_LENGTH,
+    # No / + # and no control character, for it is a level of MQTT topics.
+    "pattern": r"^[^/+#\u0000-\u001f\u007f-\u009f]*$",
+    "description": "The id of the VEN.",
+}
+_TIME: Schema = {
+    "type": ["number", "string", "null"],
+    "description": "Seconds or milliseconds since 1970 (told apart by size), or ISO 8601 text: UTC without a zone.",
+}
+_SENDER = {"venId": _ID, "ven_id": _ID}
+_MEASURED = {"timestamp": _TIME, "ts": _TIME}
+_VERSION: Schema = {"schemaVersion": {"description": "Read by nobody."}}
+
+
+def payload_schemas() -> dict[str, Schema]:
+    """Return all of them by name; fields that they do not list are kept, and never an error."""
+    found = components((MeteringFields, LoadFields, CircuitFields, AckFields, CurtailedFields))
+    load, circuit, curtailed = (
+        found[kind.__name__]["properties"] for kind in (LoadFields, CircuitFields, CurtailedFields)
+    )
+    entry = _list_of("LoadEntry"), _list_of("CircuitEntry")
+    lists = {"loads": entry[0], "circuits": entry[1]}
+    return {
+        "MeteringSample": _object(
+            "A metering sample. Power in kW, used power is net import from the grid: negative where a home produces "
+            "more than it uses. Where a field has several spellings, the modern one wins.",
+            {**_SENDER, **_MEASURED, **_VERSION, **found["MeteringFields"]["properties"], **lists},
+            _one_of("venId", "ven_id"),
+            _one_of("timestamp", "ts"),
+        ),
+        "LoadEntry": _object("A circuit, as `loads` lists it.", load, _one_of("id", "loadId")),
+        "CircuitEntry": _object("A circuit, as `circuits` lists it.", circuit, _one_of("id", "loadId")),
+        "FaultMessage": _object(
+            "A VEN's own report that something is wrong with it: no used power, so it is no sample.",
+            {**_SENDER, **_MEASURED, "error": {"description": "What is wrong, in the device's words."}},
+            _one_of("venId", "ven_id"),
+            _one_of("timestamp", "ts"),
+            _one_of("error"),
+        ),
+        "LoadSnapshotMessage": _object(
+            "All circuits of a home at one time, apart from its metering.",
+            {**_SENDER, **_MEASURED, **_VERSION, **lists},
+            _one_of("venId", "ven_id"),
+            _one_of("timestamp", "ts"),
+            _one_of("loads", "circuits"),
+        ),
+        "StatusMessage": _object(
+            "What a VEN says of itself, its last will among it: `offline` makes it offline at once. It counts by its "
+            "arrival, whatever its time says.",
+            {**_SENDER, **_MEASURED, "ven": {"type": ["string", "null"]}, "status": {"type": ["string", "null"]}},
+            _one_of("ven", "status"),
+        ),
+        "AckMessage": _object(
+            "The answer to a command, in either generation: `status`, or `ok` with `error`. Power in kW.",
+            {
+                **_SENDER,
+                **_MEASURED,
+                **found["AckFields"]["properties"],
+                "op": {"type": "string", "minLength": 1, "maxLength": MAX_OP, "description": "What it answers."},
+                "correlationId": {
+                    "type": ["string", "null"],
+                    "maxLength": MAX_INDEXED,
+                    "description": "The command's.",
+                },
+                "error": {"description": "What went wrong, in the device's words."},
+                "data": {"description": "May hold the event's id (`eventId`, `event_id`)."},
+                "circuitsCurtailed": _list_of("CurtailedEntry"),
+                "circuits_curtailed": _list_of("CurtailedEntry"),
+            },
+            _one_of("op"),
+            _one_of("status", "ok"),
+        ),
+        "CurtailedEntry": _object("A circuit that was curtailed, power in kW.", curtailed, _one_of("id", "loadId")),
+        "ShadowMessage": _object(
+            "A device shadow document (AWS IoT). What is `reported` is kept as it is, and is up to the device.",
+            {"state": {"type": "object", "properties": {"reported": {"type": ["object", "null"]}}}},
+            _one_of("state"),
+        ),
+        "ForeignEvent": _object("An event that another VTN announces: kept for the record, and no event of ours.", {}),
+        "ForeignResponse": _object("A response to it, kept for the record.", {}),
+        "OtherMessage": {"description": "What an extra topic carries; nobody looks into it."},
+    }
+
+
+def _object(description: str, properties: Mapping[str, Any], *conditions: Schema) -> Schema:
+    all_of = {"allOf": list(conditions)} if conditions else {}
+    return {"type": "object", "description": description, "properties": dict(properties), **all_of}
+
+
+def _list_of(name: str) -> Schema:
+    return {"anyOf": [{"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}, {"type": "null"}]}
+
+
+def _one_of(*names: str) -> Schema:
+    """At least one of these has to be there, and null is not."""
+    there = [{"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in names]
+    return there[0] if len(there) == 1 else {"anyOf": there}

@@ -1,0 +1,88 @@
+"""JSON Schemas of the records in the log: which topic holds which, as `schemas` defines and encodes them."""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from schemas import topics
+from schemas.acks import Ack
+from schemas.dispatch import Dispatch, Evidence
+from schemas.minutes import Minute
+from schemas.network import Beat, Disabled, NetworkTotals, Partial, ScopeTotals, VenLoads
+from schemas.notices import Notice
+from schemas.readings import FaultReport, LoadSnapshot, Reading
+from schemas.shadow import Shadow
+from schemas.status import VenStatus
+from schemas.subscriptions import Subscription
+
+Schema = dict[str, Any]
+
+_SUBSCRIPTION_LIST = msgspec.defstruct("SubscriptionList", [("filters", list[Subscription])])
+_SUBSCRIPTION_LIST.__doc__ = "What a bridge has subscribed to at the MQTT broker, now and under earlier settings."
+
+VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
+    topics.TELEMETRY: (Reading,),
+    topics.LOADS: (LoadSnapshot,),
+    topics.FAULTS: (FaultReport,),
+    topics.STATUS: (VenStatus,),
+    topics.ACKS: (Ack,),
+    topics.SHADOW: (Shadow,),
+    topics.NOTICES: (Notice,),
+    topics.COMMANDS: (Dispatch,),
+    topics.COMMAND_LOG: (Evidence,),
+    topics.MINUTES: (Minute,),
+    topics.STATS: (NetworkTotals, ScopeTotals),
+    topics.PARTIALS: (Partial,),
+    topics.STATS_CHANGELOG: (Partial,),
+    topics.BEATS: (Beat,),
+    topics.DISABLED: (Disabled,),
+    topics.LIVE_LOADS: (VenLoads,),
+    topics.SUBSCRIPTIONS: (_SUBSCRIPTION_LIST,),
+}
+"""Every topic whose values are records of ours. Raw topics and dead letters hold what others wrote."""
+
+INTERNAL = frozenset(
+    {
+        topics.PARTIALS,
+        topics.STATS_CHANGELOG,
+        topics.BEATS,
+        topics.DISABLED,
+        topics.LIVE_LOADS,
+        topics.SUBSCRIPTIONS,
+    }
+)
+"""What the gateway tells itself: it may change with any version."""
+
+
+def components(kinds: Iterable[type], at: str = "#/components/schemas/{name}") -> dict[str, Schema]:
+    """Return the JSON Schemas of some types and of all that they hold, by name; `at` is where references find them."""
+    _, found = msgspec.json.schema_components(list(kinds), ref_template=at)
+    return {name: _tidy(schema) for name, schema in sorted(found.items())}
+
+
+def record_schemas() -> dict[str, Schema]:
+    """Return the JSON Schemas of all records of ours."""
+    return components(dict.fromkeys(kind for kinds in VALUES.values() for kind in kinds))
+
+
+def schema_of(topic: str) -> Schema:
+    """Return the JSON Schema (draft 7) of a topic's values, complete in itself, for a schema registry."""
+    kinds = VALUES[topic]
+    parts = components(kinds, "#/definitions/{name}")
+    names = [kind.__name__ for kind in kinds]
+    root = parts.pop(names[0]) if len(names) == 1 else {"anyOf": [{"$ref": f"#/definitions/{name}"} for name in names]}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **root, **({"definitions": parts} if parts else {})}
+
+
+def _tidy(schema: Any) -> Any:
+    """Docstrings without their indent; that a default is null says nothing."""
+    if isinstance(schema, list):
+        return [_tidy(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    tidied = {name: _tidy(value) for name, value in schema.items() if (name, value) != ("default", None)}
+    if isinstance(tidied.get("description"), str):
+        tidied["description"] = inspect.cleandoc(tidied["description"])
+    return tidied
