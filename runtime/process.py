@@ -1,6 +1,7 @@
 """The life of one process: run until SIGTERM or SIGINT, then end in order."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from schemas.settings import Level
 
 logger = logging.getLogger(__name__)
 
+_OBJECTS_BETWEEN_COLLECTIONS = 50_000
+
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -25,6 +28,10 @@ def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = N
     Raises:
         GatewayError: it was cancelled before it was done.
     """
+    # Records are many small objects that die young and hold no cycles: by default a tenth of the time goes into looking
+    # for some. What has been imported stays.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 50)
     configure_logging(name, level)
 
     async def until_signalled() -> None:

@@ -19,7 +19,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from runtime.database import connect_options
 from schemas.settings import DatabaseSettings
-from streams.store.readings import LOAD_COLUMNS, READING_COLUMNS
+from streams.store.load_rows import LOAD_COLUMNS
+from streams.store.readings import READING_COLUMNS
 
 TOPIC = "floor/metering"
 _BATCH = 1000

@@ -128,17 +128,22 @@ class PartitionTotals:
 def summed(record: Reading | LoadSnapshot, loads: Sequence[Load]) -> VenLoads:
     """Add up one list of loads."""
     types: dict[str, LoadTypeTotals] = {}
+    controllable = potential = 0.0
     for load in loads:
+        drawn, sheds = load.current_power_kw or 0.0, load.shed_capability_kw or 0.0
+        potential += sheds
+        if sheds > 0:
+            controllable += drawn
         kind = OTHER_TYPE if load.type is None or len(load.type) > MOST_TYPE_CHARACTERS else load.type
-        mine = LoadTypeTotals(load.capacity_kw or 0.0, load.shed_capability_kw or 0.0, load.current_power_kw or 0.0)
+        mine = LoadTypeTotals(load.capacity_kw or 0.0, sheds, drawn)
         types[kind] = types[kind] + mine if kind in types else mine
     return VenLoads(
         record.ven_id,
         record.timestamp,
         isinstance(record, Reading),
         record.received_at,
-        controllable_kw=sum(load.current_power_kw or 0.0 for load in loads if (load.shed_capability_kw or 0.0) > 0),
-        potential_kw=sum(load.shed_capability_kw or 0.0 for load in loads),
+        controllable_kw=controllable,
+        potential_kw=potential,
         types=types,
     )
 

@@ -120,8 +120,12 @@ def _key(ack: Ack) -> tuple[object, ...]:
     return (ack.ven_id, ack.timestamp, ack.op, ack.correlation_id)
 
 
-def _ack_rows(ack: Ack) -> Iterable[Row]:
-    yield (
+def _ack_rows(acks: Iterable[Ack]) -> list[Row]:
+    return [_ack_row(ack) for ack in acks]
+
+
+def _ack_row(ack: Ack) -> Row:
+    return (
         ack.ven_id,
         ack.timestamp,
         ack.op,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import asyncpg
@@ -14,12 +15,23 @@ Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows in the binary form of COPY, and how many they are."""
+
+    data: bytes
+    rows: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+
+@dataclass(frozen=True, slots=True)
 class Insert:
     """Rows for one table, in the order of its columns as named."""
 
     table: str
     columns: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Sequence[Row] | Encoded
 
 
 async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
@@ -30,7 +42,7 @@ async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> list[in
     """
     for insert in inserts:
         if insert.rows:
-            await connection.copy_records_to_table(insert.table, columns=insert.columns, records=insert.rows)
+            await _copy(connection, insert.table, insert)
     return [len(insert.rows) for insert in inserts]
 
 
@@ -48,12 +60,19 @@ async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> lis
         await connection.execute(
             f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {columns} FROM {insert.table} WITH NO DATA"  # noqa: S608 - names of our own tables
         )
-        await connection.copy_records_to_table(staging, columns=insert.columns, records=insert.rows)
+        await _copy(connection, staging, insert)
         done = await connection.execute(
             f"INSERT INTO {insert.table} ({columns}) SELECT {columns} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own tables
         )
         new[number] = int(done.rpartition(" ")[2])  # "INSERT 0 5"
     return new
+
+
+async def _copy(connection: Connection, table: str, insert: Insert) -> None:
+    if isinstance(insert.rows, Encoded):
+        await connection.copy_to_table(table, source=BytesIO(insert.rows.data), columns=insert.columns, format="binary")
+    else:
+        await connection.copy_records_to_table(table, columns=insert.columns, records=insert.rows)
 
 
 async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], also: Any) -> None:

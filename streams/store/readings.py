@@ -8,6 +8,7 @@ from schemas.readings import FaultReport, LoadSnapshot, Reading
 from streams.store.copying import Row
 from streams.store.database import Database, json_text
 from streams.store.latest import heard, listed, measured
+from streams.store.load_rows import LOAD_COLUMNS, encoded_loads
 from streams.store.partitions import Partitions
 from streams.store.rollups import note_late
 from streams.store.rows import Rows, RowStore
@@ -30,19 +31,6 @@ READING_COLUMNS = (
     "event_id",
     "extra",
 )
-LOAD_COLUMNS = (
-    "ven_id",
-    "time",
-    "load_id",
-    "capacity_kw",
-    "current_power_kw",
-    "shed_capability_kw",
-    "priority",
-    "enabled",
-    "name",
-    "type",
-    "extra",
-)
 FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
 
 
@@ -50,7 +38,7 @@ def reading_store(database: Database, partitions: Partitions) -> RowStore[Readin
     """Return the store of readings with their loads."""
     rows: tuple[Rows[Reading], ...] = (
         Rows("telemetry_readings", READING_COLUMNS, _reading_rows),
-        Rows("telemetry_loads", LOAD_COLUMNS, _load_rows),
+        Rows("telemetry_loads", LOAD_COLUMNS, encoded_loads),
     )
     return RowStore(database, partitions, rows, _take_in)
 
@@ -62,17 +50,23 @@ async def _take_in(connection: Connection, readings: Sequence[Reading]) -> None:
 
 def snapshot_store(database: Database, partitions: Partitions) -> RowStore[LoadSnapshot]:
     """Return the store of load snapshots."""
-    return RowStore(database, partitions, (Rows("load_snapshots", LOAD_COLUMNS, _load_rows),), listed)
+    return RowStore(database, partitions, (Rows("load_snapshots", LOAD_COLUMNS, encoded_loads),), listed)
 
 
 def fault_store(database: Database, partitions: Partitions) -> RowStore[FaultReport]:
     """Return the store of what VENs report as wrong with themselves."""
-    rows = (Rows("ven_faults", FAULT_COLUMNS, _fault_rows),)
-    return RowStore(database, partitions, rows, heard, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error))
+    rows = Rows("ven_faults", FAULT_COLUMNS, _fault_rows)
+    return RowStore(
+        database, partitions, (rows,), heard, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error)
+    )
 
 
-def _reading_rows(reading: Reading) -> Iterable[Row]:
-    yield (
+def _reading_rows(readings: Iterable[Reading]) -> list[Row]:
+    return [_reading_row(reading) for reading in readings]
+
+
+def _reading_row(reading: Reading) -> Row:
+    return (
         reading.ven_id,
         reading.timestamp,
         reading.received_at,
@@ -92,23 +86,10 @@ def _reading_rows(reading: Reading) -> Iterable[Row]:
     )
 
 
-def _load_rows(record: Reading | LoadSnapshot) -> Iterable[Row]:
-    for load in record.loads or ():
-        yield (
-            record.ven_id,
-            record.timestamp,
-            load.id,
-            load.capacity_kw,
-            load.current_power_kw,
-            load.shed_capability_kw,
-            load.priority,
-            load.enabled,
-            load.name,
-            load.type,
-            json_text(load.extra),
-        )
+def _fault_rows(faults: Iterable[FaultReport]) -> list[Row]:
+    return [_fault_row(fault) for fault in faults]
 
 
-def _fault_rows(fault: FaultReport) -> Iterable[Row]:
+def _fault_row(fault: FaultReport) -> Row:
     digest = blake2b(fault.error.encode(), digest_size=8).hexdigest()
-    yield (fault.ven_id, fault.timestamp, digest, fault.received_at, fault.error)
+    return (fault.ven_id, fault.timestamp, digest, fault.received_at, fault.error)

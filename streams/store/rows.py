@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from runtime.database import Connection
 from schemas.partitions import day_of
-from streams.store.copying import Insert, Row, insert_in_one_transaction
+from streams.store.copying import Encoded, Insert, Row, insert_in_one_transaction
 from streams.store.database import Database
 from streams.store.partitions import Partitions
 from streams.store.recent import RecentKeys
@@ -23,7 +23,7 @@ class Rows(Generic[R]):
 
     table: str
     columns: tuple[str, ...]
-    of: Callable[[R], Iterable[Row]]
+    of: Callable[[Iterable[R]], Sequence[Row] | Encoded]
 
 
 class RowStore(Generic[R]):
@@ -59,10 +59,7 @@ class RowStore(Generic[R]):
         fresh = {self._key(record): record for record in reversed(records)}
         if also is None:
             fresh = {key: record for key, record in fresh.items() if key not in self._recent}
-        inserts = [
-            Insert(rows.table, rows.columns, [row for record in fresh.values() for row in rows.of(record)])
-            for rows in self._rows
-        ]
+        inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
 
         async def finish(connection: Connection) -> None:
             await self._take_in(connection, records)
