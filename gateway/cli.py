@@ -162,6 +162,34 @@ app.add_typer(keys, name="keys")
 app.add_typer(certs, name="certs")
 
 
+@bench.command()
+def latency(
+    messages: Annotated[int, typer.Option(min=1000, help="Samples by which the sustained rate is found.")] = 50_000,
+    vens: Annotated[int, typer.Option(min=1, max=100_000, help="Homes they come from.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=5, help="How long each rate is probed.")] = 30.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Time a sample from its publishing to REST, at half and at nine tenths of the sustained rate."""
+    from gateway.bench.latency import LatencyOptions, bench_latency
+
+    options = LatencyOptions(messages, vens, seconds, as_json)
+    _until_interrupted(lambda stop: bench_latency(options, stop))
+
+
+@bench.command()
+def scale(
+    messages: Annotated[int, typer.Option(min=1000, help="Samples of each run.")] = 50_000,
+    vens: Annotated[int, typer.Option(min=1, max=100_000, help="Homes they come from.")] = 1000,
+    workers: Annotated[int, typer.Option(min=1, max=8, help="Workers of a role at most.")] = 4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Give each stream role more workers, one role after the other, and say what bounds the rate."""
+    from gateway.bench.scale import ScaleOptions, bench_scale
+
+    options = ScaleOptions(messages, vens, workers, as_json)
+    _until_interrupted(lambda stop: bench_scale(options, stop))
+
+
 @bench.command("live")
 def bench_live_command(
     few: Annotated[int, typer.Option(min=1, help="VENs online at first.")] = 100,

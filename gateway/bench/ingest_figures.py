@@ -10,36 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import Published
-from gateway.ledger import Balance
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a process and its children used: CPU seconds per million messages, and resident memory at most."""
-
-    cpu_s_per_million: float
-    peak_mb: float
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run: messages a second from the first publish to the last row, and what each process used."""
-
-    messages_per_s: float
-    processes: Mapping[str, Cost]
-    balance: Balance
-    published: Published
-
-    @property
-    def cpu_s_per_million(self) -> float:
-        """CPU seconds of all processes, the generator left out."""
-        return sum(cost.cpu_s_per_million for cost in self.processes.values())
-
-    @property
-    def summary(self) -> str:
-        """A line for people."""
-        return f"{self.messages_per_s:.0f} messages/s, {self.cpu_s_per_million:.0f} CPU seconds per million"
+from gateway.bench.run import Cost, Run
 
 
 @dataclass(frozen=True, slots=True)

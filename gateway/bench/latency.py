@@ -1,0 +1,139 @@
+"""`gateway bench latency`: from publishing a sample to REST showing it, at shares of the rate that is sustained."""
+
+import asyncio
+import itertools
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from math import ceil
+from statistics import median
+
+import httpx
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from gateway.bench.load import LoadOptions, load
+from gateway.bench.processes import processes
+from gateway.bench.run import Course, run
+from gateway.bench.stage import Stage, stage
+from gateway.fleet.publisher import Publisher
+from schemas.errors import GatewayError
+
+SHARES = (0.5, 0.9)
+PROBE = "bench-probe"
+_LOOK_SECONDS = 0.01
+_BETWEEN_SECONDS = 0.1
+_PATIENCE_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyOptions:
+    """Messages by which the sustained rate is found, homes, and seconds of each rate."""
+
+    messages: int
+    vens: int
+    seconds: float
+    as_json: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """From publishing a sample to the first answer of REST that shows it, in ms, at `rate` messages a second."""
+
+    share: float
+    rate: float
+    probes: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
+async def bench_latency(options: LatencyOptions, stop: asyncio.Event) -> None:
+    """Find the sustained rate, then probe at shares of it.
+
+    Raises:
+        GatewayError: a probe did not become visible.
+    """
+    async with stage(stop) as up:
+        if up is None:
+            return
+        sustained, latencies = await measure(up, options)
+    if options.as_json:
+        figures = {"messages_per_s": round(sustained, 1), "latencies": [asdict(latency) for latency in latencies]}
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    table = Table(title=f"publish to REST; the sustained rate is {sustained:.0f} messages/s")
+    for heading in ("messages/s", "probes", "p50 ms", "p95 ms", "p99 ms"):
+        table.add_column(heading, justify="right")
+    for one in latencies:
+        times = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.p99_ms))
+        table.add_row(f"{one.rate:.0f} ({one.share:.0%})", str(one.probes), *times)
+    Console().print(table)
+
+
+async def measure(up: Stage, options: LatencyOptions) -> tuple[float, list[Latency]]:
+    """The sustained rate is the median of three runs at full speed."""
+    system = up.system
+    topic = system.topics["MQTT_TOPIC_METERING"]
+    rates = []
+    for number in range(3):
+        course = Course(options.messages, options.vens, f"full{number}", topic)
+        rates.append((await run(up, course, system.database, processes(system))).messages_per_s)
+    sustained = median(rates)
+    up.tell(f"sustained: {sustained:.0f} messages/s")
+    return sustained, [await _at(up, options, share, sustained * share) for share in SHARES]
+
+
+async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> Latency:
+    system, messages = up.system, round(rate * options.seconds)
+    topic = system.topics["MQTT_TOPIC_METERING"]
+    made = LoadOptions(
+        system.stack.mqtt_host,
+        system.stack.mqtt_port,
+        messages,
+        options.vens,
+        f"share{share * 100:.0f}",
+        topic,
+        str(up.folder / f"share{share}.jsonl"),
+    )
+    up.tell(f"probing at {rate:.0f} messages/s for {options.seconds:.0f} s …")
+    async with load(made) as generator:
+        publishing = asyncio.create_task(generator.publish(messages, rate))
+        # The first seconds are those of a pipeline that fills.
+        await asyncio.sleep(min(5.0, options.seconds / 4))
+        took = sorted(await _probe(up, topic, publishing))
+        await publishing
+    if not took:
+        raise GatewayError("no probe came through while there was load; give it more --seconds")
+    p50, p95, p99 = (round(took[ceil(len(took) * part) - 1] * 1000, 1) for part in (0.5, 0.95, 0.99))
+    return Latency(share, round(rate, 1), len(took), p50, p95, p99)
+
+
+async def _probe(up: Stage, topic: str, publishing: "asyncio.Task[object]") -> list[float]:
+    """Send a sample, look until it is there, and again; seconds of each, for as long as the load goes on."""
+    stack, took = up.system.stack, []
+    async with (
+        httpx.AsyncClient(base_url=up.system.api, trust_env=False, timeout=30) as client,
+        Publisher(stack.mqtt_host, stack.mqtt_port, PROBE) as publisher,
+    ):
+        for number in itertools.count():
+            if publishing.done():
+                return took
+            await publisher.room()
+            sample = {"venId": PROBE, "timestamp": int(time.time() * 1000), "usedPowerKw": float(number), "loads": []}
+            begun = time.monotonic()
+            publisher.send(topic, msgspec.json.encode(sample), lambda: None)
+            while not await _shows(client, number):
+                if time.monotonic() - begun > _PATIENCE_SECONDS:
+                    raise GatewayError(f"a sample was not visible {_PATIENCE_SECONDS} s after it was published")
+                await asyncio.sleep(_LOOK_SECONDS)
+            took.append(time.monotonic() - begun)
+            await asyncio.sleep(_BETWEEN_SECONDS)
+    return took
+
+
+async def _shows(client: httpx.AsyncClient, number: int) -> bool:
+    answer = await client.get(f"/api/vens/{PROBE}")
+    return answer.is_success and answer.json()["metrics"]["currentPowerKw"] == number

@@ -1,0 +1,113 @@
+"""One run: a load at full speed, from its first publish to its last row, with what every process used meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+import psutil
+
+from gateway.bench.load import LoadOptions, Published, load
+from gateway.bench.processes import cpu_seconds, peak_mb
+from gateway.bench.stage import Stage
+from gateway.ledger import Balance, compare
+from runtime.database import connect_options
+from schemas.errors import GatewayError
+from schemas.settings import DatabaseSettings
+
+_WARM_UP_SHARE = 0.1
+_PATIENCE_SECONDS = 120
+
+_NUMBER = "SELECT count(*) FROM telemetry_readings WHERE ven_id > $1 AND ven_id < $2"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process and its children used: CPU seconds per million messages, and resident memory at most."""
+
+    cpu_s_per_million: float
+    peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages a second from the first publish to the last row, and what each process used.
+
+    `busy` is the share of all cores that were at work, by whomever.
+    """
+
+    messages_per_s: float
+    processes: Mapping[str, Cost]
+    balance: Balance
+    published: Published
+    busy: float
+
+    @property
+    def cpu_s_per_million(self) -> float:
+        """CPU seconds of all processes, the generator left out."""
+        return sum(cost.cpu_s_per_million for cost in self.processes.values())
+
+    @property
+    def summary(self) -> str:
+        """A line for people."""
+        return f"{self.messages_per_s:.0f} messages/s, {self.cpu_s_per_million:.0f} CPU seconds per million"
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a run publishes: so many messages of so many homes whose ids begin with `prefix`, on `topic`."""
+
+    messages: int
+    vens: int
+    prefix: str
+    topic: str
+
+
+async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mapping[str, psutil.Process]) -> Run:
+    """Publish a tenth to warm up, then the rest, and count what that costs until its last row is in `database`.
+
+    Raises:
+        GatewayError: not all was stored, once and as it was.
+    """
+    warm_up = max(1, round(course.messages * _WARM_UP_SHARE))
+    all_of_it = warm_up + course.messages
+    stack, file = up.system.stack, up.folder / f"{course.prefix}.jsonl"
+    up.tell(f"making {all_of_it} messages …")
+    made = LoadOptions(stack.mqtt_host, stack.mqtt_port, all_of_it, course.vens, course.prefix, course.topic, str(file))
+    async with load(made) as generator:
+        await generator.publish(warm_up)
+        await _stored(up, database, course.prefix, warm_up)
+        before, begun = cpu_seconds(used), time.monotonic()
+        psutil.cpu_percent()
+        published = await generator.publish(course.messages)
+        await _stored(up, database, course.prefix, all_of_it)
+        seconds, after, busy = time.monotonic() - begun, cpu_seconds(used), psutil.cpu_percent() / 100
+        peaks = {name: peak_mb(process) for name, process in used.items()}
+        balance = await compare(database, await generator.ledger())
+    if not balance.balanced:
+        raise GatewayError(f"the books do not balance, so the figures mean nothing: {balance}")
+    a_million = 1e6 / course.messages
+    costs = {name: Cost((after[name] - before[name]) * a_million, peaks[name]) for name in before}
+    return Run(course.messages / seconds, costs, balance, published, busy)
+
+
+async def _stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
+    """Wait until so many samples of these homes are committed; counting takes a part in twenty of the time at most."""
+    connection = await asyncpg.connect(**connect_options(database, "bench"))
+    try:
+        most, since = -1, time.monotonic()
+        while True:
+            asked = time.monotonic()
+            stored = await connection.fetchval(_NUMBER, prefix + "-", prefix + ".")
+            if stored >= messages:
+                return
+            now = time.monotonic()
+            if stored > most:
+                most, since = stored, now
+            elif now - since > _PATIENCE_SECONDS:
+                logs = up.system.stack.logs
+                raise GatewayError(f"{stored} of {messages} are stored, and no more come; see {logs}")
+            await asyncio.sleep(max(0.1, 20 * (now - asked)))
+    finally:
+        await connection.close()
