@@ -16,7 +16,8 @@ def serve_api(config: ApiConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
 
     Raises:
-        GatewayError: the address cannot be listened on, nobody could say there who they are, or a file for TLS is wrong.
+        GatewayError: the address cannot be listened on, nobody could say there who they are, or a file for TLS is
+            wrong.
     """
     # Here rather than in the middle of serving.
     database_tls(config.database)

@@ -9,6 +9,7 @@ from gateway.asyncapi.examples import message_examples, record_examples
 from gateway.asyncapi.payloads import payload_schemas
 from gateway.asyncapi.records import VALUES, Schema, record_schemas
 from schemas import topics
+from schemas.traces import TRACEPARENT
 
 _HEADERS: Mapping[str, str] = {
     topics.HEADER_TOPIC: "The MQTT topic it came on.",
@@ -17,6 +18,7 @@ _HEADERS: Mapping[str, str] = {
     topics.HEADER_RETAIN: "1 for a retained message.",
     topics.HEADER_DUP: "1 where the broker sent it again.",
     topics.HEADER_REPLAY_OF: "The dead letter that it is the replay of.",
+    TRACEPARENT: "Its place in a trace (W3C Trace Context); only where it was chosen for one.",
 }
 _DEAD_LETTER_HEADERS: Mapping[str, str] = {
     topics.HEADER_REASON: "A stable code (`schemas/reasons.py`).",

@@ -16,7 +16,7 @@ from schemas.errors import GatewayError
 
 PERMISSIVE = frozenset(
     {
-        *("Apache-2.0", "MIT", "BSD-2-Clause", "BSD-3-Clause", "ISC", "PSF-2.0", "Unlicense", "CC0-1.0"),
+        *("Apache-2.0", "MIT", "MIT-0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "PSF-2.0", "Unlicense", "CC0-1.0"),
         "LicenseRef-Repoze",  # BSD with a clause on trademarks
     }
 )

@@ -24,8 +24,9 @@ def packages(lock: Path = ROOT / "uv.lock") -> list[Package]:
     """Return all that the lock file lets an installation have, on whatever system, in the order of their names."""
     locked = {each["name"]: each for each in tomllib.loads(lock.read_text(encoding="utf-8"))["package"]}
     project = locked[PROJECT]
-    needed = _with_all_below(locked, project["dependencies"])
-    stack = _with_all_below(locked, project["optional-dependencies"]["stack"])
+    extras = project["optional-dependencies"]
+    needed = _with_all_below(locked, project["dependencies"] + extras["tracing"])
+    stack = _with_all_below(locked, extras["stack"])
     return [Package(name, locked[name]["version"], name not in needed) for name in sorted(needed | stack)]
 
 

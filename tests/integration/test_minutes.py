@@ -26,14 +26,16 @@ class Losing:
     def __init__(self, inner: AIOKafkaProducer, choose: random.Random) -> None:
         self._inner = inner
         self._choose = choose
-        self._sent = 0
 
-    async def send(self, *args: Any, **kwargs: Any) -> Any:
-        self._sent += 1
-        if self._choose.random() < 0.02:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        sent = await self._inner.send_batch(*args, **kwargs)
+        if self._choose.random() < 0.1:
             await self._inner.flush()
             raise RuntimeError("killed")
-        return await self._inner.send(*args, **kwargs)
+        return sent
 
 
 def naive(readings: dict[tuple[str, datetime], Reading], until: datetime) -> dict[tuple[str, datetime], Any]:

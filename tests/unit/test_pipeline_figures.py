@@ -20,6 +20,9 @@ class _FreshLog:
     async def list_consumer_group_offsets(self, _group: str) -> None:
         raise GroupCoordinatorNotAvailableError
 
+    async def beginning_offsets(self, _partitions: list[Any]) -> dict[Any, int]:
+        return {}
+
     async def end_offsets(self, _partitions: list[Any]) -> dict[Any, int]:
         return {}
 
