@@ -6,7 +6,7 @@ ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
 # What we depend on first: it changes more rarely than our own code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
-RUN uv sync --locked --no-dev --no-install-project
+RUN uv sync --locked --no-dev --extra tracing --no-install-project
 COPY schemas schemas
 COPY runtime runtime
 COPY bridge bridge
@@ -14,7 +14,7 @@ COPY streams streams
 COPY api api
 COPY migrations migrations
 COPY gateway gateway
-RUN uv sync --locked --no-dev --no-editable
+RUN uv sync --locked --no-dev --extra tracing --no-editable
 
 FROM python:3.11.14-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin gateway

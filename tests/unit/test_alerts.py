@@ -46,6 +46,22 @@ def entries() -> list[str]:
     return re.findall(r"^### (\w+)$", text.partition("## Runbook")[2], re.MULTILINE)
 
 
+def test_prometheus_reads_the_rules_and_its_jobs_are_those_that_they_ask_for() -> None:
+    """As compose.yaml starts it, with both files in one folder."""
+    folder = ROOT / "deploy" / "prometheus"
+    configuration = yaml.safe_load((folder / "prometheus.yml").read_text())
+    assert configuration["rule_files"] == ["alerts.yml"]
+    jobs = {
+        each["job_name"]: {target.split(":")[0] for one in each["static_configs"] for target in one["targets"]}
+        for each in configuration["scrape_configs"]
+    }
+    wanted = {matchers["job"] for rule in RULES for _, matchers in asked(rule["expr"]) if "job" in matchers}
+    assert wanted
+    for pattern in wanted:
+        found = set[str]().union(*(targets for job, targets in jobs.items() if re.fullmatch(pattern, job)))
+        assert found == {"bridge", "validate", "sink", "live", "api"}
+
+
 @EACH
 def test_a_rule_asks_for_metrics_and_labels_that_exist(rule: dict[str, Any]) -> None:
     found = asked(rule["expr"])

@@ -18,6 +18,7 @@ from bridge.main import BridgeConfig
 from gateway.certs.environment import NAMES, write_environment
 from gateway.certs.folder import BRIDGE, CONTAINER_USER, Certificates
 from gateway.cli import app
+from schemas.access_settings import AccessSettings
 from schemas.mqtt import ven_id_in_topic
 from schemas.mqtt_filters import matches
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
@@ -124,7 +125,29 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
         target for job in PROMETHEUS["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
     }
     assert scraped == {f"{name}:{port}" for name, port in ports_of.items()} | {"redpanda:9644"}
-    assert all(job["job_name"].startswith("gateway") for job in PROMETHEUS["scrape_configs"][:-1])
+
+
+def test_prometheus_reads_the_metrics_of_an_api_that_asks_others_for_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = environment("api")
+    for variable, value in given.items():
+        monkeypatch.setenv(variable, value)
+    access = AccessSettings.load()
+    assert not access.is_open(given["API_HOST"])
+    assert access.api_metrics_open
+    # The doctor looks at the same API.
+    assert environment("doctor")["API_HOST"] == given["API_HOST"]
+
+
+def test_what_the_document_runs_in_a_container_can_be_run() -> None:
+    """The first key, above all: without one the API does not begin to listen."""
+    text = (ROOT / "docs/deployment.md").read_text()
+    run = re.findall(r"docker compose run --rm (\w+) *(.*?) *(?:#|`|$)", text, re.MULTILINE)
+    assert ("api", "keys create ops --role admin") in run
+    for name, words in run:
+        command = words.split() or OURS[name]["command"]
+        outcome = CliRunner().invoke(app, [*command, "--help"])
+        assert outcome.exit_code == 0, outcome.output
+    assert text.index("keys create ops") < text.index("docker compose up")
 
 
 def _lower(given: dict[str, str]) -> Any:
