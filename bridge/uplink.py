@@ -24,7 +24,7 @@ from schemas.payloads import MAX_ID_LENGTH
 from schemas.reasons import Reason, Rejection
 
 _KEPT_OF_TOO_LARGE = 65_536
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS = 0.025
 _TOPIC_CACHE = 100_000
 _LONGEST_CACHED_TOPIC = 256
 

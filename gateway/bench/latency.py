@@ -113,7 +113,7 @@ async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> 
 
 async def _probe(up: Stage, topic: str, publishing: "asyncio.Task[object]") -> list[float]:
     """Send a sample, look until it is there, and again; seconds of each, for as long as the load goes on."""
-    stack, took = up.system.stack, []
+    stack, took = up.system.stack, list[float]()
     async with (
         httpx.AsyncClient(base_url=up.system.api, trust_env=False, timeout=30) as client,
         Publisher(stack.mqtt_host, stack.mqtt_port, PROBE) as publisher,
