@@ -199,7 +199,7 @@ class StreamsSettings(Block):
     streams_instance_id: str = ""
     streams_session_timeout: float = Field(30, ge=6, le=40)
     # Records that one database transaction covers, about.
-    streams_batch_records: int = Field(4000, ge=1, le=100_000)
+    streams_batch_records: int = Field(2000, ge=1, le=100_000)
     retention_days: int = Field(90, ge=1, le=3650)
     partitions_ahead_days: int = Field(7, ge=1, le=90)
     max_future_seconds: float = Field(300, ge=0, le=31_536_000)
