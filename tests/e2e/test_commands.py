@@ -14,6 +14,7 @@ import pytest
 
 from gateway.stack.polling import until
 from gateway.system import System
+from streams.roles import ROLES
 
 
 async def gateway(*arguments: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> Process:
@@ -176,12 +177,23 @@ async def test_what_is_wrong_is_one_sentence_that_names_it(
 
 
 async def test_the_bench_balances_its_books() -> None:
-    code, out, err = await outcome(await gateway("bench", "ingest", "--messages", "2000", "--vens", "50", "--json"))
+    load = ("--messages", "2000", "--vens", "50")
+    code, out, err = await outcome(await gateway("bench", "ingest", *load, "--floor", "--json"))
     assert code == 0, err
     figures = json.loads(out)
-    assert figures["stored"] == 2000
     assert figures["lost"] == figures["duplicated"] == 0
-    assert figures["messages_per_s"] > 0
+    for side in (figures, figures["floor"]):
+        assert side["messages_per_s"] > 0
+        assert side["cpu_s_per_million"] == pytest.approx(
+            sum(cost["cpu_s_per_million"] for cost in side["processes"].values()), abs=1
+        )
+        assert all(cost["peak_mb"] > 0 for cost in side["processes"].values())
+    assert set(figures["processes"]) - set(figures["floor"]["processes"]) == {"kafka", "api", "bridge"} | {
+        f"streams-{role}" for role in ROLES
+    }
+    assert figures["ratio_cpu"] > 0
+    assert figures["ratio_rate"] > 0
+    assert figures["bytes_per_message"] > 0
 
 
 async def test_the_bench_of_the_api_is_answered() -> None:
