@@ -25,6 +25,9 @@ SELECT ven_id FROM reported WHERE ven_id IS NOT NULL
 # A sample holds until the VEN's next one or the end, however long that is; before the first one it is 0. One that
 # speaks of another event, or of none, is 0; one of this event that does not say what is shed is not counted. Samples of
 # the last $5 seconds before the start hold, too. The time-average is the energy by the hours.
+#
+# Less than a microwatt is 0: of the smallest numbers PostgreSQL cannot tell the energy, and refuses the whole statement
+# ("underflow").
 DELIVERED = """
 SELECT given.ven_id, COALESCE(held.kws, 0) / 3600 AS energy_kwh, COALESCE(held.covered, 0) AS covered_seconds
 FROM unnest($2::text[]) AS given(ven_id) CROSS JOIN LATERAL (
@@ -32,7 +35,7 @@ FROM unnest($2::text[]) AS given(ven_id) CROSS JOIN LATERAL (
            sum(extract(epoch FROM GREATEST(LEAST(next, time + $5::float8 * interval '1 second'), $3)
                                   - GREATEST(time, $3))::float8) AS covered
     FROM (SELECT time, lead(time, 1, $4) OVER (ORDER BY time) AS next,
-                 CASE WHEN event_id = $1 THEN shed_power_kw ELSE 0 END AS kw
+                 CASE WHEN event_id = $1 AND abs(shed_power_kw) >= 1e-9 THEN shed_power_kw ELSE 0 END AS kw
           FROM telemetry_readings
           WHERE ven_id = given.ven_id AND time >= $3::timestamptz - $5::float8 * interval '1 second'
               AND time < $4::timestamptz AND (event_id IS DISTINCT FROM $1::text OR shed_power_kw IS NOT NULL)

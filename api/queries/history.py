@@ -13,9 +13,12 @@ from schemas.rollups import HOUR, MINUTE, WIDTHS, Granularity, ceil_to, floor_to
 
 PROGRESS = "SELECT rolled_up_to FROM rollup_progress"
 
+# Less than a microwatt adds nothing, as in the rollups.
 _READING = """
-    time, (used_power_kw IS NOT NULL)::int AS used_samples, COALESCE(used_power_kw, 0) AS used_sum,
-    (shed_power_kw IS NOT NULL)::int AS shed_samples, COALESCE(shed_power_kw, 0) AS shed_sum,
+    time, (used_power_kw IS NOT NULL)::int AS used_samples,
+    CASE WHEN abs(used_power_kw) >= 1e-9 THEN used_power_kw ELSE 0 END AS used_sum,
+    (shed_power_kw IS NOT NULL)::int AS shed_samples,
+    CASE WHEN abs(shed_power_kw) >= 1e-9 THEN shed_power_kw ELSE 0 END AS shed_sum,
     event_id, requested_reduction_kw
 """
 _ROLLUP = "time, used_samples, used_sum, shed_samples, shed_sum, event_id, requested_reduction_kw"

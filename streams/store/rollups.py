@@ -20,11 +20,14 @@ _SUMS = """
 _COLUMNS = [name.strip() for name in _SUMS.split(",")]
 _OVERWRITE = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS)
 
+# Less than a microwatt adds nothing: the mean of the smallest numbers is none that PostgreSQL has ("underflow").
 _OF_READINGS = """
     count(*) AS samples,
-    count(used_power_kw) AS used_samples, COALESCE(sum(used_power_kw), 0) AS used_sum,
+    count(used_power_kw) AS used_samples,
+    COALESCE(sum(used_power_kw) FILTER (WHERE abs(used_power_kw) >= 1e-9), 0) AS used_sum,
     min(used_power_kw) AS used_min, max(used_power_kw) AS used_max,
-    count(shed_power_kw) AS shed_samples, COALESCE(sum(shed_power_kw), 0) AS shed_sum,
+    count(shed_power_kw) AS shed_samples,
+    COALESCE(sum(shed_power_kw) FILTER (WHERE abs(shed_power_kw) >= 1e-9), 0) AS shed_sum,
     min(shed_power_kw) AS shed_min, max(shed_power_kw) AS shed_max,
     (array_agg(event_id ORDER BY time DESC) FILTER (WHERE event_id IS NOT NULL))[1] AS event_id,
     (array_agg(requested_reduction_kw ORDER BY time DESC)

@@ -66,6 +66,7 @@ async def delivered(rows: Connection, *vens: Sequence[Sample]) -> list[tuple[flo
         ([at(0, 4.0), at(60, 100.0), at(90, 100.0)], 4.0, 1),  # the end is not in it
         ([at(59.5, 6.0)], 0.05, 0.5),
         ([at(0, -1.0)], -1.0, 1),
+        ([at(0, 5e-324), at(30, 4.0)], 2.0, 2),  # the smallest number there is
         ([at(0, 4.0), at(15, 8.0, OTHER), at(30, 4.0)], 3.0, 3),  # another event's is none of ours
         ([at(0, 4.0), at(15, 8.0, None)], 1.0, 2),
         ([at(0, 4.0), at(15, None)], 4.0, 1),  # says nothing of what is shed

@@ -97,6 +97,22 @@ async def test_histories_are_those_of_the_readings(database: DatabaseSettings, r
                     assert found == approximately(of_network(inside, WIDTHS[granularity])), (granularity, start, end)
 
 
+async def test_the_smallest_numbers_stop_no_rolling_up_and_no_history(database: DatabaseSettings) -> None:
+    """PostgreSQL calls their mean an underflow, and does nothing at all then: of all VENs, in the rollups."""
+    end = NOON + timedelta(hours=1)
+    async with (
+        rolling(database, NOON) as (store, rollup),
+        asyncpg.create_pool(**connect_options(database, "test"), min_size=1) as pool,
+    ):
+        tiny = [reading("ven-1", second, used_power_kw=5e-324 * second, shed_power_kw=-5e-324) for second in range(3)]
+        await store.readings.store([*tiny, reading("ven-2", 1, used_power_kw=2.0, shed_power_kw=1.0)])
+        assert points(await fetch_ven_history(pool, "ven-1", NOON, end, "1h")) == {NOON: (0.0, 0.0)}
+        await rollup.step(end + CLOSED_AFTER)
+        for granularity in ("1h", "5m"):
+            assert points(await fetch_ven_history(pool, "ven-1", NOON, end, granularity)) == {NOON: (0.0, 0.0)}
+            assert points(await fetch_network_history(pool, NOON, end, granularity)) == {NOON: (2.0, 1.0)}
+
+
 def approximately(expected: dict[datetime, tuple[float | None, float]]) -> Any:
     return {begun: pytest.approx(values, abs=1e-9) for begun, values in expected.items()}
 
