@@ -8,7 +8,8 @@ demo: install
 	$(UV) run gateway demo
 
 test: lint
-	$(UV) run pytest
+	$(UV) run pytest tests/unit --numprocesses=auto
+	$(UV) run pytest --ignore=tests/unit
 
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install

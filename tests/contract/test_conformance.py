@@ -96,7 +96,7 @@ LIVE = ("network", "pipeline")
 pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
 # Its answer has no end.
 ENDLESS = "/api/feed"
-KNOWN = described(25, "positive").include(path_regex=r"\{").exclude(method="DELETE")
+KNOWN = described(15, "positive").include(path_regex=r"\{").exclude(method="DELETE")
 ANYTHING = described(10, "all").exclude(path=ENDLESS)
 
 
