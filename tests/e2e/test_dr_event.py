@@ -23,6 +23,7 @@ LASTS = 28
 ASKED_KW = 90.0
 WAIT = 30
 EXACT = 1e-3  # of the figures
+ROUNDED = 1e-6  # they have six decimals
 EACH = 0.04
 MANNERS: dict[Manner, float] = {manner: EACH for manner in Manner if manner is not Manner.OBEDIENT}
 QUICK: dict[str, Any] = {"slow_seconds": 3.0, "power_cut_seconds": 6.0}
@@ -149,16 +150,19 @@ async def while_active(scene: Scene) -> None:
         event = await scene.detail()
         assert event["status"] == "active"
         return bool(
-            event["currentReductionKw"] == event["actualReductionKw"] == pytest.approx(expected, rel=EXACT)
+            event["currentReductionKw"] == event["actualReductionKw"] == pytest.approx(expected, rel=EXACT, abs=ROUNDED)
             and (await scene.get(f"/api/events/{scene.event_id}/metrics"))["currentReductionKw"]
-            == pytest.approx(expected, rel=EXACT)
+            == pytest.approx(expected, rel=EXACT, abs=ROUNDED)
             and event["vensResponding"] == len(scene.manners) - len(scene.with_manner(*UNMOVED))
         )
 
     assert await until(agrees, 8, every=0.25), (await scene.detail(), expected)
     assert scene.reduction_now() == pytest.approx(expected), "the moment was not quiet"
     current = await scene.get("/api/events/current")
-    assert (current["id"], current["currentReductionKw"]) == (scene.event_id, pytest.approx(expected, rel=EXACT))
+    assert (current["id"], current["currentReductionKw"]) == (
+        scene.event_id,
+        pytest.approx(expected, rel=EXACT, abs=ROUNDED),
+    )
     by_ven = {ven["venId"]: ven["status"] for ven in (await scene.detail())["vens"]}
     expected_status = {
         ven_id: STATUS[manner] if manner in {*UNMOVED, Manner.FORGETS} else "shedding"
@@ -200,18 +204,19 @@ async def settled(scene: Scene) -> dict[str, Any]:
         return bool(
             event["status"] == "completed"
             and event["currentReductionKw"] == 0
-            and event["actualReductionKw"] == pytest.approx(outcome.reduction_kw, rel=EXACT)
-            and event["deliveredKwh"] == pytest.approx(outcome.delivered_kwh, rel=EXACT)
-            and event["coveredShare"] == pytest.approx(outcome.covered_share, rel=EXACT)
+            and event["actualReductionKw"] == pytest.approx(outcome.reduction_kw, rel=EXACT, abs=ROUNDED)
+            and event["deliveredKwh"] == pytest.approx(outcome.delivered_kwh, rel=EXACT, abs=ROUNDED)
+            and event["coveredShare"] == pytest.approx(outcome.covered_share, rel=EXACT, abs=ROUNDED)
             and {ven["venId"]: ven["deliveredKwh"] for ven in event["vens"]}
-            == pytest.approx(outcome.energy_kwh, rel=EXACT)
-            and {ven["venId"]: ven["shedKw"] for ven in event["vens"]} == pytest.approx(outcome.mean_kw, rel=EXACT)
+            == pytest.approx(outcome.energy_kwh, rel=EXACT, abs=ROUNDED)
+            and {ven["venId"]: ven["shedKw"] for ven in event["vens"]}
+            == pytest.approx(outcome.mean_kw, rel=EXACT, abs=ROUNDED)
         )
 
     assert await until(agrees, WAIT, every=0.5), (event, outcome)
     for listed in (await scene.get("/api/events", limit=1000), await scene.get("/api/events/history")):
         (mine,) = [each for each in listed if each["id"] == scene.event_id]
-        assert mine["actualReductionKw"] == pytest.approx(outcome.reduction_kw, rel=EXACT)
+        assert mine["actualReductionKw"] == pytest.approx(outcome.reduction_kw, rel=EXACT, abs=ROUNDED)
     return event
 
 
