@@ -95,8 +95,12 @@ class System:
         """Start the servers, bring the tables and topics up to date, start our processes, and wait until all answer.
 
         Raises:
-            StackError: something did not come up; what had come up is stopped.
+            StackError: something did not come up; what had come up is stopped. Or the API's port is taken.
         """
+        # Whoever listens there would be asked for our figures, and answer with those of another system.
+        asked = self._given.get("API_PORT") or os.environ.get("API_PORT", "")
+        if asked.isdecimal() and not is_free(int(asked)):
+            raise StackError(f"Port {asked} is taken: end the program that listens there, or set API_PORT to another.")
         await self.stack.start()
         try:
             self._env = self._environment()

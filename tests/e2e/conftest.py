@@ -1,6 +1,6 @@
 """One whole system for all end-to-end tests, with every kind of topic that the recordings use."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -23,6 +23,14 @@ SETTINGS = {
     # The default of OpenTelemetry is five seconds.
     "OTEL_BSP_SCHEDULE_DELAY": "200",
 }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _each_system_has_a_port_of_its_own() -> Iterator[None]:
+    """Several of them run at the same time; one that was asked for is for one alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("API_PORT", raising=False)
+        yield
 
 
 @pytest_asyncio.fixture(scope="session")
