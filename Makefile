@@ -8,8 +8,8 @@ demo: install
 	$(UV) run gateway demo
 
 test: lint
-	$(UV) run pytest tests/unit --numprocesses=auto
-	$(UV) run pytest --ignore=tests/unit
+	$(UV) run pytest tests/unit tests/contract --numprocesses=auto --dist=loadfile
+	$(UV) run pytest --ignore=tests/unit --ignore=tests/contract
 
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install
