@@ -28,8 +28,8 @@ def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = N
     Raises:
         GatewayError: it was cancelled before it was done.
     """
-    # Records are many small objects that die young and hold no cycles: by default a tenth of the time goes into looking
-    # for some. What has been imported stays.
+    # Records are many small objects that die young and hold no cycles; by default every few hundred new ones have all
+    # young ones looked through. What has been imported stays.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 50)
     configure_logging(name, level)

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -18,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.bench.processes import cpu_seconds, processes
+from gateway.bench.ranks import nearest_rank
 from gateway.bench.stage import stage
 from gateway.stack.polling import until
 from gateway.system import System
@@ -68,7 +68,7 @@ class Step(NamedTuple):
     def of(cls, seconds: Sequence[float]) -> "Step":
         """Sum up; of none there is none."""
         ordered = sorted(seconds)
-        return cls(*(round(ordered[ceil(len(ordered) * share) - 1], 3) for share in (0.5, 0.95, 1.0)))
+        return cls(*(round(nearest_rank(ordered, share), 3) for share in (0.5, 0.95, 1.0)))
 
 
 async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:

@@ -12,17 +12,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import asyncpg
 import psutil
 
 from gateway.bench import floor
 from gateway.bench.ingest_figures import Figures, print_figures
+from gateway.bench.load import Course
 from gateway.bench.processes import processes, servers
-from gateway.bench.run import Course, run
+from gateway.bench.run import run
 from gateway.bench.stage import Stage, stage
+from gateway.connected import connected
 from gateway.stack.polling import all_done
 from migrations.run import migrate
-from runtime.database import connect_options
 from schemas.errors import GatewayError
 from schemas.settings import DatabaseSettings
 
@@ -87,12 +87,9 @@ async def measure(up: Stage, options: IngestOptions) -> Figures:
 async def _floor(up: Stage) -> AsyncIterator[tuple[int, DatabaseSettings]]:
     """Have the floor take messages into a database of its own that the same migrations made; yields its process id."""
     system = up.system
-    connection = await asyncpg.connect(**connect_options(system.database, "bench"))
-    try:
-        if not await connection.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", FLOOR_DATABASE):
-            await connection.execute(f"CREATE DATABASE {FLOOR_DATABASE}")
-    finally:
-        await connection.close()
+    async with connected(system.database, "bench") as pool:
+        if not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", FLOOR_DATABASE):
+            await pool.execute(f"CREATE DATABASE {FLOOR_DATABASE}")
     database = system.database.model_copy(update={"db_name": FLOOR_DATABASE})
     await migrate(database)
     process = await asyncio.create_subprocess_exec(
@@ -112,8 +109,5 @@ async def _floor(up: Stage) -> AsyncIterator[tuple[int, DatabaseSettings]]:
 
 async def _bytes_a_message(up: Stage) -> float:
     """What the rows of a sample take, indexes included: of the whole tables, divided by the samples in them."""
-    connection = await asyncpg.connect(**connect_options(up.system.database, "bench"))
-    try:
-        return float(await connection.fetchval(_BYTES_A_MESSAGE))
-    finally:
-        await connection.close()
+    async with connected(up.system.database, "bench") as pool:
+        return float(await pool.fetchval(_BYTES_A_MESSAGE))

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import asdict, dataclass
-from math import ceil
 from statistics import median
 
 import httpx
@@ -14,9 +13,10 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import LoadOptions, load
+from gateway.bench.load import Course, load
 from gateway.bench.processes import processes
-from gateway.bench.run import Course, run
+from gateway.bench.ranks import nearest_rank
+from gateway.bench.run import run
 from gateway.bench.stage import Stage, stage
 from gateway.fleet.publisher import Publisher
 from schemas.errors import GatewayError
@@ -89,17 +89,8 @@ async def measure(up: Stage, options: LatencyOptions) -> tuple[float, list[Laten
 async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> Latency:
     system, messages = up.system, round(rate * options.seconds)
     topic = system.topics["MQTT_TOPIC_METERING"]
-    made = LoadOptions(
-        system.stack.mqtt_host,
-        system.stack.mqtt_port,
-        messages,
-        options.vens,
-        f"share{share * 100:.0f}",
-        topic,
-        str(up.folder / f"share{share}.jsonl"),
-    )
     up.tell(f"probing at {rate:.0f} messages/s for {options.seconds:.0f} s …")
-    async with load(made) as generator:
+    async with load(up, Course(messages, options.vens, f"share{share * 100:.0f}", topic)) as generator:
         publishing = asyncio.create_task(generator.publish(messages, rate))
         # The first seconds are those of a pipeline that fills.
         await asyncio.sleep(min(5.0, options.seconds / 4))
@@ -107,7 +98,7 @@ async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> 
         await publishing
     if not took:
         raise GatewayError("no probe came through while there was load; give it more --seconds")
-    p50, p95, p99 = (round(took[ceil(len(took) * part) - 1] * 1000, 1) for part in (0.5, 0.95, 0.99))
+    p50, p95, p99 = (round(nearest_rank(took, part) * 1000, 1) for part in (0.5, 0.95, 0.99))
     return Latency(share, round(rate, 1), len(took), p50, p95, p99)
 
 

@@ -14,8 +14,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 import psutil
 
+from gateway.bench.stage import Stage
 from gateway.fleet import Accepted, Fleet, FleetOptions
 from gateway.fleet.publisher import Publisher
 from gateway.fleet.schedule import turns
@@ -25,15 +27,22 @@ _DRAIN_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """So many samples of so many homes, all of the past; `topic` may name the home as `{ven_id}`."""
+class Course:
+    """So many samples of so many homes whose ids begin with `prefix`, all of the past, on `topic`."""
 
-    host: str
-    port: int
     messages: int
     vens: int
     prefix: str
     topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What the process is told."""
+
+    course: Course
+    host: str
+    port: int
     ledger: str
 
 
@@ -74,16 +83,18 @@ class Load:
 
 
 @asynccontextmanager
-async def load(options: LoadOptions) -> AsyncIterator[Load]:
+async def load(up: Stage, course: Course) -> AsyncIterator[Load]:
     """Have the process inside, with all its messages made."""
+    stack, file = up.system.stack, up.folder / f"{course.prefix}.jsonl"
+    order = _Order(course, stack.mqtt_host, stack.mqtt_port, str(file))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.bench.load", json.dumps(asdict(options))),
+        *(sys.executable, "-m", "gateway.bench.load", msgspec.json.encode(order).decode()),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
     try:
         await _line(process)
-        yield Load(process, Path(options.ledger))
+        yield Load(process, file)
     finally:
         if process.returncode is None:
             process.kill()
@@ -97,26 +108,27 @@ async def _line(process: asyncio.subprocess.Process) -> bytes:
     return line
 
 
-async def _generate(options: LoadOptions) -> None:
-    fleet_options = FleetOptions(
-        host=options.host,
-        port=options.port,
-        vens=options.vens,
-        prefix=options.prefix,
-        metering_topic=options.topic,
+async def _generate(order: _Order) -> None:
+    course = order.course
+    options = FleetOptions(
+        host=order.host,
+        port=order.port,
+        vens=course.vens,
+        prefix=course.prefix,
+        metering_topic=course.topic,
         loads_enabled=False,
         rate=1.0,
     )
-    fleet = Fleet(fleet_options)
-    begun_ms = fleet.begin_ms(options.messages)
-    some = itertools.islice(turns(fleet_options), options.messages)
+    fleet = Fleet(options)
+    begun_ms = fleet.begin_ms(course.messages)
+    some = itertools.islice(turns(options), course.messages)
     made = iter([(turn.ven, fleet.message(turn, begun_ms + turn.offset_ms)) for turn in some])
     async with AsyncExitStack() as stack:
-        names = [f"{options.prefix}-link-{number}" for number in range(fleet_options.connections)]
+        names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
         links = [await stack.enter_async_context(Publisher(options.host, options.port, name)) for name in names]
         _say("ready")
-        while order := (await asyncio.to_thread(sys.stdin.readline)).split():
-            messages, rate = int(order[0]), float(order[1])
+        while line := (await asyncio.to_thread(sys.stdin.readline)).split():
+            messages, rate = int(line[0]), float(line[1])
             begun, cpu, accepted = time.monotonic(), _cpu_seconds(), len(fleet.ledger)
             for number, (ven, message) in enumerate(itertools.islice(made, messages)):
                 if rate and (ahead := begun + number / rate - time.monotonic()) > 0:
@@ -129,7 +141,7 @@ async def _generate(options: LoadOptions) -> None:
             await asyncio.gather(*(link.drain(_DRAIN_SECONDS) for link in links))
             seconds = time.monotonic() - begun
             _say(json.dumps(asdict(Published(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
-    fleet.ledger.write(Path(options.ledger))
+    fleet.ledger.write(Path(order.ledger))
 
 
 def _say(line: str) -> None:
@@ -143,4 +155,4 @@ def _cpu_seconds() -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(_generate(LoadOptions(**json.loads(sys.argv[1]))))
+    asyncio.run(_generate(msgspec.json.decode(sys.argv[1], type=_Order)))

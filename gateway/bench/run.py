@@ -3,16 +3,15 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import asyncpg
 import psutil
 
-from gateway.bench.load import LoadOptions, Published, load
+from gateway.bench.load import Course, Published, load
 from gateway.bench.processes import cpu_seconds, peak_mb
 from gateway.bench.stage import Stage
+from gateway.connected import connected
 from gateway.ledger import Balance, compare
-from runtime.database import connect_options
 from schemas.errors import GatewayError
 from schemas.settings import DatabaseSettings
 
@@ -54,16 +53,6 @@ class Run:
         return f"{self.messages_per_s:.0f} messages/s, {self.cpu_s_per_million:.0f} CPU seconds per million"
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """What a run publishes: so many messages of so many homes whose ids begin with `prefix`, on `topic`."""
-
-    messages: int
-    vens: int
-    prefix: str
-    topic: str
-
-
 async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mapping[str, psutil.Process]) -> Run:
     """Publish a tenth to warm up, then the rest, and count what that costs until its last row is in `database`.
 
@@ -72,10 +61,8 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
     """
     warm_up = max(1, round(course.messages * _WARM_UP_SHARE))
     all_of_it = warm_up + course.messages
-    stack, file = up.system.stack, up.folder / f"{course.prefix}.jsonl"
     up.tell(f"making {all_of_it} messages …")
-    made = LoadOptions(stack.mqtt_host, stack.mqtt_port, all_of_it, course.vens, course.prefix, course.topic, str(file))
-    async with load(made) as generator:
+    async with load(up, replace(course, messages=all_of_it)) as generator:
         await generator.publish(warm_up)
         await _stored(up, database, course.prefix, warm_up)
         before, begun = cpu_seconds(used), time.monotonic()
@@ -94,12 +81,11 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
 
 async def _stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
     """Wait until so many samples of these homes are committed; counting takes a part in twenty of the time at most."""
-    connection = await asyncpg.connect(**connect_options(database, "bench"))
-    try:
+    async with connected(database, "bench") as pool:
         most, since = -1, time.monotonic()
         while True:
             asked = time.monotonic()
-            stored = await connection.fetchval(_NUMBER, prefix + "-", prefix + ".")
+            stored = await pool.fetchval(_NUMBER, prefix + "-", prefix + ".")
             if stored >= messages:
                 return
             now = time.monotonic()
@@ -109,5 +95,3 @@ async def _stored(up: Stage, database: DatabaseSettings, prefix: str, messages: 
                 logs = up.system.stack.logs
                 raise GatewayError(f"{stored} of {messages} are stored, and no more come; see {logs}")
             await asyncio.sleep(max(0.1, 20 * (now - asked)))
-    finally:
-        await connection.close()

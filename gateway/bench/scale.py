@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.load import Course
 from gateway.bench.processes import processes
-from gateway.bench.run import Course, Run, run
+from gateway.bench.run import Run, run
 from gateway.bench.stage import Stage, stage
 from streams.roles import ROLES
 

