@@ -67,7 +67,7 @@ async def requested(rows: Connection) -> set[str]:
         ({"start": NOON.isoformat(), "end": (NOON + timedelta(seconds=9)).isoformat()}, {"open", "rejected"}),
         ({"reason": "too_old", "all": True}, {"other"}),
     ],
-    ids=str,
+    ids=["all", "of a VEN", "nothing", "of a topic", "rejected", "stored", "older", "between", "of a reason"],
 )
 async def test_what_matches_is_replayed(
     client: httpx.AsyncClient, rows: Connection, body: dict[str, Any], expected: set[str]

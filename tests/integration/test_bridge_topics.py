@@ -1,6 +1,7 @@
 """Settings of the topics change from one run of the bridge to the next; overlapping ones deliver once."""
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -133,6 +134,8 @@ def stand_still_at(step: str, patch: pytest.MonkeyPatch) -> Callable[[], bool]:
     return reached.is_set
 
 
+# aiokafka forgets the first connection of a client that is cancelled while it starts (its `bootstrap`).
+@pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning", "ignore:Unclosed AIOKafka:ResourceWarning")
 @pytest.mark.parametrize("broker", ["stack"], indirect=True)
 @pytest.mark.parametrize("step", ["subscribe", "unsubscribe", "confirm"])
 async def test_a_bridge_may_end_before_any_step_of_a_change(
@@ -147,6 +150,7 @@ async def test_a_bridge_may_end_before_any_step_of_a_change(
         assert await until(reached, WAIT)
         changing.cancel()
         await until(changing.done, WAIT)
+    gc.collect()  # a connection that was forgotten is noticed here, not in another test
     async with bridges.running(mqtt_topic_events=f"{site}/third"):
         await send(bridges, f"{site}/old/1", [b"unwanted"])
         await send(bridges, f"{site}/new/1", [b"unwanted"])
