@@ -1,6 +1,8 @@
 # Everything installs itself: Python 3.11 or newer is all that is assumed.
 # uv is taken from the PATH, or brought by pip into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
+# Each process has servers of its own; what times or kills whole systems has the machine to itself.
+PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: demo test faults docs audit sbom screenshots lint install certs
 
@@ -8,8 +10,9 @@ demo: install
 	$(UV) run gateway demo
 
 test: lint
-	$(UV) run pytest tests/unit tests/contract --numprocesses=auto --dist=loadfile
-	$(UV) run pytest --ignore=tests/unit --ignore=tests/contract
+	$(UV) run pytest tests/unit tests/contract $(PARALLEL)
+	$(UV) run pytest tests/integration $(PARALLEL)
+	$(UV) run pytest --ignore=tests/unit --ignore=tests/contract --ignore=tests/integration
 
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install
