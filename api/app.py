@@ -126,7 +126,8 @@ def make_app(config: ApiConfig) -> FastAPI:
                     ("looking at the pipeline", app.state.pipeline.follow),
                     (
                         "ending feeds",
-                        partial(keep_expelling, app.state.feed, keys, pool, config.access.api_feed_recheck_seconds),
+                        # Not by the connections of requests: those may all be taken.
+                        partial(keep_expelling, app.state.feed, feed_pool, config.access),
                     ),
                 )
             ]
