@@ -5,7 +5,9 @@ close the connection of a client that does not read.
 """
 
 import asyncio
+from contextlib import suppress
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -51,8 +53,10 @@ class FeedAnswer(Response):
 
 
 async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    # A body that nobody asked for, too large or too slow, is as good a reason to go.
+    with suppress(HTTPException):
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 def _nothing() -> None:
