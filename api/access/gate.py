@@ -29,6 +29,9 @@ CHALLENGE = 'Bearer realm="grid-event-gateway"'
 _WRONG_PER_SECOND = 1.0
 _WRONG_BURST = 20
 """Unknown keys of one address; each is a look into the database."""
+_DENIED_PER_SECOND = 1.0
+_DENIED_BURST = 100
+"""What one may try that its role may not; each is a row of the audit."""
 _LOOK_UPS = 4
 """Of keys that did not hold a moment ago, at once: whoever tries many in parallel leaves connections for the others."""
 
@@ -58,6 +61,7 @@ class Gate:
         self._rates = Rates(settings.api_rate_per_second, settings.api_rate_burst)
         self._rates_of_addresses = Rates(settings.api_rate_per_second, settings.api_rate_burst)
         self._wrong = Rates(_WRONG_PER_SECOND, _WRONG_BURST)
+        self._denied = Rates(_DENIED_PER_SECOND, _DENIED_BURST)
         self._looking_up = asyncio.Semaphore(_LOOK_UPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,6 +106,8 @@ class Gate:
         try:
             self._require(who, needed)
         except Refused as refused:
+            if wait := self._denied.take(who.id):
+                raise _too_many(wait, "too many requests that this role may not make") from None
             await _write_down(deed, pool, refused.status)
             raise
         return deed

@@ -12,9 +12,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.access.principal import Principal
+from api.connections import TRANSPORT, buffer_little
 from api.feed.hub import Hub
 from api.feed.items import Wanted
-from api.serving import TRANSPORT, buffer_little
 
 KERNEL_BYTES = 262_144
 

@@ -307,6 +307,20 @@ async def test_too_many_requests_of_one_key_are_429(database: DatabaseSettings) 
         assert (await client.get("/api/me", headers=bearer(keys[Role.ADMIN]))).status_code == 200
 
 
+async def test_who_tries_what_the_role_may_not_fills_no_database(
+    database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access.gate._DENIED_BURST", 3)
+    keys = await keys_of_all_roles(database)
+    async with api(database, access=REQUIRED) as client:
+        viewer = bearer(keys[Role.VIEWER])
+        statuses = [(await client.post("/api/events", headers=viewer)).status_code for _ in range(6)]
+        assert statuses[:3] == [403] * 3
+        assert statuses[-1] == 429
+        assert await rows.fetchval("SELECT count(*) FROM audit WHERE outcome = 'denied'") == statuses.count(403)
+        assert (await client.get("/api/me", headers=viewer)).status_code == 200
+
+
 async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(database: DatabaseSettings) -> None:
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:

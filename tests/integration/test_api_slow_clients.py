@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
+import fastapi_offline
 import httpx
 import pytest
 
+from api.connections import Connection
 from schemas.settings import DatabaseSettings
 from tests.support.rest import api
 
@@ -40,7 +43,7 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("first", [b"", b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"], ids=["new", "kept alive"])
 async def test_a_connection_without_a_whole_request_ends(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr("api.serving.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
     async with api(NOWHERE) as client:
         async with connected(client) as (reader, writer):
             writer.write(first)
@@ -55,7 +58,7 @@ async def test_a_connection_without_a_whole_request_ends(monkeypatch: pytest.Mon
 
 async def test_a_body_that_is_never_whole_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.body_limit.SECONDS", 0.2)
-    monkeypatch.setattr("api.serving.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
     async with api(NOWHERE) as client, connected(client) as (reader, writer):
         writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n")
         dripping = asyncio.create_task(drip(writer, b"1\r\nx\r\n"))
@@ -66,7 +69,7 @@ async def test_a_body_that_is_never_whole_is_408(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_who_is_refused_cannot_go_on_sending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.serving.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
     async with api(NOWHERE) as client, connected(client) as (reader, writer):
         writer.write(HEAD + b"origin: https://elsewhere.example.org\r\ncontent-length: 1000000\r\n\r\n")
         dripping = asyncio.create_task(drip(writer, b"x"))
@@ -75,8 +78,48 @@ async def test_who_is_refused_cannot_go_on_sending(monkeypatch: pytest.MonkeyPat
     assert answer.startswith(b"HTTP/1.1 403")
 
 
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when the server has lost a connection, or ended it."""
+    monkeypatch.setattr("api.connections.UNREAD_SECONDS", 0.2)
+    event, real = asyncio.Event(), Connection.connection_lost
+
+    def noting(self: Connection, error: Exception | None) -> None:
+        real(self, error)
+        event.set()
+
+    monkeypatch.setattr(Connection, "connection_lost", noting)
+    return event
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Asks for more than the system's own buffers hold."""
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
+    return b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 8
+
+
+async def test_an_answer_that_is_not_read_ends(lost: asyncio.Event, asked: bytes) -> None:
+    async with api(NOWHERE) as client, connected(client) as (_, writer):
+        writer.write(asked)
+        async with asyncio.timeout(5):
+            await lost.wait()
+
+
+async def test_an_answer_that_is_read_slowly_is_whole(lost: asyncio.Event, asked: bytes) -> None:
+    bundle = next(Path(fastapi_offline.__file__).parent.rglob("swagger-ui-bundle.js")).stat().st_size
+    async with api(NOWHERE) as client, connected(client) as (reader, writer):
+        writer.write(asked)
+        read = 0
+        async with asyncio.timeout(10):
+            while read < 8 * bundle:
+                read += len(await reader.read(262_144))
+                assert not lost.is_set()
+                await asyncio.sleep(0.005)
+
+
 async def test_an_answer_may_take_longer_than_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.serving.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.connections.HEAD_SECONDS", 0.2)
     monkeypatch.setattr("api.body_limit.SECONDS", 0.2)
     async with api(NOWHERE, api_feed_heartbeat_seconds=0.3) as client, client.stream("GET", "/api/feed") as answer:
         lines = answer.aiter_lines()
