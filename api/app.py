@@ -54,6 +54,7 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
+from api.unexpected import Unexpected
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
 from schemas.access_settings import AccessSettings, is_loopback
@@ -126,7 +127,8 @@ def make_app(config: ApiConfig) -> FastAPI:
                     ("looking at the pipeline", app.state.pipeline.follow),
                     (
                         "ending feeds",
-                        partial(keep_expelling, app.state.feed, keys, pool, config.access.api_feed_recheck_seconds),
+                        # Not by the connections of requests: those may all be taken.
+                        partial(keep_expelling, app.state.feed, feed_pool, config.access),
                     ),
                 )
             ]
@@ -156,6 +158,7 @@ def make_app(config: ApiConfig) -> FastAPI:
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
     app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
+    app.add_middleware(Unexpected)
     app.add_middleware(Gate, settings=config.access, host=config.api.api_host, keys=keys)
     app.add_middleware(
         CORSMiddleware,

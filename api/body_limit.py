@@ -1,8 +1,9 @@
-"""Bodies that are too large are refused before they are read.
+"""Bodies that are too large are refused before they are read, and those that take too long are not waited for.
 
 Starlette has a middleware for this, which answers in plain text; clients of this API are promised problem documents.
 """
 
+import asyncio
 from http import HTTPStatus
 
 from fastapi import HTTPException, Request
@@ -11,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
 
+SECONDS = 60.0
+"""How long a body may take."""
 _MOST_DIGITS = 18
 
 
@@ -31,11 +34,17 @@ class BodyLimit:
             refusal = problem(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
             await refusal(scope, receive, send)
             return
-        read = 0
+        read, whole = 0, False
+        until = asyncio.get_running_loop().time() + SECONDS
 
         async def counting() -> Message:
-            nonlocal read
-            message = await receive()
+            nonlocal read, whole
+            try:
+                async with asyncio.timeout_at(None if whole else until):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"no whole body within {SECONDS:.0f} s") from None
+            whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if read > self._most:
                 # In the route that reads; the app makes a problem document of it.

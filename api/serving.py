@@ -1,32 +1,16 @@
-"""The HTTP server, with two things that the feed needs: connections that can be cut, and an end to endless answers."""
+"""The HTTP server, with an end to endless answers."""
 
-import asyncio
 import os
 import socket
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
-TRANSPORT = "transport"
-"""Where a request finds, in its `state`, the transport of its connection."""
+from api.connections import Connection
 
-
-class _Connection(H11Protocol):
-    """ASGI has no way to close a connection whose client does not read: its answer would wait for ever."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, TRANSPORT: transport}
-
-
-def buffer_little(transport: asyncio.WriteTransport, size: int) -> None:
-    """Let the kernel hold no more than `size` bytes of what the client has not read; it would take megabytes."""
-    connection: socket.socket = transport.get_extra_info("socket")
-    # Not by the object at hand: that of uvloop shows options and sets none.
-    with socket.socket(fileno=os.dup(connection.fileno())) as same:
-        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size // 2)  # the kernel doubles it
+_BEHIND = "127.0.0.1,::1"
+"""Proxies that are believed whom they ask for, unless FORWARDED_ALLOW_IPS says others."""
 
 
 class Server(uvicorn.Server):
@@ -34,7 +18,17 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         super().__init__(
-            uvicorn.Config(app, http=_Connection, log_config=None, access_log=False, server_header=False, **options)
+            uvicorn.Config(
+                app,
+                http=Connection,
+                # Nothing here speaks it, and the gate looks at requests only.
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", _BEHIND),
+                **options,
+            )
         )
         self._app = app
 

@@ -16,6 +16,7 @@ from gateway.dr_books import DrBooks
 from gateway.figures import Observer
 from gateway.fleet import SOME_MISBEHAVE, Fleet, FleetOptions
 from gateway.ledger import SNAPSHOTS, Balance, settled
+from gateway.own_api import open_to_this_machine
 from gateway.summary import Shown, Summary
 from gateway.system import System, default_topics
 
@@ -42,12 +43,12 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
         data = options.data or Path(folder)
-        system = System(
-            data,
-            mqtt=options.mqtt,
-            settings=default_topics(),
-            progress=lambda line: console.print(line, highlight=False),
-        )
+
+        def tell(line: str) -> None:
+            console.print(line, highlight=False)
+
+        settings = default_topics() | open_to_this_machine(tell)
+        system = System(data, mqtt=options.mqtt, settings=settings, progress=tell)
         async with system.until(stop) as up:
             if not up:
                 return True

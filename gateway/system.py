@@ -16,6 +16,7 @@ from gateway.stack.ports import claim, is_free
 from gateway.worker import Worker
 from migrations.run import migrate
 from runtime.kafka import ensure_topics
+from schemas.access_settings import AccessSettings
 from schemas.mqtt_settings import MqttTopicSettings
 from schemas.settings import DatabaseSettings, KafkaSettings
 from streams.roles import ROLES, Role
@@ -77,6 +78,11 @@ class System:
     def api(self) -> str:
         """The address of the API."""
         return f"http://{self._env['API_HOST']}:{self._env['API_PORT']}"
+
+    @property
+    def asks_who_it_is(self) -> bool:
+        """Whether the API needs a key or a token."""
+        return not AccessSettings.load(**self._block(AccessSettings)).is_open(self._env["API_HOST"])
 
     @property
     def database(self) -> DatabaseSettings:

@@ -21,6 +21,11 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
             console.print(f"  {name:17} {where}", highlight=False, soft_wrap=True, markup=False)
         for line in (
             f"The servers are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env beside it.",
+            *(
+                ["The API asks for a key or a token: API_AUTH or API_OIDC_ISSUER says so."]
+                if system.asks_who_it_is
+                else []
+            ),
             "All processes answer /health/live, /health/ready and /metrics; health.json has their addresses.",
             "Ctrl-C ends it.",
         ):

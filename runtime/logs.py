@@ -33,8 +33,18 @@ def configure_logging(name: str, level: Level = "INFO") -> None:
 
 
 def text_formatter(name: str) -> logging.Formatter:
-    """Return what makes a line of text."""
-    return logging.Formatter(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
+    """Return what makes a line of text; a traceback follows in lines of its own."""
+    return _Text(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
+
+
+class _Text(logging.Formatter):
+    """A message may hold what devices and clients said: it begins no line of its own and commands no terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        text = super().formatMessage(record)
+        if text.isprintable():
+            return text
+        return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def json_formatter(name: str) -> logging.Formatter:

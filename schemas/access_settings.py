@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.settings import Block
 
+REVOKED_SECONDS = 60.0
+"""How long after its end a key may still open anything."""
+
 
 def is_loopback(host: str) -> bool:
     """Say whether only this machine reaches what listens on an address."""

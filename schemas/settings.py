@@ -201,6 +201,7 @@ class StreamsSettings(Block):
     # Records that one database transaction covers, about.
     streams_batch_records: int = Field(2000, ge=1, le=100_000)
     retention_days: int = Field(90, ge=1, le=3650)
+    audit_retention_days: int = Field(730, ge=1, le=36_500)
     partitions_ahead_days: int = Field(7, ge=1, le=90)
     max_future_seconds: float = Field(300, ge=0, le=31_536_000)
     offline_after_seconds: float = Field(60, gt=0, le=86_400)

@@ -23,6 +23,7 @@ from schemas.window import Window
 from streams.batches import Batch, Record, gathered, headers_of
 from streams.outbox import Outbox
 from streams.store.acks import AckStore
+from streams.store.audit import forget_old_audit
 from streams.store.database import DATA_FAULTS, Database
 from streams.store.documents import keep_notices, keep_shadows
 from streams.store.latest import said
@@ -76,6 +77,7 @@ def add_sink(
     async def keep_house() -> None:
         while not app.should_stop:
             await partitions.keep_house()
+            await forget_old_audit(database, streams.audit_retention_days)
             await app.sleep(HOUSEKEEPING_SECONDS)
 
 

@@ -12,6 +12,7 @@ from runtime.database import Pool, PooledConnection
 
 Outcome = Literal["done", "repeated", "failed", "denied"]
 _MOST_PATH = 1024
+_MOST_METHOD = 16
 
 
 class Deed:
@@ -27,9 +28,9 @@ class Deed:
         self.repeated = False
         """Whether it was done before already, so that only its answer was given again."""
         self.result: str | None = None
-        """What comes of it: the id of an event, a command or a key."""
+        """What comes of it: the id of an event, a command or a key, or those of dead letters."""
         self._who = who
-        self._what = (method, path[:_MOST_PATH].replace("\0", ""))
+        self._what = (method[:_MOST_METHOD], path[:_MOST_PATH].replace("\0", ""))
         self._from = (request_id, address)
 
     @asynccontextmanager

@@ -1,5 +1,6 @@
 """Before every request: who asks, whether they may, and how often; what they change is written down."""
 
+import asyncio
 import logging
 import math
 from http import HTTPStatus
@@ -8,6 +9,7 @@ import asyncpg
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access.addresses import address_of, limited_as
 from api.access.deeds import Deed, Outcome
 from api.access.jwks import IssuerAwayError
 from api.access.keys import PREFIX, Keys, digest_of
@@ -27,6 +29,11 @@ CHALLENGE = 'Bearer realm="grid-event-gateway"'
 _WRONG_PER_SECOND = 1.0
 _WRONG_BURST = 20
 """Unknown keys of one address; each is a look into the database."""
+_DENIED_PER_SECOND = 1.0
+_DENIED_BURST = 100
+"""What one may try that its role may not; each is a row of the audit."""
+_LOOK_UPS = 4
+"""Of keys that did not hold a moment ago, at once: whoever tries many in parallel leaves connections for the others."""
 
 
 class Refused(Exception):  # noqa: N818 - no error of ours
@@ -50,8 +57,12 @@ class Gate:
         self._roles = Roles(metrics_open=settings.api_metrics_open)
         self._keys = keys
         self._tokens = Tokens(settings) if settings.api_oidc_issuer else None
+        # Apart, for an address is what a proxy says it is: it might be somebody's id.
         self._rates = Rates(settings.api_rate_per_second, settings.api_rate_burst)
+        self._rates_of_addresses = Rates(settings.api_rate_per_second, settings.api_rate_burst)
         self._wrong = Rates(_WRONG_PER_SECOND, _WRONG_BURST)
+        self._denied = Rates(_DENIED_PER_SECOND, _DENIED_BURST)
+        self._looking_up = asyncio.Semaphore(_LOOK_UPS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,23 +80,23 @@ class Gate:
 
     async def _admit(self, request: Request, pool: Pool) -> Deed | None:
         needed = self._roles.needed(request.method, request.scope["path"])
-        address = request.client.host if request.client else ""
+        address = address_of(request)
         if self._open:
             why = why_a_stranger(
-                request.method, request.headers, self._settings.cors_origins, on_loopback=self._on_loopback
+                request.method, request.headers, self._settings.cors_origins, address if self._on_loopback else None
             )
             if why is not None:
                 raise Refused(HTTPStatus.FORBIDDEN, why)
             who = ANYBODY
             # Nobody but this machine's own users is there to be kept from taking all.
             if not self._on_loopback:
-                self._take_one(address)
+                self._take_one_of(address)
         elif needed is None:
-            self._take_one(address)
+            self._take_one_of(address)
             return None
         else:
             who = await self._identify(request, pool, address)
-            self._take_one(who.id)
+            _check_wait(self._rates.take(who.id))
         request.state.principal = who
         if request.method in READING:
             self._require(who, needed)
@@ -95,6 +106,8 @@ class Gate:
         try:
             self._require(who, needed)
         except Refused as refused:
+            if wait := self._denied.take(who.id):
+                raise _too_many(wait, "too many requests that this role may not make") from None
             await _write_down(deed, pool, refused.status)
             raise
         return deed
@@ -108,16 +121,16 @@ class Gate:
             www_authenticate=f'{CHALLENGE}, error="insufficient_scope", scope="{needed}"',
         )
 
-    def _take_one(self, who: str) -> None:
-        wait = self._rates.take(who)
-        if wait:
-            raise _too_many(wait, "too many requests; ask less often (API_RATE_PER_SECOND)")
+    def _take_one_of(self, address: str) -> None:
+        _check_wait(self._rates_of_addresses.take(limited_as(address)))
 
     async def _identify(self, request: Request, pool: Pool, address: str) -> Principal:
-        kind, _, text = request.headers.get("authorization", "").partition(" ")
+        # Of two headers what stands in front may have looked at the other one.
+        given = request.headers.getlist("authorization")
+        kind, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         text = text.strip()
         if kind.lower() != "bearer" or not text:
-            self._take_one(address)
+            self._take_one_of(address)
             raise Refused(
                 HTTPStatus.UNAUTHORIZED,
                 "say who asks: send an API key or a token as `Authorization: Bearer …`; "
@@ -128,11 +141,15 @@ class Gate:
 
     async def _by_key(self, text: str, pool: Pool, address: str) -> Principal:
         digest = digest_of(text)
-        # Who tries keys at random shall not keep the database busy; who has one that held is let through.
-        if not self._keys.was_good(digest) and (wait := self._wrong.seconds_to_wait(address)):
-            raise _too_many(wait, "too many requests with keys that do not hold")
         try:
-            who = await self._keys.find(pool, digest)
+            if self._keys.was_good(digest):
+                who = await self._keys.find(pool, digest)
+            else:
+                # Who tries keys at random shall not keep the database busy; who has one that held is let through.
+                async with self._looking_up:
+                    if wait := self._wrong.seconds_to_wait(limited_as(address)):
+                        raise _too_many(wait, "too many requests with keys that do not hold")
+                    who = await self._keys.find(pool, digest)
         except (*OUTAGES, asyncpg.PostgresError) as error:
             logger.warning("keys cannot be looked up: %s", error, extra={"action": "keys_unavailable"})
             raise Refused(
@@ -141,7 +158,7 @@ class Gate:
                 retry_after=str(RETRY_AFTER_SECONDS),
             ) from None
         if who is None:
-            self._wrong.take(address)
+            self._wrong.take(limited_as(address))
             raise _invalid("this key does not hold: it is unknown, expired or revoked")
         return who
 
@@ -151,9 +168,10 @@ class Gate:
         try:
             return await self._tokens.read(text)
         except BadTokenError as error:
-            self._take_one(address)
+            self._take_one_of(address)
             raise _invalid(str(error)) from None
         except NoRoleError as error:
+            self._take_one_of(address)
             headers = {"www_authenticate": f'{CHALLENGE}, error="insufficient_scope"'}
             raise Refused(HTTPStatus.FORBIDDEN, str(error), **headers) from None
         except IssuerAwayError as error:
@@ -162,6 +180,11 @@ class Gate:
 
 def _invalid(why: str) -> Refused:
     return Refused(HTTPStatus.UNAUTHORIZED, why, www_authenticate=f'{CHALLENGE}, error="invalid_token"')
+
+
+def _check_wait(wait: float) -> None:
+    if wait:
+        raise _too_many(wait, "too many requests; ask less often (API_RATE_PER_SECOND)")
 
 
 def _too_many(wait: float, detail: str) -> Refused:

@@ -12,9 +12,19 @@ from api.access.roles import READING
 from schemas.access_settings import is_loopback
 
 
-def why_a_stranger(method: str, headers: Headers, origins: list[str], *, on_loopback: bool) -> str | None:
-    """Say why a request is none of the operator's; None where it may be."""
+def why_a_stranger(method: str, headers: Headers, origins: list[str], address: str | None) -> str | None:
+    """Say why a request is none of the operator's; None where it may be.
+
+    `address` is where it comes from, for an API that only this machine reaches; None for one that is open to all.
+    """
     host = headers.get("host", "")
+    on_loopback = address is not None
+    # It reached loopback through a proxy, behind which may be the whole world.
+    if address is not None and not is_loopback(address):
+        return (
+            f"the API is open on loopback only, and a proxy asks for {address or 'somebody'}; "
+            "set API_AUTH=required, and use a key"
+        )
     # A name of somebody's own may lead to 127.0.0.1 (DNS rebinding), and then its pages could read all answers.
     if on_loopback and host and not is_loopback(_name(host)):
         return f"the API is open on loopback only, and {host!r} is no name of it; set API_AUTH=required, and use a key"

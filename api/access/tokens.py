@@ -11,7 +11,9 @@ from schemas.access_settings import AccessSettings
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
 """Asymmetric ones only. With `none` anybody could make tokens, with HS256 whoever knows the public key."""
-_MOST_NAME = 128
+_MOST_NAME = 255
+_LAST = 253_402_300_799 - 86_400
+"""The end of the last year that can be written down, and no token needs."""
 
 
 class BadTokenError(Exception):
@@ -46,16 +48,18 @@ class Tokens:
             claims = self._claims(text, header["alg"], await self._jwks.find(header.get("kid")))
         except jwt.ExpiredSignatureError:
             raise BadTokenError("the token has expired") from None
-        except (jwt.PyJWTError, UnicodeError) as error:
-            raise BadTokenError(f"the token does not hold: {str(error).lower() or type(error).__name__}") from None
+        # The others are of headers and claims that are no such thing; the header may be anybody's.
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
+            why = _printable(str(error).lower()) or type(error).__name__
+            raise BadTokenError(f"the token does not hold: {why}") from None
+        until = min(int(claims["exp"]), _LAST) + self._settings.api_oidc_clock_skew_seconds
         role = self._role(claims)
         if role is None:
             raise NoRoleError(
                 f"the claim {self._settings.api_oidc_role_claim!r} of the token names no role of this gateway"
             )
         name = claims.get("preferred_username") or claims.get("email") or claims.get("name") or claims["sub"]
-        until = claims["exp"] + self._settings.api_oidc_clock_skew_seconds
-        return Principal(f"token:{claims['sub'][:_MOST_NAME]}", str(name)[:_MOST_NAME], role, "token", until)
+        return Principal(f"token:{_printable(claims['sub'])}", _printable(str(name)), role, "token", until)
 
     def _claims(self, text: str, algorithm: str, key: dict[str, Any] | None) -> dict[str, Any]:
         if key is None:
@@ -79,6 +83,11 @@ class Tokens:
         given = _values(claims, self._settings.api_oidc_role_claim)
         names = {value.removeprefix(prefix) for value in given if value.startswith(prefix)}
         return highest([role for role in Role if role in names])
+
+
+def _printable(text: str) -> str:
+    """Return what can be shown, logged and stored of a text that the issuer may have from anybody."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text[:_MOST_NAME])
 
 
 def _values(claims: dict[str, Any], path: str) -> list[str]:

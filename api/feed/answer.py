@@ -5,14 +5,16 @@ close the connection of a client that does not read.
 """
 
 import asyncio
+from contextlib import suppress
 
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.access.principal import Principal
+from api.connections import TRANSPORT, buffer_little
 from api.feed.hub import Hub
 from api.feed.items import Wanted
-from api.serving import TRANSPORT, buffer_little
 
 KERNEL_BYTES = 262_144
 
@@ -51,8 +53,10 @@ class FeedAnswer(Response):
 
 
 async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    # A body that nobody asked for, too large or too slow, is as good a reason to go.
+    with suppress(HTTPException):
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
 def _nothing() -> None:

@@ -1,6 +1,7 @@
 """From the follower to the clients: an item is encoded once, and handed to whoever wants it."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -32,6 +33,8 @@ class Client:
     ) -> None:
         self.wanted = wanted
         self.who = who
+        self.held_at = time.monotonic()
+        """When its key was last known to hold."""
         self.closed = False
         self._most = most
         self.abort = abort

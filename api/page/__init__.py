@@ -21,11 +21,15 @@ HEADERS = {
 }
 
 
+# The last is that of licences.
+_SERVED = frozenset({".css", ".html", ".js", ".svg", ""})
+
+
 class _Files(StaticFiles):
     """Only what a browser needs, with the headers of the page; asked for anew each time, and sent when it changed."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        answer = await super().get_response("nothing" if path.endswith((".py", ".md")) else path, scope)
+        answer = await super().get_response(path if Path(path).suffix in _SERVED else "nothing", scope)
         answer.headers.update(HEADERS)
         return answer
 

@@ -81,6 +81,9 @@ class Requested(NamedTuple):
     attempt: int
 
 
+Note = Callable[[Sequence[Requested]], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Letters:
     """The letters that match every field given; no states are all states, times are of receipt, in [start, end)."""
@@ -158,16 +161,22 @@ async def request_replays(
 
 
 async def request_matching(
-    pool: Pool, letters: Letters, limit: int, begin: Begin = transaction
+    pool: Pool, letters: Letters, limit: int, begin: Begin = transaction, note: Note | None = None
 ) -> tuple[int, list[Requested]]:
-    """Ask for the replay of what matches, at most `limit`; returns how many match, and what was asked for."""
+    """Ask for the replay of what matches, at most `limit`; returns how many match, and what was asked for.
+
+    `note` is told what was asked for before the transaction ends.
+    """
     where, values = letters.where()
     chosen = KEYS + where + LEAST_TRIED_FIRST + f"${len(values) + 1}"
 
     async def request(connection: PooledConnection) -> tuple[int, list[Requested]]:
         matched = int(await connection.fetchval(COUNT + where, *values))
         keys = sorted(Key(row["time"], row["id"]) for row in await connection.fetch(chosen, *values, limit))
-        return matched, await _request(connection, keys, None, letters.states or None)
+        requested = await _request(connection, keys, None, letters.states or None)
+        if note is not None:
+            note(requested)
+        return matched, requested
 
     return await _in_transaction(pool, request, begin)
 

@@ -1,6 +1,7 @@
 """Dead letters: find, read, mend and replay."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -15,6 +16,7 @@ from api.queries.dead_letters import (
     NOT_STORED,
     Key,
     Letters,
+    Requested,
     fetch_letter,
     fetch_letters,
     find_keys,
@@ -84,7 +86,13 @@ async def replay_many(
 ) -> BulkOutcome:
     """Replay what matches, those tried least often first; 202 where not all are settled within `wait`."""
     states = NOT_STORED if body.state is None else (body.state,)
-    matched, requested = await request_matching(database, _letters(body, states), body.limit, deed.transaction)
+
+    def note(requested: Sequence[Requested]) -> None:
+        # The filter would not say which they were: it finds others later.
+        deed.result = " ".join(each.key.id for each in requested) or None
+
+    letters = _letters(body, states)
+    matched, requested = await request_matching(database, letters, body.limit, deed.transaction, note)
     watch = Watch(database, requested)
     await watch.until_settled(wait)
     if watch.pending:

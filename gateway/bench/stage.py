@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from gateway.own_api import open_to_this_machine
 from gateway.system import System, default_topics
 
 
@@ -29,6 +30,7 @@ async def stage(stop: asyncio.Event, settings: Mapping[str, str] | None = None) 
         console.print(line, highlight=False)
 
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        system = System(Path(folder) / "data", settings=default_topics() | dict(settings or {}), progress=tell)
+        all_settings = default_topics() | open_to_this_machine(tell) | dict(settings or {})
+        system = System(Path(folder) / "data", settings=all_settings, progress=tell)
         async with system.until(stop) as up:
             yield Stage(system, Path(folder), tell) if up else None

@@ -84,6 +84,7 @@ async def replay(
                 break
             some = keys[first : first + CHUNK]
             deed = Deed(at_the_command_line(), "CLI", f"gateway deadletters replay ({len(some)})")
+            deed.result = " ".join(key.id for key in some)
             requested = await request_replays(pool, some, mended, deed.transaction)
             watches.append(Watch(pool, requested))
             progress.advance(asked, len(requested))

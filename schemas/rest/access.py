@@ -24,8 +24,8 @@ class AuditEntry(RestModel):
     """Something that somebody did, or tried to.
 
     `outcome` is done, repeated (its answer was given again, by its Idempotency-Key), failed or denied; `status` is that
-    of the answer where nothing was done. `result` is what came of it: the id of an event, a command or a key. `by` is
-    key, token, cli or open.
+    of the answer where nothing was done. `result` is what came of it: the id of an event, a command or a key, or those
+    of dead letters. `by` is key, token, cli or open.
     """
 
     model_config = example(

@@ -1,16 +1,21 @@
 """API keys before a real database: who may do what, from when on no longer, and what is written down."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
 
 from api.access.keys import digest_of
 from api.access.roles import OPEN, ROLES
+from api.feed.expelling import expel
+from api.queries.keys import find_key
 from gateway.keys.work import unmake
-from runtime.database import Connection
+from gateway.stack.polling import until
+from runtime.database import Connection, Pool, connect_options
 from schemas.access import Role
 from schemas.access_settings import AccessSettings
 from schemas.settings import DatabaseSettings
@@ -99,6 +104,12 @@ async def test_what_is_no_key_is_401(house: House, header: str) -> None:
     assert_problem(answer, 401)
 
 
+async def test_two_headers_that_say_who_asks_are_none(house: House) -> None:
+    good, wrong = (("authorization", f"Bearer {key}") for key in (house.keys[Role.ADMIN], "gek_x"))
+    for headers in ([good, wrong], [wrong, good], [good, good]):
+        assert_problem(await house.client.get("/api/me", headers=headers), 401)
+
+
 async def test_a_body_is_not_read_before_it_is_known_who_sends_it(house: House) -> None:
     answer = await house.client.post("/api/events", content=b"{ no json")
     assert_problem(answer, 401)
@@ -177,6 +188,28 @@ async def test_what_is_done_is_written_down_with_who_did_it(house: House) -> Non
     assert await audit(end="2020-01-01T00:00:00Z") == []
 
 
+async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: House) -> None:
+    async with connection(house.database) as rows:
+        last = await rows.fetchval("SELECT max(id) FROM audit")
+        await rows.execute("ALTER TABLE events RENAME TO gone")
+        try:
+            answer = await house.ask("POST", "/api/events", Role.OPERATOR, EVENT)
+        finally:
+            await rows.execute("ALTER TABLE gone RENAME TO events")
+        assert "server's log" in assert_problem(answer, 500)["detail"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        (row,) = await rows.fetch("SELECT role, path, outcome, status, request_id FROM audit WHERE id > $1", last)
+    assert tuple(row) == ("operator", "/api/events", "failed", 500, answer.headers["x-request-id"])
+
+
+async def test_an_entry_is_small_whatever_is_asked(house: House) -> None:
+    async with connection(house.database) as rows:
+        last = await rows.fetchval("SELECT max(id) FROM audit")
+        assert_problem(await house.ask("X" * 4000, "/" + "y" * 4000, Role.VIEWER), 403)
+        (row,) = await rows.fetch("SELECT * FROM audit WHERE id > $1", last)
+    assert len(str(row)) < 2000
+
+
 async def test_what_cannot_be_written_down_is_not_done(house: House) -> None:
     async with connection(house.database) as rows:
         await rows.execute("ALTER TABLE audit RENAME TO gone")
@@ -201,7 +234,48 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                 with pytest.raises(EOFError):
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
-                assert {each.who.role for each in app.state.feed.clients} == {Role.ADMIN}
+                # The other one may have begun during the look before.
+                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {Role.ADMIN}, 5)
+
+
+async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connections(database: DatabaseSettings) -> None:
+    keys = await keys_of_all_roles(database)
+    async with serving(database, access=REQUIRED, api_pool_size=2) as (client, app):
+        client.headers.update(bearer(keys[Role.VIEWER]))
+        key_id = (await client.get("/api/me")).json()["id"]
+        async with (
+            feed(client) as told,
+            asyncpg.create_pool(**connect_options(database, "test"), min_size=0) as pool,
+            app.state.pool.acquire(),
+            app.state.pool.acquire(),
+        ):
+            await unmake(pool, [key_id])
+            with pytest.raises(EOFError):
+                async with asyncio.timeout(5):
+                    await told.until(lambda _: False)
+
+
+async def test_a_feed_whose_key_cannot_be_looked_up_goes_on_for_a_while_only(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    keys = await keys_of_all_roles(database)
+    access = REQUIRED.model_copy(update={"api_feed_recheck_seconds": 30})
+    async with (
+        serving(database, access=access) as (client, app),
+        feed(client_with(client, keys[Role.VIEWER])) as told,
+    ):
+        (listener,) = app.state.feed.clients
+        await rows.execute("ALTER TABLE api_keys RENAME TO gone")
+        await expel(app.state.feed, app.state.pool, 30)
+        assert not listener.closed
+        await rows.execute("ALTER TABLE gone RENAME TO api_keys")
+        before = listener.held_at
+        await expel(app.state.feed, app.state.pool, 0)
+        assert listener.held_at > before
+        await rows.execute("ALTER TABLE api_keys RENAME TO gone")
+        await expel(app.state.feed, app.state.pool, 0)
+        with pytest.raises(EOFError):
+            await told.until(lambda _: False)
 
 
 def client_with(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
@@ -233,6 +307,20 @@ async def test_too_many_requests_of_one_key_are_429(database: DatabaseSettings) 
         assert (await client.get("/api/me", headers=bearer(keys[Role.ADMIN]))).status_code == 200
 
 
+async def test_who_tries_what_the_role_may_not_fills_no_database(
+    database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access.gate._DENIED_BURST", 3)
+    keys = await keys_of_all_roles(database)
+    async with api(database, access=REQUIRED) as client:
+        viewer = bearer(keys[Role.VIEWER])
+        statuses = [(await client.post("/api/events", headers=viewer)).status_code for _ in range(6)]
+        assert statuses[:3] == [403] * 3
+        assert statuses[-1] == 429
+        assert await rows.fetchval("SELECT count(*) FROM audit WHERE outcome = 'denied'") == statuses.count(403)
+        assert (await client.get("/api/me", headers=viewer)).status_code == 200
+
+
 async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(database: DatabaseSettings) -> None:
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
@@ -244,6 +332,28 @@ async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(database: Da
         assert statuses[:20] == [401] * 20
         assert 429 in statuses[20:]
         assert (await client.get("/api/me", headers=good)).status_code == 200
+
+
+async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
+    database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = 0
+
+    async def counted(pool: Pool, digest: bytes) -> Any:
+        nonlocal looked_up
+        looked_up += 1
+        return await find_key(pool, digest)
+
+    monkeypatch.setattr("api.access.keys.find_key", counted)
+    good = (await keys_of_all_roles(database))[Role.VIEWER]
+    async with api(database, access=REQUIRED) as client:
+        # All before the first is answered; those who share a key that holds are let through, however many they are.
+        mine = [client.get("/api/me", headers=bearer(good)) for _ in range(20)]
+        wrong = [client.get("/api/me", headers=bearer(f"gek_{number}")) for number in range(70)]
+        statuses = [answer.status_code for answer in await asyncio.gather(*mine, *wrong)]
+    assert statuses[:20] == [200] * 20
+    assert set(statuses[20:]) == {401, 429}
+    assert looked_up < 20 + 20 + 10
 
 
 async def test_without_the_database_nobody_is_let_in() -> None:

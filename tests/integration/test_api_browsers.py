@@ -62,6 +62,15 @@ async def test_a_foreign_name_for_this_machine_is_not_answered_to() -> None:
             assert (answer.status_code, answer.json()["by"], answer.json()["role"]) == (200, "open", "admin")
 
 
+async def test_what_a_proxy_brings_from_elsewhere_is_not_the_machines_own() -> None:
+    async with api(NOWHERE) as client:
+        for address in ("203.0.113.7", "127.0.0.1, 203.0.113.7", "2001:db8::7", "unknown"):
+            answer = await client.get("/api/me", headers={"x-forwarded-for": address})
+            assert "API_AUTH=required" in assert_problem(answer, 403)["detail"]
+        answer = await client.get("/api/me", headers={"x-forwarded-for": "127.0.0.1"})
+        assert answer.json()["role"] == "admin"
+
+
 async def test_an_api_that_is_forced_open_says_so_in_its_health() -> None:
     async with api(NOWHERE, api_host="0.0.0.0", access=AccessSettings(api_auth="open")) as client:  # noqa: S104
         (warning,) = (await client.get("/health")).json()["warnings"]

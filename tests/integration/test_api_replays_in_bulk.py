@@ -78,6 +78,8 @@ async def test_what_matches_is_replayed(
     assert found["matched"] == found["requested"] == len(expected)
     assert found["outcomes"] == ({"requested": len(expected)} if expected else {})
     assert {each["id"] for each in found["deadLetters"]} == expected == await requested(rows)
+    written = await rows.fetchval("SELECT result FROM audit")
+    assert set((written or "").split()) == expected
     assert all(set(each) == {"id", "state", "stateDetail", "attempt"} for each in found["deadLetters"])
 
 

@@ -211,6 +211,8 @@ async def test_more_than_fit_into_one_transaction_are_replayed(gateway: Gateway,
     code, out, err = await asked
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "2100 replayed: 2100 stored"
+    written = [row["result"].split() for row in await rows.fetch("SELECT result FROM audit")]
+    assert {each for ids in written for each in ids} == {f"many-{n}" for n in range(2100)}
     code, out, _ = await gateway("replay", "--all", "--wait", "0")
     assert (code, ids(out)[0]) == (0, "other")
     code, out, _ = await gateway("replay", "--reason", "too_deep")

@@ -1,5 +1,6 @@
 """Bearer tokens before an issuer that answers over HTTP; the API needs no database to read them."""
 
+import asyncio
 import json
 import time
 from base64 import urlsafe_b64encode
@@ -13,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from gateway.stack.polling import until
 from schemas.access_settings import AccessSettings
 from schemas.settings import DatabaseSettings
 from tests.support.access import AUDIENCE, Issuer, bearer, issuer
@@ -119,6 +121,45 @@ async def test_a_signature_is_looked_at(oidc: Issuer) -> None:
             assert_problem(await client.get("/api/me", headers=headers), 401)
 
 
+async def test_headers_of_any_kind_are_401(oidc: Issuer) -> None:
+    headers: list[dict[str, Any]] = [
+        {"alg": []},
+        {"alg": {}},
+        {"alg": None},
+        {"alg": "RS256", "kid": ["first"]},
+        {"alg": "RS256", "kid": "first", "crit": ["\ud800"]},
+        {"alg": "RS256", "kid": "first", "b64": False, "crit": ["b64"]},
+        {"alg": "ES256", "kid": "first"},
+        {"alg": "EdDSA", "kid": "first"},
+        {"alg": "RS256", "jwk": {"kty": "oct", "k": "MDAw"}, "x5u": "http://127.0.0.1:1", "jku": "http://127.0.0.1:1"},
+    ]
+    async with api(NOWHERE, access=settings(oidc)) as client:
+        for header in headers:
+            token = unsigned(header, oidc.claims(roles=["admin"])) + ".eA"
+            assert_problem(await client.get("/api/me", headers=bearer(token)), 401)
+
+
+async def test_claims_of_any_kind_are_taken_for_what_they_are(oidc: Issuer) -> None:
+    async with api(NOWHERE, access=settings(oidc)) as client:
+        for claims in ({"exp": str(2**34)}, {"exp": 1e30}, {"name": "\ud800"}):
+            assert (await client.get("/api/me", headers=bearer(oidc.token(**claims)))).status_code == 200
+        # As it is shown, logged, and kept by a database that takes no zero byte.
+        name = oidc.token(sub="x\0", preferred_username="ad\x1b[2Ja")
+        me = (await client.get("/api/me", headers=bearer(name))).json()
+        assert (me["id"], me["name"]) == ("token:x\ufffd", "ad\ufffd[2Ja")
+        for odd in ({"exp": float("inf")}, {"nbf": float("nan")}, {"iat": "x"}, {"aud": [["x"]]}, {"sub": 5}):
+            assert_problem(await client.get("/api/me", headers=bearer(oidc.token(**odd))), 401)
+
+
+async def test_tokens_that_give_no_role_are_limited_too(oidc: Issuer) -> None:
+    access = settings(oidc, api_rate_per_second=0.2, api_rate_burst=3)
+    async with api(NOWHERE, access=access) as client:
+        roleless = bearer(oidc.token(roles=[]))
+        statuses = [(await client.get("/api/me", headers=roleless)).status_code for _ in range(4)]
+        assert statuses == [403, 403, 403, 429]
+        assert (await client.get("/api/me", headers=bearer(oidc.token()))).status_code == 200
+
+
 async def test_a_key_that_the_issuer_shares_as_a_secret_signs_nothing() -> None:
     with issuer() as careless:
         secret = urlsafe_b64encode(b"0" * 32).rstrip(b"=").decode()
@@ -142,6 +183,30 @@ async def test_new_keys_of_the_issuer_are_found_and_its_old_ones_end() -> None:
             assert (await client.get("/api/me", headers=bearer(new))).status_code == 200
             assert rotating.asked == 2
             assert_problem(await client.get("/api/me", headers=bearer(old)), 401)
+
+
+async def test_a_key_that_was_removed_while_nobody_asked_opens_nothing() -> None:
+    with issuer() as rotating:
+        async with api(NOWHERE, access=settings(rotating, api_oidc_jwks_seconds=0.02)) as client:
+            old = rotating.token()
+            assert (await client.get("/api/me", headers=bearer(old))).status_code == 200
+            rotating.rotate("second")
+            quiet = time.monotonic() + 0.05
+            assert await until(lambda: time.monotonic() > quiet, 5)
+            assert_problem(await client.get("/api/me", headers=bearer(old)), 401)
+
+
+async def test_an_issuer_that_answers_without_end_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.access.jwks.TIMEOUT_SECONDS", 0.1)
+    with issuer() as slow:
+        async with api(NOWHERE, access=settings(slow, api_oidc_jwks_uri=f"{slow.address}/keys")) as client:
+            slow.drips = 0.05
+            async with asyncio.timeout(5):
+                answer = await client.get("/api/me", headers=bearer(slow.token()))
+            assert "no whole answer" in assert_problem(answer, 503)["detail"]
+            slow.drips = None
+            monkeypatch.undo()
+            assert (await client.get("/api/me", headers=bearer(slow.token()))).status_code == 200
 
 
 async def test_made_up_key_ids_do_not_reach_the_issuer_each_time() -> None:

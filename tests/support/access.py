@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -41,6 +41,8 @@ class Issuer:
         self.asked = 0
         self.calls_itself: str | None = None
         self.away = False
+        self.drips: float | None = None
+        """Seconds from one byte of an answer to the next; None answers as one would."""
 
     def rotate(self, key_id: str) -> None:
         """Sign with a new key from now on, and publish that alone."""
@@ -91,7 +93,13 @@ def issuer() -> Iterator[Issuer]:
             self.send_response(404 if document is None else 200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if made.drips is None:
+                self.wfile.write(body)
+                return
+            with suppress(OSError):  # who asked has gone
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(made.drips)
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runtime.logs import json_formatter
+from runtime.logs import json_formatter, text_formatter
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "bridge", "gateway", "migrations", "runtime", "streams")
@@ -146,3 +146,15 @@ def test_whatever_is_in_a_message_stays_one_line() -> None:
     assert "\n" not in line
     line.encode("utf-8", "backslashreplace")
     assert json.loads(line)["action"] == "mqtt_lost"
+
+
+def test_text_of_others_begins_no_line_and_commands_no_terminal() -> None:
+    record = logging.makeLogRecord({"msg": "%s was refused", "args": ("a\n2026 api CRITICAL\x1b[2J\u202e",)})
+    assert text_formatter("test").format(record).endswith(": a\\n2026 api CRITICAL\\x1b[2J\\u202e was refused")
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        record = logging.makeLogRecord({"msg": "é failed", "exc_info": sys.exc_info()})
+    first, second, *_ = text_formatter("test").format(record).splitlines()
+    assert first.endswith("é failed")
+    assert second.startswith("Traceback")
