@@ -80,7 +80,7 @@ async def test_what_is_good_is_stored_and_what_poses_as_another_is_stored_nowher
         assert [tuple(row) for row in rows] == [("ven-good", 1.0), ("ven-bad", 2.0), ("ven-bad", LAST)]
         assert await way.rows.fetchval("SELECT count(*) FROM ven_acks") == 0
         # All but one of the forgeries ended at the broker; the one that it lets pass is known by its topic.
-        assert [row["reason"] for row in await way.index()] == ["id_mismatch"]
+        assert [(row["reason"], row["ven_id"]) for row in await way.index()] == [("id_mismatch", "ven-bad")]
     for kind in set(Kind) - {Kind.METERING}:
         assert await read_all(kafka, kafka.topics.raw(kind)) == []
 
