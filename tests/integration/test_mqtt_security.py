@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shutil
 import socket
 import ssl
 import time
@@ -231,3 +232,30 @@ async def test_a_bridge_with_the_wrong_ca_ends_with_one_sentence(
     (sentence,) = [line for line in (tmp_path / "bridge.log").read_text().splitlines() if "gateway: " in line]
     assert "set MQTT_CA_CERT to the CA that signed it" in sentence
     assert "Traceback" not in (tmp_path / "bridge.log").read_text()
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_certificates_that_turn_bad_while_it_runs_are_named_and_waited_for(
+    kafka: KafkaSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Secured(tmp_path)
+    own, shown = tmp_path / "certs" / "bridge", tmp_path / "shown"
+    shutil.copytree(own, shown)
+    bridges = Bridges(broker.settings(shown, mqtt_ca_cert=str(shown / "ca.pem")), kafka, tmp_path)
+
+    def lost_over(words: str) -> bool:
+        return any("no MQTT connection" in said and words in said for said in caplog.messages)
+
+    with broker.running():
+        assert await broker.up()
+        stop = asyncio.Event()
+        bridge = bridges.task(stop)
+        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        shutil.copy(broker.stranger() / "ca.pem", shown)
+    with broker.running():
+        assert await until(lambda: bridge.done() or lost_over("set MQTT_CA_CERT to the CA"), 20)
+        shutil.copytree(own, shown, dirs_exist_ok=True)
+        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        stop.set()
+        await bridge
