@@ -69,12 +69,15 @@ class Authority:
         return self._certificate.not_valid_after_utc
 
     def server(self, names: Sequence[str], days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a server that clients reach under these names and addresses; as long as `client`."""
+        """Sign for a server that clients reach under these names and addresses, for as long as for a client."""
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         return self._issue(names[0], ExtendedKeyUsageOID.SERVER_AUTH, days, begins, alternatives)
 
     def client(self, identity: str, days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a client that brokers know under `identity`, of 64 bytes at most; it is good for `days`, or as long as the CA."""
+        """Sign for a client that brokers know under `identity`, of 64 bytes at most.
+
+        It is good for `days`, and no longer than the CA.
+        """
         return self._issue(identity, ExtendedKeyUsageOID.CLIENT_AUTH, days, begins)
 
     def _issue(

@@ -106,8 +106,8 @@ class Certificates:
             raise GatewayError(f"there is no CA in {folder} ({error}); run gateway certs make first") from None
         if authority.ends <= datetime.now(UTC):
             raise GatewayError(
-                f"the CA in {folder} expired at {authority.ends:%Y-%m-%d}, so nobody would take what it signs; move all "
-                f"of {self._folder} away to begin anew"
+                f"the CA in {folder} expired at {authority.ends:%Y-%m-%d}, and nobody takes what it signs; move "
+                f"all of {self._folder} away to begin anew"
             )
         return authority
 
@@ -141,8 +141,8 @@ def _as_host(name: str) -> str:
     if _HOST.fullmatch(name):
         return name
     raise GatewayError(
-        f"{name!r} is no name of a server; write it as mqtt.example.org or 192.0.2.7, and one with other letters in its "
-        "ASCII form (xn--…)"
+        f"{name!r} is no name of a server; write it as mqtt.example.org or 192.0.2.7, and one with other letters in "
+        "its ASCII form (xn--…)"
     )
 
 

@@ -91,7 +91,9 @@ def quotients(expression: str) -> list[tuple[str, str]]:
 
 
 def seconds(window: str) -> float:
-    return sum(float(number) * {"s": 1, "m": 60, "h": 3600}[unit] for number, unit in re.findall(r"(\d+)([smh])", window))
+    return sum(
+        float(number) * {"s": 1, "m": 60, "h": 3600}[unit] for number, unit in re.findall(r"(\d+)([smh])", window)
+    )
 
 
 @EACH

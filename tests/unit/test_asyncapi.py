@@ -101,7 +101,7 @@ def test_the_headers_of_each_topic_are_there() -> None:
     raw = headers_in(topics.raw_topic(Kind.METERING))
     kept = {name for name, _ in _passed_on(dict.fromkeys(raw, b"1")) or ()}
     assert kept == {topics.HEADER_REPLAY_OF, TRACEPARENT}
-    told = {topic: kept for topic in VALIDATED.values()}
+    told = dict.fromkeys(VALIDATED.values(), kept)
     told |= {topics.COMMANDS: {TRACEPARENT}, topics.COMMAND_LOG: {HEADER_RUN}}
     assert {topic: headers_in(topic) for topic in VALUES if headers_in(topic)} == told
 
