@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from bridge.connection import Connection
@@ -110,6 +111,21 @@ async def test_commands_are_for_the_ven_that_they_are_sent_to(secured: Secured) 
             heard[ven_id] = [str(message.topic) for message in _received(client)]
     assert set(heard["ven-good"]) == {"ven/cmd/ven-good"}
     assert set(heard["ven-bad"]) == {"ven/cmd/ven-bad"}
+
+
+async def test_a_last_will_goes_to_topics_of_ones_own_only(secured: Secured) -> None:
+    assert await secured.up()
+    shown = secured.ven("ven-bad")
+    async with secured.client(secured.folder / "certs" / "bridge") as listening:
+        await listening.subscribe("ven/#", qos=1)
+        for topic in ("ven/telemetry/ven-good", "ven/ack/ven-good", "ven/cmd/ven-bad", "ven/telemetry/ven-bad"):
+            will = aiomqtt.Will(topic, b"will", qos=1)
+            with suppress(aiomqtt.MqttError):
+                async with secured.client(shown, will=will) as dying:
+                    dying._client.socket().shutdown(socket.SHUT_RDWR)
+                    await anext(dying.messages)
+        async with asyncio.timeout(10):
+            assert str((await anext(listening.messages)).topic) == "ven/telemetry/ven-bad"
 
 
 def _received(client: Any) -> list[Any]:
