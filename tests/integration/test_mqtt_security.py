@@ -122,7 +122,8 @@ async def test_a_last_will_goes_to_topics_of_ones_own_only(secured: Secured) -> 
             will = aiomqtt.Will(topic, b"will", qos=1)
             with suppress(aiomqtt.MqttError):
                 async with secured.client(shown, will=will) as dying:
-                    dying._client.socket().shutdown(socket.SHUT_RDWR)
+                    line: Any = dying._client.socket()
+                    line.shutdown(socket.SHUT_RDWR)
                     await anext(dying.messages)
         async with asyncio.timeout(10):
             assert str((await anext(listening.messages)).topic) == "ven/telemetry/ven-bad"

@@ -257,6 +257,15 @@ def test_what_mosquitto_may_queue_fits_into_its_memory() -> None:
     assert 0 < most["bytes"] + 400 * most["messages"] < 0.95 * int(limit[:-1]) * 2**30
 
 
+def test_what_the_bridge_holds_fits_into_its_memory() -> None:
+    """One VEN can fill the window with messages of the largest size, while the log is away."""
+    configuration = (ROOT / "deploy/mosquitto/mosquitto.conf").read_text()
+    (largest,) = re.findall(r"^max_packet_size (\d+)$", configuration, re.MULTILINE)
+    limit = SERVICES["bridge"]["deploy"]["resources"]["limits"]["memory"]
+    assert limit.endswith("M")
+    assert BridgeSettings().bridge_window * int(largest) + 100 * 2**20 < 0.95 * int(limit[:-1]) * 2**20
+
+
 def test_settings_of_ones_own_reach_every_process_and_no_repository() -> None:
     for service in OURS.values():
         assert service["env_file"] == [{"path": "gateway.env", "required": False}]

@@ -21,7 +21,7 @@ def test_a_generator_that_fails_leaves_the_document_that_was_there(
     uv = tmp_path / "uv"
     uv.write_text(f'#!/bin/sh\ncase "$1" in sync) exit 0;; esac\necho new\nexit {0 if succeeds else 1}\n')
     uv.chmod(0o755)
-    command = ["make", "--keep-going", "-f", ROOT / "Makefile", target, f"UV={uv}"]
+    command: list[str | Path] = ["make", "--keep-going", "-f", ROOT / "Makefile", target, f"UV={uv}"]
     outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert (outcome.returncode == 0) is succeeds
     for name in WRITTEN[target]:

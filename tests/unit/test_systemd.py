@@ -55,7 +55,14 @@ def test_systemd_finds_little_that_it_could_be_misused_for(path: Path, tmp_path:
     copied = tmp_path / path.name.replace("@", "@sink" if path.name.endswith("@.service") else "@")
     copied.write_text(path.read_text())
     # Of 100: 92 is a unit that says nothing of the kind.
-    command = ["systemd-analyze", "security", "--offline=true", "--threshold=40", "--no-pager", copied]
+    command: list[str | Path] = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=40",
+        "--no-pager",
+        copied,
+    ]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout[-200:]
 
