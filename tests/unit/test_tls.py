@@ -4,6 +4,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -205,6 +206,12 @@ def test_when_certificates_end_is_shown_by_their_setting(
     shown = parsed(exposition().decode())["gateway_certificate_expires_timestamp_seconds"]
     for name in names:
         assert 1.9 < (shown[name,] - time.time()) / 86_400 < 2.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_pem_text_is_never_on_the_disk(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert tls_context(settings(**texts(certificates)))
 
 
 def test_pem_text_leaves_nothing_on_the_disk(
