@@ -72,7 +72,7 @@ def _client_files(settings: MqttSettings) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """Name a file with the text, for us alone and only inside; in memory on Linux, where a kill leaves nothing of it."""
+    """Name a file with the text, for us alone and only inside; on Linux in memory, where no kill leaves it."""
     if sys.platform == "linux":
         with os.fdopen(os.memfd_create("pem"), "w") as file:
             file.write(text)
