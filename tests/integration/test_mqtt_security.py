@@ -1,6 +1,7 @@
 """The broker with the files of deploy/mosquitto, the bridge with mutual TLS, VENs with certificates of their own."""
 
 import asyncio
+import gc
 import json
 import re
 import shutil
@@ -276,3 +277,4 @@ async def test_certificates_that_turn_bad_while_it_runs_are_named_and_waited_for
         assert await until(lambda: bridge.done() or bridges.ready(), 20)
         stop.set()
         await bridge
+    gc.collect()
