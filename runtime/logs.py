@@ -34,19 +34,7 @@ def configure_logging(name: str, level: Level = "INFO") -> None:
 
 def text_formatter(name: str) -> logging.Formatter:
     """Return what makes a line of text."""
-    return _OneLine(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
-
-
-class _OneLine(logging.Formatter):
-    """Shows a message as one line that commands no terminal: parts of it come from devices and from servers."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        text = super().formatMessage(record)
-        return text if text.isprintable() else "".join(map(_visible, text))
-
-
-def _visible(character: str) -> str:
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    return logging.Formatter(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
 
 
 def json_formatter(name: str) -> logging.Formatter:

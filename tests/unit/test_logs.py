@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runtime.logs import json_formatter, text_formatter
+from runtime.logs import json_formatter
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "bridge", "gateway", "migrations", "runtime", "streams")
@@ -138,17 +138,6 @@ def test_a_crash_is_one_line_too() -> None:
     assert line["message"] == "ended by an error: on purpose"
     assert "ZeroDivisionError" in line["exception"]
     assert said(CRASH, LOG_FORMAT="text", **BRIDGE).stderr.startswith("Traceback")
-
-
-def test_text_is_one_line_that_commands_no_terminal() -> None:
-    record = logging.makeLogRecord({"msg": "a\x1b[2J\nb\u2028c\ud800 é", "levelname": "WARNING", "name": "x"})
-    said = text_formatter("test").format(record)
-    assert said.endswith(r"test WARNING x: a\x1b[2J\nb\u2028c\ud800 é")
-    try:
-        raise ZeroDivisionError
-    except ZeroDivisionError:
-        record.exc_info = sys.exc_info()
-    assert text_formatter("test").format(record).splitlines()[-1] == "ZeroDivisionError"
 
 
 def test_whatever_is_in_a_message_stays_one_line() -> None:
