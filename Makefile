@@ -22,11 +22,11 @@ faults: install
 certs: install
 	$(UV) run gateway certs make $(foreach name,$(HOSTS),--host $(name))
 
-# What is written from the code.
+# What is written from the code. Beside its place at first, so that what fails leaves the document that was there.
 docs: install
-	$(UV) run gateway openapi > docs/backend-api.yaml
-	$(UV) run gateway asyncapi > docs/asyncapi.yaml
-	$(UV) run python -m gateway.supply.licences > docs/licences.md
+	$(UV) run gateway openapi > docs/backend-api.yaml.new && mv docs/backend-api.yaml.new docs/backend-api.yaml
+	$(UV) run gateway asyncapi > docs/asyncapi.yaml.new && mv docs/asyncapi.yaml.new docs/asyncapi.yaml
+	$(UV) run python -m gateway.supply.licences > docs/licences.md.new && mv docs/licences.md.new docs/licences.md
 
 # Known vulnerabilities of what is installed; needs the internet. See docs/supply-chain.md.
 audit: install
@@ -35,7 +35,7 @@ audit: install
 
 # A bill of materials (CycloneDX).
 sbom: install
-	$(UV) run python -m gateway.supply.sbom > sbom.json
+	$(UV) run python -m gateway.supply.sbom > sbom.json.new && mv sbom.json.new sbom.json
 
 # The pictures of docs/images, of a running system; needs Chromium.
 screenshots: install

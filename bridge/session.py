@@ -78,10 +78,11 @@ class Session:
             try:
                 await self._connect()
             except (aiomqtt.MqttError, SettingsError) as error:
-                if not self._was_let_in:
-                    await self._end_over_certificates(error)
+                why = await self._over_certificates(error)
+                if why is not None and not self._was_let_in:
+                    raise SettingsError(why) from None
                 hint = f"; is another client connected as {self._mqtt.mqtt_client_id}?" if self._subscribed else ""
-                logger.warning("no MQTT connection: %s%s", error, hint, extra={"action": "mqtt_lost"})
+                logger.warning("no MQTT connection: %s%s", why or error, hint, extra={"action": "mqtt_lost"})
             finally:
                 self._subscribed = self.ready = False
                 self._leaving = []
@@ -89,13 +90,20 @@ class Session:
                 backoff.reset()
             await backoff.wait()
 
-    async def _end_over_certificates(self, error: Exception) -> None:
-        """What is wrong with TLS before the first connection waits for a person; later it may pass by itself."""
+    async def _over_certificates(self, error: Exception) -> str | None:
+        """Say what is wrong with TLS, where that is why there is no connection; None where it is not.
+
+        Before the first connection that waits for a person; later it may pass by itself, when files are renewed.
+        """
         if isinstance(error, SettingsError):
-            raise error
-        refused = await why_refused(self._mqtt)
-        if refused is not None:
-            raise SettingsError(f"{self._mqtt.mqtt_host}:{self._mqtt.mqtt_port}: {refused}")
+            return str(error)
+        if self._subscribed:
+            return None
+        try:
+            refused = await why_refused(self._mqtt)
+        except SettingsError as wrong:
+            return str(wrong)
+        return None if refused is None else f"{self._mqtt.mqtt_host}:{self._mqtt.mqtt_port}: {refused}"
 
     async def _connect(self) -> None:
         connection = Connection(self._mqtt, self._take)

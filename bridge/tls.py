@@ -2,10 +2,10 @@
 
 import os
 import ssl
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from runtime.tls import TlsNames, load_ca, load_client
@@ -61,16 +61,25 @@ def names_of(settings: MqttSettings) -> TlsNames:
 
 @contextmanager
 def _client_files(settings: MqttSettings) -> Iterator[tuple[str, str]]:
-    """Name certificate and key as files, for OpenSSL takes no text; PEM text is on disk only inside, mode 0600."""
-    texts = (settings.client_cert_pem.get_secret_value(), settings.private_key_pem.get_secret_value())
-    files = (settings.mqtt_client_cert, settings.mqtt_client_key)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for index, (text, file) in enumerate(zip(texts, files, strict=True)):
-            path = Path(folder) / str(index)
-            if text:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with os.fdopen(descriptor, "w") as handle:
-                    handle.write(text)
-            paths.append(str(path) if text else file)
-        yield paths[0], paths[1]
+    """Name certificate and key as files, for OpenSSL takes no text."""
+    certificate, key = settings.client_cert_pem.get_secret_value(), settings.private_key_pem.get_secret_value()
+    with (
+        _as_file(certificate) if certificate else nullcontext(settings.mqtt_client_cert) as certificate_file,
+        _as_file(key) if key else nullcontext(settings.mqtt_client_key) as key_file,
+    ):
+        yield certificate_file, key_file
+
+
+@contextmanager
+def _as_file(text: str) -> Iterator[str]:
+    """Name a file with the text, for us alone and only inside; on Linux in memory, where no kill leaves it."""
+    if sys.platform == "linux":
+        with os.fdopen(os.memfd_create("pem"), "w") as file:
+            file.write(text)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile("w") as file:  # mode 0600
+            file.write(text)
+            file.flush()
+            yield file.name

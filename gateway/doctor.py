@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 
 import aiomqtt
 import asyncpg
@@ -28,13 +29,28 @@ from schemas.settings import (
     ApiSettings,
     BridgeSettings,
     DatabaseSettings,
+    DispatchSettings,
     KafkaSettings,
     LogSettings,
+    RegistrySettings,
     StreamsSettings,
     TraceSettings,
+    check_all,
 )
 
 PATIENCE_SECONDS = 10
+
+BLOCKS = (
+    BridgeSettings,
+    StreamsSettings,
+    DispatchSettings,
+    ApiSettings,
+    MqttTopicSettings,
+    LogSettings,
+    RegistrySettings,
+    TraceSettings,
+)
+"""What no check of a server looks at."""
 
 
 class Finding(Exception):  # noqa: N818 - what a check found, not an error of ours
@@ -63,8 +79,10 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
 
 
 async def _settings() -> str:
-    for block in (BridgeSettings, StreamsSettings, ApiSettings, MqttTopicSettings, LogSettings, TraceSettings):
-        block.load()
+    check_all(*BLOCKS)
+    traces = TraceSettings.load()
+    if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry") is None:
+        raise Finding("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")
     return "no value is wrong"
 
 

@@ -42,7 +42,12 @@ async def _register(client: httpx.AsyncClient, url: str, subject: str, schema: d
         answer = await client.post(f"{url.rstrip('/')}/subjects/{subject}/versions", content=body)
         if answer.is_success:
             return int(answer.json()["id"])
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.InvalidURL:
+        # What is wrong with it may be a part of the password, so the error is not shown.
+        raise GatewayError(
+            "SCHEMA_REGISTRY_URL is no address; write / : @ # and ? in its login as %2F %3A %40 %23 and %3F"
+        ) from None
+    except httpx.HTTPError as error:
         raise GatewayError(
             f"the schema registry does not answer: {error or type(error).__name__}; check SCHEMA_REGISTRY_URL"
         ) from None

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from runtime.database_tls import database_tls
-from schemas.settings import DatabaseSettings
+from runtime.database_tls import database_tls, why_refused
+from schemas.settings import DatabaseSettings, SettingsError
 
 # Generic for the type checker only.
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ else:
 
 # The server gives up after the client has, so that the client tells what it was.
 _SERVER_LATER_SECONDS = 1
+_LOOK_SECONDS = 5
 
 
 def connect_options(settings: DatabaseSettings, application: str) -> dict[str, Any]:
@@ -50,3 +51,25 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
             "idle_in_transaction_session_timeout": limit,
         },
     }
+
+
+async def check_trust(settings: DatabaseSettings, application: str) -> None:
+    """Look at the start whether the database and we trust one another, where the settings ask for TLS.
+
+    One that is away is no matter here: it is waited for. What is wrong with certificates waits for a person.
+
+    Raises:
+        SettingsError: they do not; the message names the setting.
+    """
+    if settings.db_sslmode in ("disable", "prefer"):
+        return
+    options = connect_options(settings, application) | {"timeout": min(settings.db_timeout, _LOOK_SECONDS)}
+    try:
+        connection = await asyncpg.connect(**options)
+    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        refused = why_refused(error)
+        if refused is not None:
+            where = f"{settings.db_host}:{settings.db_port}"
+            raise SettingsError(f"{where}: {refused}") from None
+    else:
+        await connection.close()

@@ -46,3 +46,8 @@ def why_refused(error: BaseException) -> str | None:
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
         return "the database speaks no TLS; turn it on there (ssl = on), or set DB_SSLMODE=prefer"
     return None
+
+
+def in_words(error: BaseException) -> str:
+    """Say for a log why the database was not to be had: the setting at fault, where it is TLS."""
+    return why_refused(error) or f"{type(error).__name__}: {error}"

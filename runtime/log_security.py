@@ -1,6 +1,8 @@
 """Who we are to the log, and whom we trust there: the same for every client of it."""
 
+import asyncio
 import ssl
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -13,8 +15,9 @@ from aiokafka.errors import (
 )
 
 from runtime.tls import TlsNames, explain, load_ca, load_client
-from schemas.settings import KafkaSettings
+from schemas.settings import KafkaSettings, SettingsError
 
+_LOOK_SECONDS = 5
 _REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
 
 NAMES = TlsNames(
@@ -57,6 +60,23 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
             "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
         }
     return options
+
+
+async def check_trust(settings: KafkaSettings) -> None:
+    """Look at the start whether the log lets us in, where the settings ask for TLS or a login.
+
+    For who does not wait for the log before it begins. One that is away is no matter here.
+
+    Raises:
+        SettingsError: it does not; the message names the setting.
+    """
+    if settings.kafka_security_protocol == "PLAINTEXT":
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LOOK_SECONDS):
+            refused = await why_refused(settings)
+            if refused is not None:
+                raise SettingsError(refused)
 
 
 async def why_refused(settings: KafkaSettings) -> str | None:

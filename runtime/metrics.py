@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import product
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -81,6 +81,14 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # CPU, memory and open files, under the names that dashboards know: process_cpu_seconds_total and so on.
 ProcessCollector(registry=REGISTRY)
+
+# Whoever speaks TLS.
+CERTIFICATE_EXPIRES = Gauge(
+    "gateway_certificate_expires_timestamp_seconds",
+    "When a certificate of ours ends, as it was last read, in seconds since 1970; by the setting that names it",
+    ["setting"],
+    registry=REGISTRY,
+)
 
 # Bridge and stream roles.
 CHECK = OnDemand(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from cryptography import x509
 
+from runtime.metrics import CERTIFICATE_EXPIRES
 from schemas.settings import SettingsError
 
 
@@ -39,9 +40,12 @@ def load_ca(context: ssl.SSLContext, names: TlsNames, file: str = "", pem: str =
         raise SettingsError(f"{names.ca} cannot be used: {error}") from None
     bundle = [x509.load_der_x509_certificate(der) for der in context.get_ca_certs(binary_form=True)]
     now = datetime.now(UTC)
+    if not bundle:
+        return
     # A bundle may keep old ones beside new ones.
-    if bundle and all(each.not_valid_after_utc < now for each in bundle):
-        last = max(each.not_valid_after_utc for each in bundle)
+    last = max(each.not_valid_after_utc for each in bundle)
+    CERTIFICATE_EXPIRES.labels(names.ca).set(last.timestamp())
+    if last < now:
         raise SettingsError(f"{names.ca} expired at {last:%Y-%m-%d %H:%M} UTC; put the CA's new certificate there")
 
 
@@ -58,6 +62,7 @@ def load_client(context: ssl.SSLContext, names: TlsNames, certificate: str, key:
             own = x509.load_pem_x509_certificate(file.read())
     except (OSError, ValueError) as error:
         raise SettingsError(f"{names.certificate} or {names.key} cannot be used: {error}") from None
+    CERTIFICATE_EXPIRES.labels(names.certificate).set(own.not_valid_after_utc.timestamp())
     now = datetime.now(UTC)
     if now > own.not_valid_after_utc:
         when = f"{own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

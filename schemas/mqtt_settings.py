@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from schemas.mqtt import ACK_FILTER, Kind, Route, Routes
@@ -30,6 +30,12 @@ class MqttSettings(Block):
     mqtt_keepalive: int = Field(60, ge=5, le=65535)
     # Fixed, because the broker keeps the session of an absent bridge under this name.
     mqtt_client_id: str = Field("grid-event-gateway-bridge", min_length=1)
+
+    @field_validator("ca_cert_pem", "client_cert_pem", "private_key_pem")
+    @classmethod
+    def _in_lines(cls, value: SecretStr) -> SecretStr:
+        """Take PEM in one line, too: what sets the environment often writes a line's end as two characters."""
+        return SecretStr(value.get_secret_value().replace("\\n", "\n"))
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

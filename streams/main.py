@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from runtime.database import check_trust
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
@@ -71,9 +72,12 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     """Run until `stop` is set, then finish the batch at hand, commit and leave.
 
     Raises:
+        SettingsError: the database or the log, and we, do not trust one another.
         Exception: what crashed an agent. Nothing of its batch was acknowledged: start the process again.
     """
     streams = config.streams
+    if config.database is not None:
+        await check_trust(config.database, f"gateway-{config.role}")
     async with AsyncExitStack() as stack:
         stack.enter_context(TRACES.exporting(config.traces, config.role))
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from bridge.command_log import HEADER_RUN
 from gateway.asyncapi.commands import command_schemas
 from gateway.asyncapi.examples import message_examples, record_examples
 from gateway.asyncapi.payloads import payload_schemas
@@ -11,15 +12,35 @@ from gateway.asyncapi.records import VALUES, Schema, record_schemas
 from schemas import topics
 from schemas.traces import TRACEPARENT
 
+# What stays with a message through all topics.
+_PASSED_ON: Mapping[str, str] = {
+    topics.HEADER_REPLAY_OF: "The dead letter that it is the replay of.",
+    TRACEPARENT: "Its place in a trace (W3C Trace Context); only where it was chosen for one.",
+}
 _HEADERS: Mapping[str, str] = {
     topics.HEADER_TOPIC: "The MQTT topic it came on.",
     topics.HEADER_RECEIVED: "When the gateway received it, in milliseconds since 1970.",
     topics.HEADER_QOS: "0 or 1.",
     topics.HEADER_RETAIN: "1 for a retained message.",
     topics.HEADER_DUP: "1 where the broker sent it again.",
-    topics.HEADER_REPLAY_OF: "The dead letter that it is the replay of.",
-    TRACEPARENT: "Its place in a trace (W3C Trace Context); only where it was chosen for one.",
+    **_PASSED_ON,
 }
+_VALIDATED = (
+    topics.TELEMETRY,
+    topics.LOADS,
+    topics.FAULTS,
+    topics.STATUS,
+    topics.ACKS,
+    topics.SHADOW,
+    topics.NOTICES,
+)
+_RECORD_HEADERS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(_VALIDATED, _PASSED_ON),
+    topics.COMMANDS: {TRACEPARENT: _PASSED_ON[TRACEPARENT]},
+    topics.COMMAND_LOG: {HEADER_RUN: "Which run of a bridge wrote it."},
+}
+"""Of records of ours; those of other topics have none."""
+
 _DEAD_LETTER_HEADERS: Mapping[str, str] = {
     topics.HEADER_REASON: "A stable code (`schemas/reasons.py`).",
     topics.HEADER_DETAIL: "The reason in words.",
@@ -59,6 +80,8 @@ def record_messages() -> dict[str, Any]:
             shown = examples.get(topic, []) if len(kinds) == 1 else examples[topic][number : number + 1]
             message: dict[str, Any] = {"name": name, "summary": _first_sentence(schemas[name])}
             message["payload"] = {"$ref": f"#/components/schemas/{name}"}
+            if topic in _RECORD_HEADERS:
+                message["headers"] = _headers(_RECORD_HEADERS[topic])
             if shown:
                 message["examples"] = [{"payload": each} for each in shown]
             found[name] = message

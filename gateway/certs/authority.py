@@ -37,7 +37,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         certificate = (
-            _builder(subject, key, datetime.now(UTC) - _BEFORE, timedelta(days=days))
+            _builder(subject, key, (begins := datetime.now(UTC) - _BEFORE), begins + timedelta(days=days))
             .issuer_name(subject)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
@@ -63,13 +63,21 @@ class Authority:
         """What others trust."""
         return self.pair.certificate
 
+    @property
+    def ends(self) -> datetime:
+        """Until when it is good, and with it all that it signs."""
+        return self._certificate.not_valid_after_utc
+
     def server(self, names: Sequence[str], days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a server that clients reach under these names and addresses; it is good for `days`."""
+        """Sign for a server that clients reach under these names and addresses, for as long as for a client."""
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         return self._issue(names[0], ExtendedKeyUsageOID.SERVER_AUTH, days, begins, alternatives)
 
     def client(self, identity: str, days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a client that brokers know under `identity`, of 64 characters at most; it is good for `days`."""
+        """Sign for a client that brokers know under `identity`, of 64 bytes at most.
+
+        It is good for `days`, and no longer than the CA.
+        """
         return self._issue(identity, ExtendedKeyUsageOID.CLIENT_AUTH, days, begins)
 
     def _issue(
@@ -83,7 +91,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         begins = begins or datetime.now(UTC) - _BEFORE
         builder = (
-            _builder(_name(name), key, begins, timedelta(days=days))
+            _builder(_name(name), key, begins, min(begins + timedelta(days=days), self.ends))
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -96,7 +104,7 @@ class Authority:
 
 
 def _builder(
-    subject: x509.Name, key: ec.EllipticCurvePrivateKey, begins: datetime, lasts: timedelta
+    subject: x509.Name, key: ec.EllipticCurvePrivateKey, begins: datetime, ends: datetime
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -104,7 +112,7 @@ def _builder(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
-        .not_valid_after(begins + lasts)
+        .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     )
 

@@ -1,6 +1,5 @@
 """`gateway certs`: what `compose.yaml` needs before its first start, and a certificate for each VEN."""
 
-import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -27,8 +26,7 @@ def make(
     from gateway.certs.environment import missing_in, write_environment
     from gateway.certs.folder import Certificates
 
-    names = ["mosquitto", "localhost", "127.0.0.1", socket.gethostname(), *(host or [])]
-    made = Certificates(folder).make(list(dict.fromkeys(names)), days)
+    made = Certificates(folder).make(host or [], days)
     if not env.exists():
         write_environment(env)
         made.append(env)

@@ -11,6 +11,7 @@ import asyncpg
 
 from runtime.backoff import Backoff
 from runtime.database import Connection, connect_options
+from runtime.database_tls import in_words
 from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings
 
@@ -58,9 +59,8 @@ class Database:
                     asyncpg.InternalClientError,  # a connection that was cut in the middle of a COPY
                 ) as error:
                     logger.warning(
-                        "the database did not take it, trying again: %s: %s",
-                        type(error).__name__,
-                        error,
+                        "the database did not take it, trying again: %s",
+                        in_words(error),
                         extra={"action": "database_retry"},
                     )
                     self.close()

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import NamedTuple
 
 from runtime.database import Connection
 from schemas import topics
 from schemas.dead_letters import ReplayOf
+from schemas.mqtt import Kind, ven_id_in_topic
 from schemas.partitions import day_of
 from schemas.payloads import MAX_ID_LENGTH, storable
 from schemas.window import Window
@@ -106,14 +107,18 @@ def letter_of(record: Record, window: Window, now: datetime) -> Letter:
     origin = (record.partition, record.offset, "dlq") if offset is None else (partition, offset, "source")
     identity = blake2b(repr((source, origin, reason, detail)).encode(), digest_size=8).hexdigest()
     time = _received(record, headers, window, now)
-    ven_id = clean(record.key)[:MAX_ID_LENGTH] if record.key else None
+    mqtt_topic = text(topics.HEADER_TOPIC)
+    # A broker lets a VEN publish on its own topics only: so who sent it, not of whom the payload says that it is.
+    ven_id = None if mqtt_topic is None else _sender(mqtt_topic)
+    if ven_id is None and record.key:
+        ven_id = clean(record.key)[:MAX_ID_LENGTH]
     row = (
         identity,
         time,
         clean(source.encode()),
         partition,
         offset,
-        text(topics.HEADER_TOPIC),
+        mqtt_topic,
         ven_id,
         reason,
         detail,
@@ -124,6 +129,12 @@ def letter_of(record: Record, window: Window, now: datetime) -> Letter:
     skew = text(topics.HEADER_CLOCK_SKEW)
     replay_of = ReplayOf.parse(headers.get(topics.HEADER_REPLAY_OF))
     return Letter(row, time, ven_id, reason, detail, _float(skew), replay_of)
+
+
+@lru_cache(maxsize=10_000)
+def _sender(mqtt_topic: str) -> str | None:
+    """The VEN whose own topic it is; the keys of shadows and acknowledgements are of the topic anyhow."""
+    return ven_id_in_topic(Kind.OTHER, mqtt_topic)
 
 
 def clean(value: bytes) -> str:

@@ -22,14 +22,19 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
+from api.app import ApiConfig
+from api.main import serve_api
 from gateway.certs.authority import Authority
 from gateway.stack.polling import port_open, until
 from gateway.stack.ports import claim
 from gateway.stack.postgres import Postgres
 from migrations.run import MigrationError, migrate
-from runtime.database import connect_options
+from runtime.database import check_trust, connect_options
 from runtime.database_tls import why_refused
-from schemas.settings import DatabaseSettings, SettingsError
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
+from streams.main import StreamsConfig, run_role
+from streams.store.database import database as opened
+from streams.store.database import now_of
 from tests.support.servers import connect, settings_of
 
 LOGIN = Path(__file__).parents[2] / "deploy" / "postgres" / "grafana-login.sql"
@@ -126,6 +131,25 @@ async def test_who_cannot_be_trusted_is_refused_at_once_with_the_setting(front: 
     assert "set DB_SSLROOTCERT to the CA" in await refusal(wrong)
     with pytest.raises(SettingsError, match="DB_SSLROOTCERT cannot be used"):
         connect_options(front.settings(db_sslmode="verify-ca", db_sslrootcert="/nowhere/ca.pem"), "test")
+
+
+async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(front: Front) -> None:
+    other = front.put("other.pem", Authority.create("Another CA").certificate)
+    wrong = front.settings(db_sslmode="verify-ca", db_sslrootcert=other)
+    nowhere = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(SettingsError, match="set DB_SSLROOTCERT to the CA"):
+        await run_role(StreamsConfig("sink", nowhere, StreamsSettings(), wrong), asyncio.Event())
+    with pytest.raises(SettingsError, match="set DB_SSLROOTCERT to the CA"):
+        await asyncio.to_thread(serve_api, ApiConfig(ApiSettings(api_port=0), wrong, nowhere))
+    # One that is away is waited for.
+    await check_trust(wrong.model_copy(update={"db_port": 1}), "test")
+
+
+async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog: pytest.LogCaptureFixture) -> None:
+    async with opened(front.settings(db_sslmode="verify-full", db_sslrootcert=front.ca), "test") as database:
+        working = asyncio.create_task(database.run(now_of))
+        assert await until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 10)
+        working.cancel()
 
 
 @pytest_asyncio.fixture

@@ -6,8 +6,11 @@ import pytest
 import pytest_asyncio
 
 from gateway.certs.authority import Authority
-from gateway.doctor import examine
+from gateway.doctor import BLOCKS, examine
 from gateway.stack import LocalStack
+from schemas.access_settings import AccessSettings
+from schemas.mqtt_settings import MqttSettings
+from schemas.settings import DatabaseSettings, KafkaSettings
 from tests.support.compose import settings_fields
 from tests.support.mosquitto import needs_mosquitto
 from tests.support.secured import Secured, secured
@@ -33,6 +36,9 @@ PLAIN = [
     ({"MQTT_USE_TLS": "true", "MQTT_CA_CERT": "ca.pem", "MQTT_USERNAME": "u"}, "check MQTT_PORT and MQTT_USE_TLS"),
     ({"MQTT_TOPICS": "ven/+bad"}, "ven/+bad"),
     ({"BRIDGE_WINDOW": "many"}, "BRIDGE_WINDOW"),
+    ({"COMMAND_ANSWER_SECONDS": "soon"}, "COMMAND_ANSWER_SECONDS"),
+    ({"LOG_LEVEL": "loud", "TRACE_MESSAGES": "2"}, "TRACE_MESSAGES"),
+    ({"API_AUTH": "perhaps"}, "API_AUTH"),
 ]
 OVER_TLS = [
     ({"MQTT_CA_CERT": "ca.pem"}, "set MQTT_CA_CERT to the CA that signed it"),
@@ -71,6 +77,11 @@ async def findings(capsys: pytest.CaptureFixture[str]) -> list[str]:
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗")]
     assert well is not bool(found)
     return found
+
+
+def test_every_setting_is_looked_at() -> None:
+    looked_at = {*BLOCKS, DatabaseSettings, KafkaSettings, MqttSettings, AccessSettings}
+    assert set(settings_fields().values()) == looked_at
 
 
 async def test_nothing_is_found_where_nothing_is_wrong(

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from api.app import ApiConfig
+from api.main import serve_api
 from gateway.certs.authority import Authority
 from gateway.figures import Observer
 from gateway.stack.guard import Guard
@@ -18,13 +20,14 @@ from gateway.stack.kafka import Kafka
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
 from runtime.kafka import ensure_topics, producer
-from runtime.log_security import log_tls, why_refused
+from runtime.log_security import check_trust, log_tls, why_refused
 from schemas.mqtt import Kind
-from schemas.settings import DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
+from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
 from schemas.topics import HEADER_TOPIC, TELEMETRY
 from streams.main import StreamsConfig, run_role
 from tests.support.log import read_all
 
+NO_DATABASE = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nothing")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
@@ -139,6 +142,14 @@ async def test_who_is_refused_is_told_which_setting_is_at_fault(
     assert named in (await why_refused(settings) or "")
     with pytest.raises(SettingsError, match=named):
         await ensure_topics(settings)
+    # The API does not wait for the log, and says so all the same before it listens.
+    with pytest.raises(SettingsError, match=named):
+        await asyncio.to_thread(serve_api, ApiConfig(ApiSettings(api_port=0), NO_DATABASE, settings))
+
+
+async def test_a_log_that_is_away_is_no_matter_of_trust(secured: Secured) -> None:
+    await check_trust(secured.settings(kafka_bootstrap_servers="localhost:1"))
+    await check_trust(secured.settings())
 
 
 async def test_a_file_that_is_missing_is_named(secured: Secured) -> None:

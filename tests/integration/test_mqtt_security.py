@@ -1,8 +1,10 @@
 """The broker with the files of deploy/mosquitto, the bridge with mutual TLS, VENs with certificates of their own."""
 
 import asyncio
+import gc
 import json
 import re
+import shutil
 import socket
 import ssl
 import time
@@ -12,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 
 from bridge.connection import Connection
@@ -80,7 +83,7 @@ async def test_what_is_good_is_stored_and_what_poses_as_another_is_stored_nowher
         assert [tuple(row) for row in rows] == [("ven-good", 1.0), ("ven-bad", 2.0), ("ven-bad", LAST)]
         assert await way.rows.fetchval("SELECT count(*) FROM ven_acks") == 0
         # All but one of the forgeries ended at the broker; the one that it lets pass is known by its topic.
-        assert [row["reason"] for row in await way.index()] == ["id_mismatch"]
+        assert [(row["reason"], row["ven_id"]) for row in await way.index()] == [("id_mismatch", "ven-bad")]
     for kind in set(Kind) - {Kind.METERING}:
         assert await read_all(kafka, kafka.topics.raw(kind)) == []
 
@@ -109,6 +112,22 @@ async def test_commands_are_for_the_ven_that_they_are_sent_to(secured: Secured) 
             heard[ven_id] = [str(message.topic) for message in _received(client)]
     assert set(heard["ven-good"]) == {"ven/cmd/ven-good"}
     assert set(heard["ven-bad"]) == {"ven/cmd/ven-bad"}
+
+
+async def test_a_last_will_goes_to_topics_of_ones_own_only(secured: Secured) -> None:
+    assert await secured.up()
+    shown = secured.ven("ven-bad")
+    async with secured.client(secured.folder / "certs" / "bridge") as listening:
+        await listening.subscribe("ven/#", qos=1)
+        for topic in ("ven/telemetry/ven-good", "ven/ack/ven-good", "ven/cmd/ven-bad", "ven/telemetry/ven-bad"):
+            will = aiomqtt.Will(topic, b"will", qos=1)
+            with suppress(aiomqtt.MqttError):
+                async with secured.client(shown, will=will) as dying:
+                    line: Any = dying._client.socket()
+                    line.shutdown(socket.SHUT_RDWR)
+                    await anext(dying.messages)
+        async with asyncio.timeout(10):
+            assert str((await anext(listening.messages)).topic) == "ven/telemetry/ven-bad"
 
 
 def _received(client: Any) -> list[Any]:
@@ -231,3 +250,31 @@ async def test_a_bridge_with_the_wrong_ca_ends_with_one_sentence(
     (sentence,) = [line for line in (tmp_path / "bridge.log").read_text().splitlines() if "gateway: " in line]
     assert "set MQTT_CA_CERT to the CA that signed it" in sentence
     assert "Traceback" not in (tmp_path / "bridge.log").read_text()
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_certificates_that_turn_bad_while_it_runs_are_named_and_waited_for(
+    kafka: KafkaSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker = Secured(tmp_path)
+    own, shown = tmp_path / "certs" / "bridge", tmp_path / "shown"
+    shutil.copytree(own, shown)
+    bridges = Bridges(broker.settings(shown, mqtt_ca_cert=str(shown / "ca.pem")), kafka, tmp_path)
+
+    def lost_over(words: str) -> bool:
+        return any("no MQTT connection" in said and words in said for said in caplog.messages)
+
+    with broker.running():
+        assert await broker.up()
+        stop = asyncio.Event()
+        bridge = bridges.task(stop)
+        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        shutil.copy(broker.stranger() / "ca.pem", shown)
+    with broker.running():
+        assert await until(lambda: bridge.done() or lost_over("set MQTT_CA_CERT to the CA"), 20)
+        shutil.copytree(own, shown, dirs_exist_ok=True)
+        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        stop.set()
+        await bridge
+    gc.collect()

@@ -62,6 +62,14 @@ async def test_a_login_in_the_address_is_shown_to_the_registry_and_to_nobody_els
         assert "secret" not in str(refused.value).replace("key:secret@host", "")
 
 
+async def test_an_address_that_is_none_shows_nothing_of_its_login(kafka: KafkaSettings) -> None:
+    wrong = Registry()
+    wrong.url = "https://key:part/of-it@registry.example.org"
+    with pytest.raises(GatewayError, match="SCHEMA_REGISTRY_URL is no address") as refused:
+        await register(wrong, kafka)
+    assert "part" not in str(refused.value)
+
+
 async def test_a_refusal_says_what_to_do(kafka: KafkaSettings) -> None:
     async with schema_registry() as registry:
         registry.refuses = (409, "Schema being registered is incompatible with an earlier schema")

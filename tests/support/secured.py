@@ -84,9 +84,9 @@ class Secured:
             context.load_cert_chain(shown / "client.pem", shown / "client.key")
         return context
 
-    def client(self, shown: Path, identifier: str | None = None) -> aiomqtt.Client:
+    def client(self, shown: Path, identifier: str | None = None, **given: Any) -> aiomqtt.Client:
         """Connect as a VEN does."""
-        return aiomqtt.Client("127.0.0.1", self.port, identifier=identifier, tls_context=self.context(shown))
+        return aiomqtt.Client("127.0.0.1", self.port, identifier=identifier, tls_context=self.context(shown), **given)
 
     @contextmanager
     def running(self) -> Iterator[None]:

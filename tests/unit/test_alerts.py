@@ -8,6 +8,7 @@ import promql_parser
 import pytest
 import yaml
 
+from schemas.settings import DispatchSettings
 from tests.support.metrics import series
 
 ROOT = Path(__file__).parents[2]
@@ -75,6 +76,40 @@ def test_a_rule_asks_for_metrics_and_labels_that_exist(rule: dict[str, Any]) -> 
     told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
     # What is summed away cannot be told; a rule that sums nothing keeps all.
     assert told <= (grouped(rule["expr"]) or labels)
+
+
+def quotients(expression: str) -> list[tuple[str, str]]:
+    """Both sides of each division."""
+    found: list[tuple[str, str]] = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, promql_parser.BinaryExpr) and str(node.op) == "/":
+            found.append((str(node.lhs), str(node.rhs)))
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
+def seconds(window: str) -> float:
+    return sum(
+        float(number) * {"s": 1, "m": 60, "h": 3600}[unit] for number, unit in re.findall(r"(\d+)([smh])", window)
+    )
+
+
+@EACH
+def test_a_part_of_nothing_is_no_alert(rule: dict[str, Any]) -> None:
+    """x / 0 is infinite, which is more than any limit; 0 / 0 is more than none."""
+    for part, whole in quotients(rule["expr"]):
+        (part_series,), (whole_series,) = asked(part), asked(whole)
+        contained = part_series[0] == whole_series[0] and whole_series[1].items() <= part_series[1].items()
+        same_window = re.findall(r"\[(\w+)\]", part) == re.findall(r"\[(\w+)\]", whole)
+        assert (contained and same_window) or "> 0" in whole
+
+
+def test_who_is_found_silent_was_told_within_the_window_of_those_who_were_told() -> None:
+    (rule,) = [rule for rule in RULES if rule["alert"] == "GatewayVensSilent"]
+    silent, told = map(seconds, re.findall(r"\[(\w+)\]", rule["expr"]))
+    assert told - silent >= 10 * DispatchSettings().command_answer_seconds
 
 
 @EACH

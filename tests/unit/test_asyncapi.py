@@ -13,6 +13,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 
+from bridge.command_log import HEADER_RUN
 from gateway.asyncapi.commands import command_schemas
 from gateway.asyncapi.document import describe_messages
 from gateway.asyncapi.examples import message_examples, record_examples
@@ -26,6 +27,9 @@ from schemas.parsed import Parsed, Source
 from schemas.parsers import parse
 from schemas.readings import encode_record
 from schemas.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS
+from schemas.traces import TRACEPARENT
+from streams.validate import TOPIC_OF as VALIDATED
+from streams.validate import _passed_on
 from tests.support.asyncapi import FILE, document, names_in, schema, wrong_with
 from tests.unit.near_misses import RECORDINGS
 
@@ -86,6 +90,20 @@ def test_every_topic_of_the_log_is_there_with_the_values_of_the_registry() -> No
             assert all(kind.__name__ in topic.value for kind in VALUES[topic.name]), topic
     sources = DOCUMENT["channels"]["deadLetters"]["parameters"]["source"]["enum"]
     assert sources == [topic.name for topic in RAW + CANONICAL]
+
+
+def headers_in(channel: str) -> set[str]:
+    messages = [DOCUMENT["components"]["messages"][name] for name in names_in(channel)]
+    return {name for message in messages for name in message.get("headers", {"properties": {}})["properties"]}
+
+
+def test_the_headers_of_each_topic_are_there() -> None:
+    raw = headers_in(topics.raw_topic(Kind.METERING))
+    kept = {name for name, _ in _passed_on(dict.fromkeys(raw, b"1")) or ()}
+    assert kept == {topics.HEADER_REPLAY_OF, TRACEPARENT}
+    told = dict.fromkeys(VALIDATED.values(), kept)
+    told |= {topics.COMMANDS: {TRACEPARENT}, topics.COMMAND_LOG: {HEADER_RUN}}
+    assert {topic: headers_in(topic) for topic in VALUES if headers_in(topic)} == told
 
 
 def test_every_mqtt_topic_that_is_heard_is_there() -> None:

@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
+from gateway.certs.authority import Authority
 from gateway.certs.folder import BRIDGE, Certificates
 from gateway.cli import app
 from schemas.errors import GatewayError
@@ -85,6 +86,45 @@ def test_what_cannot_be_an_identity_is_refused(ven_id: str, tmp_path: Path) -> N
     made.make(["localhost"], days=1)
     with pytest.raises(GatewayError):
         made.ven(ven_id, days=1)
+    assert not (tmp_path / "certs" / "vens").exists()
+
+
+def test_a_ven_id_of_more_bytes_than_a_certificate_takes_is_refused(tmp_path: Path) -> None:
+    made = Certificates(tmp_path / "certs")
+    made.make([], days=1)
+    assert made.ven("é" * 32, days=1).exists()
+    with pytest.raises(GatewayError, match="64 bytes"):
+        made.ven("é" * 33, days=1)
+
+
+@pytest.mark.parametrize("host", ["bücher.example", "two words", "", "https://mqtt.example.org", "a..b"])
+def test_what_cannot_be_the_name_of_a_server_is_refused_before_anything_is_made(host: str, tmp_path: Path) -> None:
+    with pytest.raises(GatewayError, match="no name of a server"):
+        certs("make", "--host", host)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_comes_later_is_not_passed_over(tmp_path: Path) -> None:
+    certs("make", "--host", "mqtt.example.org")
+    (tmp_path / "certs" / "bridge").rename(tmp_path / "old")
+    with pytest.raises(GatewayError, match=r"does not name new\.example\.org; move the folder away"):
+        certs("make", "--host", "mqtt.example.org", "--host", "new.example.org")
+    assert "made certs/bridge\n" in certs("make", "--host", "mqtt.example.org")
+
+
+def test_what_is_signed_is_good_no_longer_than_the_ca() -> None:
+    ca = Authority.create("A CA", days=10)
+    for pair in (ca.client("ven-1", days=730), ca.server(["localhost"], days=730)):
+        assert x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc == ca.ends
+
+
+def test_a_ca_that_has_expired_signs_nothing(tmp_path: Path) -> None:
+    certs("make")
+    old = Authority.create("A CA", days=0).pair
+    (tmp_path / "certs/ca/ca.pem").write_bytes(old.certificate)
+    (tmp_path / "certs/ca/ca.key").write_bytes(old.key)
+    with pytest.raises(GatewayError, match=r"the CA in certs/ca expired at 20"):
+        certs("ven", "ven-1")
     assert not (tmp_path / "certs" / "vens").exists()
 
 

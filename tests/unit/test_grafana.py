@@ -16,7 +16,7 @@ UNITS = {"none", "kwatt", "s", "percentunit", "mps", "recps", "reqps", "eps", "b
 """Ids of Grafana's own units; it shows an id that it does not know as a suffix."""
 
 ADDED_BY_PROMETHEUS = {"job", "instance"}
-WORDS = {"sum", "min", "max", "by", "rate", "increase", "histogram_quantile", "abs"}
+WORDS = {"sum", "min", "max", "by", "rate", "increase", "histogram_quantile", "abs", "time"}
 
 
 KNOWN = series()

@@ -59,6 +59,7 @@ def test_no_label_can_name_a_ven() -> None:
         "figure",
         "table",
         "partition",
+        "setting",
     }
 
 

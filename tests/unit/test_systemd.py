@@ -47,3 +47,28 @@ def test_systemd_knows_all_that_is_in_it(path: Path, tmp_path: Path) -> None:
     copied.write_text(path.read_text().replace("/opt/gateway/.venv/bin/gateway", "/bin/true"))
     outcome = subprocess.run(["systemd-analyze", "verify", copied], capture_output=True, text=True, check=False)
     assert [line for line in outcome.stderr.splitlines() if path.name.split("@")[0] in line] == []
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_finds_little_that_it_could_be_misused_for(path: Path, tmp_path: Path) -> None:
+    copied = tmp_path / path.name.replace("@", "@sink" if path.name.endswith("@.service") else "@")
+    copied.write_text(path.read_text())
+    # Of 100: 92 is a unit that says nothing of the kind.
+    command: list[str | Path] = [
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        "--threshold=40",
+        "--no-pager",
+        copied,
+    ]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stdout[-200:]
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_systemd_does_not_give_up(path: Path) -> None:
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read(path)
+    assert parser.get("Unit", "StartLimitIntervalSec", fallback="") == ("" if "migrate" in path.name else "0")

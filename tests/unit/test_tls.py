@@ -4,6 +4,8 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from bridge.tls import tls_context
+from runtime.metrics import CERTIFICATE_EXPIRES, exposition
 from schemas.mqtt_settings import MqttSettings
 from schemas.settings import SettingsError
+from tests.support.metrics import parsed
 
 OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(
@@ -118,6 +122,11 @@ def test_files_and_pem_text_lead_to_the_same_handshake(certificates: Certificate
     assert shake_hands(certificates, settings(**source(certificates), mqtt_tls_server_name=NAME)) == (CLIENT, None)
 
 
+def test_pem_text_may_be_one_line(certificates: Certificates) -> None:
+    one_line = {name: text.replace("\n", "\\n") for name, text in texts(certificates).items()}
+    assert shake_hands(certificates, settings(**one_line, mqtt_tls_server_name=NAME))[0] == CLIENT
+
+
 def test_pem_text_wins_over_a_file(certificates: Certificates) -> None:
     wrong = {"mqtt_ca_cert": certificates.path("other.pem"), "mqtt_client_cert": "none", "mqtt_client_key": "none"}
     assert shake_hands(certificates, settings(**texts(certificates), **wrong, mqtt_tls_server_name=NAME))[0] == CLIENT
@@ -186,6 +195,23 @@ def test_a_wrong_file_is_an_error_that_names_the_setting(
     monkeypatch.chdir(certificates.folder)
     with pytest.raises(SettingsError, match=named):
         tls_context(settings(**files(certificates) | wrong))
+
+
+@pytest.mark.parametrize(("source", "names"), [(files, ["MQTT_CA_CERT", "MQTT_CLIENT_CERT"]), (texts, ["CA_CERT_PEM"])])
+def test_when_certificates_end_is_shown_by_their_setting(
+    certificates: Certificates, source: Any, names: list[str]
+) -> None:
+    CERTIFICATE_EXPIRES.clear()
+    assert tls_context(settings(**source(certificates)))
+    shown = parsed(exposition().decode())["gateway_certificate_expires_timestamp_seconds"]
+    for name in names:
+        assert 1.9 < (shown[name,] - time.time()) / 86_400 < 2.1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files in memory are Linux's")
+def test_pem_text_is_never_on_the_disk(certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    assert tls_context(settings(**texts(certificates)))
 
 
 def test_pem_text_leaves_nothing_on_the_disk(
