@@ -15,7 +15,7 @@ from gateway.bench.brake import braked
 from gateway.bench.load import Course, Load, Published, load
 from gateway.bench.processes import peak_mb, processes
 from gateway.bench.run import stored
-from gateway.bench.stage import Stage, stage
+from gateway.bench.stage import Stage, stage, unless_stopped
 from gateway.connected import connected
 from gateway.ledger import compare
 from schemas.errors import GatewayError
@@ -25,7 +25,7 @@ _SATURATED_SECONDS = 20.0
 _UNDER_WAY = 8000
 """Enough for every process to have work, and each batch to be full, at any time."""
 
-_AHEAD = 1.03
+_AHEAD = 1.05
 """How much faster is published than is asked for: the last PUBACKs take a moment, too."""
 
 _LOOK_SECONDS = 0.5
@@ -66,7 +66,9 @@ async def bench_backpressure(options: BackpressureOptions, stop: asyncio.Event) 
     async with stage(stop) as up:
         if up is None:
             return
-        figures = await measure(up, options)
+        figures = await unless_stopped(stop, measure(up, options))
+    if figures is None:
+        return
     print_figures(figures, as_json=options.as_json)
     if figures.offered_per_s < options.times * figures.sustained_per_s:
         raise GatewayError(

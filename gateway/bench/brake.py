@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 
 from gateway.worker import Worker
 
-SLICE_SECONDS = 0.1
+SLICE_SECONDS = 0.2
+"""About how long processes run and stand together; what they ran too long they stand longer."""
 
 
 class Brake:
-    """What it came to: a busy machine keeps no time to the millisecond."""
+    """What it came to."""
 
     def __init__(self) -> None:
         self.running_s = 0.0
@@ -45,14 +46,15 @@ async def braked(workers: Iterable[Worker], share: float) -> AsyncIterator[Brake
 
 async def _hold(workers: list[Worker], share: float, brake: Brake) -> None:
     while True:
-        stopped = time.monotonic()
-        _send(workers, signal.SIGSTOP)
-        await asyncio.sleep(SLICE_SECONDS * (1 - share))
-        _send(workers, signal.SIGCONT)
         continued = time.monotonic()
+        _send(workers, signal.SIGCONT)
         await asyncio.sleep(SLICE_SECONDS * share)
-        brake.standing_s += continued - stopped
-        brake.running_s += time.monotonic() - continued
+        _send(workers, signal.SIGSTOP)
+        stopped = time.monotonic()
+        brake.running_s += stopped - continued
+        # A busy machine keeps no time to the millisecond, so this goes by what it came to.
+        await asyncio.sleep(max(0.0, brake.running_s * (1 - share) / share - brake.standing_s))
+        brake.standing_s += time.monotonic() - stopped
 
 
 def _send(workers: list[Worker], signal_number: int) -> None:

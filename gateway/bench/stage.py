@@ -2,14 +2,16 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
 from gateway.system import System, default_topics
+
+T = TypeVar("T")
 
 
 class Stage(NamedTuple):
@@ -32,3 +34,17 @@ async def stage(stop: asyncio.Event, settings: Mapping[str, str] | None = None) 
         system = System(Path(folder) / "data", settings=default_topics() | dict(settings or {}), progress=tell)
         async with system.until(stop) as up:
             yield Stage(system, Path(folder), tell) if up else None
+
+
+async def unless_stopped(stop: asyncio.Event, measuring: Coroutine[Any, Any, T]) -> T | None:
+    """Measure; None where `stop` came before it was done."""
+    work, stopping = asyncio.ensure_future(measuring), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        return None
+    finally:
+        work.cancel()
+        stopping.cancel()
+        await asyncio.wait({work, stopping})
