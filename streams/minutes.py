@@ -21,7 +21,7 @@ from streams.turns import Turns
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
-AT_ONCE = 2000
+AT_ONCE = 5000
 """A minute of a large fleet in one piece would take more memory than all else that the role does."""
 
 
