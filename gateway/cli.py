@@ -190,6 +190,21 @@ def scale(
     _until_interrupted(lambda stop: bench_scale(options, stop))
 
 
+@bench.command()
+def backpressure(
+    vens: Annotated[int, typer.Option(min=1, max=100_000, help="Homes in the fleet.")] = 1000,
+    seconds: Annotated[float, typer.Option(min=1, help="How long too much is published.")] = 60.0,
+    times: Annotated[float, typer.Option(min=1, help="How many times the sustained rate.")] = 10.0,
+    speed: Annotated[float, typer.Option(min=0.02, max=1, help="The share of the time that processes run.")] = 0.06,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Publish many times the rate that is sustained, and watch memory, the backlog, and how it drains."""
+    from gateway.bench.backpressure import BackpressureOptions, bench_backpressure
+
+    options = BackpressureOptions(vens, seconds, times, speed, as_json)
+    _until_interrupted(lambda stop: bench_backpressure(options, stop))
+
+
 @bench.command("live")
 def bench_live_command(
     few: Annotated[int, typer.Option(min=1, help="VENs online at first.")] = 100,

@@ -8,7 +8,7 @@ from yarl import URL
 
 from runtime.log_security import log_tls
 from schemas.settings import KafkaSettings, StreamsSettings
-from streams.batches import BatchApp
+from streams.batches import FETCH_PARTITION_BYTES, BatchApp
 
 # How much longer than a session joining the group may take.
 _JOINING_SECONDS = 5
@@ -37,7 +37,8 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         producer_request_timeout=kafka.kafka_timeout,
         broker_heartbeat_interval=min(3.0, streams.streams_session_timeout / 3),
         broker_max_poll_records=1000,
-        # Counts batches, of at most broker_max_poll_records each.
+        consumer_max_fetch_size=FETCH_PARTITION_BYTES,
+        # Counts batches, of at most broker_max_poll_records each, and of what one fetch brings of a partition.
         stream_buffer_maxsize=16,
         # A batch that is not done when partitions move comes again elsewhere: nothing to wait for.
         stream_wait_empty=False,

@@ -24,6 +24,17 @@ from streams.traced import take_up
 FETCH_BYTES = 1_000_000
 """What a fetch waits for, but no longer than `FETCH_WAIT_MS`."""
 FETCH_WAIT_MS = 100
+FETCH_PARTITION_BYTES = 1_048_576
+"""How much an answer holds of a partition at most, or one record; more than `FETCH_BYTES`, or it is waited in vain."""
+
+FETCH_MOST_BYTES = 4_194_304
+"""How much an answer holds at most; by default 50 MB, which are in memory twice for a moment."""
+
+BATCH_BYTES = 4_194_304
+"""What is worked on together holds no more than this and one fetch of a partition, however few records that are.
+
+docs/operations.md has what a role comes to with all of these.
+"""
 
 # What an agent sees: AIOKafka's ConsumerRecord, with topic, partition, offset, timestamp, key, value and headers.
 Record = Any
@@ -45,6 +56,11 @@ class Batch:
         """The offset to commit once this batch is done."""
         return int(self.records[-1].offset) + 1
 
+    @property
+    def size(self) -> int:
+        """The bytes of its values."""
+        return sum([len(record.value or b"") for record in self.records])
+
 
 class _Ignored(dict[TP, int | None]):
     """Read offsets that are never there: with them Faust would drop batches and reckon gaps between their offsets."""
@@ -64,6 +80,8 @@ class _Consumer(driver.Consumer):
         super().__init__(*args, **kwargs)
         self._read_offset = _Ignored()
         self._delivered: defaultdict[TP, deque[Batch]] = defaultdict(deque)
+        # What may be committed. Batches that are done are let go at once: a second of them would be many megabytes.
+        self._done: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -104,17 +122,16 @@ class _Consumer(driver.Consumer):
         if not batch.finished or message.generation_id != self.app.consumer_generation_id:
             return False
         batch.acknowledged = True
+        delivered = self._delivered.get(batch.tp)
+        while delivered and delivered[0].acknowledged:
+            self._done[batch.tp] = delivered.popleft().next_offset
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in list(self._delivered) if topics is None or tp in topics or tp.topic in topics)
+        return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        delivered = self._delivered.get(tp)
-        offset = None
-        while delivered and delivered[0].acknowledged:
-            offset = delivered.popleft().next_offset
-        return offset
+        return self._done.pop(tp, None)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
         """Offsets between two batches are no gap."""
@@ -137,6 +154,7 @@ class _Consumer(driver.Consumer):
     def _forget(self, partitions: Iterable[TP]) -> None:
         for tp in partitions:
             self._delivered.pop(tp, None)
+            self._done.pop(tp, None)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -146,6 +164,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_min_bytes = FETCH_BYTES  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
+        consumer._fetch_max_bytes = FETCH_MOST_BYTES  # noqa: SLF001
         return consumer
 
 
@@ -194,18 +213,19 @@ class BatchApp(faust.App):
 
 
 async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]:
-    """Yield all batches that have arrived, until they hold `most_records`.
+    """Yield all batches that have arrived, until they hold `most_records`, or `BATCH_BYTES`.
 
     They are acknowledged when the loop comes back for more, so after the work of its body. When the body raises, they
     are not, and come again. Under load, many small batches of many partitions so become one transaction.
     """
     stream = stream.noack()
     events: list[Any] = []
-    count = 0
+    count = size = 0
     async for event in stream.events():
         events.append(event)
         count += len(event.value.records)
-        if count < most_records and not stream.channel.queue.empty():
+        size += event.value.size
+        if count < most_records and size < BATCH_BYTES and not stream.channel.queue.empty():
             continue
         batches = [event.value for event in events]
         spans = take_up(stream.app.role, batches) if TRACES.on else ()
@@ -218,7 +238,7 @@ async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]
         for span in spans:
             span.end()
         events.clear()
-        count = 0
+        count = size = 0
 
 
 def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:

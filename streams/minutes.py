@@ -7,6 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
+from runtime.batching import BatchWriter
 from schemas.minutes import Minute
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings
@@ -20,7 +21,8 @@ from streams.turns import Turns
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
-CORRECTED_AT_ONCE = 5000
+AT_ONCE = 5000
+"""A minute of a large fleet in one piece would take more memory than all else that the role does."""
 
 
 def add_minutes(app: Any, kafka: KafkaSettings, producer: AIOKafkaProducer, database: Database) -> None:
@@ -41,17 +43,20 @@ class Minutes:
         # That of the rolling up: what is told must not change meanwhile.
         self._turns = Turns(database, TURN)
         self._producer = producer
+        # Knows where keys go from one piece and minute to the next.
+        self._writer = BatchWriter(producer)
         self._topic = topic
 
     async def step(self) -> None:
         """Tell all that was rolled up, then all that was corrected."""
         try:
-            while await self._turns.take_if_free(partial(tell_closed, send=self._send)):
+            while await self._turns.take_if_free(partial(tell_closed, send=self._send, most=AT_ONCE)):
                 pass
-            while await self._turns.take_if_free(partial(tell_corrected, send=self._send, most=CORRECTED_AT_ONCE)):
+            while await self._turns.take_if_free(partial(tell_corrected, send=self._send, most=AT_ONCE)):
                 pass
         except NotTakenError as error:
+            self._writer = BatchWriter(self._producer)
             logger.warning("minutes wait for the log: %s", error, extra={"action": "minutes_wait"})
 
     async def _send(self, minutes: Sequence[Minute]) -> None:
-        await tell_many(self._producer, self._topic, (Told(minute.ven_id, encode_record(minute)) for minute in minutes))
+        await tell_many(self._writer, self._topic, (Told(minute.ven_id, encode_record(minute)) for minute in minutes))

@@ -28,13 +28,12 @@ class NotTakenError(Exception):
     """The log did not take what was told in time."""
 
 
-async def tell_many(producer: AIOKafkaProducer, topic: str, records: Iterable[Told]) -> None:
-    """Put many records in a topic.
+async def tell_many(writer: BatchWriter, topic: str, records: Iterable[Told]) -> None:
+    """Put many records in a topic, by a writer that is used for nothing else.
 
     Raises:
-        NotTakenError: the log is away; some of them may be in it all the same.
+        NotTakenError: the log is away; some of them may be in it all the same, and some still with the writer.
     """
-    writer = BatchWriter(producer)
     try:
         async with asyncio.timeout(LOG_PATIENCE_SECONDS):
             written = {

@@ -1,7 +1,8 @@
-"""The load of a benchmark: a fleet whose messages are all made before the first is published.
+"""The load of a benchmark: a fleet whose messages are all made before the first is published, or each in its turn.
 
 It is a process of its own (`python -m gateway.bench.load`), told what to do line by line, so that its CPU time can be
-told from what it measures, and so that making the messages takes nothing from the system under test.
+told from what it measures. Made before, the messages take nothing from the system under test; made in their turn they
+are of the moment in which they are published, as live totals expect it, and as many as one likes.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,18 +20,24 @@ import psutil
 
 from gateway.bench.stage import Stage
 from gateway.fleet import Accepted, Fleet, FleetOptions
+from gateway.fleet.fleet import Message
 from gateway.fleet.publisher import Publisher
 from gateway.fleet.schedule import turns
 from schemas.errors import GatewayError
 
 _DRAIN_SECONDS = 120
+_INTERVAL = 5.0
+_NOW_INTERVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """So many samples of so many homes whose ids begin with `prefix`, all of the past, on `topic`."""
+    """So many samples of so many homes whose ids begin with `prefix`, all of the past, on `topic`.
 
-    messages: int
+    Without a number of `messages` there is no end of them, and each is of the moment in which it is published.
+    """
+
+    messages: int | None
     vens: int
     prefix: str
     topic: str
@@ -117,12 +124,12 @@ async def _generate(order: _Order) -> None:
         prefix=course.prefix,
         metering_topic=course.topic,
         loads_enabled=False,
+        # Below a second times are of milliseconds: published as fast as it goes a home has many turns in one.
+        interval=_NOW_INTERVAL if course.messages is None else _INTERVAL,
         rate=1.0,
     )
     fleet = Fleet(options)
-    begun_ms = fleet.begin_ms(course.messages)
-    some = itertools.islice(turns(options), course.messages)
-    made = iter([(turn.ven, fleet.message(turn, begun_ms + turn.offset_ms)) for turn in some])
+    made = _made_now(fleet) if course.messages is None else _made_before(fleet, course.messages)
     async with AsyncExitStack() as stack:
         names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
         links = [await stack.enter_async_context(Publisher(options.host, options.port, name)) for name in names]
@@ -142,6 +149,20 @@ async def _generate(order: _Order) -> None:
             seconds = time.monotonic() - begun
             _say(json.dumps(asdict(Published(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
     fleet.ledger.write(Path(order.ledger))
+
+
+def _made_before(fleet: Fleet, messages: int) -> Iterator[tuple[int, Message]]:
+    begun_ms = fleet.begin_ms(messages)
+    some = itertools.islice(turns(fleet.options), messages)
+    return iter([(turn.ven, fleet.message(turn, begun_ms + turn.offset_ms)) for turn in some])
+
+
+def _made_now(fleet: Fleet) -> Iterator[tuple[int, Message]]:
+    latest_ms = [0] * fleet.options.vens
+    for turn in turns(fleet.options):
+        # A home may have its next turn in the same millisecond, and no two samples the same time.
+        time_ms = latest_ms[turn.ven] = max(round(time.time() * 1000), latest_ms[turn.ven] + 1)
+        yield turn.ven, fleet.message(turn, time_ms)
 
 
 def _say(line: str) -> None:

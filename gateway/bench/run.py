@@ -18,7 +18,7 @@ from schemas.settings import DatabaseSettings
 _WARM_UP_SHARE = 0.1
 _PATIENCE_SECONDS = 120
 
-_NUMBER = "SELECT count(*) FROM telemetry_readings WHERE ven_id > $1 AND ven_id < $2"
+STORED = "SELECT count(*) FROM telemetry_readings WHERE ven_id > $1 AND ven_id < $2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,18 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
     Raises:
         GatewayError: not all was stored, once and as it was.
     """
+    if course.messages is None:
+        raise ValueError("a run has an end")
     warm_up = max(1, round(course.messages * _WARM_UP_SHARE))
     all_of_it = warm_up + course.messages
     up.tell(f"making {all_of_it} messages …")
     async with load(up, replace(course, messages=all_of_it)) as generator:
         await generator.publish(warm_up)
-        await _stored(up, database, course.prefix, warm_up)
+        await stored(up, database, course.prefix, warm_up)
         before, begun = cpu_seconds(used), time.monotonic()
         psutil.cpu_percent()
         published = await generator.publish(course.messages)
-        await _stored(up, database, course.prefix, all_of_it)
+        await stored(up, database, course.prefix, all_of_it)
         seconds, after, busy = time.monotonic() - begun, cpu_seconds(used), psutil.cpu_percent() / 100
         peaks = {name: peak_mb(process) for name, process in used.items()}
         balance = await compare(database, await generator.ledger())
@@ -79,19 +81,19 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
     return Run(course.messages / seconds, costs, balance, published, busy)
 
 
-async def _stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
+async def stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
     """Wait until so many samples of these homes are committed; counting takes a part in twenty of the time at most."""
     async with connected(database, "bench") as pool:
         most, since = -1, time.monotonic()
         while True:
             asked = time.monotonic()
-            stored = await pool.fetchval(_NUMBER, prefix + "-", prefix + ".")
-            if stored >= messages:
+            number = await pool.fetchval(STORED, prefix + "-", prefix + ".")
+            if number >= messages:
                 return
             now = time.monotonic()
-            if stored > most:
-                most, since = stored, now
+            if number > most:
+                most, since = number, now
             elif now - since > _PATIENCE_SECONDS:
                 logs = up.system.stack.logs
-                raise GatewayError(f"{stored} of {messages} are stored, and no more come; see {logs}")
+                raise GatewayError(f"{number} of {messages} are stored, and no more come; see {logs}")
             await asyncio.sleep(max(0.1, 20 * (now - asked)))

@@ -2,15 +2,17 @@
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
 from gateway.own_api import open_to_this_machine
 from gateway.system import System, default_topics
+
+T = TypeVar("T")
 
 
 class Stage(NamedTuple):
@@ -34,3 +36,17 @@ async def stage(stop: asyncio.Event, settings: Mapping[str, str] | None = None) 
         system = System(Path(folder) / "data", settings=all_settings, progress=tell)
         async with system.until(stop) as up:
             yield Stage(system, Path(folder), tell) if up else None
+
+
+async def unless_stopped(stop: asyncio.Event, measuring: Coroutine[Any, Any, T]) -> T | None:
+    """Measure; None where `stop` came before it was done."""
+    work, stopping = asyncio.ensure_future(measuring), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        return None
+    finally:
+        work.cancel()
+        stopping.cancel()
+        await asyncio.wait({work, stopping})

@@ -34,8 +34,11 @@ Send = Callable[[Sequence[Minute]], Awaitable[None]]
 """Puts minutes in the log; returns when it has them."""
 
 
-async def tell_closed(connection: Connection, send: Send) -> bool:
-    """Tell the next minute that was rolled up; returns whether there may be more."""
+async def tell_closed(connection: Connection, send: Send, most: int) -> bool:
+    """Tell the next minute that was rolled up, of `most` VENs at once; returns whether there may be more.
+
+    It is noted as told after its last piece, so a crash between two pieces tells all of it again.
+    """
     progress = await connection.fetchrow(PROGRESS)
     if progress is None or progress["told_up_to"] >= progress["rolled_up_to"]:
         return False
@@ -43,8 +46,8 @@ async def tell_closed(connection: Connection, send: Send) -> bool:
     # that waits, again for each minute, and after a long outage of the log would not end within DB_TIMEOUT.
     begin = progress["told_up_to"]
     end = min(begin + MINUTE, progress["rolled_up_to"])
-    rows = await connection.fetch(CLOSED, begin, end)
-    if rows:
+    cursor = await connection.cursor(CLOSED, begin, end)
+    while rows := await cursor.fetch(most):
         await send([minute_of(row) for row in rows])
     await connection.execute(TOLD, end)
     return True

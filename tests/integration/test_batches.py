@@ -11,7 +11,7 @@ from gateway.stack.polling import until
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
-from streams.batches import Batch, gathered
+from streams.batches import BATCH_BYTES, FETCH_PARTITION_BYTES, Batch, gathered
 from tests.support.apps import Held, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed
@@ -237,3 +237,32 @@ async def test_a_table_is_restored_record_by_record_from_its_changelog(kafka: Ka
     async with running(again):
         assert await until(lambda: dict(restored.items()) == before, WAIT)
     assert before == {str(number % 100): str(number) for number in range(250, 350)}
+
+
+async def test_large_records_are_worked_on_together_up_to_so_many_bytes(topics: Topics) -> None:
+    kafka = await topics.fresh(partitions=4)
+    topic = kafka.topics(TELEMETRY)
+    app = app_of(kafka)
+    large = bytes(900_000)
+    bodies: list[int] = []
+    go_on = asyncio.Event()
+    channels: list[Any] = []
+
+    @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
+    async def wait_first(stream: Any) -> None:
+        channels.append(stream.channel)
+        async for batches in gathered(stream, 2000):
+            bodies.append(sum(len(record.value) for batch in batches for record in batch.records))
+            await go_on.wait()
+
+    async with writer(kafka) as log, running(app):
+        await asyncio.gather(*(log.one(topic, large, number % 4) for number in range(100)))
+        # What is fetched ahead is bounded as well: so many batches, of one such record each.
+        assert await until(lambda: len(bodies) == 1, WAIT)
+        assert await until(channels[0].queue.full, WAIT)
+        assert channels[0].queue.qsize() == app.conf.stream_buffer_maxsize
+        go_on.set()
+        assert await until(lambda: sum(bodies) == 100 * len(large), WAIT)
+        for partition in range(4):
+            assert await until_committed(kafka, topic, 25, partition)
+    assert max(bodies) <= BATCH_BYTES + FETCH_PARTITION_BYTES

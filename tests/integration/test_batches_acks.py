@@ -61,6 +61,17 @@ async def test_only_the_head_gives_an_offset(consumer: Any) -> None:
     assert consumer._new_offset(ONE) is None
 
 
+async def test_what_is_done_is_let_go_before_it_is_committed(consumer: Any) -> None:
+    first, second, third = (deliver(consumer, ONE, offset) for offset in range(3))
+    finish(consumer, second)
+    assert [batch.next_offset for batch in consumer._delivered[ONE]] == [1, 2, 3]
+    finish(consumer, first)
+    assert [batch.next_offset for batch in consumer._delivered[ONE]] == [3]
+    finish(consumer, third)
+    assert not consumer._delivered[ONE]
+    assert consumer._new_offset(ONE) == 3
+
+
 async def test_offsets_that_the_log_left_out_are_no_gap(consumer: Any) -> None:
     first, second = deliver(consumer, ONE, 3, 4, 9), deliver(consumer, ONE, 50, 51)
     await consumer._add_gap(ONE, 10, 49)

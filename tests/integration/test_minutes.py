@@ -1,9 +1,12 @@
 """ven.telemetry.1m: whatever comes late, twice or between restarts, the last version is what all readings say."""
 
 import random
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from runtime.database import Connection
@@ -15,6 +18,8 @@ from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import MINUTES
 from streams.minutes import Minutes
 from streams.rollups import CLOSED_AFTER
+from streams.store.minutes import tell_closed, tell_corrected
+from streams.telling import NotTakenError
 from tests.support.log import read_all
 from tests.support.readings import NOON, reading
 from tests.support.rollups import rolling, some
@@ -94,8 +99,10 @@ async def last_versions(kafka: KafkaSettings) -> dict[tuple[str, datetime], Minu
 
 
 async def test_the_last_version_of_each_minute_is_what_all_readings_say(
-    database: DatabaseSettings, rows: Connection, kafka: KafkaSettings
+    database: DatabaseSettings, rows: Connection, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # A kill comes between two pieces of a minute, too.
+    monkeypatch.setattr("streams.minutes.AT_ONCE", 2)
     choose = random.Random(11)
     readings: dict[tuple[str, datetime], Reading] = {}
     crashes = 0
@@ -146,3 +153,40 @@ async def test_a_minute_is_told_once_it_is_over_and_again_when_a_sample_was_late
         assert (first_again, second.samples) == (first, 2)
         assert second.version > first.version
         assert len(await after(95, reading("ven-1", 10, used_power_kw=4.0))) <= 3
+
+
+async def test_a_minute_of_many_is_told_in_pieces_and_noted_after_the_last(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    pieces: list[list[str]] = []
+    refused: set[int] = set()
+
+    async def send(minutes: Sequence[Minute]) -> None:
+        pieces.append([minute.ven_id for minute in minutes])
+        if len(pieces) in refused:
+            raise NotTakenError("no")
+
+    async def step(work: Any) -> Any:
+        pieces.clear()
+        return await store.database.run(partial(work, send=send, most=2))
+
+    vens = {f"ven-{number}" for number in range(5)}
+    async with rolling(database, NOON) as (store, rollup):
+        await rows.execute("UPDATE minutes_told SET told_up_to = $1", NOON)
+        await store.readings.store([reading(ven_id, 5, used_power_kw=2.0) for ven_id in vens])
+        await rollup.step(NOON + MINUTE + CLOSED_AFTER)
+        refused.add(2)
+        with pytest.raises(NotTakenError):
+            await step(tell_closed)
+        assert await rows.fetchval("SELECT told_up_to FROM minutes_told") == NOON
+        refused.clear()
+        assert await step(tell_closed)
+        assert sorted(map(len, pieces)) == [1, 2, 2]
+        assert {ven_id for piece in pieces for ven_id in piece} == vens
+        assert not await step(tell_closed)
+        await store.readings.store([reading(ven_id, 6, used_power_kw=3.0) for ven_id in vens])
+        await rollup.step(NOON + MINUTE + CLOSED_AFTER)
+        told_again = []
+        while await step(tell_corrected):
+            told_again += pieces
+        assert [len(piece) for piece in [*told_again, *pieces]] == [2, 2, 1]

@@ -1,0 +1,23 @@
+"""The benchmark of backpressure in small: it runs, its books balance, and the backlog is gone at the end."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway.bench.backpressure import BackpressureOptions, measure
+from gateway.bench.stage import Stage
+from gateway.system import System
+
+
+async def test_a_flood_is_measured_and_drains(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.bench.backpressure._UNDER_WAY", 1000)
+    options = BackpressureOptions(vens=50, seconds=1, times=2, speed=0.3, as_json=True)
+    figures = await measure(Stage(system, tmp_path, print), options)
+    assert (figures.balance.lost, figures.balance.duplicated) == (0, 0)
+    assert figures.balance.accepted == figures.balance.stored > figures.messages > 0
+    assert 0 < figures.speed < 0.6
+    assert figures.sustained_per_s > 0
+    assert figures.drained.bridge_s <= figures.drained.live_s
+    assert figures.drained.bridge_s <= figures.drained.rows_s
+    assert {"bridge", "streams-validate", "streams-sink", "streams-live", "api"} <= figures.ours.keys()
+    assert set(figures.waiting) == {"validate", "sink", "live"}
