@@ -48,7 +48,7 @@ lint: install
 	$(UV) run lint-imports
 
 install: $(UV)
-	$(UV) sync --locked
+	$(UV) sync --locked --compile-bytecode
 
 .venv-uv/bin/uv:
 	@python3 -m venv .venv-uv && .venv-uv/bin/pip install --quiet uv || \
