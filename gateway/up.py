@@ -1,6 +1,7 @@
 """`gateway up`: everything but a fleet, until Ctrl-C."""
 
 import asyncio
+import shlex
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +20,10 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
         console.print("\n[bold]Everything is up.[/bold]")
         for name, where in _table(system):
             console.print(f"  {name:17} {where}", highlight=False, soft_wrap=True, markup=False)
+        settings = shlex.quote(str(system.stack.data / "gateway.env"))
         for line in (
             f"The servers are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env beside it.",
+            f"Other commands take them from there: set -a; . {settings}; set +a",
             *(
                 ["The API asks for a key or a token: API_AUTH or API_OIDC_ISSUER says so."]
                 if system.asks_who_it_is

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
 from gateway.stack import Process, StackError
 from gateway.stack.guard import Guard
@@ -65,11 +66,25 @@ class Worker:
         return await self._answers("/health/ready")
 
     async def _answers(self, path: str) -> bool:
+        # Another program may have taken the port since it was chosen, and would answer for us: another gateway would.
+        if not self._listens():
+            return False
         try:
             async with httpx.AsyncClient(timeout=3, trust_env=False) as client:
                 return (await client.get(self.health + path)).is_success
         except httpx.HTTPError:
             return False
+
+    def _listens(self) -> bool:
+        """Whether it is the process itself that listens where it is asked."""
+        pid, port = self.process.pid, httpx.URL(self.health).port
+        if pid is None:
+            return False
+        try:
+            sockets = psutil.Process(pid).net_connections("tcp")
+        except psutil.NoSuchProcess:
+            return False
+        return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
     async def _supervise(self) -> None:
         backoff = Backoff(first=0.2, most=5)

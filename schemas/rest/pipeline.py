@@ -22,8 +22,8 @@ class Waiting(RestModel):
 class PipelineStats(RestModel):
     """As seen at `as_of`. What a server that is down would tell is null.
 
-    `messages_per_second` come into the log, over the last seconds; `newest_reading_at` is when the newest reading that
-    is stored was received.
+    `messages_per_second` come into the log, over the last seconds, the bridge's own among them: one for each partition
+    of `ven.raw.metering`. `newest_reading_at` is when the newest reading that is stored was received.
     """
 
     model_config = example(

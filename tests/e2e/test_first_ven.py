@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from tests.support.log import read_all
 from tests.support.terminal import Terminal, terminal
 
 DOCUMENT = ROOT / "docs" / "first-ven.md"
+# What brings the addresses of the servers into the second and the third terminal.
+(SERVERS,) = (line for line in DOCUMENT.read_text().splitlines() if ". .gateway/data/gateway.env" in line)
 SHELL = [block.text for block in blocks(DOCUMENT) if block.language == "sh" and not block.not_run]
 (DEVICE,) = (block.text for block in blocks(DOCUMENT) if block.language == "python")
 
@@ -47,11 +50,20 @@ async def device(folder: Path, env: dict[str, str]) -> AsyncIterator[asyncio.sub
 
 
 @pytest.fixture
-def environment(system: System) -> dict[str, str]:
-    """What the two lines of the second terminal bring."""
-    lines = (system.stack.data / "gateway.env").read_text().splitlines()
+def environment(system: System, tmp_path: Path) -> dict[str, str]:
+    """What the lines of the second terminal bring to the commands that are typed there."""
+    (tmp_path / ".gateway").mkdir()
+    (tmp_path / ".gateway" / "data").symlink_to(system.stack.data)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, **dict(line.split("=", 1) for line in lines), "API": system.api, "PATH": path}
+    typed = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-c", f"{SERVERS}\nenv -0"],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {**dict(line.split("=", 1) for line in typed.stdout.split("\0") if line), "API": system.api}
 
 
 @pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto_pub is missing: install mosquitto-clients")

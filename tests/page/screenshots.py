@@ -17,6 +17,8 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images"
 VENS = 40
 PAST = timedelta(hours=1)
 EVERY_SECONDS = 30
+# As real homes do: the pictures show what an operator sees.
+SAMPLE_SECONDS = 5
 PICTURES: tuple[tuple[str, str, str, Scheme], ...] = (
     ("fleet-desktop", "#/", "desktop", "light"),
     ("fleet-phone", "#/", "phone", "dark"),
@@ -49,6 +51,24 @@ async def fill_the_past(shown: World) -> None:
         raise GatewayError("the last hour was not rolled up in time; try again on a machine with less to do")
 
 
+async def settle(shown: World) -> None:
+    """Wait until the pipeline tells what a fleet of this size sends, and no more how fast its past came in.
+
+    Raises:
+        GatewayError: it does not.
+    """
+    sent = VENS / SAMPLE_SECONDS
+
+    async def usual() -> bool:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+            rate = (await client.get(f"{shown.system.api}/api/stats/pipeline")).json()["messagesPerSecond"]
+            # With the beats of the bridge, and load snapshots.
+            return rate is not None and 1.5 * sent < rate < 4 * sent
+
+    if not await until(usual, 60, every=1):
+        raise GatewayError("the pipeline did not settle; try again on a machine with less to do")
+
+
 async def take() -> None:
     """Take them all.
 
@@ -59,7 +79,8 @@ async def take() -> None:
         raise GatewayError("there is no Chromium; install the package `chromium`")
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gateway-screenshots-") as folder:
-        async with world(Path(folder) / "data", VENS, before=fill_the_past) as shown:
+        async with world(Path(folder) / "data", VENS, before=fill_the_past, interval=SAMPLE_SECONDS) as shown:
+            await settle(shown)
             event_id = ""
             for name, path, size, scheme in PICTURES:
                 async with shown.page(size=size, scheme=scheme) as page:

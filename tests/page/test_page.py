@@ -37,6 +37,27 @@ async def test_totals_move(shown: World) -> None:
         await expect(page.locator("dl.facts")).to_contain_text("a second into the log")
 
 
+async def test_a_chart_of_one_sample_shows_the_minutes_before_it(shown: World) -> None:
+    async with shown.page("#/letters") as page:
+        written = await page.evaluate(
+            """async () => {
+              const { PowerChart } = await import("/page/js/chart.js");
+              const written = [];
+              const write = CanvasRenderingContext2D.prototype.fillText;
+              CanvasRenderingContext2D.prototype.fillText = function (text, ...where) {
+                written.push(text);
+                return write.call(this, text, ...where);
+              };
+              const chart = new PowerChart("one sample");
+              document.querySelector("main").replaceChildren(chart.element);
+              chart.show([[Date.UTC(2026, 10, 24, 16, 10) / 1000], [3.2], [0]]);
+              while (!written.length) await new Promise(requestAnimationFrame);
+              return written.filter((text) => text.includes(":"));
+            }"""
+        )
+    assert len(set(written)) > 2, written
+
+
 async def test_an_event_is_created_fills_up_and_is_stopped(shown: World) -> None:
     async with shown.page("#/events", expected=("422",)) as page:
         await page.get_by_role("button", name="New event").click()
@@ -61,6 +82,22 @@ async def test_an_event_is_created_fills_up_and_is_stopped(shown: World) -> None
         await page.get_by_role("button", name="Delete").click()
         await page.get_by_role("button", name="Delete the event").click()
         await expect(page.get_by_role("heading", name="Events", exact=True)).to_be_visible()
+
+
+async def test_an_event_that_has_not_begun_has_no_reduction(shown: World) -> None:
+    start = datetime.now(UTC) + timedelta(hours=2)
+    async with shown.page("#/events") as page:
+        body = {"startTime": start.isoformat(), "endTime": (start + timedelta(hours=1)).isoformat()}
+        asked = {**body, "requestedReductionKw": 5, "status": "scheduled"}
+        event = await (await page.request.post(f"{shown.system.api}/api/events", data=asked)).json()
+        await page.goto(f"{shown.system.api}/#/events/{event['id']}")
+        await expect(page.locator(".head .badge")).to_have_text("scheduled")
+        reduction = page.locator(".stat", has=page.get_by_text("Reduction", exact=True))
+        await expect(reduction).to_contain_text("has not begun")
+        await expect(reduction.locator(".value")).to_have_text(re.compile(r"^\W+$"))
+        await page.get_by_role("button", name="Cancel").click()
+        await page.get_by_role("button", name="Cancel the event").click()
+        await expect(page.locator(".head .badge")).to_have_text("cancelled")
 
 
 async def test_a_ven_is_found_shown_and_pinged(shown: World) -> None:

@@ -83,15 +83,19 @@ async def browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def world(
-    data: Path, vens: int = VENS, before: Callable[[World], Awaitable[None]] | None = None
+    data: Path, vens: int = VENS, before: Callable[[World], Awaitable[None]] | None = None, *, interval: float = 1.0
 ) -> AsyncIterator[World]:
-    """Have everything up inside; `before` comes before the fleet."""
+    """Have everything up inside; `before` comes before the fleet, whose homes sample every `interval` seconds."""
     async with System(data, settings=default_topics()) as system, browser() as opened:
         shown = World(system, opened)
         if before is not None:
             await before(shown)
         options = FleetOptions(
-            host=system.stack.mqtt_host, port=system.stack.mqtt_port, vens=vens, interval=1.0, loads_interval=5.0
+            host=system.stack.mqtt_host,
+            port=system.stack.mqtt_port,
+            vens=vens,
+            interval=interval,
+            loads_interval=5 * interval,
         )
         async with publishing(Fleet(options)):
             yield shown

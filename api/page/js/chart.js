@@ -49,6 +49,12 @@ export class PowerChart {
     this.#plot?.destroy();
   }
 
+  // To the last sample: uPlot itself would show the day that follows a single one.
+  #span(first) {
+    const last = this.#data[0].at(-1);
+    return [Math.min(first, last - LEAST_SECONDS), last];
+  }
+
   #height() {
     return Math.round(Math.max(200, Math.min(innerHeight * 0.34, 460)));
   }
@@ -78,7 +84,7 @@ export class PowerChart {
         height: this.#height(),
         legend: { show: false },
         cursor: { drag: { x: false, y: false } },
-        scales: { x: { range: (_plot, low, high) => [Math.min(low, high - LEAST_SECONDS), high] }, y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] } },
+        scales: { x: { range: (_plot, low) => this.#span(low) }, y: { range: (_plot, low, high) => [Math.min(0, low ?? 0), Math.max(1, (high ?? 1) * 1.08)] } },
         axes: [
           { ...axis, space: size * 7, size: size * 2.4, values: (_plot, ticks) => ticks.map((tick) => new Date(tick * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" })) },
           { ...axis, size: size * 4.6, values: (_plot, ticks) => ticks.map((tick) => `${tick} kW`) },

@@ -18,7 +18,7 @@ export function createEvent() {
     kw: field("Reduction, in kW", inputs.kw),
     minutes: field("Length, in minutes", inputs.minutes),
     start: field("Start", inputs.start, "In your own time zone."),
-    vens: field("Only these VENs", inputs.vens, "Their ids, separated by spaces or commas. Empty is all."),
+    vens: field("Only these VENs", inputs.vens, "Their ids, separated by spaces or commas. Empty: all that are online."),
   };
   const now = h("input", { type: "radio", name: "when", id: "when-now", checked: true });
   const later = h("input", { type: "radio", name: "when", id: "when-later" });

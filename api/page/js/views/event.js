@@ -45,11 +45,11 @@ export function eventView(feed, id) {
     stop.hidden = !(active || shown.status === "scheduled");
     say(stop, active ? "Stop" : "Cancel");
     figures.asked.show(number(shown.requestedReductionKw, 1), "kW", "");
-    const reduction = shown.actualReductionKw;
-    const reached = reduction === null ? 0 : (100 * reduction) / shown.requestedReductionKw;
-    figures.now.show(reduction === null ? "–" : number(reduction, 1), "kW", reduction === null ? "is being figured out" : `${number(reached)} % of it, ${active ? "now" : "on average"}`);
+    const unknown = NO_REDUCTION[shown.status] ?? (shown.actualReductionKw === null ? "is being figured out" : null);
+    const reached = unknown ? 0 : (100 * shown.actualReductionKw) / shown.requestedReductionKw;
+    figures.now.show(unknown ? "–" : number(shown.actualReductionKw, 1), unknown ? "" : "kW", unknown ?? `${number(reached)} % of it, ${active ? "now" : "on average"}`);
     share.style.width = `${Math.max(0, Math.min(100, reached))}%`;
-    figures.vens.show(number(shown.vensResponding), "", `of ${plural(shown.funnel.targeted, "VEN")} that take part`);
+    figures.vens.show(number(shown.vensResponding), "", `of ${plural(shown.funnel.targeted, "VEN that takes part", "VENs that take part")}`);
     const { p50, p95 } = shown.responseMs;
     figures.answer.show(milliseconds(p50), "", p95 === null ? "nobody has answered yet" : `half of them; 95 % within ${milliseconds(p95)}`);
     funnel.show(shown.funnel);
@@ -102,6 +102,8 @@ export function eventView(feed, id) {
   refresh();
   return { element, title: `Event ${id}`, leave: () => (off(), refresh.stop()) };
 }
+
+const NO_REDUCTION = { scheduled: "it has not begun", cancelled: "it never began" };
 
 // Those that need somebody come first, then those that shed most.
 const TROUBLE = ["refused", "lost", "unanswered", "expired", "sent", "targeted"];

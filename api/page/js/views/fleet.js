@@ -4,7 +4,7 @@ import { get } from "../api.js";
 import { badge } from "../badges.js";
 import { PowerChart } from "../chart.js";
 import { h, redraw, say } from "../dom.js";
-import { kw, number, plural, span, time } from "../format.js";
+import { age, kw, number, plural, span, time } from "../format.js";
 import { PipelineView } from "./pipeline.js";
 import { attempt, panel, stat } from "./shared.js";
 
@@ -17,7 +17,7 @@ const OLD_MS = 30_000;
 export function fleetView(feed) {
   const problem = h("div");
   const stats = { online: stat("VENs online"), used: stat("Power used"), can: stat("Can be shed now"), shed: stat("Reduction now") };
-  const asOf = h("span", { "data-since": "" }, "");
+  const asOf = h("span", {}, "…");
   const old = h("span", { class: "badge warn", hidden: true }, "not up to date");
   const figures = h("div", { class: "stats" }, Object.values(stats).map((each) => each.element));
   const chart = new PowerChart("Power of the network in the last hour", ["Used", "Reduction"]);
@@ -56,6 +56,7 @@ export function fleetView(feed) {
     stats.can.show(number(can, 1), "kW", used > 0 ? `${number((100 * can) / used)} % of what is used` : "");
     stats.shed.show(number(shed, 1), "kW", shed > 0 ? `${number((100 * shed) / (used + shed))} % less than without` : "nothing is shed");
     asOf.dataset.since = data.asOf;
+    say(asOf, age(data.asOf));
     showAge();
     series.add(new Date(data.asOf) / 1000, used, shed);
     chart.show(series.data());
