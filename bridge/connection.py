@@ -188,6 +188,8 @@ class Connection:
 
     def _read(self) -> None:
         while self.reading:
+            if self._receiving.take_whole():
+                continue
             self._paho.loop_read()
             socket: Any = self._paho.socket()
             if not (self._receiving.pending or (hasattr(socket, "pending") and socket.pending())):

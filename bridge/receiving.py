@@ -1,9 +1,9 @@
 """How messages come out of paho's socket: read in large pieces, and a PUBLISH taken apart here.
 
 paho makes four reads of each message, an object with a lock in it, and a walk through its filters; for a bridge that
-takes thousands a second this is half of all its work. Its state machine, its keep-alive and all other packets stay
-paho's. Like connection.py this reaches for what is not public: tests/integration/test_bridge_receiving.py fails where
-an upgrade changes it.
+takes thousands a second this is half of all its work. Its state machine, its keep-alive, all other packets, and what
+lies in two pieces stay paho's. Like connection.py this reaches for what is not public:
+tests/integration/test_bridge_receiving.py fails where an upgrade changes it.
 """
 
 import time
@@ -16,6 +16,9 @@ from paho.mqtt.enums import MQTTErrorCode
 
 _PIECE_BYTES = 65_536
 _MOST_QOS = 1
+_PUBLISH = 3
+_LENGTH_BYTES = 4
+_LAST_BELOW = 128
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +53,30 @@ class Receiving:
     def pending(self) -> bool:
         """Whether something was read from the socket that paho has not asked for yet."""
         return self._read_to < len(self._piece)
+
+    def take_whole(self) -> bool:
+        """Take the next packet, where it is a PUBLISH that lies whole in what was read; else it is paho's.
+
+        paho leaves off inside a packet only where the piece ends, so what is left of a piece begins with a packet.
+        """
+        piece, at = self._piece, self._read_to
+        if at >= len(piece) or piece[at] >> 4 != _PUBLISH:
+            return False
+        # Seven bits a byte, the lowest first, and one that tells whether there are more (section 2.2.3).
+        begin, length, bits = at + 1, 0, 0
+        for byte in piece[begin : begin + _LENGTH_BYTES]:
+            begin, length, bits = begin + 1, length | (byte & 127) << bits, bits + 7
+            if byte < _LAST_BELOW:
+                break
+        else:
+            return False
+        end = begin + length
+        message = parse_publish(piece[at], piece[begin:end]) if end <= len(piece) else None
+        if message is None:
+            return False
+        self._read_to = end
+        self._take(message)
+        return True
 
     def _part(self, size: int) -> bytes:
         """Return up to `size` bytes; raises BlockingIOError where there are none, as the socket does."""

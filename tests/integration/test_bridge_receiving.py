@@ -1,14 +1,18 @@
 """What the bridge reads itself, past paho: every PUBLISH as it was sent, in pieces of any size."""
 
+import select
+import socket
 import struct
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
 from bridge.connection import Connection
-from bridge.receiving import Message, parse_publish
+from bridge.receiving import Message, Receiving, parse_publish
 from gateway.stack import LocalStack
 from gateway.stack.polling import until
 from schemas.mqtt_settings import MqttSettings
@@ -51,11 +55,77 @@ def test_a_topic_that_is_no_text_is_replaced() -> None:
     assert message.topic == "a/\N{REPLACEMENT CHARACTER}"
 
 
+def packed(number: int, length: int, qos: int) -> bytes:
+    """A PUBLISH on `t`, that tells by its payload which it is."""
+    body = b"\0\1t" + (struct.pack("!H", number + 1) if qos else b"") + b"%d-" % number + b"x" * length
+    size, rest = b"", len(body)
+    while True:
+        rest, digit = divmod(rest, 128)
+        size += bytes([digit | (128 if rest else 0)])
+        if not rest:
+            return bytes([0x30 | qos << 1]) + size + body
+
+
+PING_ANSWERED = b"\xd0\0"
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.one_of(st.none(), st.tuples(st.integers(0, 300), st.integers(0, 1))), max_size=12),
+    st.lists(st.integers(1, 400), max_size=20),
+)
+def test_wherever_the_pieces_end_every_message_is_taken_once(
+    packets: list[tuple[int, int] | None], pieces: list[int]
+) -> None:
+    stream = b"".join(
+        PING_ANSWERED if packet is None else packed(number, *packet) for number, packet in enumerate(packets)
+    )
+    expected = [b"%d-" % number + b"x" * packet[0] for number, packet in enumerate(packets) if packet is not None]
+    taken: list[Message] = []
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(0)
+        client = Client(CallbackAPIVersion.VERSION2)
+        client._sock = ours
+        receiving = Receiving(client, taken.append)
+        begin = 0
+        for size in [*pieces, len(stream)]:
+            theirs.sendall(stream[begin : begin + size])
+            begin += size
+            while receiving.take_whole() or receiving.pending or begun(ours):
+                assert client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS
+        client._sock = None
+    assert [message.payload for message in taken] == expected
+
+
+def begun(end: socket.socket) -> bool:
+    """Whether there is something to read."""
+    return bool(select.select([end], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("packet", [b"\x30\xff\xff\xff\xff\1", b"\x34\5\0\1t\0\1", b"\x30\2\0\5"])
+def test_what_is_no_message_ends_the_connection_also_behind_one_that_is(packet: bytes) -> None:
+    taken: list[Message] = []
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.settimeout(0)
+        client = Client(CallbackAPIVersion.VERSION2)
+        client._sock = ours
+        receiving = Receiving(client, taken.append)
+        theirs.sendall(packed(0, 5, 1) + packed(1, 5, 1) + packet)
+        assert client.loop_read() == MQTTErrorCode.MQTT_ERR_SUCCESS
+        assert receiving.take_whole()
+        assert not receiving.take_whole()
+        assert client.loop_read() != MQTTErrorCode.MQTT_ERR_SUCCESS
+        assert client.socket() is None
+    assert len(taken) == 2
+
+
 async def test_payloads_of_any_size_arrive_whole_and_in_order(stack: LocalStack) -> None:
     topic = f"test/{uuid4()}"
     taken: list[Message] = []
-    settings = MqttSettings(mqtt_host=stack.mqtt_host, mqtt_port=stack.mqtt_port, mqtt_use_tls=False)
-    async with Connection(settings, lambda _connection, message: taken.append(message)) as connection:
+    mqtt = MqttSettings(mqtt_host=stack.mqtt_host, mqtt_port=stack.mqtt_port, mqtt_use_tls=False)
+    async with Connection(mqtt, lambda _connection, message: taken.append(message)) as connection:
         assert await connection.subscribe([topic]) == []
         payloads = [bytes([number]) * size for number in range(3) for size in SIZES]
         await publishing.publish(stack.mqtt_host, stack.mqtt_port, [(topic, payload) for payload in payloads])
