@@ -10,8 +10,8 @@ from schemas.shedding import SHEDS_NOW
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
 
 HAS_LOAD = """
-SELECT EXISTS (SELECT FROM ven_status, jsonb_array_elements(loads) AS load
-               WHERE ven_id = $1 AND jsonb_typeof(loads) = 'array' AND load ->> 'id' = $2)
+SELECT EXISTS (SELECT FROM ven_status, json_array_elements(loads) AS load
+               WHERE ven_id = $1 AND json_typeof(loads) = 'array' AND load ->> 'id' = $2)
 """
 
 IS_SHEDDING = f"""

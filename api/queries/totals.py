@@ -17,13 +17,13 @@ WHERE s.reading_received_at >= $1 AND s.reading_received_at > COALESCE(s.left_at
 TOTALS = f"""
 WITH online AS MATERIALIZED ({_ONLINE}),
 types AS (
-    SELECT COALESCE(load ->> 'type', 'other') AS type,
-           COALESCE(sum((load ->> 'capacityKw')::float8), 0) AS capacity,
-           COALESCE(sum((load ->> 'shedCapabilityKw')::float8), 0) AS shed,
-           COALESCE(sum((load ->> 'currentPowerKw')::float8), 0) AS current,
-           COALESCE(sum((load ->> 'currentPowerKw')::float8)
-               FILTER (WHERE (load ->> 'shedCapabilityKw')::float8 > 0), 0) AS controllable
-    FROM online CROSS JOIN LATERAL jsonb_array_elements(online.loads) AS load
+    SELECT COALESCE(load.type, 'other') AS type,
+           COALESCE(sum(load."capacityKw"), 0) AS capacity,
+           COALESCE(sum(load."shedCapabilityKw"), 0) AS shed,
+           COALESCE(sum(load."currentPowerKw"), 0) AS current,
+           COALESCE(sum(load."currentPowerKw") FILTER (WHERE load."shedCapabilityKw" > 0), 0) AS controllable
+    FROM online CROSS JOIN LATERAL json_to_recordset(online.loads)
+        AS load(type text, "capacityKw" float8, "shedCapabilityKw" float8, "currentPowerKw" float8)
     GROUP BY 1
 )
 SELECT (SELECT count(*) FROM online) AS online_vens,

@@ -32,7 +32,7 @@ INSERT INTO ven_status (ven_id, received_at, reading_received_at, measured_at, u
 SELECT {VEN_ID}, $3, $3, $3, {NOISE.format(key="n", seed=1)}, 0, $3, loads, 0
 FROM generate_series($1::int, $2::int - 1) AS n
 CROSS JOIN (
-    SELECT jsonb_agg(jsonb_build_object('id', format('load%s', i), 'name', format('Load %s', i), 'type',
+    SELECT json_agg(json_build_object('id', format('load%s', i), 'name', format('Load %s', i), 'type',
         (ARRAY['hvac', 'heater', 'ev', 'dryer', 'range', 'lights', 'outlets', 'fridge'])[i], 'capacityKw', 7.2,
         'currentPowerKw', i / 4.0, 'shedCapabilityKw', i / 4.0, 'priority', 5)) AS loads
     FROM generate_series(1, 8) AS i

@@ -1,7 +1,7 @@
 """The registry of VENs, and the latest of each."""
 
 from sqlalchemy import Column, DateTime, Double, Index, Table, Text, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 from schemas.tables.metadata import metadata
 
@@ -34,7 +34,7 @@ ven_status = Table(
     Column("battery_soc", Double),
     Column("event_id", Text),
     Column("loads_measured_at", DateTime(timezone=True)),
-    Column("loads", JSONB),
+    Column("loads", JSON),
     # Received minus measured, of the last measured values: how far the VEN's clock is behind ours, and the way here.
     Column("clock_skew_seconds", Double),
     # What the VEN last said of itself, and when its last will came.

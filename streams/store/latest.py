@@ -40,7 +40,7 @@ INSERT INTO ven_status AS known
     (ven_id, received_at, reading_received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)})
 SELECT ven_id, received_at, received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)}
 FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[], $7::float8[],
-            $8::text[], $9::float8[], $10::timestamptz[], $11::jsonb[])
+            $8::text[], $9::float8[], $10::timestamptz[], $11::json[])
     AS fresh(ven_id, received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)})
 ON CONFLICT (ven_id) DO UPDATE SET
     {_RECEIVED},
@@ -52,7 +52,7 @@ ON CONFLICT (ven_id) DO UPDATE SET
 
 UPSERT_LOADS = f"""
 INSERT INTO ven_status AS known (ven_id, received_at, {", ".join(_LOADS)})
-SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::jsonb[])
+SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::json[])
 ON CONFLICT (ven_id) DO UPDATE SET {_RECEIVED}, {_forward("loads_measured_at", *_LOADS)}
 {_RETURNING}
 """  # noqa: S608 - names of our own columns
