@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from schemas.readings import Load, LoadSnapshot, Reading, encode_record
+from schemas.readings import LoadSnapshot, Reading, astuple, encode_record
 from streams.store.copying import Encoded
 
 LOAD_COLUMNS = (
@@ -49,10 +49,13 @@ def encoded_loads(records: Iterable[Reading | LoadSnapshot]) -> Encoded:
     for record in records:
         if not record.loads:
             continue
-        time = _TIME.pack(8, (record.timestamp - _EPOCH) // _MICROSECOND)
-        begin = _WIDTH + _text(record.ven_id) + time
-        for load in record.loads:
-            pieces += (begin, _text(load.id), _numbers(load), _text(load.name), _text(load.type), _json(load.extra))
+        begin = b"%b%b%b" % (_WIDTH, _text(record.ven_id), _TIME.pack(8, (record.timestamp - _EPOCH) // _MICROSECOND))
+        for load_id, name, kind, capacity, current, sheds, enabled, priority, extra in map(astuple, record.loads):
+            if capacity is None or current is None or sheds is None or priority is None:
+                numbers = _numbers((capacity, current, sheds), priority, enabled=enabled)
+            else:
+                numbers = _NUMBERS.pack(8, capacity, 8, current, 8, sheds, 4, priority, 1, enabled)
+            pieces += begin, _text(load_id), numbers, _texts(name, kind), _json(extra) if extra else _NULL
         rows += len(record.loads)
     pieces.append(_END)
     return Encoded(b"".join(pieces), rows)
@@ -66,18 +69,18 @@ def _text(value: str | None) -> bytes:
     return _LENGTH.pack(len(encoded)) + encoded
 
 
-def _numbers(load: Load) -> bytes:
-    """From `capacity_kw` to `enabled`."""
-    powers = load.capacity_kw, load.current_power_kw, load.shed_capability_kw
-    if None not in powers and load.priority is not None:
-        return _NUMBERS.pack(8, powers[0], 8, powers[1], 8, powers[2], 4, load.priority, 1, load.enabled)
+@lru_cache(maxsize=100_000)
+def _texts(name: str | None, kind: str | None) -> bytes:
+    return _text(name) + _text(kind)
+
+
+def _numbers(powers: Iterable[float | None], priority: int | None, *, enabled: bool) -> bytes:
+    """From `capacity_kw` to `enabled`, where some are not known."""
     parts = [_NULL if power is None else _FLOAT.pack(8, power) for power in powers]
-    parts.append(_NULL if load.priority is None else _WHOLE.pack(4, load.priority))
-    return b"".join([*parts, _TRUTH.pack(1, load.enabled)])
+    parts.append(_NULL if priority is None else _WHOLE.pack(4, priority))
+    return b"".join([*parts, _TRUTH.pack(1, enabled)])
 
 
-def _json(value: dict[str, Any] | None) -> bytes:
-    if not value:
-        return _NULL
+def _json(value: dict[str, Any]) -> bytes:
     encoded = _JSONB_VERSION + encode_record(value)
     return _LENGTH.pack(len(encoded)) + encoded
