@@ -24,6 +24,7 @@ from streams.store.readings import READING_COLUMNS
 
 TOPIC = "floor/metering"
 _BATCH = 1000
+_MILLISECONDS = 1e11
 
 
 async def run_floor(host: str, port: int, database: DatabaseSettings) -> None:
@@ -72,7 +73,7 @@ async def run_floor(host: str, port: int, database: DatabaseSettings) -> None:
 def _reading(document: dict[str, Any]) -> tuple[Any, ...]:
     return (
         document["venId"],
-        datetime.fromtimestamp(document["timestamp"], UTC),
+        _time(document),
         datetime.now(UTC),
         document["usedPowerKw"],
         document["shedPowerKw"],
@@ -90,10 +91,16 @@ def _reading(document: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
+def _time(document: dict[str, Any]) -> datetime:
+    """Of seconds, or of milliseconds where samples come faster."""
+    given = document["timestamp"]
+    return datetime.fromtimestamp(given if given < _MILLISECONDS else given / 1000, UTC)
+
+
 def _load(document: dict[str, Any], load: dict[str, Any]) -> tuple[Any, ...]:
     return (
         document["venId"],
-        datetime.fromtimestamp(document["timestamp"], UTC),
+        _time(document),
         load["id"],
         load["capacityKw"],
         load["currentPowerKw"],

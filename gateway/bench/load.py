@@ -26,13 +26,14 @@ from gateway.fleet.schedule import turns
 from schemas.errors import GatewayError
 
 _DRAIN_SECONDS = 120
-_INTERVAL = 5.0
+_MOST_INTERVAL = 5.0
+_SPAN_SECONDS = 30
 _NOW_INTERVAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """So many samples of so many homes whose ids begin with `prefix`, all of the past, on `topic`.
+    """So many samples of so many homes whose ids begin with `prefix`, all of the last half minute, on `topic`.
 
     Without a number of `messages` there is no end of them, and each is of the moment in which it is published.
     """
@@ -125,7 +126,9 @@ async def _generate(order: _Order) -> None:
         metering_topic=course.topic,
         loads_enabled=False,
         # Below a second times are of milliseconds: published as fast as it goes a home has many turns in one.
-        interval=_NOW_INTERVAL if course.messages is None else _INTERVAL,
+        interval=_NOW_INTERVAL
+        if course.messages is None
+        else min(_MOST_INTERVAL, _SPAN_SECONDS * course.vens / course.messages),
         rate=1.0,
     )
     fleet = Fleet(options)
