@@ -45,6 +45,7 @@ class _Open:
 
     def __init__(self, builder: Any) -> None:
         self.builder = builder
+        self.append = builder.append
         self.written: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
     def take_outcome(self, sent: "asyncio.Future[Any]") -> None:
@@ -84,13 +85,12 @@ class BatchWriter:
             await self._look_up(topic)
         place = topic, self._spreads[topic].of(key) if partition is None else partition
         batch = self._open.get(place)
-        record: dict[str, Any] = {"key": key, "value": value, "timestamp": None, "headers": headers or []}
-        if batch is None or batch.builder.append(**record) is None:
+        if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers or []) is None:
             if batch is not None:
                 await self._hand_over(place)
             batch = self._open[place] = _Open(self._client.create_batch())
             # The first one always has room.
-            batch.builder.append(**record)
+            batch.append(timestamp=None, key=key, value=value, headers=headers or [])
         return batch.written
 
     async def hand_over(self) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 import msgspec
 
 from schemas.payloads import convert_fields, first_given, short_text, unknown_fields, whole
-from schemas.readings import MAX_MAGNITUDE, Load, LoadId, Quantity, Whole32
+from schemas.readings import MAX_MAGNITUDE, Load, Quantity
 from schemas.reasons import Reason, RejectedError, Rejection
 
 DEFAULT_PANEL_VOLTAGE = 240.0
@@ -46,17 +46,11 @@ class CircuitFields(LoadFields, frozen=True):
     critical: bool | None = None
 
 
-class PlainLoad(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """An entry of `loads` that is a Load as it stands."""
+class PlainLoad(Load, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
+    """A Load as it stands in a payload, where nothing is unknown, and so nothing `extra`, in it."""
 
-    id: LoadId
     name: _Text | None = None
     type: _Text | None = None
-    capacity_kw: Quantity | None = None
-    current_power_kw: Quantity | None = None
-    shed_capability_kw: Quantity | None = None
-    enabled: bool = True
-    priority: Whole32 | None = None
 
 
 _ID = ("id", "loadId")
@@ -77,28 +71,9 @@ def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected
     return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
 
 
-def as_loads(plain: Sequence[PlainLoad]) -> tuple[Load, ...]:
-    """Return plain entries as loads."""
-    return tuple(
-        [
-            Load(
-                load.id,
-                load.name,
-                load.type,
-                load.capacity_kw,
-                load.current_power_kw,
-                load.shed_capability_kw,
-                load.enabled,
-                load.priority,
-            )
-            for load in plain
-        ]
-    )
-
-
-def all_named_once(plain: Sequence[PlainLoad] | None) -> bool:
-    """Whether no two entries have the same id."""
-    return not plain or len({load.id for load in plain}) == len(plain)
+def all_plain(loads: Sequence[PlainLoad] | None) -> bool:
+    """Whether no two entries have the same id, and none a field of the name that a Load keeps unknown ones under."""
+    return not loads or len({load.id for load in loads if load.extra is None}) == len(loads)
 
 
 def parse_each(

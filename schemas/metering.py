@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.loads import PlainLoad, all_named_once, as_loads, parse_circuits, parse_loads
+from schemas.loads import PlainLoad, all_plain, parse_circuits, parse_loads
 from schemas.parsed import Parsed, Source
 from schemas.payloads import (
     MAX_PAYLOAD_BYTES,
@@ -94,12 +94,9 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     Raises:
         RejectedError: it does not count.
     """
-    plain = _plain(payload)
+    plain = _parse_plain(payload, source)
     if plain is not None:
-        ven_id = check_ven_id(first_given(plain.venId, plain.ven_id))
-        timestamp = parse_time(first_given(plain.timestamp, plain.ts))
-        loads = None if plain.loads is None else as_loads(plain.loads)
-        return Parsed(_reading(ven_id, timestamp, source, plain, loads, None))
+        return Parsed(plain)
     document = decode_object(payload)
     ven_id, timestamp = ven_id_of(document), time_of(document)
     error = document.get("error")
@@ -119,18 +116,19 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     return Parsed(_reading(ven_id, timestamp, source, wire, loads, extra), rejected)
 
 
-def _plain(payload: bytes) -> _Plain | None:
-    """The sample, where it is plain; None where it has to be looked at more closely, also to say what is wrong."""
+def _parse_plain(payload: bytes, source: Source) -> Reading | None:
+    """The reading, where the sample is plain; None where it has to be looked at closely, also to say what is wrong."""
     if len(payload) > MAX_PAYLOAD_BYTES or _NUL in payload:
         return None
     try:
         plain = _decode_plain(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    named = first_given(plain.venId, plain.ven_id) is not None
-    timed = first_given(plain.timestamp, plain.ts) is not None
+    ven_id, timestamp = first_given(plain.venId, plain.ven_id), first_given(plain.timestamp, plain.ts)
     whole = plain.message_num is None or isinstance(plain.message_num, int)
-    return plain if named and timed and whole and all_named_once(plain.loads) else None
+    if ven_id is None or timestamp is None or not whole or not all_plain(plain.loads):
+        return None
+    return _reading(check_ven_id(ven_id), parse_time(timestamp), source, plain, plain.loads, None)
 
 
 def _reading(

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,7 +24,6 @@ MAX_TEXT = 1024
 
 _FORBIDDEN_IN_IDS = frozenset("/+#")
 _SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973: no overlap in practice
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:
@@ -111,8 +110,8 @@ def parse_time(value: Any) -> datetime:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         if isinstance(value, int | float) and not isinstance(value, bool):
             seconds = value if abs(value) < _SECONDS_BELOW else value / 1000
-            return _EPOCH + timedelta(seconds=seconds)
-    except (ValueError, OverflowError):
+            return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
         pass
     given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
     raise RejectedError(Reason.BAD_TIME, f"{given} is no time in seconds or milliseconds, nor ISO 8601 text")

@@ -5,6 +5,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+# `gc=False` below: what comes of JSON never refers to itself, and thousands a second need no looks for cycles.
+
+astuple = msgspec.structs.astuple
+
 MAX_MAGNITUDE = 1e9
 
 Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
@@ -20,7 +24,7 @@ Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
 Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
-class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False, eq=False):
     """One circuit of a home. Power in kW; `current_power_kw` is negative where the circuit produces (PV)."""
 
     id: LoadId
@@ -33,8 +37,16 @@ class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     priority: Whole32 | None = None
     extra: dict[str, Any] | None = None
 
+    def __eq__(self, other: object) -> bool:
+        """Compare field by field, whatever it was decoded as."""
+        return isinstance(other, Load) and astuple(self) == astuple(other)
 
-class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    def __hash__(self) -> int:
+        """Two that are equal have the same id."""
+        return hash(self.id)
+
+
+class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, gc=False):
     """One metering sample of one VEN, identified by (ven_id, timestamp).
 
     Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.
@@ -61,7 +73,7 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, k
     extra: dict[str, Any] | None = None
 
 
-class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
     """All circuits of one VEN at one time, identified by (ven_id, timestamp)."""
 
     ven_id: VenId

@@ -30,5 +30,5 @@ class Beats:
             return
         there = await self._producer.partitions_for(self._topic)
         for partition in newest.keys() & there:
-            await self._outbox.send(self._topic, None, encode_record(Beat(newest[partition])), partition=partition)
+            self._outbox.send(self._topic, None, encode_record(Beat(newest[partition])), partition=partition)
         await self._outbox.settled()

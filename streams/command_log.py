@@ -30,7 +30,7 @@ def add_command_log(
             for record in (record for batch in batches for record in batch.records):
                 known = decoded(record)
                 if isinstance(known, Rejection):
-                    await outbox.dead_letter(record, known)
+                    outbox.dead_letter(record, known)
                 else:
                     evidences.append((record, known))
             if evidences:
@@ -44,7 +44,7 @@ async def _take_or_set_apart(database: Database, outbox: Outbox, evidences: Sequ
         await database.run(partial(take_evidence, evidences=[known for _, known in evidences]))
     except DATA_FAULTS as error:
         if len(evidences) == 1:
-            await outbox.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
+            outbox.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
             return
         middle = len(evidences) // 2
         await _take_or_set_apart(database, outbox, evidences[:middle])

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.network import CLOCKS_APART, Partial, VenLoads, decode_beat, decode_ven_loads
-from schemas.readings import decode_reading, decode_snapshot
+from schemas.network import CLOCKS_APART, Partial, VenLoads, decode_beat, decode_figures, decode_ven_loads
+from schemas.readings import decode_snapshot
 from schemas.settings import KafkaSettings
 from schemas.status import OFFLINE, decode_status
 from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY
@@ -36,7 +36,7 @@ class Held:
 
     def take_reading(self, record: Record) -> None:
         """Take in a record of ven.telemetry: it shows that the pipeline moves, too."""
-        reading = _not_ahead(decode_reading(record.value or b""))
+        reading = _not_ahead(decode_figures(record.value or b""))
         self.totals.update(reading)
         self.progress.saw(reading.received_at)
 

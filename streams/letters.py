@@ -74,7 +74,7 @@ class Replayer:
                 because = f"{Reason.TOO_LARGE}: {size} bytes with its headers; its topic holds {MAX_RECORD_BYTES}"
                 too_large.append((replay, because))
             else:
-                await self._outbox.send(row["source_topic"], key, value, headers)
+                self._outbox.send(row["source_topic"], key, value, headers)
 
         async def note(connection: Connection) -> None:
             for replay, because in too_large:

@@ -77,10 +77,10 @@ def _publish_partials(app: Any, kafka: KafkaSettings, outbox: Outbox, holdings: 
             # What was not read yet is no silence of VENs.
             holdings.distrust()
         for partial in holdings.partials():
-            await outbox.send(kafka.topics(PARTIALS), b"%d" % partial.partition, encode_record(partial))
+            outbox.send(kafka.topics(PARTIALS), b"%d" % partial.partition, encode_record(partial))
         for partition, ven_id, loads in holdings.notes():
             value = None if loads is None else encode_record(loads)
-            await outbox.send(kafka.topics(LIVE_LOADS), ven_id.encode(), value, partition=partition)
+            outbox.send(kafka.topics(LIVE_LOADS), ven_id.encode(), value, partition=partition)
         await outbox.settled()
 
 
@@ -107,11 +107,9 @@ def _add_up_partials(
                 stats = add_partials(latest)
                 for name, totals in stats.load_types.items():
                     scope = TYPE_SCOPE + name
-                    await outbox.send(
-                        kafka.topics(STATS), scope.encode(), encode_record(ScopeTotals(stats.as_of, totals))
-                    )
+                    outbox.send(kafka.topics(STATS), scope.encode(), encode_record(ScopeTotals(stats.as_of, totals)))
                 # Last of all, so that the end of the topic is a total of the network.
-                await outbox.send(kafka.topics(STATS), NETWORK_SCOPE.encode(), encode_record(stats))
+                outbox.send(kafka.topics(STATS), NETWORK_SCOPE.encode(), encode_record(stats))
                 await outbox.settled()
 
 

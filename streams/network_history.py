@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 
 from runtime.database import Connection
-from schemas.network import NETWORK_SCOPE, NetworkTotals, astuple, decode_network_totals
+from schemas.network import NETWORK_SCOPE, NetworkTotals, decode_network_totals
 from schemas.partitions import day_of
-from schemas.readings import encode_record
+from schemas.readings import astuple, encode_record
 from schemas.rollups import floor_to
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import STATS

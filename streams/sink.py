@@ -106,7 +106,7 @@ class Sink:
             for record in batch.records:
                 canonical = self._decoded(record)
                 if isinstance(canonical, Rejection):
-                    await self._outbox.dead_letter(record, canonical)
+                    self._outbox.dead_letter(record, canonical)
                 elif record.headers and topics.HEADER_REPLAY_OF in headers_of(record):
                     replays.append((record, canonical))
                 else:
@@ -148,7 +148,7 @@ class Sink:
             if len(decoded) == 1:
                 record, _ = decoded[0]
                 logger.warning("set apart: %s", error, extra={"action": "unstorable"})
-                await self._outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
+                self._outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(decoded) // 2
             await self._store_or_set_apart(decoded[:middle])

@@ -57,14 +57,14 @@ def _add_agent(
         async for batches in gathered(stream, most_records):
             messages = 0
             for batch in batches:
+                now = datetime.now(UTC)
                 for record in batch.records:
                     if is_beat(record):
                         # A clock that is ahead of ours makes beats as old as samples, not younger.
-                        at = received_at(headers_of(record), record.timestamp)
-                        beats.take(record.partition, min(at, datetime.now(UTC)))
+                        beats.take(record.partition, min(received_at(headers_of(record), record.timestamp), now))
                     else:
                         messages += 1
-                        await validator.take(record)
+                        validator.take(record, now)
             set_apart = await validator.settled()
             await beats.send_on()
             flood.count(records=messages, dead_letters=set_apart)
@@ -80,9 +80,8 @@ class Validator:
         self._names = names
         self.settled = outbox.settled
 
-    async def take(self, record: Record) -> None:
-        """Hand what a payload becomes to the producer; `settled` waits until the log has it."""
-        now = datetime.now(UTC)
+    def take(self, record: Record, now: datetime) -> None:
+        """Work out what a payload becomes; `settled` sends it and waits until the log has it."""
         headers = headers_of(record)
         source = Source(
             headers.get(topics.HEADER_TOPIC, b"").decode(errors="replace"),
@@ -91,23 +90,21 @@ class Validator:
         )
         parsed = parse(self._kind, record.value or b"", source)
         if isinstance(parsed, Parsed):
-            await self._send(record, parsed, source, now, _passed_on(headers))
+            self._send(record, parsed, source, now, _passed_on(headers))
         elif parsed is not None:
-            await self._outbox.dead_letter(record, parsed)
+            self._outbox.dead_letter(record, parsed)
 
-    async def _send(
-        self, record: Record, parsed: Parsed, source: Source, now: datetime, headers: Headers | None
-    ) -> None:
+    def _send(self, record: Record, parsed: Parsed, source: Source, now: datetime, headers: Headers | None) -> None:
         canonical = in_window(parsed.record, source.received_at, self._window, now)
         if isinstance(canonical, Rejection):
             # When a retained message was sent nobody knows.
             skew = None if source.retained else (source.received_at - parsed.record.timestamp).total_seconds()
-            await self._outbox.dead_letter(record, canonical, clock_skew=skew)
+            self._outbox.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        await self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
+        self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
-            await self._outbox.dead_letter(record, rejection)
+            self._outbox.dead_letter(record, rejection)
 
 
 def is_beat(record: Record) -> bool:

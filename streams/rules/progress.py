@@ -20,14 +20,20 @@ class Progress:
         self._offline_after = offline_after
         self._tick = offline_after / TICKS
         self._alive: set[int] = set()
+        # The tick of the last one: almost always that of the next, too.
+        self._begin = self._end = _EPOCH
         self.newest: datetime | None = None
 
     def saw(self, received_at: datetime) -> None:
         """Note that what the bridge received at this time has come through."""
         if self.newest is None or received_at > self.newest:
             self.newest = received_at
+        if self._begin <= received_at < self._end:
+            return
         # Others may write there, too: a time before the ticks begin is none that could be reckoned with.
-        self._alive.add(max(0, (received_at - _EPOCH) // self._tick))
+        tick = max(0, (received_at - _EPOCH) // self._tick)
+        self._begin, self._end = _EPOCH + tick * self._tick, _EPOCH + (tick + 1) * self._tick
+        self._alive.add(tick)
         if len(self._alive) > 2 * _KEPT:
             self._alive = set(sorted(self._alive)[-_KEPT:])
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.network import LoadTypeTotals, Totals, VenLoads
+from schemas.network import Figures, LoadFigures, LoadTypeTotals, Totals, VenLoads
 from schemas.readings import Load, LoadSnapshot, Reading
 
 LOADS_WAIT = timedelta(days=1)
@@ -45,7 +45,7 @@ class PartitionTotals:
     def __len__(self) -> int:
         return len(self._latest)
 
-    def update(self, reading: Reading) -> None:
+    def update(self, reading: Figures | Reading) -> None:
         """Take a reading in."""
         latest = self._latest.get(reading.ven_id)
         used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
@@ -57,11 +57,11 @@ class PartitionTotals:
             latest = latest._replace(received_at=reading.received_at)
         self._latest[reading.ven_id] = latest
         if reading.loads is not None:
-            self.list_loads(summed(reading, reading.loads))
+            self.list_loads(summed(reading, reading.loads, by_reading=True))
 
     def update_loads(self, snapshot: LoadSnapshot) -> None:
         """Take a load snapshot in; it makes no VEN online."""
-        self.list_loads(summed(snapshot, snapshot.loads))
+        self.list_loads(summed(snapshot, snapshot.loads, by_reading=False))
 
     def list_loads(self, loads: VenLoads) -> None:
         """Take in what a list of loads adds up to."""
@@ -125,9 +125,11 @@ class PartitionTotals:
             del self._left[ven_id]
 
 
-def summed(record: Reading | LoadSnapshot, loads: Sequence[Load]) -> VenLoads:
+def summed(
+    record: Figures | Reading | LoadSnapshot, loads: Sequence[LoadFigures] | Sequence[Load], *, by_reading: bool
+) -> VenLoads:
     """Add up one list of loads."""
-    types: dict[str, LoadTypeTotals] = {}
+    sums: dict[str, list[float]] = {}
     controllable = potential = 0.0
     for load in loads:
         drawn, sheds = load.current_power_kw or 0.0, load.shed_capability_kw or 0.0
@@ -135,16 +137,21 @@ def summed(record: Reading | LoadSnapshot, loads: Sequence[Load]) -> VenLoads:
         if sheds > 0:
             controllable += drawn
         kind = OTHER_TYPE if load.type is None or len(load.type) > MOST_TYPE_CHARACTERS else load.type
-        mine = LoadTypeTotals(load.capacity_kw or 0.0, sheds, drawn)
-        types[kind] = types[kind] + mine if kind in types else mine
+        known = sums.get(kind)
+        if known is None:
+            sums[kind] = [load.capacity_kw or 0.0, sheds, drawn]
+        else:
+            known[0] += load.capacity_kw or 0.0
+            known[1] += sheds
+            known[2] += drawn
     return VenLoads(
         record.ven_id,
         record.timestamp,
-        isinstance(record, Reading),
+        by_reading,
         record.received_at,
         controllable_kw=controllable,
         potential_kw=potential,
-        types=types,
+        types={kind: LoadTypeTotals(*of) for kind, of in sums.items()},
     )
 
 

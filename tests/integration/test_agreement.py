@@ -15,8 +15,8 @@ from api.pools import pools
 from api.queries.totals import fetch_totals
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.network import LoadTypeTotals, NetworkTotals, Totals, astuple
-from schemas.readings import Load, LoadSnapshot, Reading, encode_record
+from schemas.network import LoadTypeTotals, NetworkTotals, Totals
+from schemas.readings import Load, LoadSnapshot, Reading, astuple, encode_record
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
 from schemas.status import VenStatus
 from schemas.topics import STATS

@@ -167,7 +167,7 @@ async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
         topic = kafka.topics("ven.raw.acks" if prefix == "ven/ack/" else "ven.raw.other")
         (record,) = await read_all(kafka, topic)
         outbox = Outbox(log, kafka.topics)
-        await outbox.dead_letter(record, Rejection(Reason.TOO_LARGE, "€" * 2000))
+        outbox.dead_letter(record, Rejection(Reason.TOO_LARGE, "€" * 2000))
         await outbox.settled()
 
 

@@ -39,7 +39,7 @@ async def validated(kafka: KafkaSettings, kind: Kind, records: Sequence[Any]) ->
     async with producer(kafka, "test") as log:
         validator = Validator(kind, WINDOW, Outbox(log, kafka.topics), kafka.topics)
         for record in records:
-            await validator.take(record)
+            validator.take(record, datetime.now(UTC))
         await validator.settled()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -98,7 +98,7 @@ class Pipeline:
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         if tp.topic in self._validators:
             for record in records:
-                await self._validators[tp.topic].take(record)
+                self._validators[tp.topic].take(record, datetime.now(UTC))
             await self._validators[tp.topic].settled()
         elif tp.topic in self._sinks:
             await self._sinks[tp.topic].take([Batch(TP(tp.topic, tp.partition), records)])

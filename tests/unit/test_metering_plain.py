@@ -72,7 +72,7 @@ def parsed(payload: bytes) -> Any:
 
 def closely(payload: bytes) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(schemas.metering, "_plain", lambda _payload: None)
+        patch.setattr(schemas.metering, "_parse_plain", lambda _payload, _source: None)
         return parsed(payload)
 
 
@@ -85,7 +85,13 @@ def test_it_makes_no_difference_how_a_sample_was_decoded(sample: dict[str, Any])
 def test_a_sample_as_devices_send_it_is_plain() -> None:
     load = {"id": "hvac1", "name": "HVAC", "type": "hvac", "capacityKw": 5, "currentPowerKw": 2.5, "priority": 3}
     sample = {"venId": "ven-1", "timestamp": 1_761_239_100, "usedPowerKw": 8.2, "power_kw": 8.2, "loads": [load]}
-    assert schemas.metering._plain(json.dumps(sample).encode()) is not None
+    assert schemas.metering._parse_plain(json.dumps(sample).encode(), SOURCE) is not None
+
+
+def test_a_field_of_the_name_that_unknown_ones_are_kept_under_is_unknown_itself() -> None:
+    payload = b'{"venId":"ven-1","timestamp":1,"loads":[{"id":"a","extr\\u0061":{"b":1}},{"id":"c","extra":null}]}'
+    reading, _ = parsed(payload)
+    assert [load.extra for load in reading.loads] == [{"extra": {"b": 1}}, None]
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\U0000"])

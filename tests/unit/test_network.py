@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.network import NetworkTotals, Partial, Totals, astuple, decode_network_totals, decode_partial
-from schemas.readings import encode_record
+from schemas.network import NetworkTotals, Partial, Totals, decode_network_totals, decode_partial
+from schemas.readings import astuple, encode_record
 
 KW = st.integers(-10_000, 10_000).map(float)  # whole, so that sums are exact in any order
 TOTALS = st.builds(Totals, st.integers(0, 1000), KW, KW, KW, KW)

@@ -56,9 +56,9 @@ def counted(topic: str, reason: Reason) -> float:
 async def test_a_record_with_many_rejected_loads_is_set_apart_once() -> None:
     outbox = Outbox(Log(), TopicNames(""))
     for _ in range(3):
-        await outbox.dead_letter(record("many", 1), Rejection(Reason.BAD_LOAD, ""))
-    await outbox.dead_letter(record("many", 2), Rejection(Reason.NOT_JSON, ""))
-    await outbox.dead_letter(record("many", 2, partition=1), Rejection(Reason.NOT_JSON, ""))
+        outbox.dead_letter(record("many", 1), Rejection(Reason.BAD_LOAD, ""))
+    outbox.dead_letter(record("many", 2), Rejection(Reason.NOT_JSON, ""))
+    outbox.dead_letter(record("many", 2, partition=1), Rejection(Reason.NOT_JSON, ""))
     assert counted("many", Reason.BAD_LOAD) == 0
     assert await outbox.settled() == 3
     assert (counted("many", Reason.BAD_LOAD), counted("many", Reason.NOT_JSON)) == (3, 2)
@@ -66,16 +66,16 @@ async def test_a_record_with_many_rejected_loads_is_set_apart_once() -> None:
 
 async def test_each_batch_is_counted_for_itself() -> None:
     outbox = Outbox(Log(), TopicNames(""))
-    await outbox.dead_letter(record("each", 1), Rejection(Reason.EMPTY, ""))
+    outbox.dead_letter(record("each", 1), Rejection(Reason.EMPTY, ""))
     assert await outbox.settled() == 1
-    await outbox.send("each", None, b"good")
+    outbox.send("each", None, b"good")
     assert await outbox.settled() == 0
     assert counted("each", Reason.EMPTY) == 1
 
 
 async def test_what_the_log_refused_is_not_counted() -> None:
     outbox = Outbox(Log(KafkaError("no")), TopicNames(""))
-    await outbox.dead_letter(record("refused", 1), Rejection(Reason.EMPTY, ""))
+    outbox.dead_letter(record("refused", 1), Rejection(Reason.EMPTY, ""))
     with pytest.raises(KafkaError):
         await outbox.settled()
     assert counted("refused", Reason.EMPTY) == 0

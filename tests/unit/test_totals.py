@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from schemas.network import Totals, astuple
-from schemas.readings import Load, Reading
+from schemas.network import Totals
+from schemas.readings import Load, Reading, astuple
 from streams.rules.totals import PartitionTotals
 
 START = datetime(2025, 3, 10, 12, tzinfo=UTC)
