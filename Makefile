@@ -9,6 +9,7 @@ PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 demo: install
 	$(UV) run gateway demo
 
+# HYPOTHESIS_PROFILE=search looks for new examples instead of trying the same again.
 test: lint
 	$(UV) run pytest tests/unit tests/contract $(PARALLEL)
 	$(UV) run pytest tests/integration $(PARALLEL)

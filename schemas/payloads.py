@@ -171,8 +171,8 @@ def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> s
 
 
 def text_of(value: Any) -> str:
-    """Return a text as it is, and of anything else its JSON: what devices say in their own words."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    """Return a text as it is, and of anything else its JSON, sorted: what devices say in their own words."""
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
 
 def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:

@@ -1,12 +1,20 @@
 """Fixtures and options for all tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.servers import database, databases, kafka, postgres, rows, stack, topics
 
 __all__ = ["database", "databases", "kafka", "postgres", "rows", "stack", "topics"]
+
+# The same examples in each run, so that what passed passes again; HYPOTHESIS_PROFILE=search looks for new ones.
+# No deadline, for machines differ.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("same", parent=settings.get_profile("search"), derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -196,6 +196,7 @@ def test_a_fault_report_is_no_reading() -> None:
 def test_the_text_of_a_fault_is_storable_whatever_its_type() -> None:
     assert fault(error="a\0b").error == "a\ufffdb"
     assert fault(error={"code": 7}).error == '{"code":7}'
+    assert fault(error={"b": [{"d": 1, "c": 2}], "a": 3}).error == '{"a":3,"b":[{"c":2,"d":1}]}'
     assert fault(error=10**30).error == str(10**30)
 
 
