@@ -43,7 +43,7 @@ ORDER BY v.ven_id FOR NO KEY UPDATE OF v
 ABILITIES = f"""
 SELECT s.ven_id,
        (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
-        FROM jsonb_array_elements(CASE WHEN jsonb_typeof(s.loads) = 'array' THEN s.loads END) AS load
+        FROM json_array_elements(CASE WHEN json_typeof(s.loads) = 'array' THEN s.loads END) AS load
         WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
        (SELECT c.event_id FROM commands AS c
         WHERE c.ven_id = s.ven_id AND {SHEDS_NOW}
