@@ -35,14 +35,6 @@ class LoadTypeTotals(msgspec.Struct, frozen=True, rename="camel"):
     total_shed_capability_kw: float = 0.0
     current_usage_kw: float = 0.0
 
-    def __add__(self, other: "LoadTypeTotals") -> "LoadTypeTotals":
-        """Add field by field."""
-        return LoadTypeTotals(
-            self.total_capacity_kw + other.total_capacity_kw,
-            self.total_shed_capability_kw + other.total_shed_capability_kw,
-            self.current_usage_kw + other.current_usage_kw,
-        )
-
 
 class LoadFigures(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What the totals need of one load, in kW."""

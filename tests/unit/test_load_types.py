@@ -1,7 +1,7 @@
 """Live totals by type of load."""
 
 from schemas.network import LoadTypeTotals
-from schemas.readings import Load
+from schemas.readings import Load, astuple
 from streams.rules.totals import MOST_TYPES, PartitionTotals, added
 from tests.unit.test_totals import MINUTE, at, reading, taken
 
@@ -41,7 +41,8 @@ def test_there_are_never_very_many_types() -> None:
     many = {f"type-{number:04}": LoadTypeTotals(number, 1.0, 2.0) for number in range(1000)}
     found = added([many, {"other": LoadTypeTotals(1.0, 1.0, 1.0)}])
     assert len(found) <= MOST_TYPES + 1
-    assert sum(found.values(), LoadTypeTotals()) == LoadTypeTotals(999 * 500 + 1, 1001, 2001)
+    sums = [sum(column) for column in zip(*map(astuple, found.values()), strict=True)]
+    assert LoadTypeTotals(*sums) == LoadTypeTotals(999 * 500 + 1, 1001, 2001)
     assert found["type-0999"] == LoadTypeTotals(999, 1.0, 2.0)
 
 
