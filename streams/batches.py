@@ -9,17 +9,13 @@ holds one test for each edge.
 """
 
 import time
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-
-from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
-from runtime.traces import TRACES
-from streams.traced import take_up
 
 FETCH_BYTES = 1_000_000
 """What a fetch waits for, but no longer than `FETCH_WAIT_MS`."""
@@ -29,12 +25,6 @@ FETCH_PARTITION_BYTES = 1_048_576
 
 FETCH_MOST_BYTES = 4_194_304
 """How much an answer holds at most; by default 50 MB, which are in memory twice for a moment."""
-
-BATCH_BYTES = 4_194_304
-"""What is worked on together holds no more than this and one fetch of a partition, however few records that are.
-
-docs/operations.md has what a role comes to with all of these.
-"""
 
 # What an agent sees: AIOKafka's ConsumerRecord, with topic, partition, offset, timestamp, key, value and headers.
 Record = Any
@@ -210,45 +200,6 @@ class BatchApp(faust.App):
     def batches_of(self, *topics: str) -> Any:
         """Return the channel of topics, to give to @app.agent."""
         return self.topic(*topics, schema=_Schema(key_serializer="raw", value_serializer="raw"))
-
-
-async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]:
-    """Yield all batches that have arrived, until they hold `most_records`, or `BATCH_BYTES`.
-
-    They are acknowledged when the loop comes back for more, so after the work of its body. When the body raises, they
-    are not, and come again. Under load, many small batches of many partitions so become one transaction.
-    """
-    stream = stream.noack()
-    events: list[Any] = []
-    count = size = 0
-    async for event in stream.events():
-        events.append(event)
-        count += len(event.value.records)
-        size += event.value.size
-        if count < most_records and size < BATCH_BYTES and not stream.channel.queue.empty():
-            continue
-        batches = [event.value for event in events]
-        spans = take_up(stream.app.role, batches) if TRACES.on else ()
-        started = time.perf_counter()
-        yield batches
-        _note(stream.app.role, batches, time.perf_counter() - started)
-        for done in events:
-            done.value.finished = True
-            await stream.ack(done)
-        for span in spans:
-            span.end()
-        events.clear()
-        count = size = 0
-
-
-def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
-    records: Counter[str] = Counter()
-    for batch in batches:
-        records[batch.tp.topic] += len(batch.records)
-    for topic, number in records.items():
-        RECORDS_PROCESSED.labels(role, topic).inc(number)
-    BATCH_RECORDS.labels(role).observe(records.total())
-    BATCH_SECONDS.labels(role).observe(seconds)
 
 
 def headers_of(record: Record) -> Mapping[str, bytes]:

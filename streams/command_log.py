@@ -11,7 +11,8 @@ from schemas.dispatch import Evidence, decode_evidence
 from schemas.reasons import Reason, Rejection
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import COMMAND_LOG
-from streams.batches import Record, gathered
+from streams.batches import Record
+from streams.gathering import gathered
 from streams.outbox import Outbox
 from streams.store.commands import take_evidence
 from streams.store.database import DATA_FAULTS, Database

@@ -12,7 +12,7 @@ from runtime.kafka import MAX_RECORD_BYTES
 from schemas.dead_letters import ReplayOf, source_headers
 from schemas.reasons import Reason
 from schemas.settings import KafkaSettings, StreamsSettings
-from streams.batches import gathered
+from streams.gathering import gathered
 from streams.outbox import Outbox
 from streams.store.database import Database
 from streams.store.dead_letters import DeadLetterStore

@@ -27,7 +27,8 @@ from schemas.network import (
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import LIVE_LOADS, PARTIALS, STATS, TELEMETRY
-from streams.batches import Batch, gathered
+from streams.batches import Batch
+from streams.gathering import gathered
 from streams.holdings import Holdings
 from streams.outbox import Outbox
 from streams.rules.totals import added

@@ -14,7 +14,8 @@ from schemas.rollups import floor_to
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import STATS
 from schemas.window import Window
-from streams.batches import Record, gathered
+from streams.batches import Record
+from streams.gathering import gathered
 from streams.store.database import Database
 from streams.store.partitions import Partitions
 

@@ -20,7 +20,8 @@ from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.shadow import decode_shadow
 from schemas.status import decode_status
 from schemas.window import Window
-from streams.batches import Batch, Record, gathered, headers_of
+from streams.batches import Batch, Record, headers_of
+from streams.gathering import overlapped
 from streams.outbox import Outbox
 from streams.store.acks import AckStore
 from streams.store.audit import forget_old_audit
@@ -70,7 +71,7 @@ def add_sink(
     )
     begin_at_zero(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
     for topic, decode, store, times in sinks:
-        sink = Sink(Outbox(producer, kafka.topics), decode, store, times)
+        sink = Sink(partial(Outbox, producer, kafka.topics), decode, store, times)
         _add_agent(app, kafka.topics(topic), streams.streams_batch_records, sink)
 
     @app.task  # type: ignore[untyped-decorator]
@@ -84,15 +85,19 @@ def add_sink(
 def _add_agent(app: Any, topic: str, most_records: int, sink: "Sink") -> None:
     @app.agent(app.batches_of(topic), name=f"sink-{topic}")  # type: ignore[untyped-decorator]
     async def sink_batches(stream: Any) -> None:
-        async for batches in gathered(stream, most_records):
-            await sink.take(batches)
+        await overlapped(stream, most_records, sink.take)
 
 
 class Sink:
     """Decodes and stores; a record that cannot be stored is set apart and stops nothing."""
 
-    def __init__(self, outbox: Outbox, decode: Callable[[bytes], Any], store: Store, window: Window | None) -> None:
-        """Describe it; `window` None is for records that count whatever their time."""
+    def __init__(
+        self, outbox: Callable[[], Outbox], decode: Callable[[bytes], Any], store: Store, window: Window | None
+    ) -> None:
+        """Describe it; `window` None is for records that count whatever their time.
+
+        `outbox` makes one: several batches may be under way, and each waits for dead letters of its own.
+        """
         self._outbox = outbox
         self._window = window
         self._decode = decode
@@ -100,23 +105,24 @@ class Sink:
 
     async def take(self, batches: Sequence[Batch]) -> None:
         """Store all records of the batches; at return each is committed, or a dead letter in the log."""
+        outbox = self._outbox()
         decoded = []
         replays = []
         for batch in batches:
             for record in batch.records:
                 canonical = self._decoded(record)
                 if isinstance(canonical, Rejection):
-                    self._outbox.dead_letter(record, canonical)
+                    outbox.dead_letter(record, canonical)
                 elif record.headers and topics.HEADER_REPLAY_OF in headers_of(record):
                     replays.append((record, canonical))
                 else:
                     decoded.append((record, canonical))
         if decoded:
-            await self._store_or_set_apart(decoded)
+            await self._store_or_set_apart(outbox, decoded)
         # One by one: somebody waits to be told what became of each.
         for replay in replays:
-            await self._store_or_set_apart([replay], self._outcome_of(*replay))
-        await self._outbox.settled()
+            await self._store_or_set_apart(outbox, [replay], self._outcome_of(*replay))
+        await outbox.settled()
 
     def _outcome_of(self, record: Record, canonical: Any) -> Also | None:
         replay = ReplayOf.parse(headers_of(record)[topics.HEADER_REPLAY_OF])
@@ -140,7 +146,9 @@ class Sink:
             return canonical
         return self._window.check(canonical.timestamp, now) or canonical
 
-    async def _store_or_set_apart(self, decoded: Sequence[tuple[Record, Any]], also: Also | None = None) -> None:
+    async def _store_or_set_apart(
+        self, outbox: Outbox, decoded: Sequence[tuple[Record, Any]], also: Also | None = None
+    ) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""
         try:
             await self._store.store([canonical for _, canonical in decoded], also)
@@ -148,8 +156,8 @@ class Sink:
             if len(decoded) == 1:
                 record, _ = decoded[0]
                 logger.warning("set apart: %s", error, extra={"action": "unstorable"})
-                self._outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
+                outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(decoded) // 2
-            await self._store_or_set_apart(decoded[:middle])
-            await self._store_or_set_apart(decoded[middle:])
+            await self._store_or_set_apart(outbox, decoded[:middle])
+            await self._store_or_set_apart(outbox, decoded[middle:])

@@ -20,9 +20,10 @@ from schemas.shadow import Shadow
 from schemas.status import VenStatus
 from schemas.traces import TRACEPARENT
 from schemas.window import Window
-from streams.batches import Record, gathered, headers_of
+from streams.batches import Record, headers_of
 from streams.beats import Beats
 from streams.flood import FloodAlarm
+from streams.gathering import gathered
 from streams.outbox import Outbox
 
 TOPIC_OF: Mapping[Any, str] = {

@@ -11,7 +11,8 @@ from gateway.stack.polling import until
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
-from streams.batches import BATCH_BYTES, FETCH_PARTITION_BYTES, Batch, gathered
+from streams.batches import FETCH_PARTITION_BYTES, Batch
+from streams.gathering import BATCH_BYTES, gathered
 from tests.support.apps import Held, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed

@@ -12,7 +12,8 @@ from gateway.stack.polling import until
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
-from streams.batches import Batch, gathered
+from streams.batches import Batch
+from streams.gathering import gathered
 from tests.support.apps import Held, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ WINDOW = Window(90, timedelta(minutes=5))
 
 async def take(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:
     async with producer(kafka, "test") as log, stores(database) as store:
-        sink = Sink(Outbox(log, kafka.topics), decode_reading, store.readings, WINDOW)
+        sink = Sink(partial(Outbox, log, kafka.topics), decode_reading, store.readings, WINDOW)
         await sink.take([batch(kafka.topics(TELEMETRY), values)])
 
 

@@ -62,7 +62,7 @@ class Pipeline:
         return Outbox(self.log, self.kafka.topics)
 
     def _sink(self, decode: Callable[[bytes], Any], store: Store) -> Sink:
-        return Sink(self._outbox(), decode, store, WINDOW)
+        return Sink(self._outbox, decode, store, WINDOW)
 
     @property
     def followed(self) -> list[str]:

@@ -1,0 +1,107 @@
+"""How agents work through what has arrived: many small batches of many partitions at once, acknowledged after the work."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
+from runtime.traces import TRACES
+from streams.batches import Batch
+from streams.traced import take_up
+
+BATCH_BYTES = 4_194_304
+"""What is worked on together holds no more than this and one fetch of a partition, however few records that are.
+
+docs/operations.md has what a role comes to with all of these.
+"""
+
+AT_ONCE = 2
+"""One is stored while the next is got ready; more would only wait, and take memory."""
+
+
+async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]:
+    """Yield all batches that have arrived, until they hold `most_records`, or `BATCH_BYTES`.
+
+    They are acknowledged when the loop comes back for more, so after the work of its body. When the body raises, they
+    are not, and come again. Under load, many small batches of many partitions so become one transaction.
+    """
+    async for load in _loads(stream, most_records):
+        yield load.batches
+        await load.done()
+
+
+async def overlapped(stream: Any, most_records: int, work: Callable[[Sequence[Batch]], Awaitable[None]]) -> None:
+    """Do `work` on all batches that have arrived, as `gathered` does, but begin with the next before it has ended.
+
+    For work that is worked out at first and then waits for its turn at a server: server and role are busy at the same
+    time. What one work raises ends the others; no batch of theirs is acknowledged before its own is done.
+    """
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def finish(load: _Load) -> None:
+        try:
+            await work(load.batches)
+            await load.done()
+        finally:
+            places.release()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            await places.acquire()
+            async for load in _loads(stream, most_records):
+                group.create_task(finish(load))
+                await places.acquire()
+    except* Exception as errors:
+        raise errors.exceptions[0] from None
+
+
+@dataclass(slots=True)
+class _Load:
+    """Batches that are worked on together, and their events."""
+
+    stream: Any
+    events: list[Any]
+    batches: list[Batch] = field(init=False)
+    spans: Sequence[Any] = field(init=False)
+    started: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batches = [event.value for event in self.events]
+        self.spans = take_up(self.stream.app.role, self.batches) if TRACES.on else ()
+        self.started = time.perf_counter()
+
+    async def done(self) -> None:
+        """Note and acknowledge them."""
+        _note(self.stream.app.role, self.batches, time.perf_counter() - self.started)
+        for event in self.events:
+            event.value.finished = True
+            await self.stream.ack(event)
+        for span in self.spans:
+            span.end()
+
+
+async def _loads(stream: Any, most_records: int) -> AsyncIterator[_Load]:
+    stream = stream.noack()
+    events: list[Any] = []
+    count = size = 0
+    async for event in stream.events():
+        events.append(event)
+        count += len(event.value.records)
+        size += event.value.size
+        if count < most_records and size < BATCH_BYTES and not stream.channel.queue.empty():
+            continue
+        yield _Load(stream, events)
+        events, count, size = [], 0, 0
+
+
+def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
+    records: Counter[str] = Counter()
+    for batch in batches:
+        records[batch.tp.topic] += len(batch.records)
+    for topic, number in records.items():
+        RECORDS_PROCESSED.labels(role, topic).inc(number)
+    BATCH_RECORDS.labels(role).observe(records.total())
+    BATCH_SECONDS.labels(role).observe(seconds)
