@@ -1,4 +1,4 @@
-"""How agents work through what has arrived: many small batches of many partitions at once, acknowledged after the work."""
+"""How agents work through what has arrived: many small batches together, acknowledged after the work."""
 
 import asyncio
 import time
@@ -18,9 +18,6 @@ BATCH_BYTES = 4_194_304
 docs/operations.md has what a role comes to with all of these.
 """
 
-AT_ONCE = 2
-"""One is stored while the next is got ready; more would only wait, and take memory."""
-
 
 async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]:
     """Yield all batches that have arrived, until they hold `most_records`, or `BATCH_BYTES`.
@@ -33,13 +30,15 @@ async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]
         await load.done()
 
 
-async def overlapped(stream: Any, most_records: int, work: Callable[[Sequence[Batch]], Awaitable[None]]) -> None:
-    """Do `work` on all batches that have arrived, as `gathered` does, but begin with the next before it has ended.
+async def overlapped(
+    stream: Any, most_records: int, at_once: int, work: Callable[[Sequence[Batch]], Awaitable[None]]
+) -> None:
+    """Do `work` on all batches that have arrived, as `gathered` lets a loop, but on the next while the last waits.
 
-    For work that is worked out at first and then waits for its turn at a server: server and role are busy at the same
-    time. What one work raises ends the others; no batch of theirs is acknowledged before its own is done.
+    For work that is right in any order, and part of which is waiting for a server. What one work raises ends them all;
+    each acknowledges its own batches alone.
     """
-    places = asyncio.Semaphore(AT_ONCE)
+    places = asyncio.Semaphore(at_once)
 
     async def finish(load: _Load) -> None:
         try:
@@ -54,7 +53,7 @@ async def overlapped(stream: Any, most_records: int, work: Callable[[Sequence[Ba
             async for load in _loads(stream, most_records):
                 group.create_task(finish(load))
                 await places.acquire()
-    except* Exception as errors:
+    except* Exception as errors:  # noqa: BLE001 - what went wrong first is raised as it is
         raise errors.exceptions[0] from None
 
 

@@ -36,7 +36,7 @@ from streams.network_history import add_network_history
 from streams.roles import Role
 from streams.rollups import add_rollups
 from streams.settling import add_settlement
-from streams.sink import add_sink
+from streams.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
 from streams.store.partitions import Partitions
 from streams.validate import add_validate
@@ -126,10 +126,10 @@ async def _add_sink_and_what_is_beside(
     if settings is None:
         raise ValueError("the sink needs a database")
 
-    async def connection(name: str) -> Database:
-        return await stack.enter_async_context(database(settings, f"gateway-{name}"))
+    async def connection(name: str, number: int = 1) -> Database:
+        return await stack.enter_async_context(database(settings, f"gateway-{name}", number))
 
-    rows = await connection("sink")
+    rows = await connection("sink", AT_ONCE)
     partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
     add_letters(app, kafka, streams, log, rows, partitions)

@@ -35,6 +35,9 @@ from streams.store.rows import Also, UpsertStore
 
 logger = logging.getLogger(__name__)
 
+AT_ONCE = 2
+"""How many batches of samples are under way: one is got ready and another stored, or both are stored."""
+
 HOUSEKEEPING_SECONDS = 600
 _OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -72,7 +75,9 @@ def add_sink(
     begin_at_zero(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
     for topic, decode, store, times in sinks:
         sink = Sink(partial(Outbox, producer, kafka.topics), decode, store, times)
-        _add_agent(app, kafka.topics(topic), streams.streams_batch_records, sink)
+        # What VENs measure is much, and right in any order. All else is little, and of some of it the last counts.
+        at_once = AT_ONCE if topic in {topics.TELEMETRY, topics.LOADS} else 1
+        _add_agent(app, kafka.topics(topic), streams.streams_batch_records, at_once, sink)
 
     @app.task  # type: ignore[untyped-decorator]
     async def keep_house() -> None:
@@ -82,10 +87,10 @@ def add_sink(
             await app.sleep(HOUSEKEEPING_SECONDS)
 
 
-def _add_agent(app: Any, topic: str, most_records: int, sink: "Sink") -> None:
+def _add_agent(app: Any, topic: str, most_records: int, at_once: int, sink: "Sink") -> None:
     @app.agent(app.batches_of(topic), name=f"sink-{topic}")  # type: ignore[untyped-decorator]
     async def sink_batches(stream: Any) -> None:
-        await overlapped(stream, most_records, sink.take)
+        await overlapped(stream, most_records, at_once, sink.take)
 
 
 class Sink:

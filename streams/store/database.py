@@ -24,17 +24,19 @@ DATA_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asy
 
 
 class Database:
-    """Runs work in transactions on its one connection, one after another, each until the server took it."""
+    """Runs work in transactions, each until the server took it; as many at a time as it has connections."""
 
-    def __init__(self, settings: DatabaseSettings, application: str) -> None:
+    def __init__(self, settings: DatabaseSettings, application: str, connections: int = 1) -> None:
         self._options = connect_options(settings, application)
-        self._connection: Connection | None = None
-        self._turn = asyncio.Lock()
+        self._turns = asyncio.Semaphore(connections)
+        self._in_use: set[Connection] = set()
+        self._idle: list[Connection] = []
+        self._reached = False
 
     @property
     def connected(self) -> bool:
-        """Whether the last work found the server."""
-        return self._connection is not None and not self._connection.is_closed()
+        """Whether the last work found the server, and nobody has hung up since."""
+        return self._reached and not any(connection.is_closed() for connection in self._idle)
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` in a transaction until it is committed.
@@ -43,12 +45,11 @@ class Database:
             DATA_FAULTS: trying again is no use.
         """
         backoff = Backoff(most=5)
-        async with self._turn:
+        async with self._turns:
             while True:
                 try:
-                    connection = await self._connected()
-                    async with connection.transaction():
-                        return await work(connection)
+                    async with self._connected() as connection, connection.transaction():
+                        done = await work(connection)
                 except DATA_FAULTS:
                     raise
                 except (
@@ -63,8 +64,11 @@ class Database:
                         in_words(error),
                         extra={"action": "database_retry"},
                     )
-                    self.close()
+                    self._reached = False
                     await backoff.wait()
+                else:
+                    self._reached = True
+                    return done
 
     @asynccontextmanager
     async def one_more(self) -> AsyncIterator[Connection]:
@@ -75,16 +79,39 @@ class Database:
         finally:
             connection.terminate()
 
-    async def _connected(self) -> Connection:
-        if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(**self._options)
-        return self._connection
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Connection]:
+        """Have a connection to oneself; when its work ends in an outage, those that are idle are mistrusted, too."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                break
+        else:
+            connection = await asyncpg.connect(**self._options)
+        self._in_use.add(connection)
+        try:
+            yield connection
+        except DATA_FAULTS:
+            self._idle.append(connection)
+            raise
+        except BaseException:
+            connection.terminate()
+            self._drop_idle()
+            raise
+        else:
+            self._idle.append(connection)
+        finally:
+            self._in_use.discard(connection)
+
+    def _drop_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().terminate()
 
     def close(self) -> None:
-        """Give the connection back, at once."""
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        """Give the connections back, at once."""
+        self._drop_idle()
+        for connection in self._in_use:
+            connection.terminate()
 
 
 async def now_of(connection: Connection) -> datetime:
@@ -94,9 +121,9 @@ async def now_of(connection: Connection) -> datetime:
 
 
 @asynccontextmanager
-async def database(settings: DatabaseSettings, application: str) -> AsyncIterator[Database]:
+async def database(settings: DatabaseSettings, application: str, connections: int = 1) -> AsyncIterator[Database]:
     """Open a Database for the time of the context; connects when it is first used."""
-    opened = Database(settings, application)
+    opened = Database(settings, application, connections)
     try:
         yield opened
     finally:
