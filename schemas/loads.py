@@ -1,6 +1,7 @@
 """The circuits of a home as devices list them, in the `loads` or in the `circuits` spelling."""
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Protocol, TypeVar
 
 import msgspec
@@ -51,8 +52,11 @@ class PlainLoad(Load, frozen=True, gc=False, eq=False, forbid_unknown_fields=Tru
 
     name: _Text | None = None
     type: _Text | None = None
+    # A field of this name in a payload is an unknown one.
+    extra: None = None
 
 
+_id_of = attrgetter("id")
 _ID = ("id", "loadId")
 _SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
 _KNOWN_IN_LOADS = frozenset(LoadFields.__struct_fields__)
@@ -71,9 +75,9 @@ def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected
     return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
 
 
-def all_plain(loads: Sequence[PlainLoad] | None) -> bool:
-    """Whether no two entries have the same id, and none a field of the name that a Load keeps unknown ones under."""
-    return not loads or len({load.id for load in loads if load.extra is None}) == len(loads)
+def differ(loads: Sequence[PlainLoad] | None) -> bool:
+    """Whether no two entries have the same id."""
+    return not loads or len(set(map(_id_of, loads))) == len(loads)
 
 
 def parse_each(

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.loads import PlainLoad, all_plain, parse_circuits, parse_loads
+from schemas.loads import PlainLoad, differ, parse_circuits, parse_loads
 from schemas.parsed import Parsed, Source
 from schemas.payloads import (
     MAX_PAYLOAD_BYTES,
@@ -23,12 +23,13 @@ from schemas.payloads import (
     ven_id_of,
     whole,
 )
-from schemas.readings import FaultReport, Load, Quantity, Reading
+from schemas.readings import FaultReport, Load, Quantity, Reading, Whole64
 from schemas.reasons import Reason, RejectedError, Rejection
 
 _WHOLE_PERCENT = 100
-# How JSON spells a character that PostgreSQL has not.
+# How JSON spells a character that PostgreSQL has not; almost no sample has a backslash, for which looking is quick.
 _NUL = b"\\u0000"
+_ESCAPE = b"\\"
 
 
 class _Fields(msgspec.Struct, frozen=True):
@@ -52,12 +53,12 @@ class _Fields(msgspec.Struct, frozen=True):
     panelMaxKw: Quantity | None = None
     currentAmps: Quantity | None = None
     panelUtilizationPercent: Quantity | None = None
-    message_num: int | float | None = None
 
 
 class MeteringFields(_Fields, frozen=True):
-    """With lists whose entries are looked at one by one."""
+    """With what has to be looked at, and lists, whose entries are looked at one by one."""
 
+    message_num: int | float | None = None
     loads: list[Any] | None = None
     circuits: list[Any] | None = None
 
@@ -70,6 +71,7 @@ class _Plain(_Fields, frozen=True, forbid_unknown_fields=True):
     timestamp: Any = None
     ts: Any = None
     schemaVersion: Any = None
+    message_num: Whole64 | None = None
     loads: tuple[PlainLoad, ...] | None = None
 
 
@@ -113,22 +115,23 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     else:
         loads = None
     extra = unknown_fields(document, known)
-    return Parsed(_reading(ven_id, timestamp, source, wire, loads, extra), rejected)
+    number = whole("message_num", wire.message_num, 63, Reason.BAD_VALUE)
+    return Parsed(_reading(ven_id, timestamp, source, wire, number, loads, extra), rejected)
 
 
 def _parse_plain(payload: bytes, source: Source) -> Reading | None:
     """The reading, where the sample is plain; None where it has to be looked at closely, also to say what is wrong."""
-    if len(payload) > MAX_PAYLOAD_BYTES or _NUL in payload:
+    if len(payload) > MAX_PAYLOAD_BYTES or (_ESCAPE in payload and _NUL in payload):
         return None
     try:
         plain = _decode_plain(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    ven_id, timestamp = first_given(plain.venId, plain.ven_id), first_given(plain.timestamp, plain.ts)
-    whole = plain.message_num is None or isinstance(plain.message_num, int)
-    if ven_id is None or timestamp is None or not whole or not all_plain(plain.loads):
+    ven_id = plain.venId if plain.venId is not None else plain.ven_id
+    timestamp = plain.timestamp if plain.timestamp is not None else plain.ts
+    if ven_id is None or timestamp is None or not differ(plain.loads):
         return None
-    return _reading(check_ven_id(ven_id), parse_time(timestamp), source, plain, plain.loads, None)
+    return _reading(check_ven_id(ven_id), parse_time(timestamp), source, plain, plain.message_num, plain.loads, None)
 
 
 def _reading(
@@ -136,39 +139,43 @@ def _reading(
     timestamp: datetime,
     source: Source,
     wire: _Fields,
+    message_num: int | None,
     loads: tuple[Load, ...] | None,
     extra: dict[str, Any] | None,
 ) -> Reading:
+    # Of each sample of every VEN: written out, and in the order of the fields, which takes half the time.
+    soc = wire.batterySoc
+    if soc is None:
+        soc = wire.batterySOC if wire.batterySOC is not None else wire.battery_soc
     return Reading(
-        ven_id=ven_id,
-        timestamp=timestamp,
-        received_at=source.received_at,
-        used_power_kw=first_given(wire.usedPowerKw, wire.power_kw),
-        shed_power_kw=first_given(wire.shedPowerKw, wire.shed_kw),
-        requested_reduction_kw=wire.requestedReductionKw,
-        event_id=_event_id(first_given(wire.eventId, wire.event_id, wire.active_event)),
-        baseline_power_kw=first_given(wire.baselinePowerKw, wire.base_power_kw),
-        battery_soc=_share(first_given(wire.batterySoc, wire.batterySOC, wire.battery_soc)),
-        panel_amperage_rating=wire.panelAmperageRating,
-        panel_voltage=wire.panelVoltage,
-        panel_max_kw=wire.panelMaxKw,
-        current_amps=wire.currentAmps,
-        panel_utilization_percent=wire.panelUtilizationPercent,
-        message_num=whole("message_num", wire.message_num, 63, Reason.BAD_VALUE),
-        loads=loads,
-        extra=extra,
+        ven_id,
+        timestamp,
+        source.received_at,
+        wire.usedPowerKw if wire.usedPowerKw is not None else wire.power_kw,
+        wire.shedPowerKw if wire.shedPowerKw is not None else wire.shed_kw,
+        wire.requestedReductionKw,
+        _event_id(wire),
+        wire.baselinePowerKw if wire.baselinePowerKw is not None else wire.base_power_kw,
+        None if soc is None else _share(soc),
+        wire.panelAmperageRating,
+        wire.panelVoltage,
+        wire.panelMaxKw,
+        wire.currentAmps,
+        wire.panelUtilizationPercent,
+        message_num,
+        loads,
+        extra,
     )
 
 
-def _event_id(value: str | None) -> str | None:
+def _event_id(wire: _Fields) -> str | None:
     """An empty one is none."""
+    value = first_given(wire.eventId, wire.event_id, wire.active_event)
     return short_text("event id", value, Reason.BAD_VALUE) if value else None
 
 
-def _share(state_of_charge: float | None) -> float | None:
+def _share(state_of_charge: float) -> float:
     """Above 1 it is percent."""
-    if state_of_charge is None:
-        return None
     if not 0 <= state_of_charge <= _WHOLE_PERCENT:
         raise RejectedError(Reason.BAD_VALUE, f"a battery state of charge of {state_of_charge} is out of range")
     return state_of_charge / _WHOLE_PERCENT if state_of_charge > 1 else state_of_charge

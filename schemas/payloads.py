@@ -105,12 +105,12 @@ def parse_time(value: Any) -> datetime:
         RejectedError: bad_time.
     """
     try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value if -_SECONDS_BELOW < value < _SECONDS_BELOW else value / 1000
+            return datetime.fromtimestamp(seconds, UTC)
         if isinstance(value, str):
             moment = datetime.fromisoformat(value.upper())
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = value if abs(value) < _SECONDS_BELOW else value / 1000
-            return datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
         pass
     given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"

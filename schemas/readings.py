@@ -46,7 +46,7 @@ class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=F
         return hash(self.id)
 
 
-class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, gc=False):
+class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """One metering sample of one VEN, identified by (ven_id, timestamp).
 
     Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.

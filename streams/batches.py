@@ -204,4 +204,5 @@ class BatchApp(faust.App):
 
 def headers_of(record: Record) -> Mapping[str, bytes]:
     """Return a record's headers by name; of repeated ones the last, and null, which strangers may write, as empty."""
-    return {name: value or b"" for name, value in record.headers or ()}
+    headers: dict[str, bytes] = dict(record.headers or ())
+    return {name: value or b"" for name, value in headers.items()} if None in headers.values() else headers

@@ -110,12 +110,12 @@ class Sink:
 
     async def take(self, batches: Sequence[Batch]) -> None:
         """Store all records of the batches; at return each is committed, or a dead letter in the log."""
-        outbox = self._outbox()
+        outbox, now = self._outbox(), datetime.now(UTC)
         decoded = []
         replays = []
         for batch in batches:
             for record in batch.records:
-                canonical = self._decoded(record)
+                canonical = self._decoded(record, now)
                 if isinstance(canonical, Rejection):
                     outbox.dead_letter(record, canonical)
                 elif record.headers and topics.HEADER_REPLAY_OF in headers_of(record):
@@ -135,7 +135,7 @@ class Sink:
             return None
         return partial(note_outcome, replay=replay, tables=self._store.tables, record=canonical)
 
-    def _decoded(self, record: Record) -> Any:
+    def _decoded(self, record: Record, now: datetime) -> Any:
         """What `validate` wrote always decodes; others may write here, too."""
         try:
             canonical = self._decode(record.value or b"")
@@ -143,7 +143,6 @@ class Sink:
             return Rejection(Reason.BAD_VALUE, str(error))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return Rejection(Reason.NOT_JSON, str(error))
-        now = datetime.now(UTC)
         if not _OLDEST < canonical.received_at <= now:
             # Nobody is heard in the future, and a clock of ours may be a little ahead of this one.
             canonical = msgspec.structs.replace(canonical, received_at=now)

@@ -78,7 +78,7 @@ class Validator:
         self._kind = kind
         self._window = window
         self._outbox = outbox
-        self._names = names
+        self._topic_of = {record: names(topic) for record, topic in TOPIC_OF.items()}
         self.settled = outbox.settled
 
     def take(self, record: Record, now: datetime) -> None:
@@ -103,7 +103,7 @@ class Validator:
             self._outbox.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        self._outbox.send(self._names(TOPIC_OF[type(canonical)]), key, encode_record(canonical), headers)
+        self._outbox.send(self._topic_of[type(canonical)], key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
             self._outbox.dead_letter(record, rejection)
 
