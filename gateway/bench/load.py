@@ -1,8 +1,9 @@
 """The load of a benchmark: a fleet whose messages are all made before the first is published, or each in its turn.
 
 It is a process of its own (`python -m gateway.bench.load`), told what to do line by line, so that its CPU time can be
-told from what it measures. Made before, the messages take nothing from the system under test; made in their turn they
-are of the moment in which they are published, as live totals expect it, and as many as one likes.
+told from what it measures. Made before, the messages take little from the system under test; made in their turn they
+are as many as one likes. In both cases each is stamped with the moment in which it is published, as devices do: what is
+older is rolled up as late, and live totals would not take it for now.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import itertools
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,22 +21,20 @@ import psutil
 
 from gateway.bench.stage import Stage
 from gateway.fleet import Accepted, Fleet, FleetOptions
-from gateway.fleet.fleet import Message
+from gateway.fleet.fleet import Measured, Message
 from gateway.fleet.publisher import Publisher
 from gateway.fleet.schedule import turns
 from schemas.errors import GatewayError
 
 _DRAIN_SECONDS = 120
-_MOST_INTERVAL = 5.0
-_SPAN_SECONDS = 30
-_NOW_INTERVAL = 0.5
+_INTERVAL = 0.5  # below a second stamps are milliseconds: a home has many turns in a second
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """So many samples of so many homes whose ids begin with `prefix`, all of the last half minute, on `topic`.
+    """So many samples of so many homes whose ids begin with `prefix`, on `topic`.
 
-    Without a number of `messages` there is no end of them, and each is of the moment in which it is published.
+    Without a number of `messages` there is no end of them, and each is made when it is published.
     """
 
     messages: int | None
@@ -125,14 +124,12 @@ async def _generate(order: _Order) -> None:
         prefix=course.prefix,
         metering_topic=course.topic,
         loads_enabled=False,
-        # Below a second times are of milliseconds: published as fast as it goes a home has many turns in one.
-        interval=_NOW_INTERVAL
-        if course.messages is None
-        else min(_MOST_INTERVAL, _SPAN_SECONDS * course.vens / course.messages),
+        interval=_INTERVAL,
         rate=1.0,
     )
     fleet = Fleet(options)
-    made = _made_now(fleet) if course.messages is None else _made_before(fleet, course.messages)
+    made = _made(fleet)
+    to_come = _stamped(fleet, made if course.messages is None else list(itertools.islice(made, course.messages)))
     async with AsyncExitStack() as stack:
         names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
         links = [await stack.enter_async_context(Publisher(options.host, options.port, name)) for name in names]
@@ -140,7 +137,7 @@ async def _generate(order: _Order) -> None:
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             messages, rate = int(line[0]), float(line[1])
             begun, cpu, accepted = time.monotonic(), _cpu_seconds(), len(fleet.ledger)
-            for number, (ven, message) in enumerate(itertools.islice(made, messages)):
+            for number, (ven, message) in enumerate(itertools.islice(to_come, messages)):
                 if rate and (ahead := begun + number / rate - time.monotonic()) > 0:
                     await asyncio.sleep(ahead)
                 link = links[ven % len(links)]
@@ -154,18 +151,17 @@ async def _generate(order: _Order) -> None:
     fleet.ledger.write(Path(order.ledger))
 
 
-def _made_before(fleet: Fleet, messages: int) -> Iterator[tuple[int, Message]]:
-    begun_ms = fleet.begin_ms(messages)
-    some = itertools.islice(turns(fleet.options), messages)
-    return iter([(turn.ven, fleet.message(turn, begun_ms + turn.offset_ms)) for turn in some])
+def _made(fleet: Fleet) -> Iterator[tuple[int, Measured]]:
+    begun_ms = round(time.time() * 1000)
+    return ((turn.ven, fleet.measure(turn, begun_ms + turn.offset_ms)) for turn in turns(fleet.options))
 
 
-def _made_now(fleet: Fleet) -> Iterator[tuple[int, Message]]:
+def _stamped(fleet: Fleet, made: Iterable[tuple[int, Measured]]) -> Iterator[tuple[int, Message]]:
     latest_ms = [0] * fleet.options.vens
-    for turn in turns(fleet.options):
+    for ven, measured in made:
         # A home may have its next turn in the same millisecond, and no two samples the same time.
-        time_ms = latest_ms[turn.ven] = max(round(time.time() * 1000), latest_ms[turn.ven] + 1)
-        yield turn.ven, fleet.message(turn, time_ms)
+        time_ms = latest_ms[ven] = max(round(time.time() * 1000), latest_ms[ven] + 1)
+        yield ven, fleet.noted(measured.stamped(time_ms))
 
 
 def _say(line: str) -> None:

@@ -14,7 +14,7 @@ from gateway.fleet.downlink import Downlink
 from gateway.fleet.dr_ledger import DrLedger, Reported
 from gateway.fleet.home import Home
 from gateway.fleet.manners import Generation, Manner
-from gateway.fleet.obedience import NO_EVENT
+from gateway.fleet.obedience import NO_EVENT, Report
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Outage, Publisher
 from gateway.fleet.schedule import Turn, turns
@@ -34,6 +34,22 @@ class Message(NamedTuple):
     topic: str
     payload: bytes
     accepted: Callable[[], None]
+
+
+class Measured(NamedTuple):
+    """What a home is about to publish, stamped `time_ms` (Unix milliseconds), and what of it goes into the books."""
+
+    ven_id: str
+    time_ms: int
+    snapshot: bool
+    payload: bytes
+    sample: Sample
+    report: Report
+
+    def stamped(self, time_ms: int) -> "Measured":
+        """The same at another time; for those whose stamps are milliseconds."""
+        payload = self.payload.replace(b"%d" % self.time_ms, b"%d" % time_ms)
+        return self._replace(time_ms=time_ms, payload=payload)
 
 
 class Fleet:
@@ -143,6 +159,10 @@ class Fleet:
 
     def message(self, turn: Turn, time_ms: int) -> Message:
         """Measure, and note in the ledger what is about to be published; `time_ms` is in Unix milliseconds."""
+        return self.noted(self.measure(turn, time_ms))
+
+    def measure(self, turn: Turn, time_ms: int) -> Measured:
+        """What the home whose turn it is says at a time (Unix milliseconds)."""
         home, ven_id = self._homes[turn.ven], self._ven_ids[turn.ven]
         stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
         key_ms = stamp * _SECOND_MS if self._whole_seconds else stamp
@@ -150,12 +170,10 @@ class Fleet:
         if self._downlink is not None:
             state, now = self._downlink.states[turn.ven], time_ms / _SECOND_MS
             meter, circuits, report = state.meter(meter, now), state.circuits, state.report(now)
-        snapshot_topic = self.options.snapshot_topic
-        if turn.snapshot and snapshot_topic is not None:
-            ledger, topic = self.snapshots, snapshot_topic
+        snapshot = turn.snapshot and self.options.snapshot_topic is not None
+        if snapshot:
             payload = payloads.load_snapshot(ven_id, circuits, meter, stamp=stamp)
         else:
-            ledger, topic = self.ledger, self.options.metering_topic
             self._numbers[turn.ven] += 1
             baseline_kw = home.baseline_kw(key_ms / _SECOND_MS)
             payload = payloads.metering(
@@ -168,11 +186,18 @@ class Fleet:
                 circuits=circuits,
                 report=report,
             )
-        ticket = ledger.add(ven_id, key_ms, Sample(meter.used_kw, len(meter.circuits_kw)))
-        accept: Callable[[], None] = functools.partial(ledger.accept, ticket)
-        if self._downlink is not None and not turn.snapshot:
+        return Measured(ven_id, key_ms, snapshot, payload, Sample(meter.used_kw, len(meter.circuits_kw)), report)
+
+    def noted(self, measured: Measured) -> Message:
+        """Note in the ledger what is about to be published."""
+        ledger, topic = self.ledger, self.options.metering_topic
+        if measured.snapshot and self.options.snapshot_topic is not None:
+            ledger, topic = self.snapshots, self.options.snapshot_topic
+        ven_id, key_ms, report = measured.ven_id, measured.time_ms, measured.report
+        accept: Callable[[], None] = functools.partial(ledger.accept, ledger.add(ven_id, key_ms, measured.sample))
+        if self._downlink is not None and not measured.snapshot:
             accept = _both(accept, self.dr.reported(ven_id, Reported(key_ms, report.event_id, report.shed_kw)).accept)
-        return Message(topic.replace("{ven_id}", ven_id), payload, accept)
+        return Message(topic.replace("{ven_id}", ven_id), measured.payload, accept)
 
     def begin_ms(self, messages: int | None) -> int:
         """The time of the first turn, Unix milliseconds."""
