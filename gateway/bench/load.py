@@ -7,6 +7,7 @@ older is rolled up as late, and live totals would not take it for now.
 """
 
 import asyncio
+import gc
 import itertools
 import json
 import sys
@@ -19,10 +20,10 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from gateway.bench.link import Link
 from gateway.bench.stage import Stage
 from gateway.fleet import Accepted, Fleet, FleetOptions
 from gateway.fleet.fleet import Measured, Message
-from gateway.fleet.publisher import Publisher
 from gateway.fleet.schedule import turns
 from schemas.errors import GatewayError
 
@@ -41,6 +42,11 @@ class Course:
     vens: int
     prefix: str
     topic: str
+
+    def some_vens(self, number: int) -> list[str]:
+        """The ids of about so many of the homes, evenly spread."""
+        fleet = FleetOptions(host="", port=0, vens=self.vens, prefix=self.prefix)
+        return [fleet.ven_id(index) for index in range(0, self.vens, max(1, self.vens // number))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,9 @@ async def _generate(order: _Order) -> None:
     to_come = _stamped(fleet, made if course.messages is None else list(itertools.islice(made, course.messages)))
     async with AsyncExitStack() as stack:
         names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
-        links = [await stack.enter_async_context(Publisher(options.host, options.port, name)) for name in names]
+        links = [await stack.enter_async_context(_link(options, name)) for name in names]
+        # Else the messages are looked through for garbage over and over, which costs whom it is to measure, too.
+        gc.freeze()
         _say("ready")
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             messages, rate = int(line[0]), float(line[1])
@@ -149,6 +157,16 @@ async def _generate(order: _Order) -> None:
             seconds = time.monotonic() - begun
             _say(json.dumps(asdict(Published(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
     fleet.ledger.write(Path(order.ledger))
+
+
+@asynccontextmanager
+async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[Link]:
+    _, link = await asyncio.get_running_loop().create_connection(Link, options.host, options.port)
+    try:
+        await link.enter(client_id)
+        yield link
+    finally:
+        link.close()
 
 
 def _made(fleet: Fleet) -> Iterator[tuple[int, Measured]]:

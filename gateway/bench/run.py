@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 import psutil
 
-from gateway.bench.load import Course, Published, load
+from gateway.bench.load import Course, Load, Published, load
 from gateway.bench.processes import cpu_seconds, peak_mb
 from gateway.bench.stage import Stage
 from gateway.connected import connected
@@ -17,8 +17,16 @@ from schemas.settings import DatabaseSettings
 
 _WARM_UP_SHARE = 0.1
 _PATIENCE_SECONDS = 120
+_AHEAD = 50_000
+"""How many messages are published and not yet stored, or a little more: the generator is faster than all that it feeds,
+so everybody always has work, and the broker's memory is not filled with it."""
+
+_AT_ONCE = 5_000
+_LOOK_SECONDS = 0.05
+_SOME_VENS = 32
 
 STORED = "SELECT count(*) FROM telemetry_readings WHERE ven_id > $1 AND ven_id < $2"
+STORED_OF = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +77,7 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
         await stored(up, database, course.prefix, warm_up)
         before, begun = cpu_seconds(used), time.monotonic()
         psutil.cpu_percent()
-        published = await generator.publish(course.messages)
+        published = await _publish(up, database, course, generator, warm_up)
         await stored(up, database, course.prefix, all_of_it)
         seconds, after, busy = time.monotonic() - begun, cpu_seconds(used), psutil.cpu_percent() / 100
         peaks = {name: peak_mb(process) for name, process in used.items()}
@@ -82,6 +90,25 @@ async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mappi
     return Run(course.messages / seconds, costs, balance, published, busy)
 
 
+async def _publish(
+    up: Stage, database: DatabaseSettings, course: Course, generator: Load, stored_before: int
+) -> Published:
+    """Publish all of it, never far ahead of what is stored."""
+    left, sent, cpu_s, begun = course.messages or 0, 0, 0.0, time.monotonic()
+    # Homes take turns, so a few of them tell how far all are; counting all would cost as much as what is measured.
+    some = course.some_vens(_SOME_VENS)
+    async with connected(database, "bench") as pool:
+
+        async def estimate() -> int:
+            return int(await pool.fetchval(STORED_OF, some) * course.vens / len(some)) - stored_before
+
+        while left:
+            stretch = await generator.publish(min(left, _AT_ONCE))
+            left, sent, cpu_s = left - min(left, _AT_ONCE), sent + stretch.messages, cpu_s + stretch.cpu_s
+            await _reach(up, estimate, sent - _AHEAD)
+    return Published(sent, time.monotonic() - begun, cpu_s)
+
+
 async def _settle(database: DatabaseSettings) -> None:
     """Do what PostgreSQL would else do of itself during the next run, with the rows that this one left."""
     async with connected(database, "bench") as pool:
@@ -90,18 +117,22 @@ async def _settle(database: DatabaseSettings) -> None:
 
 
 async def stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
-    """Wait until so many samples of these homes are committed; counting takes a part in twenty of the time at most."""
+    """Wait until so many samples of these homes are committed."""
     async with connected(database, "bench") as pool:
-        most, since = -1, time.monotonic()
-        while True:
-            asked = time.monotonic()
-            number = await pool.fetchval(STORED, prefix + "-", prefix + ".")
-            if number >= messages:
-                return
-            now = time.monotonic()
-            if number > most:
-                most, since = number, now
-            elif now - since > _PATIENCE_SECONDS:
-                logs = up.system.stack.logs
-                raise GatewayError(f"{number} of {messages} are stored, and no more come; see {logs}")
-            await asyncio.sleep(max(0.1, 20 * (now - asked)))
+        await _reach(up, lambda: pool.fetchval(STORED, prefix + "-", prefix + "."), messages)
+
+
+async def _reach(up: Stage, count: Callable[[], Awaitable[int]], messages: int) -> None:
+    """Wait until the count is that high; counting takes a part in twenty of the time at most."""
+    most, since = -1, time.monotonic()
+    while True:
+        asked = time.monotonic()
+        number = await count()
+        if number >= messages:
+            return
+        now = time.monotonic()
+        if number > most:
+            most, since = number, now
+        elif now - since > _PATIENCE_SECONDS:
+            raise GatewayError(f"{number} of {messages} are stored, and no more come; see {up.system.stack.logs}")
+        await asyncio.sleep(max(_LOOK_SECONDS, 20 * (now - asked)))
