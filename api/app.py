@@ -61,6 +61,9 @@ from schemas.access_settings import AccessSettings, is_loopback
 from schemas.plain_yaml import plain_yaml
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
 
+_END_SECONDS = 3.0
+"""How long the work beside the requests may take to end."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
@@ -140,8 +143,11 @@ def make_app(config: ApiConfig) -> FastAPI:
                 TRACES.exporting(config.traces, "api"),
             ):
                 yield
-            for task in (app.state.following, app.state.feeding, *beside):
+            tasks = (app.state.following, app.state.feeding, *beside)
+            for task in tasks:
                 task.cancel()
+            # So that what they have open is closed before the loop is.
+            await asyncio.wait(tasks, timeout=_END_SECONDS)
 
     app = DescribedApp(
         title="Grid-Event Gateway",

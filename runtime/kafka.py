@@ -49,8 +49,8 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         max_batch_size=131_072,
         max_request_size=_MAX_DEAD_LETTER_BYTES,
     )
-    await _start(client, settings)
     try:
+        await _start(client, settings)
         yield client
     finally:
         # Stopping flushes, and while the log is away that takes for ever. What is dropped was not acknowledged.

@@ -1,11 +1,14 @@
 """Fixtures and options for all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from gateway.stack import ports
+from tests.support.forgotten import closing_what_is_forgotten
 from tests.support.servers import database, databases, kafka, postgres, rows, stack, topics
 
 __all__ = ["database", "databases", "kafka", "postgres", "rows", "stack", "topics"]
@@ -15,6 +18,19 @@ __all__ = ["database", "databases", "kafka", "postgres", "rows", "stack", "topic
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("same", parent=settings.get_profile("search"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+def pytest_configure() -> None:
+    """Let each process of a parallel run choose ports of its own: from choosing one to listening there is a moment."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        number, of = int(worker.removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        ports._RANGE = ports._RANGE[number::of]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _what_aiokafka_forgets_is_closed() -> Iterator[None]:
+    with closing_what_is_forgotten():
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -58,14 +58,17 @@ class Backlog:
         return number
 
     async def look(self) -> Look:
-        """Look at all of it, as nearly at once as processes answer that may stand still for most of the time."""
+        """Look at all of it, as nearly at once as processes answer that may stand still for most of the time.
+
+        What is stored comes before what was received: no more is stored than the bridge has.
+        """
+        stored, newest = await self.stored(), await self._pool.fetchval(_NEWEST_ROW)
+        rows_age = 0.0 if newest is None else (datetime.now(UTC) - newest).total_seconds()
         async with _client() as client:
             live = (await client.get(f"{self._system.api}/api/stats/network")).raise_for_status().json()
             received = await self._received(client) - self._before
-        stored, newest = await self.stored(), await self._pool.fetchval(_NEWEST_ROW)
         now = datetime.now(UTC)
         as_of = datetime.fromisoformat(live["asOf"])
-        rows_age = 0.0 if newest is None else (now - newest).total_seconds()
         return Look(
             now.timestamp(), received, stored, as_of.timestamp(), (now - as_of).total_seconds(), max(0.0, rows_age)
         )

@@ -52,9 +52,12 @@ async def _hold(workers: list[Worker], share: float, brake: Brake) -> None:
         _send(workers, signal.SIGSTOP)
         stopped = time.monotonic()
         brake.running_s += stopped - continued
-        # A busy machine keeps no time to the millisecond, so this goes by what it came to.
-        await asyncio.sleep(max(0.0, brake.running_s * (1 - share) / share - brake.standing_s))
-        brake.standing_s += time.monotonic() - stopped
+        try:
+            # A busy machine keeps no time to the millisecond, so this goes by what it came to.
+            await asyncio.sleep(max(0.0, brake.running_s * (1 - share) / share - brake.standing_s))
+        finally:
+            # Also of the last time, which may be cut short.
+            brake.standing_s += time.monotonic() - stopped
 
 
 def _send(workers: list[Worker], signal_number: int) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -175,7 +176,8 @@ class Process:
             self._guard.forget(popen.pid)
             ended.set()
 
-        if not loop.is_closed():
+        # The loop may be closed by now: then nobody waits.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(finish)
 
     async def _settled(self) -> bool:

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from api import erasing
 from schemas.acks import Ack, Curtailment
 from schemas.settings import DatabaseSettings
 from streams.store.acks import AckStore
@@ -44,9 +45,11 @@ class World:
         async with connection(self.database) as opened:
             return await opened.fetch(query, *values)
 
-    async def answer(self, ven_id: str, after: timedelta = timedelta(0), **fields: Any) -> Ack:
-        """Let a VEN acknowledge something, so long after now."""
-        moment = datetime.now(UTC) + after
+    async def answer(
+        self, ven_id: str, after: timedelta = timedelta(0), *, at: datetime | None = None, **fields: Any
+    ) -> Ack:
+        """Let a VEN acknowledge something, so long after now, or at a moment."""
+        moment = datetime.now(UTC) + after if at is None else at
         given: dict[str, Any] = {"ven_id": ven_id, "timestamp": moment, "received_at": moment, "op": "event"}
         ack = Ack(**{**given, **fields})
         await self.acks.store([ack])
@@ -61,8 +64,11 @@ CURTAILED = Curtailment(
 @pytest_asyncio.fixture(scope="module")
 async def world(databases: Databases) -> AsyncIterator[World]:
     settings = await databases.migrated()
-    async with stores(settings) as store, api(settings) as client:
-        yield World(client, store, settings)
+    with pytest.MonkeyPatch.context() as patch:
+        # What a request erases is gone when it is answered, also on a busy machine.
+        patch.setattr(erasing, "PATIENCE_SECONDS", 60.0)
+        async with stores(settings) as store, api(settings) as client:
+            yield World(client, store, settings)
 
 
 @pytest.fixture

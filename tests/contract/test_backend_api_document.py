@@ -30,7 +30,7 @@ async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSetti
             answers = [await client.get(f"/api/stats/{name}") for name in ("network", "pipeline")]
             return all(answer.status_code == 200 for answer in answers)
 
-        assert await until(ready, 20)
+        assert await until(ready, 60)
         # What deletes comes last, what stops next to last: the others need what is there.
         order = {"DELETE": 2, "GET": 0, "PATCH": 0, "POST": 1}
         for call in sorted(calls(), key=lambda call: order[call.method]):

@@ -79,8 +79,9 @@ async def filled(databases: Databases, topics: Topics) -> tuple[DatabaseSettings
 def address(filled: tuple[DatabaseSettings, KafkaSettings]) -> Iterator[str]:
     with api_in_a_thread(*filled) as url:
         # Nothing is to be 503 for want of figures.
-        while any(httpx.get(f"{url}/api/stats/{name}", trust_env=False).status_code != 200 for name in LIVE):
-            pass
+        with httpx.Client(base_url=url, trust_env=False, timeout=30) as http:
+            while any(http.get(f"/api/stats/{name}").status_code != 200 for name in LIVE):
+                pass
         yield url
 
 

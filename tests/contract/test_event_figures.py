@@ -163,7 +163,7 @@ async def test_acks_are_those_of_the_commands_event(world: World, slash: str) ->
     correlation_id, sent_at = await command(world, ven_id, event_id)
     first = await world.answer(
         ven_id,
-        sent_at + timedelta(milliseconds=250) - datetime.now(UTC),
+        at=sent_at + timedelta(milliseconds=250),
         status="accepted",
         correlation_id=correlation_id,
         event_id="evt-1700000000",  # made up by the device

@@ -114,16 +114,21 @@ async def test_active_means_now(world: World) -> None:
 
 async def test_an_event_starts_and_ends_by_the_clock(world: World) -> None:
     created = await world.post("/api/events", event(timedelta(seconds=0.6), timedelta(seconds=0.8)))
-    seen: list[str] = []
+    start, end = (datetime.fromisoformat(created[name]) for name in ("startTime", "endTime"))
+    life = ["scheduled", "active", "completed"]
+
+    def due() -> int:
+        now = datetime.now(UTC)
+        return (start <= now) + (end <= now)
 
     async def over() -> bool:
+        before = due()
         status = (await world.get(f"/api/events/{created['id']}"))["status"]
-        if status not in seen:
-            seen.append(status)
+        # On a busy machine looks are few: each sees what was due at some time between asking and being answered.
+        assert status in life[before : due() + 1]
         return bool(status == "completed")
 
-    assert await until(over, 10)
-    assert seen == ["scheduled", "active", "completed"]
+    assert await until(over, 60)
 
 
 async def test_vens_are_named_and_have_to_exist(world: World) -> None:

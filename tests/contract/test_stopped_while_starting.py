@@ -35,7 +35,7 @@ async def test_its_vens_are_restored(world: World, how: str) -> None:
             async def waits() -> bool:
                 return bool(await look.fetchval(WAITING))
 
-            assert await until(waits, 10, every=0.05)
+            assert await until(waits, 60)
             await dispatcher.execute(STARTED, how)
         assert (await asking).status_code in {202, 204}
 
@@ -43,4 +43,4 @@ async def test_its_vens_are_restored(world: World, how: str) -> None:
             row = await look.fetchrow(HOLD, how)
             return next_step(times_of(row), await look.fetchval(CLOCK)) is Step.END
 
-        assert await until(to_be_ended, 10, every=0.1)
+        assert await until(to_be_ended, 60, every=0.1)

@@ -116,8 +116,8 @@ async def test_repeats_and_late_answers_are_told_apart(
     async with connection(world.database) as rows:
         correlation_id = await tell(rows, number, "repeats", decided_at=decided, sent_at=0, unanswered_at=60)
     for second, status in said:
-        after = decided + timedelta(seconds=second) - datetime.now(UTC)
-        await world.answer("repeats", after, status=status, correlation_id=correlation_id)
+        at = decided + timedelta(seconds=second)
+        await world.answer("repeats", at=at, status=status, correlation_id=correlation_id)
     whole = await world.get(f"/api/commands/{correlation_id}")
     assert (whole["state"], whole["ackCount"], [ack["late"] for ack in whole["acks"]]) == (state, len(said), late)
 

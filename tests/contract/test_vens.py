@@ -273,7 +273,7 @@ async def test_a_long_history_is_erased_in_the_background(
     async def erased() -> bool:
         return not await world.rows("SELECT FROM ven_removals")
 
-    assert await until(erased, 10)
+    assert await until(erased, 60)
     background.cancel()
     await pool.close()
     (left,) = await world.rows("SELECT time FROM telemetry_readings WHERE ven_id = 'long'")
@@ -332,11 +332,11 @@ async def test_the_response_time_is_the_mean_of_the_last_first_answers(world: Wo
         sent = await world.post("/api/vens/quick/commands", {"op": "ping"}, 202)
         (row,) = await world.rows("SELECT created_at FROM commands WHERE correlation_id = $1", sent["correlationId"])
         for extra in (0, 5000):  # acknowledged again
-            after = row["created_at"] + timedelta(milliseconds=milliseconds + extra) - datetime.now(UTC)
-            await world.answer("quick", after, op="ping", status="success", correlation_id=sent["correlationId"])
+            at = row["created_at"] + timedelta(milliseconds=milliseconds + extra)
+            await world.answer("quick", at=at, op="ping", status="success", correlation_id=sent["correlationId"])
     await world.answer("quick", op="ping", status="success")  # answers nothing that was asked
     (line,) = [line for line in await world.get("/api/vens/summary") if line["id"] == "quick"]
-    assert line["responseTime"] == pytest.approx(200, abs=1)
+    assert line["responseTime"] == 200
     assert line["responses"] == 2
 
 

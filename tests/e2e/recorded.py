@@ -37,7 +37,7 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
     async def rolled_up() -> bool:
         return bool(await stored.fetchval(done, ven_id))
 
-    assert await until(rolled_up, timeout=60, every=0.2)
+    assert await until(rolled_up, timeout=120, every=0.2)
     found = {}
     for name, table in metadata.tables.items():
         if "ven_id" in table.columns:

@@ -15,6 +15,8 @@ from gateway.fleet import Fleet, FleetOptions, Manner, publishing
 from gateway.stack.polling import until
 from gateway.system import System
 from gateway.wire import Seen, Wire, wire
+from runtime.database import Connection
+from tests.support.countdown import miscounted
 from tests.support.dr_figures import Outcome, commands_of, outcome_of, reduction_at
 
 VENS = 200
@@ -22,7 +24,7 @@ LATE = 6
 INTERVAL = 2.0
 LASTS = 28
 ASKED_KW = 90.0
-WAIT = 30
+WAIT = 60
 EXACT = 1e-3  # of the figures
 ROUNDED = 1e-6  # they have six decimals
 EACH = 0.04
@@ -82,8 +84,8 @@ class Scene:
         )
 
 
-@pytest.mark.timeout(180)
-async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: System) -> None:
+@pytest.mark.timeout(400)
+async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: System, stored: Connection) -> None:
     broker: dict[str, Any] = {"host": system.stack.mqtt_host, "port": system.stack.mqtt_port, "interval": INTERVAL}
     fleet = Fleet(FleetOptions(**broker, vens=VENS, prefix="ven-event", manners=MANNERS, **QUICK))
     late = Fleet(FleetOptions(**broker, vens=LATE, prefix="ven-late", connections=1, seed=2))
@@ -98,12 +100,12 @@ async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: Sy
         async with publishing(fleet):
             assert await until(lambda: scene.online(fleet.manners), WAIT, every=0.25)
             await begin(scene)
-            assert await seen.reaches_all(scene.event_id, "event", fleet.manners, 5), "not all were told in time"
+            assert await seen.reaches_all(scene.event_id, "event", fleet.manners, 10), "not all were told in time"
             async with publishing(late):
                 await while_active(scene)
                 await to_the_end(scene)
         over = await settled(scene)
-        await once_each_on_the_wire(scene, over)
+        await once_each_on_the_wire(scene, over, stored)
         shares_are_as_decided(scene, over)
         ven_by_ven(scene, over)
         await acknowledgements(scene)
@@ -158,7 +160,7 @@ async def while_active(scene: Scene) -> None:
             and event["vensResponding"] == len(scene.manners) - len(scene.with_manner(*UNMOVED))
         )
 
-    assert await until(agrees, 8, every=0.25), (await scene.detail(), expected)
+    assert await until(agrees, WAIT, every=0.25), (await scene.detail(), expected)
     assert scene.reduction_now() == pytest.approx(expected), "the moment was not quiet"
     current = await scene.get("/api/events/current")
     assert (current["id"], current["currentReductionKw"]) == (
@@ -170,7 +172,7 @@ async def while_active(scene: Scene) -> None:
         ven_id: STATUS[manner] if manner in {*UNMOVED, Manner.FORGETS} else "shedding"
         for ven_id, manner in scene.manners.items()
     }
-    assert await until(lambda: same_statuses(scene, expected_status), 10, every=0.25), by_ven
+    assert await until(lambda: same_statuses(scene, expected_status), WAIT, every=0.25), by_ven
 
 
 async def same_statuses(scene: Scene, expected: Mapping[str, str]) -> bool:
@@ -222,18 +224,18 @@ async def settled(scene: Scene) -> dict[str, Any]:
     return event
 
 
-async def once_each_on_the_wire(scene: Scene, event: Mapping[str, Any]) -> None:
+async def once_each_on_the_wire(scene: Scene, event: Mapping[str, Any], stored: Connection) -> None:
     expected = Counter((ven_id, op) for ven_id in scene.manners for op in ("event", "restore"))
     assert scene.wire.times(scene.event_id) == expected
     assert commands_of(scene.fleet.dr, scene.event_id) + commands_of(scene.late.dr, scene.event_id) == expected
     told = scene.wire.of(scene.event_id, "event")
     for seen in told:
         assert 0 < seen.payload["duration_sec"] == seen.payload["data"]["duration_s"]
-        # Whole seconds, counted when it was sent, a moment before it was seen.
-        assert -0.1 < seen.payload["duration_sec"] - (scene.ends_at - seen.at) < 3
+    assert await miscounted(stored, told, scene.ends_at) == []
     assert {seen.payload["correlationId"] for seen in told} == {ven["correlationId"] for ven in event["vens"]}
     longest = max(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.late.manners)
-    assert longest < min(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.fleet.manners)
+    # Those that come at once may come in the same second.
+    assert longest <= min(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.fleet.manners)
     for seen in scene.wire.of(scene.event_id, "restore"):
         assert seen.at > scene.ends_at - 0.1
         assert seen.payload["data"] == {"event_id": scene.event_id}
@@ -332,7 +334,8 @@ async def trails(scene: Scene, event: Mapping[str, Any]) -> None:
         assert [each["id"] for each in trail["acks"]] == [ack["id"]]
         times = [trail[name] for name in ways[ack["op"]]]
         assert all(times), trail
-        moments = [datetime.fromisoformat(moment) for moment in times]
+        # What is received is noted in whole milliseconds.
+        moments = [int(datetime.fromisoformat(moment).timestamp() * 1000) for moment in times]
         assert all(one <= other for one, other in pairwise(moments)), trail
         assert trail["expiredAt"] is trail["unansweredAt"] is trail["lostAt"] is None
     assert [each["op"] for each in await scene.get(f"/api/vens/{ven_id}/commands")] == ["restore", "event"]

@@ -21,7 +21,7 @@ from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings
 from tests.support.publishing import publish
 
-WAIT = 30
+WAIT = 60
 NOW = int(time.time())
 HVAC = {"id": "hvac", "name": "HVAC", "type": "hvac", "capacityKw": 7.2, "currentPowerKw": 2.0}
 HVAC |= {"shedCapabilityKw": 1.5, "enabled": True, "priority": 5}
@@ -54,7 +54,7 @@ class Home:
         assert await until(reached, WAIT), await self.rows(select)
 
     async def shown(self) -> Any:
-        async with httpx.AsyncClient(base_url=self._system.api, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self._system.api, trust_env=False, timeout=30) as client:
             answer = await client.get(f"/api/vens/{self.id}")
         return answer.json() if answer.is_success else None
 

@@ -11,11 +11,11 @@ from streams.roles import ROLES
 from tests.support.metrics import Shown, parsed, series
 from tests.support.publishing import publish
 
-WAIT = 30
+WAIT = 90
 
 
 async def shown_by(system: System, name: str) -> Shown:
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         return parsed((await client.get(f"{system.workers[name].health}/metrics")).raise_for_status().text)
 
 
@@ -45,7 +45,7 @@ async def test_a_message_is_counted_from_its_receipt_to_its_rows(system: System)
 
 
 async def test_the_lag_of_every_role_and_of_the_commands_is_shown_by_partition(system: System) -> None:
-    async with httpx.AsyncClient(base_url=system.api, trust_env=False, timeout=10) as api:
+    async with httpx.AsyncClient(base_url=system.api, trust_env=False, timeout=30) as api:
         body = {"name": "Lag", "location": {"lat": 37.0, "lon": -122.0}, "registrationId": "ven-lag"}
         (await api.post("/api/vens", json=body)).raise_for_status()
         (await api.post("/api/vens/ven-lag/commands", json={"op": "ping", "data": {}})).raise_for_status()

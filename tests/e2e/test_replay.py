@@ -10,7 +10,7 @@ from runtime.database import Connection
 from tests.support.pipeline import REQUEST
 from tests.support.publishing import publish
 
-WAIT = 30
+WAIT = 60
 VEN_ID = "ven-replayed"
 
 

@@ -64,7 +64,7 @@ async def test_fleets_can_be_sent_to_any_broker(system: System, typed: Terminal,
         vens = "SELECT count(DISTINCT ven_id) FROM telemetry_readings WHERE ven_id LIKE 'ven-sim-%' OR ven_id = $1"
         return bool(await stored.fetchval(vens, RECORDED) >= 51)
 
-    assert await until(arrived, 30)
+    assert await until(arrived, 60)
 
 
 async def test_the_event_of_the_words_on_events_begins_and_ends(system: System, typed: Terminal) -> None:

@@ -15,7 +15,7 @@ from tests.support.collector import Collector
 from tests.support.log import read_all
 from tests.support.publishing import publish
 
-WAIT = 30
+WAIT = 60
 VEN = "ven-traced"
 METERING = "volttron/metering"
 

@@ -21,9 +21,9 @@ from schemas.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PA
 from tests.support.log import read_all
 
 TOPIC = "volttron/metering"
-WAIT = 60
+WAIT = 120
 _MESSAGES_BEFORE_YIELD = 32
-_DRAIN_SECONDS = 30
+_DRAIN_SECONDS = 120
 
 
 class Message(NamedTuple):

@@ -105,7 +105,7 @@ async def test_a_backlog_of_six_hours(trials: Trials) -> None:
 
 async def never_back(trials: Trials, live_kw: float) -> None:
     """Look at the VEN as dashboards do, again and again: it shows what it measured last."""
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         while True:
             shown = (await client.get(f"{trials.system.api}/api/vens/{VEN}")).json()
             assert shown["metrics"]["currentPowerKw"] == pytest.approx(live_kw), shown
@@ -113,5 +113,5 @@ async def never_back(trials: Trials, live_kw: float) -> None:
 
 
 async def is_shown(trials: Trials) -> bool:
-    async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         return (await client.get(f"{trials.system.api}/api/vens/{VEN}")).is_success

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
@@ -14,14 +15,18 @@ from gateway.system import System
 from gateway.worker import Worker
 from tests.faults.conftest import SEED
 from tests.faults.dr_trial import VENS, DrTrial, dr_trial
-from tests.faults.ordeal import WAIT
+from tests.faults.ordeal import WAIT, direct
 from tests.faults.systems import BehindProxies, on
+from tests.support.countdown import miscounted
+from tests.support.servers import connection
 
 SINKS = ("streams-sink", "streams-sink-2")
 VICTIMS = (*SINKS, "bridge", "api")
 # A worker that was killed is back after some seconds of imports, on a machine that does other things too.
-BACK_SECONDS = 30
-STARTS_SECONDS = 5  # with another worker there
+BACK_SECONDS = 60
+STARTS_SECONDS = 10  # with another worker there
+# What is killed so long before the end is back for it, if anything is.
+CLEAR_SECONDS = 6
 
 pytestmark = [on("proxied"), pytest.mark.timeout(600)]
 
@@ -97,10 +102,12 @@ async def test_kills_between_creation_and_end(system: System, choose: random.Ran
             cut_after = choose.randrange(others)
             for number, victim in enumerate(victims):
                 await asyncio.sleep(choose.uniform(0, 3))
+                if ends_at - time.time() < CLEAR_SECONDS:
+                    break  # on a slow machine; what would be in mid-restoring is left in doubt, see below
                 await kill(system, victim)
                 if number == cut_after:
                     await cut_mqtt(system)
-            wait = ends_at - datetime.now().timestamp()  # noqa: DTZ005
+            wait = ends_at - time.time()
             tasks.create_task(_kill_after(system, ending, max(0.0, wait + choose.uniform(-0.2, 0.8))))
             # Not before the last is out: homes end with the event, and what was left in doubt then needs no restore. A
             # kill in mid-restoring is for an event that is ended before its time.
@@ -162,11 +169,12 @@ async def test_an_event_that_was_due_while_no_sink_was_there_starts_late_and_end
         await trial.told(event_id)
         for seen in trial.wire.of(event_id, "event"):
             assert 0 < seen.payload["duration_sec"] < lasts - late
-            assert abs(seen.payload["duration_sec"] - (ends_at - seen.at)) < 3
         await trial.restored(event_id, lasts + BACK_SECONDS)
         assert min(seen.at for seen in trial.wire.of(event_id, "restore")) >= ends_at - 0.1
         await trial.comes_to_what_the_fleet_says(event_id)
         trial.each_once(event_id)
+        async with connection(direct(system)) as rows:
+            assert await miscounted(rows, trial.wire.of(event_id, "event"), ends_at) == []
 
 
 Ending = Callable[[DrTrial, str], Awaitable[None]]

@@ -86,7 +86,7 @@ async def online_vens(trials: Trials) -> AsyncIterator[list[int]]:
     seen: list[int] = []
 
     async def follow() -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=10) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             while True:
                 answer = await client.get(f"{trials.system.api}/api/stats/network")
                 online = answer.json()["onlineVens"] if answer.is_success else None

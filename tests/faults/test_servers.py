@@ -64,7 +64,7 @@ async def test_the_disk_of_the_database_is_full(trials: Trials) -> None:
                 await end_of_wal(direct(trials.system))
             await ordeal.accepted(RATE)
         # It may have given up; the test is its supervisor.
-        if not await until(partial(answers, direct(trials.system)), 10):
+        if not await until(partial(answers, direct(trials.system)), 30):
             await stack.postgres.restart()
 
     await trials.of("full disk under", {"PostgreSQL": fill}, times=4)

@@ -235,7 +235,7 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
                 # The other one may have begun during the look before.
-                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {Role.ADMIN}, 5)
+                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {Role.ADMIN}, 60)
 
 
 async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connections(database: DatabaseSettings) -> None:
@@ -251,7 +251,7 @@ async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connecti
         ):
             await unmake(pool, [key_id])
             with pytest.raises(EOFError):
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     await told.until(lambda _: False)
 
 
@@ -287,7 +287,7 @@ async def test_a_key_ends_at_its_time(database: DatabaseSettings, rows: Connecti
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED.model_copy(update={"api_key_cache_seconds": 30})) as client:
         headers = bearer(keys[Role.VIEWER])
-        await rows.execute("UPDATE api_keys SET expires_at = now() + interval '0.5 seconds' WHERE role = 'viewer'")
+        await rows.execute("UPDATE api_keys SET expires_at = now() + interval '2 seconds' WHERE role = 'viewer'")
         async with feed(client_with(client, keys[Role.VIEWER])) as told:
             with pytest.raises(EOFError):
                 await told.until(lambda _: False)
@@ -297,13 +297,13 @@ async def test_a_key_ends_at_its_time(database: DatabaseSettings, rows: Connecti
 
 async def test_too_many_requests_of_one_key_are_429(database: DatabaseSettings) -> None:
     keys = await keys_of_all_roles(database)
-    access = REQUIRED.model_copy(update={"api_rate_per_second": 0.2, "api_rate_burst": 3})
+    access = REQUIRED.model_copy(update={"api_rate_per_second": 0.01, "api_rate_burst": 3})
     async with api(database, access=access) as client:
         for _ in range(3):
             assert (await client.get("/api/me", headers=bearer(keys[Role.VIEWER]))).status_code == 200
         answer = await client.get("/api/me", headers=bearer(keys[Role.VIEWER]))
         assert "API_RATE_PER_SECOND" in assert_problem(answer, 429)["detail"]
-        assert 1 <= int(answer.headers["retry-after"]) <= 5
+        assert 50 < int(answer.headers["retry-after"]) <= 100
         assert (await client.get("/api/me", headers=bearer(keys[Role.ADMIN]))).status_code == 200
 
 
@@ -311,17 +311,20 @@ async def test_who_tries_what_the_role_may_not_fills_no_database(
     database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.access.gate._DENIED_BURST", 3)
+    monkeypatch.setattr("api.access.gate._DENIED_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
         viewer = bearer(keys[Role.VIEWER])
         statuses = [(await client.post("/api/events", headers=viewer)).status_code for _ in range(6)]
-        assert statuses[:3] == [403] * 3
-        assert statuses[-1] == 429
-        assert await rows.fetchval("SELECT count(*) FROM audit WHERE outcome = 'denied'") == statuses.count(403)
+        assert statuses == [403] * 3 + [429] * 3
+        assert await rows.fetchval("SELECT count(*) FROM audit WHERE outcome = 'denied'") == 3
         assert (await client.get("/api/me", headers=viewer)).status_code == 200
 
 
-async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(database: DatabaseSettings) -> None:
+async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(
+    database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.access.gate._WRONG_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
         good = bearer(keys[Role.VIEWER])
@@ -329,8 +332,7 @@ async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(database: Da
         statuses = [
             (await client.get("/api/me", headers=bearer(f"gek_wrong-{number}"))).status_code for number in range(25)
         ]
-        assert statuses[:20] == [401] * 20
-        assert 429 in statuses[20:]
+        assert statuses == [401] * 20 + [429] * 5
         assert (await client.get("/api/me", headers=good)).status_code == 200
 
 
@@ -345,6 +347,7 @@ async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
         return await find_key(pool, digest)
 
     monkeypatch.setattr("api.access.keys.find_key", counted)
+    monkeypatch.setattr("api.access.gate._WRONG_PER_SECOND", 0.01)
     good = (await keys_of_all_roles(database))[Role.VIEWER]
     async with api(database, access=REQUIRED) as client:
         # All before the first is answered; those who share a key that holds are let through, however many they are.

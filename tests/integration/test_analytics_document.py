@@ -108,7 +108,7 @@ async def test_a_follower_counts_once_what_comes_again(kafka: KafkaSettings, tmp
 
     expected = [(0.0,), (5.0,), (10.5,), (None,)]
     async with following(kafka, tmp_path):
-        assert await until(lambda: both([(8, 0.1), (9, 0.2)], expected), 30), rows_of(tmp_path, energies)
+        assert await until(lambda: both([(8, 0.1), (9, 0.2)], expected), 60), rows_of(tmp_path, energies)
     # It was killed. All comes again, with one reading more and a correction.
     await write(kafka, TELEMETRY, [*readings, encode_record(reading("ven-1", 20.0, used_power_kw=20.0))])
     await write(kafka, MINUTES, [minute("ven-1", 3, 7, 3.0), minute("ven-1", 2, 10, 24.0)])

@@ -18,7 +18,7 @@ from tests.support.readings import reading, stores
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Topics, frozen, settings_of
 
-WAIT = 15
+WAIT = 60
 
 
 def totals(household: float) -> bytes:
@@ -107,7 +107,7 @@ async def test_health_says_soon_that_the_database_hangs(postgres: Postgres) -> N
         with frozen(postgres):
             began = time.monotonic()
             assert (await client.get("/health/ready")).json()["checks"]["database"] is False
-            assert time.monotonic() - began < 8
+            assert time.monotonic() - began < 15
         assert (await client.get("/health/db-check")).status_code == 200
 
 

@@ -14,7 +14,8 @@ from schemas.reduction import DELIVERED, VENS_THAT_REPORTED
 from streams.store import settlement
 from tests.support.servers import Databases, connection
 
-NOW = datetime.now(UTC)
+# At any time of the day: around midnight the rows would be of two days, and their partitions small.
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
 SPAN = (NOW - timedelta(hours=2), NOW + timedelta(hours=2))
 # Those that grow: an empty day is read as quickly in either way, and the planner says so.
 HOT = re.compile(
@@ -29,17 +30,17 @@ FILL = (
         SELECT 'ven-' || n, now(), CASE WHEN n % 100 = 0 THEN 'evt-1' END, 1, '[]'
         FROM generate_series(1, 4000) AS n""",
     """INSERT INTO telemetry_readings (ven_id, time, received_at, shed_power_kw, event_id)
-        SELECT 'ven-' || n, now() - k * interval '1 minute', now(), 1, CASE WHEN n % 100 = 0 THEN 'evt-1' END
+        SELECT 'ven-' || n, $1::timestamptz - k * interval '1 minute', $1, 1, CASE WHEN n % 100 = 0 THEN 'evt-1' END
         FROM generate_series(1, 4000) AS n, generate_series(1, 25) AS k""",
     """INSERT INTO telemetry_loads (ven_id, time, load_id, enabled)
-        SELECT 'ven-' || n, now() - k * interval '1 minute', 'hvac', true
+        SELECT 'ven-' || n, $1::timestamptz - k * interval '1 minute', 'hvac', true
         FROM generate_series(1, 4000) AS n, generate_series(1, 10) AS k""",
     """INSERT INTO commands (correlation_id, ven_id, op, event_id, payload)
         SELECT n || '-' || k, 'ven-' || n, 'event', 'evt-' || k, '{}'
         FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
     """INSERT INTO ven_acks (ven_id, time, op, correlation_id, received_at, status, event_id, circuits)
-        SELECT 'ven-' || n, now() + k * interval '1 second', 'event', n || '-' || k, now(), 'accepted', 'evt-' || k,
-               '[]'
+        SELECT 'ven-' || n, $1::timestamptz + k * interval '1 second', 'event', n || '-' || k, $1, 'accepted',
+               'evt-' || k, '[]'
         FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
     """INSERT INTO event_vens (event_id, ven_id, reason)
        SELECT 'evt-' || k, 'ven-' || n, 'equal'
@@ -89,7 +90,7 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
 async def filled(databases: Databases) -> AsyncIterator[Connection]:
     async with connection(await databases.migrated()) as opened:
         for statement in FILL:
-            await opened.execute(statement)
+            await opened.execute(statement, *((NOW,) if "$1" in statement else ()))
         yield opened
 
 

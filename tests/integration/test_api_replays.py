@@ -23,7 +23,7 @@ from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection, settings_of
 
 URL = "/api/dead-letters"
-WAIT = 10
+WAIT = 60
 
 
 @pytest_asyncio.fixture
@@ -104,11 +104,11 @@ async def test_the_answer_waits_for_the_outcome(
 
 async def test_what_takes_too_long_is_told_as_it_stands(client: httpx.AsyncClient, rows: Connection) -> None:
     began = time.monotonic()
-    asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=1.5"))
+    asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=3"))
     assert await requested(rows, 1)
     await settle(rows, ["one"], State.SENT)
     answer = await asked
-    assert time.monotonic() - began >= 1.5
+    assert time.monotonic() - began >= 3
     assert answer.status_code == 202
     assert answer.json() == {"id": "one", "state": "sent", "stateDetail": None, "attempt": 1}
 
@@ -201,12 +201,11 @@ async def test_waiting_requests_hold_no_connection(
     monkeypatch.setenv("API_POOL_SIZE", "2")
     await write(rows, [letter(f"wait-{n}") for n in range(20)])
     async with api(database) as client:
-        asked = [asyncio.create_task(client.post(f"{URL}/wait-{n}/replay?wait=30")) for n in range(20)]
+        asked = [asyncio.create_task(client.post(f"{URL}/wait-{n}/replay?wait=30", timeout=WAIT)) for n in range(20)]
         assert await requested(rows, 20)
-        began = time.monotonic()
         for _ in range(20):
             assert (await client.get(f"{URL}?limit=1")).status_code == 200
-        assert time.monotonic() - began < WAIT
+        assert not any(each.done() for each in asked)
         await settle(rows, [f"wait-{n}" for n in range(20)], State.STORED)
         assert {(await each).status_code for each in asked} == {200}
 
@@ -218,7 +217,7 @@ async def test_an_outage_while_waiting_is_waited_out(postgres: Postgres) -> None
     async with connection(settings) as rows:
         await write(rows, [letter("one")])
     async with api(settings) as client:
-        asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=30"))
+        asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=30", timeout=WAIT))
         async with connection(settings) as rows:
             assert await requested(rows, 1)
         await postgres.kill()

@@ -19,7 +19,7 @@ from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection
 
 URL = "/api/dead-letters/replay"
-WAIT = 10
+WAIT = 60
 
 LETTERS = [
     *(letter(state, n, state=state) for n, state in enumerate(State)),
@@ -122,7 +122,7 @@ async def test_a_thousand_at_once(client: httpx.AsyncClient, rows: Connection) -
     await write(rows, [letter(f"many-{n}", n, ven_id="many") for n in range(1100)])
     answer = (await client.post(f"{URL}?wait=0", json={"venId": "many"})).json()
     assert (answer["matched"], answer["requested"], answer["outcomes"]) == (1100, 1000, {"requested": 1000})
-    asked = asyncio.create_task(client.post(f"{URL}?wait=30", json={"venId": "many"}))
+    asked = asyncio.create_task(client.post(f"{URL}?wait=30", json={"venId": "many"}, timeout=WAIT))
 
     async def all_requested() -> bool:
         return len(await requested(rows)) == 1100

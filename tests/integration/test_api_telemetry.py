@@ -32,8 +32,8 @@ async def filled(databases: Databases) -> DatabaseSettings:
         now = datetime.now(UTC)
         # Younger than a day, older than a day, and of a clock that is ahead.
         edges = [
-            now - timedelta(hours=23, minutes=59),
-            now - timedelta(hours=24, minutes=1),
+            now - timedelta(hours=23, minutes=50),
+            now - timedelta(hours=24, minutes=10),
             now + timedelta(minutes=3),
         ]
         await store.readings.store([reading("recent", timestamp=moment) for moment in edges])

@@ -18,7 +18,7 @@ from tests.support.apps import Held, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed
 
-WAIT = 30
+WAIT = 60
 ONE, OTHER = TP("ven.telemetry", 0), TP("ven.telemetry", 1)
 GENERATION = 5
 

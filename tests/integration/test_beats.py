@@ -19,7 +19,7 @@ from streams.validate import received_at
 from tests.support.bridges import Bridges
 from tests.support.log import read_all
 
-WAIT = 30
+WAIT = 60
 PARTITIONS = 2
 
 

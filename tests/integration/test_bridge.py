@@ -58,7 +58,7 @@ class Taken:
         return [message.payload for message in self.messages]
 
     async def has(self, count: int) -> bool:
-        return await until(lambda: len(self.messages) >= count, timeout=20)
+        return await until(lambda: len(self.messages) >= count, timeout=60)
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(mqtt:
     async with subscribed(mqtt, topic) as second:
         assert await second.has(2)
         await publish(mqtt, topic, [b"last"])
-        assert await until(lambda: second.payloads[-1:] == [b"last"], timeout=20)
+        assert await until(lambda: second.payloads[-1:] == [b"last"], timeout=60)
         assert second.payloads == [b"2", b"3", b"last"]
 
 
@@ -106,12 +106,12 @@ async def test_a_bridge_takes_no_more_than_its_window_while_the_log_is_silent(
     async with producer(kafka, "test") as log, subscribed_uplink(mqtt, topic, kafka, log) as (uplink, connection):
         # Nobody sends: `run` is not started yet.
         await publish(mqtt, topic, [b"%d" % number for number in range(4 * WINDOW)])
-        assert await until(lambda: uplink.outstanding >= WINDOW, timeout=20)
+        assert await until(lambda: uplink.outstanding >= WINDOW, timeout=60)
         assert uplink.outstanding == WINDOW
         sending = asyncio.create_task(uplink.run())
         name = kafka.topics("ven.raw.other")
-        assert await until(lambda: holds(kafka, name, 4 * WINDOW), timeout=30, every=0.2)
-        assert await until(lambda: uplink.outstanding == 0, timeout=20)
+        assert await until(lambda: holds(kafka, name, 4 * WINDOW), timeout=60, every=0.2)
+        assert await until(lambda: uplink.outstanding == 0, timeout=60)
         sending.cancel()
     values = [record.value for record in await read_all(kafka, name)]
     assert sorted(values, key=lambda value: int(value or b"")) == [b"%d" % number for number in range(4 * WINDOW)]
@@ -146,7 +146,7 @@ async def test_a_bridge_with_a_full_window_connects_again_and_holds_no_more(
             async with connection:
                 assert await connection.subscribe([topic]) == []
                 await publish(mqtt, topic, [b"x"] * 20)
-                assert await until(lambda: uplink.outstanding >= 5, timeout=20)
+                assert await until(lambda: uplink.outstanding >= 5, timeout=60)
         # What the broker sends together before it reads the next acknowledgement, and not that of three connections.
         assert uplink.outstanding <= 60
 
@@ -160,7 +160,7 @@ async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
         uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
         uplink.take(Connection(mqtt, uplink.take), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=20)
+        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
         # And so does the dead letter that comes of it.
@@ -177,7 +177,7 @@ async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topi
         uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
         uplink.take(Connection(mqtt, uplink.take), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: uplink.outstanding == 0, timeout=20)
+        assert await until(lambda: uplink.outstanding == 0, timeout=60)
         sending.cancel()
     (letter,) = await read_all(kafka, kafka.topics("ven.raw.other.dlq"))
     headers: Headers = letter.headers
@@ -197,7 +197,7 @@ async def test_strange_topics_flags_and_empty_payloads_pass_untouched(
         for message in messages:
             uplink.take(Connection(mqtt, uplink.take), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=20)
+        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
     records = await read_all(kafka, kafka.topics("ven.raw.other"))
@@ -248,7 +248,7 @@ async def test_a_stopped_bridge_has_handed_on_all_that_it_took(
     # What the bridge had not taken is still the broker's.
     async with subscribed(mqtt, topic) as after:
         await publish(mqtt, topic, [b"last"])
-        assert await until(lambda: b"last" in after.payloads, timeout=20)
+        assert await until(lambda: b"last" in after.payloads, timeout=60)
     assert in_log | set(after.payloads) >= {b"%d" % number for number in range(500)}
     # And what it took and handed on does not come again.
     assert not in_log & set(after.payloads)
@@ -261,4 +261,4 @@ async def publish_until_seen(mqtt: MqttSettings, topic: str, kafka: KafkaSetting
         await publish(mqtt, topic, [b"hello"])
         return len(await read_all(kafka, name)) > 0
 
-    assert await until(seen, timeout=30, every=0.2)
+    assert await until(seen, timeout=60, every=0.2)

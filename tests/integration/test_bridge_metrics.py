@@ -15,7 +15,7 @@ from schemas.settings import BridgeSettings, KafkaSettings
 from tests.support.metrics import Shown, parsed
 from tests.support.publishing import publish
 
-WAIT = 30
+WAIT = 60
 
 
 async def test_the_bridge_counts_what_it_takes_by_kind(stack: LocalStack, kafka: KafkaSettings, tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ async def test_payloads_of_any_size_arrive_whole_and_in_order(stack: LocalStack)
         assert await connection.subscribe([topic]) == []
         payloads = [bytes([number]) * size for number in range(3) for size in SIZES]
         await publishing.publish(stack.mqtt_host, stack.mqtt_port, [(topic, payload) for payload in payloads])
-        assert await until(lambda: len(taken) == len(payloads), timeout=20)
+        assert await until(lambda: len(taken) == len(payloads), timeout=60)
         assert [message.payload for message in taken] == payloads
         connection.acknowledge(taken)
         await connection.settle()

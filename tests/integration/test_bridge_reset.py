@@ -51,7 +51,7 @@ async def connect_and_be_reset() -> int:
         async with Connection(settings, take) as connection:
             await connection.subscribe(["t"])
             with pytest.raises(aiomqtt.MqttError):
-                await asyncio.wait_for(connection.lost(), 10)
+                await asyncio.wait_for(connection.lost(), 60)
     return len(taken)
 
 

@@ -29,7 +29,7 @@ __all__ = ["broker"]
 QUEUED = [b"%d" % number for number in range(300)]
 # More than fits between the broker's queue and an unsubscribing that comes at once.
 MUCH = [b"%d" % number + b" " * 8_000 for number in range(1500)]
-WAIT = 30
+WAIT = 60
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.dispatching import grid
 from tests.support.log import read_all, writer
 from tests.support.servers import committed, connection
 
-WAIT = 30
+WAIT = 60
 STATES: tuple[State, ...] = ("sending", "sent")
 EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
 GARBAGE = [

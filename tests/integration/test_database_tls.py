@@ -148,8 +148,9 @@ async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(
 async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(front.settings(db_sslmode="verify-full", db_sslrootcert=front.ca), "test") as database:
         working = asyncio.create_task(database.run(now_of))
-        assert await until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 10)
+        assert await until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 60)
         working.cancel()
+        await asyncio.wait({working})
 
 
 @pytest_asyncio.fixture
@@ -174,7 +175,7 @@ async def debians(front: Front) -> AsyncIterator[DatabaseSettings]:
         command: list[str | Path] = [DEBIANS / "postgres", "-D", folder / "data", *options]
         server = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **as_account)  # noqa: ASYNC220
         try:
-            assert await until(lambda: port_open(port), 20)
+            assert await until(lambda: port_open(port), 60)
             yield front.settings(db_port=port, db_user="gateway", db_name="postgres")
         finally:
             server.send_signal(signal.SIGINT)

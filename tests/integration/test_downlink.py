@@ -18,7 +18,7 @@ from tests.support.log import read_all
 from tests.support.publishing import publish
 from tests.support.servers import committed
 
-WAIT = 30
+WAIT = 60
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.support.proxy import Proxy
 
 __all__ = ["broker"]
 
-WAIT = 30
+WAIT = 60
 SEED = int(os.environ.get("FAULT_SEED", "20261124"))
 KILLS = 5
 
@@ -133,6 +133,7 @@ async def test_a_bridge_that_is_stopped_knows_what_became_of_all_it_began(
     broker: Server, bridges: Bridges, site: str
 ) -> None:
     commands = [event(f"{site}{number}") for number in range(3000)]
+    bridges.settings["shutdown_timeout"] = WAIT
     async with witness(broker.host, broker.port, site) as seen:
         await hand_over(bridges.kafka, commands)
         async with bridges.running():
@@ -172,6 +173,7 @@ async def test_kills_at_any_moment_never_lead_to_two(
     moments = random.Random(SEED)
     stop = asyncio.Event()
     commands: list[Dispatch] = []
+    bridges.settings["shutdown_timeout"] = WAIT
 
     async def stream() -> None:
         while not stop.is_set():
@@ -195,6 +197,11 @@ async def test_kills_at_any_moment_never_lead_to_two(
             last = event(f"{site}0", "evt-last")
             await hand_over(bridges.kafka, [last])
             assert await seen.saw([last], 60)
+
+            async def all_decided() -> bool:
+                return {each.correlation_id for each in [*commands, last]} == (await evidence(bridges.kafka)).keys()
+
+            assert await until(all_decided, WAIT, every=0.5)
             # All went out: what a kill left open came back from the broker, or was never handed to it.
             await until(lambda: len(seen.times) == len(commands) + 1, 5)
         assert set(seen.times.values()) == {1}

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.status import VenStatus
 from schemas.topics import STATS
 from streams.store.latest import said
-from tests.support.feed import Feed, feed
+from tests.support.feed import Feed, Told, feed
 from tests.support.letters import letter, write
 from tests.support.log import writer
 from tests.support.metrics import parsed
@@ -58,14 +58,22 @@ async def followed(client: httpx.AsyncClient, rows: Connection, **query: str) ->
         yield follower
 
 
+def is_told(state: str) -> Callable[[Told], bool]:
+    """Whether a command is told to be in a state."""
+    return lambda told: told.kind == "commands" and state in [each["state"] for each in told.data["commands"]]
+
+
 async def test_totals_are_told_as_they_come(database: DatabaseSettings, kafka: KafkaSettings) -> None:
-    async with writer(kafka) as log, api(database, kafka) as client, feed(client, types="totals") as follower:
-        for online in (3, 4):
-            totals = NetworkTotals(datetime.now(UTC), Totals(online, 24.6, 14.4, 6.3, 6.3))
-            await log.one(kafka.topics(STATS), encode_record(totals), key=b"network")
-            told = await follower.next()
-            assert (told.kind, told.data["onlineVens"]) == ("totals", online)
-            assert told.data == (await client.get("/api/stats/network")).json()
+    async with writer(kafka) as log, serving(database, kafka) as (client, app):
+        # The energy of the day might else be known in the second of two answers, and not yet in the first.
+        assert await until(lambda: app.state.energy_today._closed is not None, 60)
+        async with feed(client, types="totals") as follower:
+            for online in (3, 4):
+                totals = NetworkTotals(datetime.now(UTC), Totals(online, 24.6, 14.4, 6.3, 6.3))
+                await log.one(kafka.topics(STATS), encode_record(totals), key=b"network")
+                told = await follower.next()
+                assert (told.kind, told.data["onlineVens"]) == ("totals", online)
+                assert told.data == (await client.get("/api/stats/network")).json()
 
 
 async def test_an_event_and_its_commands_are_told_until_it_is_gone(
@@ -81,10 +89,13 @@ async def test_an_event_and_its_commands_are_told_until_it_is_gone(
         await rows.execute("UPDATE commands SET sent_at = now(), logged_at = now()")
         told = await follower.until(lambda told: told.kind == "event" and told.data["funnel"]["sent"] == 1)
         assert told.data["funnel"]["targeted"] == 1
+        # Events and commands are looked at apart.
+        await follower.has(is_told("sent"))
         # What changes nothing of a command's state is told nobody.
         await rows.execute("UPDATE commands SET watched = false")
         await rows.execute("UPDATE commands SET acked_at = now(), ack_status = 'accepted'")
         await follower.until(lambda told: told.kind == "event" and told.data["funnel"]["acknowledged"] == 1)
+        await follower.has(is_told("acknowledged"))
         assert (await client.delete("/api/events/evt-1")).status_code == 204
         await follower.until(lambda told: told.kind == "event" and told.data["status"] == "deleted")
         states = [each["state"] for told in follower.told if told.kind == "commands" for each in told.data["commands"]]
@@ -172,7 +183,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((host, port))
             deaf.sendall(b"GET /api/feed?types=vens HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert await until(lambda: len(hub.clients) == 2, 10)
+            assert await until(lambda: len(hub.clients) == 2, 60)
             number = 0
             while len(hub.clients) == 2:
                 hub.publish("vens", [Entry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 50_000))])
@@ -183,7 +194,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
             assert shown["gateway_feed_clients"] == {(): 1}
             assert shown["gateway_feed_clients_cut_off_total"][()] >= 1
             # The connection is closed, and does not wait for what it did not read.
-            deaf.settimeout(10)
+            deaf.settimeout(60)
             assert read_all(deaf) < 50_000 * number
 
 
@@ -195,7 +206,7 @@ async def test_a_quiet_feed_beats_and_a_full_one_takes_nobody(database: Database
             while await anext(lines) != ": still here":
                 pass
             assert "API_FEED_CLIENTS" in assert_problem(await client.get("/api/feed"), 503)["detail"]
-        assert await until(lambda: not app.state.feed.clients, 10)
+        assert await until(lambda: not app.state.feed.clients, 60)
 
 
 @pytest.mark.parametrize("query", [{"types": "totals,nonsense"}, {"venId": ""}, {"eventId": "x" * 129}])
@@ -210,6 +221,6 @@ async def test_an_api_that_is_stopped_does_not_wait_for_the_feed(database: Datab
         # Not closed by this client.
         answer = await client.send(client.build_request("GET", "/api/feed"), stream=True)
         asked = loop.time()
-    assert loop.time() - asked < 3
+    assert loop.time() - asked < 15
     with pytest.raises((httpx.StreamClosed, httpx.ReadError, httpx.StreamError)):
         await answer.aread()

@@ -31,7 +31,7 @@ from tests.support.log import read_all, writer
 from tests.support.metrics import Shown, parsed
 from tests.support.servers import Topics
 
-WAIT = 20
+WAIT = 60
 BAD = b"not a sample"
 ALARM = "dead_letter_flood"
 

@@ -206,7 +206,10 @@ def _z(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-async def test_the_bucket_under_way_is_made_once_for_all_who_ask(database: DatabaseSettings) -> None:
+async def test_the_bucket_under_way_is_made_once_for_all_who_ask(
+    database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.open_buckets.FRESH_SECONDS", 60.0)
     now = datetime.now(UTC)
     async with stores(database) as store, api(database) as client:
         await store.readings.store([reading("ven-1", timestamp=now, received_at=now, used_power_kw=4.0)])

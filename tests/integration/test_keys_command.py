@@ -59,7 +59,7 @@ async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
     assert key not in err
     process = await gateway(database, tmp_path, "api", **public)
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
 
             async def listens() -> bool:
                 try:
@@ -67,7 +67,7 @@ async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
                 except httpx.TransportError:
                     return False
 
-            assert await until(listens, 30)
+            assert await until(listens, 60)
             me = (await client.get("/api/me", headers=bearer(key))).json()
             assert (me["name"], me["role"]) == ("control room", "operator")
             code, out, _ = await run("keys", "revoke", me["id"])
@@ -76,7 +76,7 @@ async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
             async def refused() -> bool:
                 return (await client.get("/api/me", headers=bearer(key))).status_code == 401
 
-            assert await until(refused, 10), "within API_KEY_CACHE_SECONDS"
+            assert await until(refused, 30), "within API_KEY_CACHE_SECONDS"
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()
@@ -106,9 +106,8 @@ async def test_an_open_api_says_so_and_one_without_its_database_starts_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nowhere = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nowhere")
-    said = caplog.messages
     await check_that_it_may_listen("127.0.0.1", AccessSettings(), nowhere)
-    assert said == []
+    assert [record for record in caplog.records if record.name.startswith("api.access")] == []
     await check_that_it_may_listen("0.0.0.0", AccessSettings(api_auth="open"), nowhere)  # noqa: S104
     assert "THE API IS OPEN" in caplog.text
     await check_that_it_may_listen("0.0.0.0", AccessSettings(), nowhere)  # noqa: S104

@@ -17,7 +17,7 @@ from streams.main import StreamsConfig, run_role
 from tests.support.log import Writer, read_all, writer
 from tests.support.servers import committed
 
-WAIT = 20
+WAIT = 60
 VENS = 20
 PARTITIONS = 2
 

@@ -117,7 +117,7 @@ async def test_topics_producers_streams_and_readers_come_in(secured: Secured, da
         return bool(await read_all(kafka, kafka.topics(TELEMETRY)))
 
     try:
-        assert await until(lambda: role.done() or is_validated(), 30, every=0.2)
+        assert await until(lambda: role.done() or is_validated(), 60, every=0.2)
         async with Observer(kafka, database, "http://127.0.0.1:1") as observer:
             assert (await observer.read()).received == 1
     finally:

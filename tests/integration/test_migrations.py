@@ -38,12 +38,16 @@ async def tables(settings: DatabaseSettings) -> set[str]:
 
 async def test_an_empty_database_gets_all_tables_and_a_week_of_days(databases: Databases) -> None:
     settings = await databases.empty()
+    before = datetime.now(UTC).date()
     await migrate(settings)
-    today = datetime.now(UTC).date()
-    days = [f"{today + timedelta(days=offset):%Y%m%d}" for offset in range(-1, 8)]
     found = await tables(settings)
     assert {name for name in found if not DAY.fullmatch(name)} == {*metadata.tables, "alembic_version"}
-    assert {f"{table}_{day}" for table in PARTITIONED for day in days} <= found
+    # A day may have begun meanwhile.
+    weeks = [
+        {f"{table}_{today + timedelta(days=offset):%Y%m%d}" for table in PARTITIONED for offset in range(-1, 8)}
+        for today in (before, datetime.now(UTC).date())
+    ]
+    assert any(week <= found for week in weeks)
 
 
 async def test_migrating_again_or_at_once_is_harmless(databases: Databases) -> None:
@@ -95,7 +99,7 @@ async def test_a_server_that_is_down_is_waited_for_but_not_for_ever(postgres: Po
     began = time.monotonic()
     with pytest.raises(MigrationError, match=r"did not answer within 1 s .* check DB_HOST and DB_PORT"):
         await migrate(settings, wait_seconds=1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     await server.start()
     settings = settings.model_copy(update={"db_password": SecretStr(server.password)})
     with pytest.raises(MigrationError, match="refused: password authentication failed"):
@@ -111,11 +115,11 @@ async def test_a_server_that_is_down_is_waited_for_but_not_for_ever(postgres: Po
             return True
         return False
 
-    assert await until(refuses, 10)
+    assert await until(refuses, 60)
     migrating = asyncio.create_task(migrate(settings))
-    assert await until(lambda: "waiting for PostgreSQL" in caplog.text, 10)
+    assert await until(lambda: "waiting for PostgreSQL" in caplog.text, 60)
     await lingering.close()
-    assert await until(lambda: not server.running, 10)
+    assert await until(lambda: not server.running, 60)
     assert not migrating.done()
     await server.start()
     await migrating

@@ -76,7 +76,7 @@ async def test_what_is_good_is_stored_and_what_poses_as_another_is_stored_nowher
                 # Where it may publish, and as another only by what it says.
                 await client.publish("ven/telemetry/ven-bad", forged, qos=1)
                 await client.publish("ven/telemetry/ven-bad", sample("ven-bad", LAST), qos=1)
-            assert await until(lambda: _has_come(kafka, LAST), 20, every=0.2)
+            assert await until(lambda: _has_come(kafka, LAST), 60, every=0.2)
             assert await bridges.ready()
         await way.settle()
         rows = await way.rows.fetch("SELECT ven_id, used_power_kw FROM telemetry_readings ORDER BY used_power_kw")
@@ -105,7 +105,7 @@ async def test_commands_are_for_the_ven_that_they_are_sent_to(secured: Secured) 
             for ven_id in ("ven-good", "ven-bad"):
                 written = asyncio.Event()
                 assert bridge.publish(f"ven/cmd/{ven_id}", b"{}", written.set)
-                await asyncio.wait_for(written.wait(), 10)
+                await asyncio.wait_for(written.wait(), 60)
         for ven_id, client in (("ven-good", good), ("ven-bad", bad)):
             # What the broker has for it comes before the answer to a request.
             await client.subscribe("nothing", qos=1)
@@ -126,7 +126,7 @@ async def test_a_last_will_goes_to_topics_of_ones_own_only(secured: Secured) -> 
                     line: Any = dying._client.socket()
                     line.shutdown(socket.SHUT_RDWR)
                     await anext(dying.messages)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert str((await anext(listening.messages)).topic) == "ven/telemetry/ven-bad"
 
 
@@ -137,11 +137,19 @@ def _received(client: Any) -> list[Any]:
 
 def speak(secured: Secured, context: ssl.SSLContext) -> str:
     """Connect as MQTT clients do, and return what the broker answers: an MQTT packet, nothing, or its refusal."""
+    for patience in (0.2, 2.0, 10.0):
+        # What is said before its refusal has come makes it reset the connection, and then nobody hears why.
+        with suppress(ConnectionError):
+            return _speak(secured, context, patience)
+    return "reset"
+
+
+def _speak(secured: Secured, context: ssl.SSLContext, patience: float) -> str:
     with socket.create_connection(("127.0.0.1", secured.port), timeout=10) as plain:
         try:
             with context.wrap_socket(plain, server_hostname="localhost") as connection:
                 # TLS 1.3: it looks at the certificate only after the client believes to be done.
-                connection.settimeout(0.2)
+                connection.settimeout(patience)
                 with suppress(TimeoutError):
                     connection.recv(1)
                 connection.settimeout(10)
@@ -269,12 +277,12 @@ async def test_certificates_that_turn_bad_while_it_runs_are_named_and_waited_for
         assert await broker.up()
         stop = asyncio.Event()
         bridge = bridges.task(stop)
-        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        assert await until(lambda: bridge.done() or bridges.ready(), 60)
         shutil.copy(broker.stranger() / "ca.pem", shown)
     with broker.running():
-        assert await until(lambda: bridge.done() or lost_over("set MQTT_CA_CERT to the CA"), 20)
+        assert await until(lambda: bridge.done() or lost_over("set MQTT_CA_CERT to the CA"), 60)
         shutil.copytree(own, shown, dirs_exist_ok=True)
-        assert await until(lambda: bridge.done() or bridges.ready(), 20)
+        assert await until(lambda: bridge.done() or bridges.ready(), 60)
         stop.set()
         await bridge
     gc.collect()

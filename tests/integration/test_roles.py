@@ -12,7 +12,7 @@ from streams.main import StreamsConfig, run_role
 from tests.support.log import writer
 from tests.support.servers import Topics, committed
 
-WAIT = 20
+WAIT = 60
 
 
 async def test_a_role_that_crashes_says_so_and_acknowledges_nothing(topics: Topics) -> None:

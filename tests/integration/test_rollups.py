@@ -94,7 +94,7 @@ async def waits_for_lock(store: Stores) -> bool:
         )
         return bool(waiting)
 
-    return await until(blocked, timeout=10)
+    return await until(blocked, timeout=60)
 
 
 async def test_two_workers_roll_up_the_same_without_harm(database: DatabaseSettings, rows: Connection) -> None:

@@ -158,13 +158,17 @@ async def test_faults_are_stored_once_and_are_no_readings(database: DatabaseSett
 
 async def test_nothing_of_what_was_stored_waits_for_the_garbage_collector(database: DatabaseSettings) -> None:
     loads = (HVAC, FRIDGE)
+    found: list[int] = []
     async with stores(database) as store:
         await store.readings.store([reading("ven-1", 0, loads=loads)])
-        gc.collect()
         gc.disable()
         try:
-            await store.readings.store([reading("ven-1", second, loads=loads) for second in range(1, 100)])
-            # In cycles the rows of many batches would add up: the collector counts objects, not bytes.
-            assert gc.collect() == 0
+            for begin in (100, 200, 300):
+                gc.collect()
+                await store.readings.store([reading("ven-1", begin + second, loads=loads) for second in range(99)])
+                found.append(gc.collect())
         finally:
             gc.enable()
+    # In cycles the rows of many batches would add up: the collector counts objects, not bytes. What tests before this
+    # one left at work may end meanwhile, but not each time.
+    assert min(found) == 0, found

@@ -73,7 +73,7 @@ async def test_a_token_that_does_not_hold_is_refused(oidc: Issuer, claims: dict[
 
 
 async def test_clocks_may_differ_by_what_the_setting_says_and_no_more(oidc: Issuer) -> None:
-    just_over = oidc.token(exp=int(time.time()) - 20)
+    just_over = oidc.token(exp=int(time.time()) - 10)
     assert (await ask(just_over, settings(oidc))).status_code == 200
     assert_problem(await ask(just_over, settings(oidc, api_oidc_clock_skew_seconds=5)), 401)
 
@@ -152,7 +152,7 @@ async def test_claims_of_any_kind_are_taken_for_what_they_are(oidc: Issuer) -> N
 
 
 async def test_tokens_that_give_no_role_are_limited_too(oidc: Issuer) -> None:
-    access = settings(oidc, api_rate_per_second=0.2, api_rate_burst=3)
+    access = settings(oidc, api_rate_per_second=0.01, api_rate_burst=3)
     async with api(NOWHERE, access=access) as client:
         roleless = bearer(oidc.token(roles=[]))
         statuses = [(await client.get("/api/me", headers=roleless)).status_code for _ in range(4)]
@@ -201,7 +201,7 @@ async def test_an_issuer_that_answers_without_end_keeps_nobody_waiting(monkeypat
     with issuer() as slow:
         async with api(NOWHERE, access=settings(slow, api_oidc_jwks_uri=f"{slow.address}/keys")) as client:
             slow.drips = 0.05
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 answer = await client.get("/api/me", headers=bearer(slow.token()))
             assert "no whole answer" in assert_problem(answer, 503)["detail"]
             slow.drips = None

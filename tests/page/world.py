@@ -8,7 +8,7 @@ from typing import Literal
 
 import aiomqtt
 import httpx
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from gateway.fleet import Fleet, FleetOptions, publishing
 from gateway.stack.polling import until
@@ -34,12 +34,12 @@ class World:
     ) -> AsyncIterator[Page]:
         """Have the page open inside; afterwards the browser must have complained of nothing that is not expected."""
         # An API that was just started has no figures yet, says so with 503, and the browser complains of that.
-        assert await until(self._has_figures, 30), "the API has no figures"
+        assert await until(self._has_figures, 60), "the API has no figures"
         width, height = SIZES[size]
         context: BrowserContext = await self.browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(60_000)
         page = await context.new_page()
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -75,6 +75,8 @@ class World:
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
     """Have Debian's browser inside; Playwright's own cannot be had everywhere."""
+    # A wait ends when what is waited for is there: these are for machines that have other things to do.
+    expect.set_options(timeout=60_000)
     async with async_playwright() as playwright:
         opened = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened

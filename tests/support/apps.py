@@ -7,13 +7,14 @@ from typing import Any
 
 from gateway.stack.polling import until
 
-STOP_SECONDS = 8
-WAIT = 20
+# One that waits for what is never acknowledged would not end at all.
+STOP_SECONDS = 30
+WAIT = 60
 
 
 @asynccontextmanager
 async def running(app: Any) -> AsyncIterator[None]:
-    """Have the app run inside; it must end within the time that processes give it."""
+    """Have the app run inside; it must end by itself."""
     app.finalize()
     app.loop = asyncio.get_running_loop()
     await app.start()

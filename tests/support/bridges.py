@@ -46,7 +46,7 @@ class Bridges:
         stop = asyncio.Event()
         bridge = self.task(stop, **topics)
         try:
-            assert await until(lambda: bridge.done() or self.ready(), 30)
+            assert await until(lambda: bridge.done() or self.ready(), 60)
             yield
         finally:
             stop.set()

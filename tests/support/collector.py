@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from gateway.stack.polling import until
 
-WAIT = 30
+WAIT = 60
 
 
 class Told(NamedTuple):

@@ -62,7 +62,7 @@ async def evidence(kafka: KafkaSettings) -> dict[str, list[Evidence]]:
     return found
 
 
-async def shows(kafka: KafkaSettings, dispatches: Sequence[Dispatch], state: str, seconds: float = 30) -> bool:
+async def shows(kafka: KafkaSettings, dispatches: Sequence[Dispatch], state: str, seconds: float = 60) -> bool:
     """Wait until the command log has evidence of a state of all of these commands."""
 
     async def there() -> bool:
@@ -84,7 +84,7 @@ class Witness:
         """How often each command went out, by correlation id."""
         return Counter(message["correlationId"] for message in self.messages)
 
-    async def saw(self, dispatches: Sequence[Dispatch], seconds: float = 30) -> bool:
+    async def saw(self, dispatches: Sequence[Dispatch], seconds: float = 60) -> bool:
         """Wait until each of these went out at least once."""
         return await until(lambda: all(each.correlation_id in self.times for each in dispatches), seconds)
 

@@ -47,6 +47,11 @@ class Feed:
             pass
         return told
 
+    async def has(self, wanted: Callable[[Told], bool]) -> None:
+        """Wait for an event that is wanted, unless there was one."""
+        if not any(map(wanted, self.told)):
+            await self.until(wanted)
+
 
 @asynccontextmanager
 async def feed(client: httpx.AsyncClient, last_seen: str | None = None, **query: str) -> AsyncIterator[Feed]:

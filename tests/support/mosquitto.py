@@ -5,17 +5,19 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
+
+from gateway.stack.polling import until
+from gateway.stack.ports import claim
 
 MOSQUITTO = shutil.which(
     "mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
@@ -27,9 +29,7 @@ class Mosquitto:
     """A mosquitto of our own that keeps its sessions on disk."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nlog_type error\n"
@@ -41,7 +41,7 @@ class Mosquitto:
     async def start(self) -> None:
         assert MOSQUITTO is not None
         self._process = subprocess.Popen([MOSQUITTO, "-c", self._config])  # noqa: ASYNC220 - returns at once
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 assert self._process.poll() is None
                 try:
@@ -76,14 +76,11 @@ class Subscriber:
         payloads = [json.loads(payload) for topic, payload in list(self.messages) if topic == "volttron/metering"]
         return {(payload["venId"], payload["timestamp"] * 1000) for payload in payloads}
 
-    async def holds(self, keys: set[tuple[str, int]], *, seconds: float = 20) -> bool:
-        def wait() -> bool:
-            with self._changed:
-                return self._changed.wait_for(lambda: keys <= self.keys(), seconds)
+    async def holds(self, wanted: Callable[[set[tuple[str, int]]], bool], *, seconds: float = 60) -> bool:
+        """Wait until the keys are as wanted; they are looked at now and then, for that takes longer than a message."""
+        return await until(lambda: wanted(self.keys()), seconds, every=0.2)
 
-        return await asyncio.to_thread(wait)
-
-    async def received(self, count: int, *, seconds: float = 20) -> bool:
+    async def received(self, count: int, *, seconds: float = 60) -> bool:
         def wait() -> bool:
             with self._changed:
                 return self._changed.wait_for(lambda: len(self.messages) >= count, seconds)
@@ -101,7 +98,7 @@ def subscribed(port: int) -> Iterator[Subscriber]:
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:
-        assert ready.wait(10)
+        assert ready.wait(30)
         yield subscriber
     finally:
         client.disconnect()

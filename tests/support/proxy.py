@@ -22,6 +22,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._passing: set[asyncio.Task[None]] = set()
+        self._cuts = 0
 
     async def listen(self) -> None:
         """Accept connections (again)."""
@@ -33,6 +34,7 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self._cuts += 1
         links, self._links = self._links, set()
         for link in links:
             link.reset()
@@ -53,14 +55,18 @@ class Proxy:
             await asyncio.wait(self._passing)
 
     def _start(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._accept(reader, writer))
+        task = asyncio.create_task(self._accept(reader, writer, self._cuts))
         self._passing.add(task)
         task.add_done_callback(self._passing.discard)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, cuts: int) -> None:
         try:
             server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self._upstream)
         except OSError:
+            _reset(writer)
+            return
+        if cuts != self._cuts:  # it was cut meanwhile
+            _reset(server_writer)
             _reset(writer)
             return
         link = _Link({"to_server": (reader, server_writer), "to_client": (server_reader, writer)})

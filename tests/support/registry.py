@@ -62,7 +62,7 @@ async def schema_registry() -> AsyncIterator[Registry]:
     async def started() -> bool:
         return server.started
 
-    assert await until(started, 10, every=0.02)
+    assert await until(started, 60, every=0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     registry.url = f"http://127.0.0.1:{port}"
     try:

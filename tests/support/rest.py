@@ -36,7 +36,7 @@ async def serving(
     app = make_app(ApiConfig(ApiSettings(**settings), database, kafka, access or AccessSettings()))
     server = Server(app, host="127.0.0.1", port=0, lifespan="on")
     serving = asyncio.create_task(server.serve())
-    assert await until(lambda: server.started or serving.done(), 10)
+    assert await until(lambda: server.started or serving.done(), 60)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:
@@ -60,7 +60,7 @@ def api_in_a_thread(database: DatabaseSettings, kafka: KafkaSettings = NOBODY) -
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
 
 
 def assert_problem(answer: httpx.Response, status: int) -> dict[str, Any]:

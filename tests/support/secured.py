@@ -3,11 +3,10 @@
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import pytest
 from gateway.certs.authority import Authority, Pair
 from gateway.certs.folder import Certificates
 from gateway.stack.polling import port_open, until
+from gateway.stack.ports import claim
 from schemas.mqtt_settings import MqttSettings
 from tests.support.mosquitto import MOSQUITTO
 
@@ -31,9 +31,7 @@ class Secured:
         self.folder = folder
         self.certificates = Certificates(folder / "certs")
         self.certificates.make(["localhost", "127.0.0.1"], days=2)
-        with closing(socket.socket()) as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
         self.log = folder / "mosquitto.log"
 
     def ven(self, ven_id: str) -> Path:
@@ -108,10 +106,10 @@ class Secured:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(30)
 
     async def up(self) -> bool:
-        return await until(lambda: port_open(self.port), 10)
+        return await until(lambda: port_open(self.port), 30)
 
 
 @pytest.fixture(scope="module")

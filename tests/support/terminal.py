@@ -27,7 +27,7 @@ class Terminal:
         assert code == b"0", f"{commands}\nexited with {code.decode()}: {printed}{self._errors.read_text()}"
         return printed
 
-    async def until(self, commands: str, shown: Callable[[str], bool], seconds: float = 30) -> str:
+    async def until(self, commands: str, shown: Callable[[str], bool], seconds: float = 60) -> str:
         """Type commands again and again until they show what they should."""
         last = ""
 

@@ -19,7 +19,9 @@ class Clock:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
-    return [(record.levelno, getattr(record, "action", "")) for record in caplog.records]
+    return [
+        (record.levelno, getattr(record, "action", "")) for record in caplog.records if record.name == "streams.flood"
+    ]
 
 
 def test_rise_and_fall_are_one_line_each(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,7 +24,7 @@ async def test_work_that_fails_says_so_and_begins_anew(
         await asyncio.Event().wait()
 
     task = asyncio.create_task(lasting("counting", work))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await again.wait()
     task.cancel()
     assert "counting failed and begins anew" in caplog.text

@@ -150,7 +150,7 @@ def test_a_collector_that_is_away_keeps_no_process_from_ending() -> None:
         assert span is not None
         span.end()
         ending = time.monotonic()
-    assert time.monotonic() - ending < 3
+    assert time.monotonic() - ending < 8
 
 
 def test_an_address_of_no_collector_is_an_error_that_names_the_setting() -> None:
