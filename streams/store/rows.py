@@ -1,6 +1,8 @@
 """Records as rows under natural keys: what comes again meets its own row and changes nothing."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -43,6 +45,7 @@ class RowStore(Generic[R]):
         self._take_in = take_in
         self._key = key
         self._recent = RecentKeys()
+        self._under_way: list[_UnderWay] = []
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -56,19 +59,42 @@ class RowStore(Generic[R]):
             DATA_FAULTS: a value that the tables refuse.
         """
         # Of a key that comes twice, the first counts.
-        fresh = {self._key(record): record for record in reversed(records)}
-        if also is None:
-            fresh = {key: record for key, record in fresh.items() if key not in self._recent}
-        inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
+        keyed = {self._key(record): record for record in reversed(records)}
+        async with self._alone_with(keyed):
+            fresh = keyed
+            if also is None:
+                fresh = {key: record for key, record in keyed.items() if key not in self._recent}
+            inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
 
-        async def finish(connection: Connection) -> None:
-            await self._take_in(connection, records)
-            if also is not None:
-                await also(connection)
+            async def finish(connection: Connection) -> None:
+                await self._take_in(connection, records)
+                if also is not None:
+                    await also(connection)
 
-        days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
-        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
-        self._recent.add(fresh)
+            days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
+            await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
+            self._recent.add(fresh)
+
+    @asynccontextmanager
+    async def _alone_with(self, keys: Collection[Any]) -> AsyncIterator[None]:
+        """Wait for batches under way that have any of these keys: else both would find the key missing."""
+        while other := next((one for one in self._under_way if not one.keys.isdisjoint(keys)), None):
+            await other.over.wait()
+        mine = _UnderWay(frozenset(keys), asyncio.Event())
+        self._under_way.append(mine)
+        try:
+            yield
+        finally:
+            self._under_way.remove(mine)
+            mine.over.set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _UnderWay:
+    """The keys of a batch that is being stored, and when it is over."""
+
+    keys: frozenset[Any]
+    over: asyncio.Event
 
 
 class UpsertStore(Generic[R]):

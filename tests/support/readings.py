@@ -69,9 +69,11 @@ class Stores(NamedTuple):
 
 
 @asynccontextmanager
-async def stores(settings: DatabaseSettings, *, retention_days: int = 90) -> AsyncIterator[Stores]:
+async def stores(
+    settings: DatabaseSettings, *, retention_days: int = 90, connections: int = 1
+) -> AsyncIterator[Stores]:
     """Open the stores of one worker."""
-    async with database(settings, "test-sink") as opened:
+    async with database(settings, "test-sink", connections) as opened:
         partitions = Partitions(opened, Window(retention_days, timedelta(minutes=5)), 7)
         yield Stores(
             opened,
