@@ -17,6 +17,12 @@ from tests.support.rest import api
 from tests.support.servers import Databases, connection
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give each of schemathesis' tests an id of its own: a parallel run takes those with the same one for one test."""
+    if not item.nodeid.endswith(item.name) and item.name.startswith(item.nodeid.rpartition("::")[2]):
+        item._id = item.id.parse(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
+
+
 class World:
     """The API as a client has it, and the other side: what the sink stores, and the tables."""
 

@@ -134,8 +134,6 @@ def stand_still_at(step: str, patch: pytest.MonkeyPatch) -> Callable[[], bool]:
     return reached.is_set
 
 
-# aiokafka forgets the first connection of a client that is cancelled while it starts (its `bootstrap`).
-@pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning", "ignore:Unclosed AIOKafka:ResourceWarning")
 @pytest.mark.parametrize("broker", ["stack"], indirect=True)
 @pytest.mark.parametrize("step", ["subscribe", "unsubscribe", "confirm"])
 async def test_a_bridge_may_end_before_any_step_of_a_change(
