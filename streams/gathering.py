@@ -10,6 +10,7 @@ from typing import Any
 from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
 from runtime.traces import TRACES
 from streams.batches import Batch
+from streams.cancelling import cancellations
 from streams.traced import take_up
 
 BATCH_BYTES = 4_194_304
@@ -44,6 +45,11 @@ async def overlapped(
         try:
             await work(load.batches)
             await load.done()
+        except asyncio.CancelledError:
+            if not cancellations():
+                # The group would take it for an end like any other, and no offset be committed any more.
+                raise RuntimeError("something that a batch waited for was cancelled") from None
+            raise
         finally:
             places.release()
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -48,6 +49,9 @@ class Store(Protocol):
     @property
     def tables(self) -> tuple[str, ...]:
         """Tables that hold a row of each record; none, where only the latest is kept."""
+
+    def alone_with(self, records: Sequence[Any], /) -> AbstractAsyncContextManager[None]:
+        """Keep the keys of records, which no other batch under way has, until all of them are seen to."""
 
     async def store(self, records: Sequence[Any], also: Also | None = None) -> None:
         """Store records, and do `also` in the same transaction; raises DATA_FAULTS."""
@@ -154,8 +158,9 @@ class Sink:
         self, outbox: Outbox, decoded: Sequence[tuple[Record, Any]], also: Also | None = None
     ) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""
+        records = [canonical for _, canonical in decoded]
         try:
-            await self._store.store([canonical for _, canonical in decoded], also)
+            await self._store.store(records, also)
         except DATA_FAULTS as error:
             if len(decoded) == 1:
                 record, _ = decoded[0]
@@ -163,5 +168,7 @@ class Sink:
                 outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(decoded) // 2
-            await self._store_or_set_apart(outbox, decoded[:middle])
-            await self._store_or_set_apart(outbox, decoded[middle:])
+            # What waits for this batch still comes after all of it: of two readings with one key the first counts.
+            async with self._store.alone_with(records):
+                await self._store_or_set_apart(outbox, decoded[:middle])
+                await self._store_or_set_apart(outbox, decoded[middle:])

@@ -1,6 +1,7 @@
 """Acknowledgements as rows, with what the devices left out of their circuits filled in."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -66,6 +67,10 @@ class AckStore:
         self._answered: list[Any] = []
         self._matched: dict[str, int] = {}
         self.tables = self._rows.tables
+
+    def alone_with(self, _acks: Sequence[Ack]) -> AbstractAsyncContextManager[None]:
+        """Need no others kept away: its batches come one by one."""
+        return nullcontext()
 
     async def store(self, acks: Sequence[Ack], also: Also | None = None) -> None:
         """Store acknowledgements; as RowStore.store."""

@@ -14,6 +14,7 @@ from runtime.database import Connection, connect_options
 from runtime.database_tls import in_words
 from schemas.readings import encode_record
 from schemas.settings import DatabaseSettings
+from streams.cancelling import cancellations
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ class Database:
         Raises:
             DATA_FAULTS: trying again is no use.
         """
-        backoff = Backoff(most=5)
+        backoff, before = Backoff(most=5), cancellations()
         async with self._turns:
             while True:
                 try:
@@ -59,6 +60,9 @@ class Database:
                     asyncpg.InterfaceError,
                     asyncpg.InternalClientError,  # a connection that was cut in the middle of a COPY
                 ) as error:
+                    if cancellations() > before:
+                        # Rolling back failed, too, and took the place of the cancellation.
+                        raise asyncio.CancelledError from error
                     logger.warning(
                         "the database did not take it, trying again: %s",
                         in_words(error),
@@ -102,6 +106,8 @@ class Database:
             self._idle.append(connection)
         finally:
             self._in_use.discard(connection)
+            # The last one is used again first, so nobody else would notice that others were hung up on.
+            self._idle = [idle for idle in self._idle if not idle.is_closed()]
 
     def _drop_idle(self) -> None:
         while self._idle:

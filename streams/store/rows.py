@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -60,7 +60,7 @@ class RowStore(Generic[R]):
         """
         # Of a key that comes twice, the first counts.
         keyed = {self._key(record): record for record in reversed(records)}
-        async with self._alone_with(keyed):
+        async with self._alone_with_keys(keyed):
             fresh = keyed
             if also is None:
                 fresh = {key: record for key, record in keyed.items() if key not in self._recent}
@@ -75,12 +75,19 @@ class RowStore(Generic[R]):
             await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
             self._recent.add(fresh)
 
+    def alone_with(self, records: Sequence[R]) -> AbstractAsyncContextManager[None]:
+        """Keep others from storing anything with a key of these, while this task stores them part by part."""
+        return self._alone_with_keys({self._key(record) for record in records})
+
     @asynccontextmanager
-    async def _alone_with(self, keys: Collection[Any]) -> AsyncIterator[None]:
-        """Wait for batches under way that have any of these keys: else both would find the key missing."""
-        while other := next((one for one in self._under_way if not one.keys.isdisjoint(keys)), None):
+    async def _alone_with_keys(self, keys: Collection[Any]) -> AsyncIterator[None]:
+        """Wait for others' batches under way that have any of these keys: else both would find the key missing."""
+        me = asyncio.current_task()
+        while other := next(
+            (one for one in self._under_way if one.task is not me and not one.keys.isdisjoint(keys)), None
+        ):
             await other.over.wait()
-        mine = _UnderWay(frozenset(keys), asyncio.Event())
+        mine = _UnderWay(me, frozenset(keys), asyncio.Event())
         self._under_way.append(mine)
         try:
             yield
@@ -91,8 +98,9 @@ class RowStore(Generic[R]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _UnderWay:
-    """The keys of a batch that is being stored, and when it is over."""
+    """The keys of a batch that is being stored, by whom, and when it is over."""
 
+    task: asyncio.Task[Any] | None
     keys: frozenset[Any]
     over: asyncio.Event
 
@@ -111,6 +119,10 @@ class UpsertStore(Generic[R]):
         self._database = database
         self._upsert = upsert
         self._partitions = partitions
+
+    def alone_with(self, _records: Sequence[R]) -> AbstractAsyncContextManager[None]:
+        """Need no others kept away: it is right in any order, or its batches come one by one."""
+        return nullcontext()
 
     async def store(self, records: Sequence[R], also: Also | None = None) -> None:
         """Store records, and do `also` with them; at return all is committed.

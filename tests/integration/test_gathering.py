@@ -146,3 +146,62 @@ async def test_a_connection_whose_work_was_given_up_is_not_used_again(database: 
             await given_up
         await store.run(pid)
     assert pids[0] == pids[1] == pids[2] != pids[3]
+
+
+async def test_a_work_that_is_cancelled_by_nobody_of_ours_ends_them_all(kafka: KafkaSettings) -> None:
+    works = Works(kafka)
+    async with writer(kafka) as log, running(works.app):
+        for number in range(2):
+            await log.together(works.topic, [b"%d" % number])
+            assert await works.have(number + 1)
+        # As a future does that somebody else has cancelled: a task group takes that for an end like any other.
+        works.ends[0].cancel()
+        async with asyncio.timeout(WAIT):
+            await works.app.wait(asyncio.Event().wait())
+        assert "cancelled" in str(works.app.crash_reason)
+    assert works.cancelled == [1, 2]
+    assert await committed(kafka, ROLE, works.topic) == {}
+
+
+async def test_work_that_found_the_server_tells_so_whoever_else_hung_up(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    pids: list[int] = []
+    both = asyncio.Barrier(2)
+
+    async def pid(connection: Connection) -> int:
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
+
+    async def together(connection: Connection) -> None:
+        pids.append(await pid(connection))
+        await both.wait()
+
+    async with databases.database(database, "test-gathering", 2) as store:
+        await asyncio.gather(store.run(together), store.run(together))
+        last = await store.run(pid)
+        (idle,) = set(pids) - {last}
+        assert await rows.fetchval("SELECT pg_terminate_backend($1)", idle)
+        assert await until(lambda: not store.connected, WAIT)
+        assert await store.run(pid) == last
+        assert store.connected
+
+
+async def test_work_that_is_given_up_while_the_server_is_away_is_not_tried_again(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    begun: list[Connection] = []
+
+    async def wait(connection: Connection) -> None:
+        begun.append(connection)
+        await asyncio.Event().wait()
+
+    async with databases.database(database, "test-gathering") as store:
+        given_up = asyncio.create_task(store.run(wait))
+        assert await until(lambda: len(begun) == 1, WAIT)
+        assert await rows.fetchval("SELECT pg_terminate_backend($1)", begun[0].get_server_pid())
+        assert await until(begun[0].is_closed, WAIT)
+        given_up.cancel()
+        done, _ = await asyncio.wait({given_up}, timeout=5)
+        assert done
+        assert given_up.cancelled()
+    assert len(begun) == 1

@@ -147,3 +147,21 @@ async def test_the_role_stores_and_commits_past_poison(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 200
     found = await read_all(kafka, kafka.topics.dead_letters(topic))
     assert sorted(record.value for record in found) == sorted([NUL, b"junk"] * 2)
+
+
+async def test_the_first_of_a_key_counts_also_where_its_batch_holds_what_the_database_refuses(
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
+) -> None:
+    # Found by halving, so the second half of the first batch is stored in a transaction of its own.
+    first: list[bytes | None] = [
+        NUL,
+        *(encode_record(reading("ven-1", second=second, used_power_kw=1.0)) for second in range(3)),
+    ]
+    second: list[bytes | None] = [
+        encode_record(reading("ven-1", second=second, used_power_kw=2.0)) for second in range(3)
+    ]
+    async with producer(kafka, "test") as log, stores(database, connections=2) as store:
+        sink = Sink(partial(Outbox, log, kafka.topics), decode_reading, store.readings, WINDOW)
+        topic = kafka.topics(TELEMETRY)
+        await asyncio.gather(sink.take([batch(topic, first)]), sink.take([batch(topic, second)]))
+    assert await rows.fetchval("SELECT array_agg(used_power_kw) FROM telemetry_readings") == [1.0, 1.0, 1.0]
