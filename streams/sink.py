@@ -51,7 +51,7 @@ class Store(Protocol):
         """Tables that hold a row of each record; none, where only the latest is kept."""
 
     def alone_with(self, records: Sequence[Any], /) -> AbstractAsyncContextManager[None]:
-        """Keep the keys of records, which no other batch under way has, until all of them are seen to."""
+        """Have no other batch under way with a record of the same key, so that of two the first counts."""
 
     async def store(self, records: Sequence[Any], also: Also | None = None) -> None:
         """Store records, and do `also` in the same transaction; raises DATA_FAULTS."""
@@ -126,11 +126,12 @@ class Sink:
                     replays.append((record, canonical))
                 else:
                     decoded.append((record, canonical))
-        if decoded:
-            await self._store_or_set_apart(outbox, decoded)
-        # One by one: somebody waits to be told what became of each.
-        for replay in replays:
-            await self._store_or_set_apart(outbox, [replay], self._outcome_of(*replay))
+        async with self._store.alone_with([canonical for _, canonical in [*decoded, *replays]]):
+            if decoded:
+                await self._store_or_set_apart(outbox, decoded)
+            # One by one: somebody waits to be told what became of each.
+            for replay in replays:
+                await self._store_or_set_apart(outbox, [replay], self._outcome_of(*replay))
         await outbox.settled()
 
     def _outcome_of(self, record: Record, canonical: Any) -> Also | None:
@@ -158,9 +159,8 @@ class Sink:
         self, outbox: Outbox, decoded: Sequence[tuple[Record, Any]], also: Also | None = None
     ) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""
-        records = [canonical for _, canonical in decoded]
         try:
-            await self._store.store(records, also)
+            await self._store.store([canonical for _, canonical in decoded], also)
         except DATA_FAULTS as error:
             if len(decoded) == 1:
                 record, _ = decoded[0]
@@ -168,7 +168,5 @@ class Sink:
                 outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(decoded) // 2
-            # What waits for this batch still comes after all of it: of two readings with one key the first counts.
-            async with self._store.alone_with(records):
-                await self._store_or_set_apart(outbox, decoded[:middle])
-                await self._store_or_set_apart(outbox, decoded[middle:])
+            await self._store_or_set_apart(outbox, decoded[:middle])
+            await self._store_or_set_apart(outbox, decoded[middle:])

@@ -1,7 +1,7 @@
 """Records as rows under natural keys: what comes again meets its own row and changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -59,35 +59,30 @@ class RowStore(Generic[R]):
             DATA_FAULTS: a value that the tables refuse.
         """
         # Of a key that comes twice, the first counts.
-        keyed = {self._key(record): record for record in reversed(records)}
-        async with self._alone_with_keys(keyed):
-            fresh = keyed
-            if also is None:
-                fresh = {key: record for key, record in keyed.items() if key not in self._recent}
-            inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
+        fresh = {self._key(record): record for record in reversed(records)}
+        if also is None:
+            fresh = {key: record for key, record in fresh.items() if key not in self._recent}
+        inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
 
-            async def finish(connection: Connection) -> None:
-                await self._take_in(connection, records)
-                if also is not None:
-                    await also(connection)
+        async def finish(connection: Connection) -> None:
+            await self._take_in(connection, records)
+            if also is not None:
+                await also(connection)
 
-            days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
-            await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
-            self._recent.add(fresh)
-
-    def alone_with(self, records: Sequence[R]) -> AbstractAsyncContextManager[None]:
-        """Keep others from storing anything with a key of these, while this task stores them part by part."""
-        return self._alone_with_keys({self._key(record) for record in records})
+        days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
+        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
+        self._recent.add(fresh)
 
     @asynccontextmanager
-    async def _alone_with_keys(self, keys: Collection[Any]) -> AsyncIterator[None]:
-        """Wait for others' batches under way that have any of these keys: else both would find the key missing."""
-        me = asyncio.current_task()
-        while other := next(
-            (one for one in self._under_way if one.task is not me and not one.keys.isdisjoint(keys)), None
-        ):
+    async def alone_with(self, records: Sequence[R]) -> AsyncIterator[None]:
+        """Wait for batches under way that have a key of these; else both would find it missing, and either might count.
+
+        All keys are taken at once, so no two batches wait for one another.
+        """
+        keys = {self._key(record) for record in records}
+        while other := next((one for one in self._under_way if not one.keys.isdisjoint(keys)), None):
             await other.over.wait()
-        mine = _UnderWay(me, frozenset(keys), asyncio.Event())
+        mine = _UnderWay(keys, asyncio.Event())
         self._under_way.append(mine)
         try:
             yield
@@ -98,10 +93,9 @@ class RowStore(Generic[R]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _UnderWay:
-    """The keys of a batch that is being stored, by whom, and when it is over."""
+    """The keys of a batch that is being stored, and when it is over."""
 
-    task: asyncio.Task[Any] | None
-    keys: frozenset[Any]
+    keys: set[Any]
     over: asyncio.Event
 
 

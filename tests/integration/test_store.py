@@ -9,11 +9,11 @@ from unittest import mock
 
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.readings import FaultReport, Load
+from schemas.readings import FaultReport, Load, Reading
 from schemas.settings import DatabaseSettings
 from streams.store import copying
 from streams.store.database import DATA_FAULTS
-from tests.support.readings import FRIDGE, HVAC, NOON, reading, stores
+from tests.support.readings import FRIDGE, HVAC, NOON, Stores, reading, stores
 from tests.support.servers import connection
 
 
@@ -87,14 +87,14 @@ async def test_of_batches_at_once_one_waits_for_the_other_only_where_they_have_a
     async with stores(database, connections=3) as store, connection(database) as other, other.transaction():
         # All that is stored comes as far as the VENs' latest, and waits there.
         await other.execute("LOCK TABLE ven_status IN ACCESS EXCLUSIVE MODE")
-        first = asyncio.create_task(store.readings.store([reading(second=1, used_power_kw=1.0)]))
+        first = asyncio.create_task(alone(store, [reading(second=1, used_power_kw=1.0)]))
         assert await until(lambda: equals(rows, waiting, 1), 20)
-        apart = asyncio.create_task(store.readings.store([reading(second=2, used_power_kw=2.0)]))
+        apart = asyncio.create_task(alone(store, [reading(second=2, used_power_kw=2.0)]))
         assert await until(lambda: equals(rows, waiting, 2), 20)
         again = [reading(second=3, used_power_kw=3.0), reading(second=1, used_power_kw=9.0)]
         with mock.patch.object(copying, "copy_missing", side_effect=AssertionError("none is there already")):
-            second = asyncio.create_task(store.readings.store(again))
-            third = asyncio.create_task(store.readings.store([reading(second=4, used_power_kw=4.0)]))
+            second = asyncio.create_task(alone(store, again))
+            third = asyncio.create_task(alone(store, [reading(second=4, used_power_kw=4.0)]))
             assert await until(lambda: equals(rows, waiting, 3), 20)
             await other.execute("ROLLBACK AND CHAIN")
             await asyncio.wait_for(asyncio.gather(first, apart, second, third), 20)
@@ -106,14 +106,20 @@ async def test_what_waits_for_a_batch_that_fails_is_stored_all_the_same(database
     unstorable = reading(second=1, event_id="\0", used_power_kw=1.0)
     async with stores(database, connections=2) as store:
         outcomes = await asyncio.gather(
-            store.readings.store([unstorable]),
-            store.readings.store([reading(second=1, used_power_kw=2.0)]),
+            alone(store, [unstorable]),
+            alone(store, [reading(second=1, used_power_kw=2.0)]),
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], DATA_FAULTS)
         assert outcomes[1] is None
         async with connection(database) as rows:
             assert await equals(rows, "SELECT used_power_kw FROM telemetry_readings", 2.0)
+
+
+async def alone(store: Stores, readings: list[Reading]) -> None:
+    """Store them as the sink does."""
+    async with store.readings.alone_with(readings):
+        await store.readings.store(readings)
 
 
 async def equals(rows: Connection, query: str, value: Any) -> bool:
