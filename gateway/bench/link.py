@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from schemas.errors import GatewayError
 
+_ENTER_SECONDS = 10
 _WINDOW = 500
 _GATHER = 32
 _PACKET_IDS = 65_535
@@ -44,13 +45,17 @@ class Link(asyncio.Protocol):
         name = client_id.encode()
         body = b"\x00\x04MQTT\x04\x02\x00\x00" + _ID(len(name)) + name
         self._write(bytes((_CONNECT,)) + remaining_length(len(body)) + body)
-        while not self._connected:
-            await self._change()
+        try:
+            async with asyncio.timeout(_ENTER_SECONDS):
+                while not self._connected:
+                    await self._change()
+        except TimeoutError:
+            raise GatewayError("the MQTT broker takes connections and does not answer them") from None
 
     async def room(self) -> None:
         """Wait until `send` may be called."""
         while len(self._waiting) >= _WINDOW or self._paused:
-            self._flush()
+            self.flush()
             await self._change()
 
     def send(self, topic: str, payload: bytes, accepted: Callable[[], None]) -> None:
@@ -65,7 +70,13 @@ class Link(asyncio.Protocol):
         self._waiting.append((self._last_id, accepted))
         self._unsent += (head, _ID(self._last_id), payload)
         if len(self._unsent) >= 3 * _GATHER:
-            self._flush()
+            self.flush()
+
+    def flush(self) -> None:
+        """Let go what was gathered; a full handful goes by itself."""
+        if self._unsent:
+            self._write(b"".join(self._unsent))
+            self._unsent.clear()
 
     async def drain(self, seconds: float) -> None:
         """Wait for the PUBACKs of all that was sent.
@@ -73,7 +84,7 @@ class Link(asyncio.Protocol):
         Raises:
             GatewayError: they do not come.
         """
-        self._flush()
+        self.flush()
         try:
             async with asyncio.timeout(seconds):
                 while self._waiting:
@@ -91,11 +102,6 @@ class Link(asyncio.Protocol):
             raise GatewayError(f"the load generator's connection to the MQTT broker is over: {self._failure}")
         self._changed.clear()
         await self._changed.wait()
-
-    def _flush(self) -> None:
-        if self._unsent:
-            self._write(b"".join(self._unsent))
-            self._unsent.clear()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

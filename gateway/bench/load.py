@@ -145,9 +145,12 @@ async def _generate(order: _Order) -> None:
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             messages, rate = int(line[0]), float(line[1])
             begun, cpu, accepted = time.monotonic(), _cpu_seconds(), len(fleet.ledger)
-            for number, (ven, message) in enumerate(itertools.islice(to_come, messages)):
+            for number in range(messages):
                 if rate and (ahead := begun + number / rate - time.monotonic()) > 0:
+                    for link in links:
+                        link.flush()
                     await asyncio.sleep(ahead)
+                ven, message = next(to_come)
                 link = links[ven % len(links)]
                 await link.room()
                 link.send(*message)
