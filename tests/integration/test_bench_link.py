@@ -2,9 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import aiomqtt
 import pytest
@@ -16,14 +14,6 @@ from schemas.errors import GatewayError
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 
 WAIT = 30
-
-
-@pytest.fixture
-async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    broker = Mosquitto(tmp_path)
-    await broker.start()
-    yield broker
-    broker.stop(signal.SIGKILL)
 
 
 async def connected(mosquitto: Mosquitto, client_id: str) -> Link:

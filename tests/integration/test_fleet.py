@@ -3,10 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from gateway.fleet import Fleet, FleetOptions, replay
 from tests.support.mosquitto import Mosquitto, needs_mosquitto, subscribed
@@ -14,14 +11,6 @@ from tests.support.mosquitto import Mosquitto, needs_mosquitto, subscribed
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 
 pytestmark = needs_mosquitto
-
-
-@pytest.fixture
-async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    broker = Mosquitto(tmp_path)
-    await broker.start()
-    yield broker
-    broker.stop(signal.SIGKILL)
 
 
 async def publish_and_stop(mosquitto: Mosquitto, *stops: tuple[int, signal.Signals]) -> None:

@@ -6,10 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from gateway.fleet import Fleet, FleetOptions, Manner
 from gateway.fleet.publisher import Publisher
@@ -19,14 +16,6 @@ from tests.support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, subs
 
 pytestmark = needs_mosquitto
 WAIT = 60
-
-
-@pytest.fixture
-async def mosquitto(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    broker = Mosquitto(tmp_path)
-    await broker.start()
-    yield broker
-    broker.stop(signal.SIGKILL)
 
 
 class Told:
