@@ -49,8 +49,8 @@ class OtlpExporter:
         self._given = _Given()
         resource = Resource.create({SERVICE_NAME: f"gateway-{process}", SERVICE_VERSION: version("grid-event-gateway")})
         self._provider = TracerProvider(ALWAYS_ON, resource, id_generator=self._given, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_REQUEST_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._sender = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_REQUEST_SECONDS)
+        self._provider.add_span_processor(BatchSpanProcessor(self._sender))
         self._tracer = self._provider.get_tracer("gateway")
 
     def export(self, span: Span, ended_ns: int, failed: str | None) -> None:
@@ -73,6 +73,10 @@ class OtlpExporter:
         closing = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
+        if closing.is_alive():
+            # What cannot be sent by now is not tried again; else its thread would outlive us.
+            self._sender.shutdown()  # type: ignore[no-untyped-call]
+            closing.join(_CLOSE_SECONDS)
 
 
 def _within(parent: Place | None) -> Context:

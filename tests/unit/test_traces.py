@@ -1,6 +1,7 @@
 """Traces: the traceparent, places that every process finds alike, and that nothing is told while they are off."""
 
 import sys
+import threading
 import time
 from typing import Any
 
@@ -151,6 +152,7 @@ def test_a_collector_that_is_away_keeps_no_process_from_ending() -> None:
         span.end()
         ending = time.monotonic()
     assert time.monotonic() - ending < 8
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith(("last spans", "OtelBatch"))]
 
 
 def test_an_address_of_no_collector_is_an_error_that_names_the_setting() -> None:
