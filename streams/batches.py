@@ -8,6 +8,7 @@ This stands on private methods of one Faust version; pyproject.toml pins it, and
 holds one test for each edge.
 """
 
+import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +18,12 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-FETCH_BYTES = 1_000_000
-"""What a fetch waits for, but no longer than `FETCH_WAIT_MS`."""
-FETCH_WAIT_MS = 100
+GATHER_SECONDS = 0.05
+"""How long after an answer the next fetch is sent: what comes meanwhile comes together."""
+FETCH_WAIT_MS = 250
+"""How long the log holds a fetch that it has no record for."""
 FETCH_PARTITION_BYTES = 1_048_576
-"""How much an answer holds of a partition at most, or one record; more than `FETCH_BYTES`, or it is waited in vain."""
+"""How much an answer holds of a partition at most, or one record."""
 
 FETCH_MOST_BYTES = 4_194_304
 """How much an answer holds at most; by default 50 MB, which are in memory twice for a moment."""
@@ -148,14 +150,36 @@ class _Consumer(driver.Consumer):
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Lets the log gather for a moment what it answers a fetch with: few large batches cost less than many small."""
+    """Lets records gather for a moment between two fetches: few large batches cost less than many small.
+
+    What comes after a pause is answered at once. If it was the log that waited for many bytes, a single record would
+    wait as long as many do, and fetches would go to and fro where nothing comes.
+    """
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_min_bytes = FETCH_BYTES  # noqa: SLF001
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         consumer._fetch_max_bytes = FETCH_MOST_BYTES  # noqa: SLF001
         return consumer
+
+    async def on_start(self) -> None:
+        await super().on_start()
+        fetcher: Any = self._ensure_consumer()._fetcher  # noqa: SLF001
+        fetch = fetcher._proc_fetch_request  # noqa: SLF001
+        next_at = 0.0
+
+        async def fetch_in_turn(*request: Any) -> bool:
+            nonlocal next_at
+            try:
+                await asyncio.sleep(next_at - time.monotonic())
+                return bool(await fetch(*request))
+            except asyncio.CancelledError:
+                # As the original: the partitions are not ours any more, and nobody cares what would have come.
+                return False
+            finally:
+                next_at = time.monotonic() + GATHER_SECONDS
+
+        fetcher._proc_fetch_request = fetch_in_turn  # noqa: SLF001
 
 
 class _Producer(driver.Producer):

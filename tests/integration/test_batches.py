@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiokafka.protocol.fetch import FetchRequest
 
 from gateway.stack.polling import until
 from schemas.settings import KafkaSettings, StreamsSettings
 from schemas.topics import TELEMETRY
 from streams.app import make_app
-from streams.batches import FETCH_PARTITION_BYTES, Batch
+from streams.batches import FETCH_PARTITION_BYTES, GATHER_SECONDS, Batch
 from streams.gathering import BATCH_BYTES, gathered
 from tests.support.apps import Held, running
 from tests.support.log import writer
@@ -59,6 +60,48 @@ async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSetti
     assert [record.value for batch in batches for record in batch.records] == values(0, 700)
     assert [batch.next_offset for batch in batches] == [500, 700]
     assert {batch.tp for batch in batches} == {(topic, 0)}
+
+
+async def test_records_gather_between_an_answer_and_the_next_fetch(kafka: KafkaSettings, topic: str) -> None:
+    app = app_of(kafka)
+    held = Held(app, topic)
+    asked, answered = list[float](), list[float]()
+    async with writer(kafka) as log, running(app):
+        client = app.consumer._thread._consumer._client
+        send = client.send
+
+        async def noted(node: int, request: Any, **options: Any) -> Any:
+            if not isinstance(request, FetchRequest):
+                return await send(node, request, **options)
+            asked.append(time.monotonic())
+            answer = await send(node, request, **options)
+            answered.append(time.monotonic())
+            return answer
+
+        client.send = noted
+        for number in range(30):
+            await log.together(topic, values(number, number + 1))
+        assert await until(lambda: sum(len(event.value.records) for event in held.events) == 30, WAIT)
+    pauses = [next_asked - at for at, next_asked in zip(answered, asked[1:], strict=False)]
+    assert pauses
+    assert min(pauses) > GATHER_SECONDS - 0.001
+
+
+async def test_a_record_after_a_pause_is_answered_at_once(
+    kafka: KafkaSettings, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.batches.FETCH_WAIT_MS", 8_000)
+    app = app_of(kafka)
+    held = Held(app, topic)
+    async with writer(kafka) as log, running(app):
+        await log.together(topic, values(0, 1))
+        assert await held.have(1)
+        # By now a fetch is at the log, which holds it for as long as it may.
+        await asyncio.sleep(10 * GATHER_SECONDS)
+        begun = time.monotonic()
+        await log.together(topic, values(1, 2))
+        assert await held.have(2)
+        assert time.monotonic() - begun < 6
 
 
 async def test_how_late_the_oldest_batch_is_shows_until_it_is_done(kafka: KafkaSettings, topic: str) -> None:
