@@ -42,8 +42,9 @@ _OF_MINUTES = """
         FILTER (WHERE requested_reduction_kw IS NOT NULL))[1] AS requested_reduction_kw
 """
 
-# The lock holds back the next step of `late_before` until this transaction has ended.
-LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR SHARE"
+# The lock holds back the next step of `late_before` until this transaction has ended, and nothing else: no batch waits
+# while minutes are rolled up, which for a large fleet takes seconds.
+LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
 
 # An update even where the row is there, so that whoever takes the row to work on waits for this transaction.
 NOTE_LATE = """
@@ -52,8 +53,12 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[])
 ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
 """
 
+# The strongest of locks, for the update by itself would not wait for batches under way.
+CLOSING = "SELECT FROM rollup_progress WHERE late_before < $1 FOR UPDATE"
 CLOSE = "UPDATE rollup_progress SET late_before = $1 WHERE late_before < $1"
-PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR UPDATE"
+PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR NO KEY UPDATE"
+# Batches wait for this one, or they and it would take rows of `rollup_late` crosswise.
+PROGRESS_ALONE = "SELECT rolled_up_to FROM rollup_progress FOR UPDATE"
 ROLLED_UP = "UPDATE rollup_progress SET rolled_up_to = $1"
 
 
@@ -172,6 +177,7 @@ async def rolled_up_to(connection: Connection) -> datetime:
 
 async def close(connection: Connection, before: datetime) -> None:
     """Close the minutes before a time: from now on the sink notes what comes for them."""
+    await connection.execute(CLOSING, before)
     await connection.execute(CLOSE, before)
 
 
@@ -195,10 +201,7 @@ async def roll_up(connection: Connection, most: timedelta) -> bool:
 
 async def roll_up_again(connection: Connection, most: int) -> int:
     """Compute minutes again that got a reading after they were closed; returns how many."""
-    progress = await connection.fetchrow(PROGRESS)
-    if progress is None:
-        return 0
-    end = progress["rolled_up_to"]
+    end = await connection.fetchval(PROGRESS_ALONE)
     late = await connection.fetch(TAKE_LATE, end, most)
     if not late:
         return 0

@@ -9,6 +9,7 @@ from runtime.database import Connection
 from schemas.rollups import HOUR, MINUTE, WIDTHS, floor_to
 from schemas.settings import DatabaseSettings
 from streams.rollups import CLOSED_AFTER, RollUp
+from streams.store import rollups
 from streams.store.database import database as open_database
 from tests.support.readings import NOON, Stores, reading, stores
 from tests.support.rollups import rolling, some
@@ -74,7 +75,7 @@ async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed
         await other.readings.store([reading("ven-1", 1)])
         late = rollup.step(NOON + MINUTE + CLOSED_AFTER)
         async with rows.transaction():
-            await rows.fetchval("SELECT late_before FROM rollup_progress FOR SHARE")
+            await rows.fetchval(rollups.LATE_BEFORE)
             await rows.execute(
                 "INSERT INTO telemetry_readings (ven_id, time, received_at, used_power_kw) VALUES ('ven-1', $1, $1, 3)",
                 NOON + timedelta(seconds=2),
@@ -85,6 +86,20 @@ async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed
             assert not closing.done()
         await closing
         await assert_right(rows, NOON + MINUTE)
+
+
+async def test_no_batch_waits_while_minutes_are_rolled_up(database: DatabaseSettings, rows: Connection) -> None:
+    async with rolling(database, NOON) as (store, rollup):
+        await store.readings.store([reading("ven-1", 1)])
+        await rollup.step(NOON + CLOSED_AFTER)
+        await store.database.run(lambda connection: rollups.close(connection, NOON + MINUTE))
+        async with rows.transaction():
+            await rollups.roll_up(rows, MINUTE)
+            async with asyncio.timeout(20):
+                # One of the minute that is being rolled up, and one of the next.
+                await store.readings.store([reading("ven-1", 2), reading("ven-1", 62)])
+        await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
+    await assert_right(rows, NOON + 2 * MINUTE)
 
 
 async def waits_for_lock(store: Stores) -> bool:
