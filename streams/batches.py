@@ -4,8 +4,8 @@ Stock Faust spends about a hundred microseconds of tasks on every event, and ack
 Here an event is a `Batch`; agents, tables, rebalancing and supervision stay Faust's. An offset is committed only when
 the agent has marked its batch as finished and every batch delivered before it on the partition is finished too.
 
-This stands on private methods of one Faust version; pyproject.toml pins it, and tests/integration/test_batches.py
-holds one test for each edge.
+This stands on private methods of one Faust version, and one of aiokafka's fetcher; pyproject.toml pins them, and
+tests/integration/test_batches.py holds one test for each edge.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from faust.types import TP
 
 GATHER_SECONDS = 0.05
 """How long after an answer the next fetch is sent: what comes meanwhile comes together."""
-FETCH_WAIT_MS = 250
-"""How long the log holds a fetch that it has no record for."""
+FETCH_WAIT_MS = 100
+"""How long the log holds a fetch that it has no record for; partitions that are not in it wait as long."""
 FETCH_PARTITION_BYTES = 1_048_576
 """How much an answer holds of a partition at most, or one record."""
 
@@ -152,8 +152,8 @@ class _Consumer(driver.Consumer):
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
     """Lets records gather for a moment between two fetches: few large batches cost less than many small.
 
-    What comes after a pause is answered at once. If it was the log that waited for many bytes, a single record would
-    wait as long as many do, and fetches would go to and fro where nothing comes.
+    What comes after a pause is answered at once, but for the moment after a fetch that was held in vain. If it was the
+    log that waited for many bytes, a single record would wait as long as many do.
     """
 
     def _create_worker_consumer(self, transport: Any) -> Any:

@@ -42,8 +42,8 @@ _OF_MINUTES = """
         FILTER (WHERE requested_reduction_kw IS NOT NULL))[1] AS requested_reduction_kw
 """
 
-# The lock holds back the next step of `late_before` until this transaction has ended, and nothing else: no batch waits
-# while minutes are rolled up, which for a large fleet takes seconds.
+# The lock holds back the next step of `late_before` until this transaction has ended. Rolling up, which for a large
+# fleet takes seconds, neither waits for it nor holds it up.
 LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
 
 # An update even where the row is there, so that whoever takes the row to work on waits for this transaction.
@@ -53,12 +53,10 @@ SELECT * FROM unnest($1::text[], $2::timestamptz[])
 ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
 """
 
-# The strongest of locks, for the update by itself would not wait for batches under way.
+# Whoever moves `late_before` takes this strongest of locks first: the update by itself would not wait for batches.
 CLOSING = "SELECT FROM rollup_progress WHERE late_before < $1 FOR UPDATE"
 CLOSE = "UPDATE rollup_progress SET late_before = $1 WHERE late_before < $1"
 PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR NO KEY UPDATE"
-# Batches wait for this one, or they and it would take rows of `rollup_late` crosswise.
-PROGRESS_ALONE = "SELECT rolled_up_to FROM rollup_progress FOR UPDATE"
 ROLLED_UP = "UPDATE rollup_progress SET rolled_up_to = $1"
 
 
@@ -105,9 +103,11 @@ ROLL_HOURS = _roll("telemetry_hours", "telemetry_minutes", _OF_MINUTES, "1 hour"
 ROLL_MINUTES_AGAIN = _roll_again("telemetry_minutes", "telemetry_readings", _OF_READINGS, "1 minute", _VERSION)
 ROLL_HOURS_AGAIN = _roll_again("telemetry_hours", "telemetry_minutes", _OF_MINUTES, "1 hour")
 
+# What a batch or a removal has in hand is left to the next look: who never waits takes nothing crosswise.
 TAKE_LATE = """
 DELETE FROM rollup_late
-WHERE (ven_id, time) IN (SELECT ven_id, time FROM rollup_late WHERE time < $1 ORDER BY noted_at LIMIT $2)
+WHERE (ven_id, time) IN (
+    SELECT ven_id, time FROM rollup_late WHERE time < $1 ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING ven_id, time
 """
 
@@ -201,7 +201,10 @@ async def roll_up(connection: Connection, most: timedelta) -> bool:
 
 async def roll_up_again(connection: Connection, most: int) -> int:
     """Compute minutes again that got a reading after they were closed; returns how many."""
-    end = await connection.fetchval(PROGRESS_ALONE)
+    progress = await connection.fetchrow(PROGRESS)
+    if progress is None:
+        return 0
+    end = progress["rolled_up_to"]
     late = await connection.fetch(TAKE_LATE, end, most)
     if not late:
         return 0

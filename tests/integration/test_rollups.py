@@ -102,6 +102,42 @@ async def test_no_batch_waits_while_minutes_are_rolled_up(database: DatabaseSett
     await assert_right(rows, NOON + 2 * MINUTE)
 
 
+async def test_a_batch_waits_for_a_minute_that_is_being_closed(database: DatabaseSettings, rows: Connection) -> None:
+    """Or it would take the minute for open, and its reading, which no rolling up has seen, end in no rollup."""
+    async with rolling(database, NOON) as (store, rollup), stores(database) as third:
+        await store.readings.store([reading("ven-1", 1)])
+        await rollup.step(NOON + CLOSED_AFTER)
+        async with rows.transaction():
+            await rollups.close(rows, NOON + MINUTE)
+            storing = asyncio.ensure_future(store.readings.store([reading("ven-1", 2)]))
+            assert await waits_for_lock(third)
+            assert not storing.done()
+        await storing
+        assert await rows.fetchval("SELECT count(*) FROM rollup_late") == 1
+
+
+async def test_what_a_batch_notes_as_late_while_minutes_are_rolled_up_again_is_not_lost(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    """What a batch has in hand is left to it, and for what is taken it waits."""
+    async with rolling(database, NOON) as (store, rollup), stores(database) as third:
+        await store.readings.store([reading("ven-1", 1), reading("ven-1", 61)])
+        await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
+        await store.readings.store([reading("ven-1", 2), reading("ven-1", 62)])
+        async with stores(database) as other, open_database(database, "test-again") as again:
+            async with rows.transaction():
+                await rows.execute("SELECT FROM rollup_late WHERE time = $1 FOR UPDATE", NOON)
+                assert await again.run(lambda connection: rollups.roll_up_again(connection, 10)) == 1
+            async with rows.transaction():
+                assert await rollups.roll_up_again(rows, 10) == 1
+                storing = asyncio.ensure_future(other.readings.store([reading("ven-1", 3)]))
+                assert await waits_for_lock(third)
+                assert not storing.done()
+            await storing
+        await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
+    await assert_right(rows, NOON + 2 * MINUTE)
+
+
 async def waits_for_lock(store: Stores) -> bool:
     async def blocked() -> bool:
         waiting = await store.database.run(
