@@ -100,8 +100,8 @@ async def test_a_record_after_a_pause_is_answered_at_once(
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 1))
         assert await held.have(1)
-        # By now a fetch is at the log, which holds it for as long as it may.
-        await asyncio.sleep(10 * GATHER_SECONDS)
+        # The next fetch goes to the log, which holds it for as long as it may.
+        assert await until(lambda: bool(app.consumer._thread._consumer._fetcher._in_flight), WAIT)
         begun = time.monotonic()
         await log.together(topic, values(1, 2))
         assert await held.have(2)
