@@ -46,7 +46,7 @@ _OF_MINUTES = """
 # fleet takes seconds, neither waits for it nor holds it up.
 LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
 
-# An update even where the row is there, so that whoever takes the row to work on waits for this transaction.
+# An update even where the row is there, so that whoever takes rows to work on leaves it while this transaction lasts.
 NOTE_LATE = """
 INSERT INTO rollup_late (ven_id, time)
 SELECT * FROM unnest($1::text[], $2::timestamptz[])
