@@ -18,8 +18,9 @@ from gateway.asyncapi.records import VALUES
 from gateway.system import System
 from schemas import topics
 from tests.support.asyncapi import wrong_with
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import blocks
 from tests.support.log import read_all
+from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
 DOCUMENT = ROOT / "docs" / "first-ven.md"

@@ -14,7 +14,8 @@ import pytest_asyncio
 from gateway.stack.polling import until
 from gateway.system import System
 from runtime.database import Connection
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import blocks
+from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
 HERE = str(Path(__file__).relative_to(ROOT))

@@ -22,9 +22,10 @@ from schemas.readings import decode_reading, encode_record
 from schemas.settings import DatabaseSettings, KafkaSettings
 from schemas.topics import MINUTES, TELEMETRY, TOPICS
 from tests.contract.filled import fill
+from tests.support.paths import ROOT
 from tests.support.readings import reading
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "analytics.md"
+DOCUMENT = ROOT / "docs" / "analytics.md"
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 

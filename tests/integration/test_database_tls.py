@@ -35,9 +35,10 @@ from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, Setti
 from streams.main import StreamsConfig, run_role
 from streams.store.database import database as opened
 from streams.store.database import now_of
+from tests.support.paths import ROOT
 from tests.support.servers import connect, settings_of
 
-LOGIN = Path(__file__).parents[2] / "deploy" / "postgres" / "grafana-login.sql"
+LOGIN = ROOT / "deploy" / "postgres" / "grafana-login.sql"
 DEBIANS = next((found.parent for found in sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))), None)
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 

@@ -3,12 +3,10 @@
 import asyncio
 import signal
 from collections import Counter
-from pathlib import Path
 
 from gateway.fleet import Fleet, FleetOptions, replay
 from tests.support.mosquitto import Mosquitto, needs_mosquitto, subscribed
-
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
+from tests.support.paths import RECORDINGS
 
 pytestmark = needs_mosquitto
 

@@ -20,8 +20,9 @@ from gateway.stack.polling import port_open, until
 from gateway.stack.ports import claim
 from schemas.mqtt_settings import MqttSettings
 from tests.support.mosquitto import MOSQUITTO
+from tests.support.paths import ROOT
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+DEPLOY = ROOT / "deploy" / "mosquitto"
 
 
 class Secured:

@@ -1,7 +1,6 @@
 """The alert rules of deploy/prometheus ask for what exists, and each has its entry in the runbook."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import promql_parser
@@ -10,8 +9,8 @@ import yaml
 
 from schemas.settings import DispatchSettings
 from tests.support.metrics import series
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 RULES: list[dict[str, Any]] = [
     rule
     for group in yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yml").read_text())["groups"]

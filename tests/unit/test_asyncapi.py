@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -31,9 +30,9 @@ from schemas.traces import TRACEPARENT
 from streams.validate import TOPIC_OF as VALIDATED
 from streams.validate import _passed_on
 from tests.support.asyncapi import FILE, document, names_in, schema, wrong_with
-from tests.unit.near_misses import RECORDINGS
+from tests.support.paths import RECORDINGS, ROOT
 
-SPECIFICATION = json.loads((Path(__file__).parents[1] / "data" / "asyncapi" / "3.0.0.json").read_text())
+SPECIFICATION = json.loads((ROOT / "tests" / "data" / "asyncapi" / "3.0.0.json").read_text())
 DOCUMENT = document()
 TOPIC_OF = {
     Kind.METERING: topics.TELEMETRY,

@@ -24,7 +24,8 @@ from schemas.mqtt_filters import matches
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import ApiSettings, BridgeSettings, DatabaseSettings, KafkaSettings, StreamsSettings
 from streams.roles import ROLES
-from tests.support.compose import COMPOSE, OURS, ROOT, SERVICES, mounts, ports, settings_fields, texts, variables
+from tests.support.compose import COMPOSE, OURS, SERVICES, mounts, ports, settings_fields, texts, variables
+from tests.support.paths import ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PROMETHEUS = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())

@@ -10,7 +10,8 @@ import pytest
 from typer.main import get_command
 
 from gateway.cli import app
-from tests.support.documents import ROOT, blocks, documents
+from tests.support.documents import blocks, documents
+from tests.support.paths import ROOT
 
 DOCUMENTS = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in documents()]
 COMMAND = get_command(app)

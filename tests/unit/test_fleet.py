@@ -20,8 +20,8 @@ from gateway.fleet.home import Home
 from gateway.fleet.publisher import Publisher
 from gateway.fleet.schedule import turns
 from gateway.stack.ports import claim
+from tests.support.paths import RECORDINGS
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 NOON = 1_795_550_400.0  # local noon at 120 degrees west, Unix seconds
 HOUR = 3600.0
 

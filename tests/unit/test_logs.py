@@ -10,14 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runtime.logs import json_formatter, text_formatter
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 FOLDERS = ("api", "bridge", "gateway", "migrations", "runtime", "streams")
 LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 LOGGERS = {"logger", "_log", "logging"}

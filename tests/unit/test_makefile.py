@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import ROOT
+from tests.support.paths import ROOT
 
 WRITTEN = {"docs": ["docs/backend-api.yaml", "docs/asyncapi.yaml", "docs/licences.md"], "sbom": ["sbom.json"]}
 

@@ -1,7 +1,6 @@
 """docs/messages.md shows messages that count, of every kind that is heard out of the box."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +14,10 @@ from schemas.parsers import parse
 from schemas.readings import FaultReport, LoadSnapshot, Reading
 from schemas.shadow import Shadow
 from schemas.status import VenStatus
+from tests.support.paths import ROOT
 from tests.unit.samples import RECEIVED
 
-TEXT = (Path(__file__).parents[2] / "docs" / "messages.md").read_text()
+TEXT = (ROOT / "docs" / "messages.md").read_text()
 ROUTES = MqttTopicSettings.load(**default_topics()).routes
 RECORDS = {
     "Metering sample": Reading,

@@ -1,7 +1,6 @@
 """Metrics: what is read on demand, the text, and that docs/operations.md names each of them."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,9 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 
 from runtime import metrics
 from tests.support.metrics import Shown, parsed
+from tests.support.paths import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "operations.md"
+DOCUMENT = ROOT / "docs" / "operations.md"
 ROW = re.compile(r"^\| `(gateway_[a-z_]+)(?:\{([a-z,]+)\})?` \|", re.MULTILINE)
 
 

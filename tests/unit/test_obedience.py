@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +23,9 @@ from schemas.commands import (
     shed_panel_command,
 )
 from schemas.parsed import Source
+from tests.support.paths import RECORDINGS
 from tests.unit.samples import RECEIVED
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 NOW = 1_795_550_400.0
 POWERS = {"hvac1": 3.0, "heater1": 4.5, "ev1": 0.0, "pv1": -2.0, "lights1": 1.0}
 FLEXIBLE = {"hvac1", "heater1", "ev1"}

@@ -1,7 +1,6 @@
 """docs/backend-api.yaml is what the code says, with examples that are true and every error a problem document."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +10,9 @@ from pydantic import BaseModel
 from api.app import describe
 from api.openapi import PROBLEM
 from schemas.rest.model import RestModel
+from tests.support.paths import ROOT
 
-FILE = Path(__file__).parents[2] / "docs" / "backend-api.yaml"
+FILE = ROOT / "docs" / "backend-api.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(describe())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS = [

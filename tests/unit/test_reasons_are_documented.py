@@ -1,13 +1,13 @@
 """docs/dead-letters.md names every reason and every state, and none that does not exist."""
 
 import re
-from pathlib import Path
 
 from schemas.dead_letters import State
 from schemas.payloads import MAX_DEPTH, MAX_PAYLOAD_BYTES
 from schemas.reasons import Reason
+from tests.support.paths import ROOT
 
-TEXT = (Path(__file__).parents[2] / "docs" / "dead-letters.md").read_text()
+TEXT = (ROOT / "docs" / "dead-letters.md").read_text()
 
 
 def codes(section: str) -> list[str]:

@@ -12,7 +12,8 @@ from schemas.acks import Ack, Curtailment
 from schemas.mqtt import Kind, ven_id_in_topic
 from schemas.readings import Load, LoadSnapshot, Reading
 from schemas.shadow import Shadow
-from tests.unit.near_misses import RECORDINGS, ROUTES, recorded
+from tests.support.paths import RECORDINGS
+from tests.unit.near_misses import ROUTES, recorded
 from tests.unit.samples import RECEIVED, outcome_of, parsed, record_of
 
 

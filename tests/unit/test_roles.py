@@ -1,7 +1,6 @@
 """Every route has a role, and docs/security.md says which."""
 
 import re
-from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -12,8 +11,9 @@ from api.app import ApiConfig, make_app
 from schemas.access import Role, highest
 from schemas.access_settings import AccessSettings
 from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+from tests.support.paths import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+DOCUMENT = ROOT / "docs" / "security.md"
 ROW = re.compile(r"^\| `(GET|POST|PATCH|DELETE) (\S+)` \| (\w+) \|", re.MULTILINE)
 
 

@@ -1,7 +1,6 @@
 """docs/settings.md names every setting with its default, and none that does not exist."""
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -19,8 +18,9 @@ from schemas.settings import (
     StreamsSettings,
     TraceSettings,
 )
+from tests.support.paths import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+DOCUMENT = ROOT / "docs" / "settings.md"
 BLOCKS: list[type[Block]] = [
     DatabaseSettings,
     KafkaSettings,

@@ -10,7 +10,7 @@ from gateway.supply.licences import EXPLAINED, JARS, PACKAGES, document, is_perm
 from gateway.supply.parts import Package, jars, packages
 from gateway.supply.sbom import bill
 from schemas.errors import GatewayError
-from tests.support.documents import ROOT
+from tests.support.paths import ROOT
 
 
 def test_every_package_of_the_lock_file_comes_with_hashes_and_from_the_index() -> None:

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from schemas.settings import BridgeSettings
 from streams.roles import ROLES
+from tests.support.paths import ROOT
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
+FOLDER = ROOT / "deploy" / "systemd"
 UNITS = sorted(FOLDER.glob("*.service"))
 
 
