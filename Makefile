@@ -11,9 +11,9 @@ demo: install
 
 # HYPOTHESIS_PROFILE=search looks for new examples instead of trying the same again.
 test: lint
-	$(UV) run pytest tests/unit tests/contract $(PARALLEL)
+	$(UV) run pytest tests/unit tests/repo tests/contract $(PARALLEL)
 	$(UV) run pytest tests/integration $(PARALLEL)
-	$(UV) run pytest --ignore=tests/unit --ignore=tests/contract --ignore=tests/integration
+	$(UV) run pytest --ignore=tests/unit --ignore=tests/repo --ignore=tests/contract --ignore=tests/integration
 
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install

@@ -11,31 +11,23 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.gate import Gate
-from api.access.keys import Keys
-from api.agreement import Agreement
-from api.body_limit import BodyLimit
-from api.docs_page import add_docs
-from api.energy_today import EnergyToday
-from api.erasing import keep_erasing
-from api.feed.expelling import keep_expelling
-from api.feed.follower import Follower
-from api.feed.hub import Hub
-from api.headers import REQUEST_ID, ResponseHeaders
-from api.lasting import lasting
-from api.live_totals import LiveTotals
-from api.metrics import Measured, show_metrics
-from api.open_buckets import OpenBuckets
+from api.auth.api_keys import Keys
+from api.auth.middleware import Gate
+from api.http.body_limit import BodyLimit
+from api.http.docs import add_docs
+from api.http.headers import REQUEST_ID, ResponseHeaders
+from api.http.metrics import Measured, show_metrics
+from api.http.pools import pools
+from api.http.problems import add_problem_handlers
+from api.http.unhandled_errors import Unexpected
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
 from api.page import add_page
-from api.pipeline import Pipeline
-from api.pools import pools
-from api.problems import add_problem_handlers
 from api.routers import (
     audit,
+    command_history,
     dead_letters,
     event_acks,
-    event_figures,
+    event_metrics,
     events,
     faults,
     feed,
@@ -46,7 +38,6 @@ from api.routers import (
     pipeline,
     shadows,
     stats,
-    trails,
     ven_acks,
     ven_commands,
     ven_loads,
@@ -54,12 +45,21 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
-from api.unexpected import Unexpected
+from api.services.background import lasting
+from api.services.energy_today import EnergyToday
+from api.services.live_totals import LiveTotals
+from api.services.open_buckets import OpenBuckets
+from api.services.pipeline_monitor import Pipeline
+from api.services.totals_reconciliation import Agreement
+from api.services.ven_erasure import keep_erasing
+from api.sse.broadcaster import Hub
+from api.sse.change_poller import Follower
+from api.sse.session_expiry import keep_expelling
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
-from schemas.access_settings import AccessSettings, is_loopback
-from schemas.plain_yaml import plain_yaml
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
+from schemas.base.plain_yaml import plain_yaml
+from schemas.settings.access import AccessSettings, is_loopback
+from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
 
 _END_SECONDS = 3.0
 """How long the work beside the requests may take to end."""
@@ -188,13 +188,13 @@ def make_app(config: ApiConfig) -> FastAPI:
         vens,
         ven_loads,
         ven_commands,
-        trails,
+        command_history,
         ven_telemetry,
         ven_acks,
         faults,
         shadows,
         history,
-        event_figures,
+        event_metrics,
         events,
         event_acks,
         notices,

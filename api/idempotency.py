@@ -7,9 +7,9 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from api.access.deeds import Acting, Deed
-from api.deps import Database
-from api.problems import unprocessable
+from api.auth.audit import Acting, Deed
+from api.dependencies import Database
+from api.http.problems import unprocessable
 from api.queries.idempotency import claim, keep
 from runtime.database import Pool, PooledConnection
 

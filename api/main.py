@@ -3,14 +3,14 @@
 import asyncio
 import socket
 
-from api.access.opening import check_that_it_may_listen
 from api.app import ApiConfig, make_app
-from api.open_files import allow_clients
-from api.serving import Server
+from api.auth.startup_check import check_that_it_may_listen
+from api.http.file_limit import allow_clients
+from api.http.server import Server
 from runtime import database, log_security
 from runtime.database_tls import database_tls
 from runtime.log_security import log_tls
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 
 def serve_api(config: ApiConfig) -> None:

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from api.access.roles import Roles
+from api.auth.permissions import Roles
 from schemas.rest.model import RestModel
 from schemas.rest.problems import FieldError, Problem
 

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from bridge.beats import Beats
-from bridge.command_log import CommandLog
-from bridge.downlink import Downlink
-from bridge.echo import Echo
-from bridge.recollection import Recollection
+from bridge.downlink.command_log import CommandLog
+from bridge.downlink.downlink import Downlink
+from bridge.downlink.echo import Echo
+from bridge.mqtt.subscription_store import Recollection
+from bridge.mqtt.tls import tls_context
 from bridge.session import Session
-from bridge.tls import tls_context
-from bridge.uplink import Uplink
+from bridge.uplink.heartbeats import Beats
+from bridge.uplink.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.traces import TRACES
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings, check_all
+from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, check_all
+from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ from collections.abc import Iterable
 
 import aiomqtt
 
-from bridge.connection import Connection
-from bridge.downlink import Downlink
-from bridge.echo import ECHO_FILTER, Echo, is_echo
-from bridge.receiving import Message
-from bridge.recollection import Recollection
-from bridge.refusal import why_refused
-from bridge.uplink import Uplink
+from bridge.downlink.downlink import Downlink
+from bridge.downlink.echo import ECHO_FILTER, Echo, is_echo
+from bridge.mqtt.connection import Connection
+from bridge.mqtt.packet_reader import Message
+from bridge.mqtt.subscription_store import Recollection
+from bridge.mqtt.tls_diagnosis import why_refused
+from bridge.uplink.uplink import Uplink
 from runtime.backoff import Backoff
-from schemas.mqtt import Routes
-from schemas.mqtt_filters import covers, matches, uncovered
-from schemas.mqtt_settings import MqttSettings
-from schemas.settings import SettingsError
+from schemas.mqtt.filters import covers, matches, uncovered
+from schemas.mqtt.routing import Routes
+from schemas.settings.blocks import SettingsError
+from schemas.settings.mqtt import MqttSettings
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.backoff import Backoff
 from runtime.database_tls import database_tls, why_refused
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from runtime.database_tls import database_tls, why_refused
-from schemas.settings import DatabaseSettings, SettingsError
+from schemas.settings.blocks import DatabaseSettings, SettingsError
 
 # Generic for the type checker only.
 if TYPE_CHECKING:

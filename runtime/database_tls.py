@@ -3,7 +3,7 @@
 import ssl
 
 from runtime.tls import TlsNames, explain, load_ca, load_client
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 
 NAMES = TlsNames(
     what="database",

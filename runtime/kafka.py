@@ -13,8 +13,8 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlread
 
 from runtime.backoff import Backoff
 from runtime.log_security import security_options, why_refused
-from schemas.settings import KafkaSettings, SettingsError
-from schemas.topics import DEAD_LETTER_SUFFIX, Topic
+from schemas.records.topics import DEAD_LETTER_SUFFIX, Topic
+from schemas.settings.blocks import KafkaSettings, SettingsError
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from aiokafka.errors import (
 )
 
 from runtime.tls import TlsNames, explain, load_ca, load_client
-from schemas.settings import KafkaSettings, SettingsError
+from schemas.settings.blocks import KafkaSettings, SettingsError
 
 _LOOK_SECONDS = 5
 _REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pythonjsonlogger.json import JsonFormatter
 
-from schemas.settings import Level, LogSettings
+from schemas.settings.blocks import Level, LogSettings
 
 logger = logging.getLogger(__name__)
 

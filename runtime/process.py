@@ -10,8 +10,8 @@ from typing import Any
 import uvloop
 
 from runtime.logs import configure_logging
-from schemas.errors import GatewayError
-from schemas.settings import Level
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import Level
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from runtime.metrics import CERTIFICATE_EXPIRES
-from schemas.settings import SettingsError
+from schemas.settings.blocks import SettingsError
 
 
 @dataclass(frozen=True, slots=True)

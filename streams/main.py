@@ -14,8 +14,9 @@ from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.traces import TRACES
-from schemas.mqtt import Kind
-from schemas.settings import (
+from schemas.mqtt.routing import Kind
+from schemas.records.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
+from schemas.settings.blocks import (
     DatabaseSettings,
     DispatchSettings,
     KafkaSettings,
@@ -23,24 +24,23 @@ from schemas.settings import (
     TraceSettings,
     check_all,
 )
-from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
-from streams.app import make_app
-from streams.command_log import add_command_log
-from streams.disabled import add_disabled
-from streams.dispatch import add_dispatch
-from streams.flood import FloodAlarm
-from streams.letters import add_letters
-from streams.live import add_live
-from streams.minutes import add_minutes
-from streams.network_history import add_network_history
+from streams.dead_letters.replay import add_letters
+from streams.dr.command_monitor import add_watch
+from streams.dr.delivery_evidence import add_command_log
+from streams.dr.dispatcher import add_dispatch
+from streams.dr.settlement import add_settlement
+from streams.engine.app import make_app
+from streams.live.network_totals import add_live
 from streams.roles import Role
-from streams.rollups import add_rollups
-from streams.settling import add_settlement
-from streams.sink import AT_ONCE, add_sink
+from streams.rollups.job import add_rollups
+from streams.rollups.minute_publisher import add_minutes
+from streams.sink.disabled_vens import add_disabled
+from streams.sink.network_history import add_network_history
+from streams.sink.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
 from streams.store.partitions import Partitions
-from streams.validate import add_validate
-from streams.watch import add_watch
+from streams.validate.dead_letter_alarm import FloodAlarm
+from streams.validate.validator import add_validate
 
 logger = logging.getLogger(__name__)
 

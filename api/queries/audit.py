@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from api.intervals import Bounds
+from api.http.time_range import Bounds
 from runtime.database import Pool, PooledConnection
 
 INSERT = """

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from runtime.database import Pool, PooledConnection
-from schemas.dead_letters import State
+from schemas.records.dead_letters import State
 
 T = TypeVar("T")
 Begin = Callable[[Pool], AbstractAsyncContextManager[PooledConnection]]

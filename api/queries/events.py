@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 
 from runtime.database import Pool, PooledConnection
-from schemas.commands import new_event_id
+from schemas.dr.commands import new_event_id
 from schemas.rest.events import EventCreate
 
-# As schemas.lifecycle.status_at has it.
+# As schemas.dr.event_lifecycle.status_at has it.
 STATUS = """
 CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
      WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'

@@ -6,12 +6,12 @@ from datetime import datetime
 import asyncpg
 
 from api.queries.acks import GOOD_WORDS
+from api.queries.command_history import STEP_COLUMNS
 from api.queries.dead_letters import NEWEST_FIRST, SUMMARY
 from api.queries.events import STATUS
-from api.queries.trails import STEP_COLUMNS
 from runtime.database import Pool
-from schemas.presence import status_of
-from schemas.reduction import REPORTED
+from schemas.tables.sql_presence import status_of
+from schemas.tables.sql_reduction import REPORTED
 
 NOW = "SELECT clock_timestamp()"
 
@@ -30,8 +30,8 @@ ORDER BY start_time, event_id LIMIT $1
 _STEPS = ", ".join(STEP_COLUMNS)
 _GOOD = f"acked_at IS NOT NULL AND ack_status IN ({GOOD_WORDS})"
 
-# How many VENs of each event got how far: schemas.command_states and api.event_progress.funnel in SQL, over the last
-# telling and the last restore of each VEN. A test compares them.
+# How many VENs of each event got how far: schemas.dr.command_state and api.services.event_progress.funnel in SQL, over
+# the last telling and the last restore of each VEN. A test compares them.
 PROGRESS = f"""
 WITH last AS (
     SELECT DISTINCT ON (event_id, ven_id, op = 'restore') event_id, ven_id, op = 'restore' AS restores, created_at,

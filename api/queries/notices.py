@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from api.intervals import Bounds
+from api.http.time_range import Bounds
 from runtime.database import Pool
 
 MATCHING = """

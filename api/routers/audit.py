@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.deps import Database
-from api.intervals import Interval
-from api.paging import link_next
+from api.dependencies import Database
+from api.http.pagination import link_next
+from api.http.time_range import Interval
 from api.queries.audit import fetch_entries
 from schemas.rest.access import AuditEntry
 

@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Path, Query, Request, Response, status
 from pydantic import BaseModel
 
-from api.access.deeds import Acting
-from api.deps import Database
-from api.letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
-from api.problems import unknown, unprocessable
+from api.auth.audit import Acting
+from api.dependencies import Database
+from api.http.problems import unknown, unprocessable
 from api.queries.dead_letters import (
     NOT_STORED,
     Key,
@@ -23,8 +22,9 @@ from api.queries.dead_letters import (
     request_matching,
     request_replays,
 )
-from api.replays import Outcome, Watch
-from schemas.dead_letters import State
+from api.services.replay_status import Outcome, Watch
+from api.views.dead_letters import dead_letter, decode_cursor, encode_cursor, whole_dead_letter
+from schemas.records.dead_letters import State
 from schemas.rest.dead_letters import (
     BulkOutcome,
     BulkReplay,

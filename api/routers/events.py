@@ -5,13 +5,11 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.access.deeds import Acting
-from api.asking import asking
-from api.deps import Database, EventId, Settings
-from api.figures import actual_reductions
+from api.auth.audit import Acting
+from api.dependencies import Database, EventId, Settings
+from api.http.pagination import Cursor, link_next
+from api.http.problems import conflict, conflicts, unknown, unprocessable
 from api.idempotency import Answer, CreateOnce
-from api.paging import Cursor, link_next
-from api.problems import conflict, conflicts, unknown, unprocessable
 from api.queries.events import (
     database_now,
     delete_event,
@@ -21,6 +19,8 @@ from api.queries.events import (
     stop_event,
     unknown_vens,
 )
+from api.services.event_metrics import actual_reductions
+from api.services.request_tracing import asking
 from api.views.events import event_view
 from runtime.database import PooledConnection
 from schemas.rest.events import Event, EventCreate, EventStatus, Stopping

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import Interval
 from api.queries.faults import fetch_faults
+from api.routers.preconditions import require_ven
 from schemas.rest.faults import Fault, Faults
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])

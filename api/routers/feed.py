@@ -6,11 +6,11 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Request
 
-from api.feed.answer import FeedAnswer
-from api.feed.hub import Hub
-from api.feed.items import TYPES, FeedType, Wanted
-from api.problems import UnavailableError, unprocessable
-from schemas.payloads import MAX_ID_LENGTH
+from api.http.problems import UnavailableError, unprocessable
+from api.sse.broadcaster import Hub
+from api.sse.messages import TYPES, FeedType, Wanted
+from api.sse.response import FeedAnswer
+from schemas.parsing.common import MAX_ID_LENGTH
 
 router = APIRouter(prefix="/api/feed", tags=["feed"])
 

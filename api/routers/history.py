@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, LoadId, UnderWay, VenId
-from api.intervals import LastDay
-from api.known import require_ven
-from api.problems import unprocessable
+from api.dependencies import Database, LoadId, UnderWay, VenId
+from api.http.problems import unprocessable
+from api.http.time_range import LastDay
 from api.queries.history import (
     fetch_closed_network,
     fetch_listed_loads,
@@ -16,9 +15,10 @@ from api.queries.history import (
     fetch_network_history,
     fetch_ven_history,
 )
+from api.routers.preconditions import require_ven
 from runtime.database import Pool
 from schemas.rest.history import CircuitsHistory, History, LoadSnapshotRow, TimeseriesPoint
-from schemas.rollups import WIDTHS, Granularity, floor_to
+from schemas.tables.buckets import WIDTHS, Granularity, floor_to
 
 router = APIRouter(tags=["history"])
 

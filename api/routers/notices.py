@@ -5,11 +5,11 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query
 
-from api.deps import Database
-from api.intervals import Interval
+from api.dependencies import Database
+from api.http.time_range import Interval
 from api.queries.notices import fetch_notices
-from schemas.mqtt import Kind
-from schemas.payloads import MAX_ID_LENGTH
+from schemas.mqtt.routing import Kind
+from schemas.parsing.common import MAX_ID_LENGTH
 from schemas.rest.notices import Notices, RestNotice
 
 router = APIRouter(prefix="/api/notices", tags=["notices"])

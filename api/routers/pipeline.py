@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter, Request
 
-from api.pipeline import Pipeline
-from api.problems import UnavailableError
+from api.http.problems import UnavailableError
+from api.services.pipeline_monitor import Pipeline
 from schemas.rest.pipeline import PipelineStats
 
 router = APIRouter(prefix="/api/stats", tags=["stats"])

@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.deps import Database, VenId
-from api.problems import unknown
+from api.dependencies import Database, VenId
+from api.http.problems import unknown
 from api.queries.shadows import fetch_shadow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Bounds, Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import Bounds, Interval
 from api.queries.acks import fetch_acks_of_ven
+from api.routers.preconditions import require_ven
 from api.views.acks import ack_view
 from runtime.database import Pool
 from schemas.rest.acks import VenEventAck

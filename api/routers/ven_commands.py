@@ -5,13 +5,13 @@ from http import HTTPStatus
 from fastapi import APIRouter, Response, status
 from fastapi.exceptions import RequestValidationError
 
-from api.asking import asking
-from api.commanding import take_in
-from api.deps import LoadId, VenId
+from api.dependencies import LoadId, VenId
+from api.http.problems import conflicts
 from api.idempotency import Answer, CreateOnce, Once
-from api.problems import conflicts
+from api.services.command_admission import take_in
+from api.services.request_tracing import asking
 from runtime.database import PooledConnection
-from schemas.commands import Command, event_command, new_event_id, shed_load_command
+from schemas.dr.commands import Command, event_command, new_event_id, shed_load_command
 from schemas.rest.command_data import BadDataError, free_command
 from schemas.rest.commands import FreeCommand, SendEvent, Sent, ShedLoad
 from schemas.rest.model import RestModel

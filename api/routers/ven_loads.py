@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter
 
-from api.access.deeds import Acting
-from api.asking import asking
-from api.commanding import take_in
-from api.deps import Database, LoadId, Settings, VenId
-from api.problems import unknown
+from api.auth.audit import Acting
+from api.dependencies import Database, LoadId, Settings, VenId
+from api.http.problems import unknown
 from api.queries.vens import fetch_ven
+from api.services.command_admission import take_in
+from api.services.request_tracing import asking
 from api.views.vens import loads_view
 from runtime.database import Pool
-from schemas.commands import set_load_command
+from schemas.dr.commands import set_load_command
 from schemas.rest.loads import LoadUpdate, RestLoad
 
 router = APIRouter(prefix="/api/vens/{ven_id}/loads", tags=["loads"])

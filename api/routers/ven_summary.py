@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.deps import Database, Settings
-from api.paging import Cursor, link_next
+from api.dependencies import Database, Settings
+from api.http.pagination import Cursor, link_next
 from api.queries.acks import fetch_response_times
 from api.queries.vens import fetch_vens
 from api.views.vens import summary_view

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import Interval
 from api.queries.telemetry import fetch_telemetry
+from api.routers.preconditions import require_ven
 from schemas.rest.telemetry import Telemetry, TelemetryRow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])

@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.access.deeds import Acting
-from api.deps import Database, Settings, VenId
-from api.erasing import erase_soon
+from api.auth.audit import Acting
+from api.dependencies import Database, Settings, VenId
+from api.http.pagination import Cursor, link_next
+from api.http.problems import conflict, conflicts, unknown
 from api.idempotency import Answer, CreateOnce
-from api.paging import Cursor, link_next
-from api.problems import conflict, conflicts, unknown
-from api.queries.registry import insert_ven, update_ven
-from api.queries.removals import remove_ven
+from api.queries.ven_erasure import remove_ven
+from api.queries.ven_registry import insert_ven, update_ven
 from api.queries.vens import fetch_ven, fetch_vens
+from api.services.ven_erasure import erase_soon
 from api.views.vens import ven_view
 from runtime.database import PooledConnection
 from schemas.rest.vens import Ven, VenCreate, VenUpdate

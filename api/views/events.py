@@ -5,8 +5,8 @@ from math import ceil
 from statistics import fmean
 from typing import Any
 
-from api.event_progress import Progress, funnel
-from api.figures import Figures
+from api.services.event_metrics import Figures
+from api.services.event_progress import Progress, funnel
 from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, ResponseTimes
 
 

@@ -8,11 +8,11 @@ from gateway.asyncapi.commands import command_schemas
 from gateway.asyncapi.messages import payload_messages, record_messages
 from gateway.asyncapi.payloads import MESSAGES, payload_schemas
 from gateway.asyncapi.records import INTERNAL, VALUES, record_schemas
-from schemas import topics
-from schemas.mqtt import Kind
-from schemas.network import NETWORK_SCOPE, TYPE_SCOPE
-from schemas.plain_yaml import plain_yaml
-from schemas.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, Topic
+from schemas.base.plain_yaml import plain_yaml
+from schemas.mqtt.routing import Kind
+from schemas.records import topics
+from schemas.records.network import NETWORK_SCOPE, TYPE_SCOPE
+from schemas.records.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, Topic
 
 JSON = "application/json"
 COMMANDS = "ven/cmd/{venId}"

@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from schemas import topics
-from schemas.dispatch import Dispatch, Evidence
-from schemas.minutes import Minute, power
-from schemas.mqtt import Kind
-from schemas.network import (
+from schemas.mqtt.routing import Kind
+from schemas.parsing.registry import parse
+from schemas.parsing.result import Parsed, Source
+from schemas.records import topics
+from schemas.records.commands import Dispatch, Evidence
+from schemas.records.minutes import Minute, power
+from schemas.records.network import (
     Beat,
     Disabled,
     LoadTypeTotals,
@@ -21,9 +23,7 @@ from schemas.network import (
     Totals,
     VenLoads,
 )
-from schemas.parsed import Parsed, Source
-from schemas.parsers import parse
-from schemas.readings import encode_record
+from schemas.records.telemetry import encode_record
 
 Example = dict[str, Any]
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import msgspec
 
-from schemas import topics
-from schemas.acks import Ack
-from schemas.dispatch import Dispatch, Evidence
-from schemas.minutes import Minute
-from schemas.network import Beat, Disabled, NetworkTotals, Partial, ScopeTotals, VenLoads
-from schemas.notices import Notice
-from schemas.readings import FaultReport, LoadSnapshot, Reading
-from schemas.shadow import Shadow
-from schemas.status import VenStatus
-from schemas.subscriptions import Subscription
+from schemas.mqtt.subscriptions import Subscription
+from schemas.parsing.acks import Ack
+from schemas.parsing.notices import Notice
+from schemas.parsing.shadow import Shadow
+from schemas.parsing.status import VenStatus
+from schemas.records import topics
+from schemas.records.commands import Dispatch, Evidence
+from schemas.records.minutes import Minute
+from schemas.records.network import Beat, Disabled, NetworkTotals, Partial, ScopeTotals, VenLoads
+from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 
 Schema = dict[str, Any]
 

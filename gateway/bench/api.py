@@ -15,10 +15,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.filling import SPAN, Past, fill
-from gateway.bench.stage import stage
-from gateway.system import System
-from schemas.errors import GatewayError
+from gateway.bench.environment import stage
+from gateway.bench.seed_data import SPAN, Past, fill
+from gateway.local.system import System
+from schemas.base.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True)

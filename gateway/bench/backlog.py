@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.pipeline import Pipeline
+from api.services.pipeline_monitor import Pipeline
+from gateway.bench.environment import Stage
 from gateway.bench.run import STORED
-from gateway.bench.stage import Stage
 from gateway.stack.polling import until
 from runtime.database import Pool
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 _LOOK_SECONDS = 60
 _RECEIVED = "gateway_messages_received_total"

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.bench.backlog import Backlog, Look
-from gateway.bench.backpressure_figures import Drained, Figures, Marks, print_figures
-from gateway.bench.brake import braked
-from gateway.bench.load import Course, Load, Published, load
+from gateway.bench.backpressure_metrics import Drained, Figures, Marks, print_figures
+from gateway.bench.environment import Stage, stage, unless_stopped
+from gateway.bench.load_generator import Course, Load, Published, load
 from gateway.bench.processes import peak_mb, processes
 from gateway.bench.run import stored
-from gateway.bench.stage import Stage, stage, unless_stopped
-from gateway.connected import connected
-from gateway.ledger import compare
-from schemas.errors import GatewayError
+from gateway.bench.throttle import braked
+from gateway.local.database import connected
+from gateway.reconciliation.telemetry import compare
+from schemas.base.errors import GatewayError
 
 PREFIX = "flood"
 _SATURATED_SECONDS = 20.0

@@ -16,15 +16,15 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.environment import stage
+from gateway.bench.percentiles import nearest_rank
 from gateway.bench.processes import cpu_seconds, processes
-from gateway.bench.ranks import nearest_rank
-from gateway.bench.stage import stage
+from gateway.local.system import System
+from gateway.reconciliation.command_observer import Wire, wire
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.wire import Wire, wire
 from runtime.database import connect_options
-from schemas.commands import EVENT
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
+from schemas.dr.commands import EVENT
 
 ONLINE_SECONDS = 180
 TOLD_SECONDS = 120

@@ -19,11 +19,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.stage import stage
+from gateway.bench.environment import stage
 from gateway.fleet import Fleet, FleetOptions, publishing
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 # So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
 QUEUE_ITEMS = 20

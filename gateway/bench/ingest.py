@@ -14,17 +14,17 @@ from dataclasses import dataclass
 
 import psutil
 
-from gateway.bench import floor
-from gateway.bench.ingest_figures import Figures, print_figures
-from gateway.bench.load import Course
+from gateway.bench import baseline
+from gateway.bench.environment import Stage, stage
+from gateway.bench.ingest_metrics import Figures, print_figures
+from gateway.bench.load_generator import Course
 from gateway.bench.processes import processes, servers
 from gateway.bench.run import run
-from gateway.bench.stage import Stage, stage
-from gateway.connected import connected
+from gateway.local.database import connected
 from gateway.stack.polling import all_done
 from migrations.run import migrate
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
 FLOOR_DATABASE = "floor"
 _BYTES_A_MESSAGE = """
@@ -73,7 +73,7 @@ async def measure(up: Stage, options: IngestOptions) -> Figures:
                 # Without the log: it is there and has nothing to do.
                 used = {name: one for name, one in servers(system.stack).items() if name != "kafka"}
                 used["floor"] = psutil.Process(pid)
-                beside.append(await run(up, course(floor.TOPIC), database, used))
+                beside.append(await run(up, course(baseline.TOPIC), database, used))
             up.tell(f"floor {number}: {beside[-1].summary}")
             await all_done(worker.start() for worker in system.workers.values())
             await system.all_ready()
@@ -93,7 +93,7 @@ async def _floor(up: Stage) -> AsyncIterator[tuple[int, DatabaseSettings]]:
     database = system.database.model_copy(update={"db_name": FLOOR_DATABASE})
     await migrate(database)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.bench.floor", system.stack.mqtt_host, str(system.stack.mqtt_port)),
+        *(sys.executable, "-m", "gateway.bench.baseline", system.stack.mqtt_host, str(system.stack.mqtt_port)),
         env={**os.environ, **system.stack.environment(), "DB_NAME": FLOOR_DATABASE},
         stdout=asyncio.subprocess.PIPE,
     )

@@ -13,13 +13,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import Course, load
+from gateway.bench.environment import Stage, stage
+from gateway.bench.load_generator import Course, load
+from gateway.bench.percentiles import nearest_rank
 from gateway.bench.processes import processes
-from gateway.bench.ranks import nearest_rank
 from gateway.bench.run import run
-from gateway.bench.stage import Stage, stage
 from gateway.fleet.publisher import Publisher
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 SHARES = (0.5, 0.9)
 PROBE = "bench-probe"

@@ -14,14 +14,14 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from gateway.bench.filling import Past, fill
-from gateway.bench.stage import stage
+from gateway.bench.environment import stage
+from gateway.bench.seed_data import Past, fill
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.kafka import producer
-from schemas.errors import GatewayError
-from schemas.readings import Load, Reading, encode_record
-from schemas.topics import TELEMETRY
+from schemas.base.errors import GatewayError
+from schemas.records.telemetry import Load, Reading, encode_record
+from schemas.records.topics import TELEMETRY
 
 WAIT_SECONDS = 300
 SILENCE = {"OFFLINE_AFTER_SECONDS": "900"}

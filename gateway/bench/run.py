@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from gateway.bench.load import Course, Load, Published, load
+from gateway.bench.environment import Stage
+from gateway.bench.load_generator import Course, Load, Published, load
 from gateway.bench.processes import cpu_seconds, peak_mb
-from gateway.bench.stage import Stage
-from gateway.connected import connected
-from gateway.ledger import Balance, compare
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from gateway.local.database import connected
+from gateway.reconciliation.telemetry import Balance, compare
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
 _WARM_UP_SHARE = 0.1
 _PATIENCE_SECONDS = 120

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import Course
+from gateway.bench.environment import Stage, stage
+from gateway.bench.load_generator import Course
 from gateway.bench.processes import processes
 from gateway.bench.run import Run, run
-from gateway.bench.stage import Stage, stage
 from streams.roles import ROLES
 
 

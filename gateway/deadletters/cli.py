@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from schemas.dead_letters import State
-from schemas.errors import GatewayError
-from schemas.payloads import MAX_PAYLOAD_BYTES
+from schemas.base.errors import GatewayError
+from schemas.parsing.common import MAX_PAYLOAD_BYTES
+from schemas.records.dead_letters import State
 
 if TYPE_CHECKING:
     from api.queries.dead_letters import Letters
@@ -38,9 +38,9 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the REST API does.")] = False,
 ) -> None:
     """List dead letters, newest first."""
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_page
-    from gateway.deadletters.work import newest
+    from gateway.deadletters.operations import newest
+    from gateway.deadletters.output import print_page
+    from gateway.local.database import with_database
 
     letters = _letters(topic, ven, reason, () if state is None else (state,), since, until)
     page = with_database("deadletters", lambda pool, _stop: newest(pool, letters, limit))
@@ -58,10 +58,10 @@ def show(
     ] = False,
 ) -> None:
     """Print all that is known of one dead letter, its payload, and how to mend it."""
-    from api.letters import whole_dead_letter
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_letter
-    from gateway.deadletters.work import one
+    from api.views.dead_letters import whole_dead_letter
+    from gateway.deadletters.operations import one
+    from gateway.deadletters.output import print_letter
+    from gateway.local.database import with_database
 
     row = with_database("deadletters", lambda pool, _stop: one(pool, letter_id))
     if payload:
@@ -92,10 +92,10 @@ def replay(
     Exits 1 if any was rejected again.
     """
     from api.queries.dead_letters import NOT_STORED
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_outcomes
-    from gateway.deadletters.work import matching, named
-    from gateway.deadletters.work import replay as replay_all
+    from gateway.deadletters.operations import matching, named
+    from gateway.deadletters.operations import replay as replay_all
+    from gateway.deadletters.output import print_outcomes
+    from gateway.local.database import with_database
 
     filtered = any(given is not None for given in (topic, ven, reason, state, since, until))
     _check(ids or [], payload, filtered=filtered, everything=everything)
@@ -151,7 +151,7 @@ def _letters(
     until: str | None,
 ) -> "Letters":
     from api.queries.dead_letters import Letters
-    from gateway.deadletters.moments import parse_moment
+    from gateway.deadletters.time_argument import parse_moment
 
     now = datetime.now(UTC)
     start, end = (None if text is None else parse_moment(text, now) for text in (since, until))

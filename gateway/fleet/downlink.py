@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.fleet.answers import Agent, Answer
-from gateway.fleet.dr_ledger import Answered, DrLedger, Received
-from gateway.fleet.heard import Heard, hear
+from gateway.fleet.acks import Agent, Answer
+from gateway.fleet.behaviours import Generation, Manner, generations, manners
+from gateway.fleet.command_decoder import Heard, hear
+from gateway.fleet.device import Obedience
 from gateway.fleet.home import Home
-from gateway.fleet.manners import Generation, Manner, generations, manners
-from gateway.fleet.obedience import Obedience
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Publisher
+from gateway.reconciliation.dr_ledger import Answered, DrLedger, Received
 
 logger = logging.getLogger(__name__)
 

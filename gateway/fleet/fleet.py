@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.fleet import payloads
-from gateway.fleet.accepted import Accepted, Sample
+from gateway.fleet.behaviours import Generation, Manner
+from gateway.fleet.device import NO_EVENT, Report
 from gateway.fleet.downlink import Downlink
-from gateway.fleet.dr_ledger import DrLedger, Reported
 from gateway.fleet.home import Home
-from gateway.fleet.manners import Generation, Manner
-from gateway.fleet.obedience import NO_EVENT, Report
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Outage, Publisher
 from gateway.fleet.schedule import Turn, turns
+from gateway.reconciliation.dr_ledger import DrLedger, Reported
+from gateway.reconciliation.publish_ledger import Accepted, Sample
 
 logger = logging.getLogger(__name__)
 

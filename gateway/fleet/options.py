@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.fleet.manners import Shares, checked
+from gateway.fleet.behaviours import Shares, checked
 
 
 @dataclass(frozen=True, kw_only=True)

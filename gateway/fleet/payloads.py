@@ -2,8 +2,8 @@
 
 import msgspec
 
+from gateway.fleet.device import NO_EVENT, Report
 from gateway.fleet.home import PANEL_VOLTAGE, Circuit, Home, Meter
-from gateway.fleet.obedience import NO_EVENT, Report
 
 _encoder = msgspec.json.Encoder()
 

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from schemas.access import Role
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
+from schemas.base.roles import Role
 
 app = typer.Typer(help="Make, list and revoke the API's keys.", no_args_is_help=True)
 
@@ -22,8 +22,8 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days that it holds; without it, for ever.")] = None,
 ) -> None:
     """Make a key and print it: the one time that it is shown."""
-    from gateway.connected import with_database
-    from gateway.keys.work import make
+    from gateway.keys.operations import make
+    from gateway.local.database import with_database
 
     if not 0 < len(name) <= _MOST_NAME or not name.isprintable():
         raise GatewayError(f"the name of a key has 1 to {_MOST_NAME} characters that can be printed")
@@ -38,8 +38,8 @@ def list_keys(
 ) -> None:
     """List all keys, revoked ones too."""
     from api.queries.keys import fetch_keys
-    from gateway.connected import with_database
-    from gateway.keys.printing import as_json_text, print_keys
+    from gateway.keys.output import as_json_text, print_keys
+    from gateway.local.database import with_database
 
     rows = with_database("keys", lambda pool, _stop: fetch_keys(pool))
     if as_json:
@@ -51,8 +51,8 @@ def list_keys(
 @app.command()
 def revoke(ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `gateway keys list` shows it.")]) -> None:
     """Revoke keys: within seconds they open nothing any more, and within a minute feeds that they opened end."""
-    from gateway.connected import with_database
-    from gateway.keys.work import unmake
+    from gateway.keys.operations import unmake
+    from gateway.local.database import with_database
 
     for name in with_database("keys", lambda pool, _stop: unmake(pool, ids)):
         print(f"{name} is revoked")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import metadata
 
 from gateway.supply.parts import Package, jars, packages
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 PERMISSIVE = frozenset(
     {

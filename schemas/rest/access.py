@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.access import Role
+from schemas.base.roles import Role
 from schemas.rest.model import RestModel, example
 
 

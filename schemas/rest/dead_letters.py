@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
-from schemas.dead_letters import State
-from schemas.payloads import MAX_PAYLOAD_BYTES
+from schemas.parsing.common import MAX_PAYLOAD_BYTES
+from schemas.records.dead_letters import State
 from schemas.rest.model import Moment, RestModel, example
 
 MAX_LETTERS = 1000

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import asyncpg
 
 from runtime.backoff import Backoff
+from runtime.cancellation import cancellations
 from runtime.database import Connection, connect_options
 from runtime.database_tls import in_words
-from schemas.readings import encode_record
-from schemas.settings import DatabaseSettings
-from streams.cancelling import cancellations
+from schemas.records.telemetry import encode_record
+from schemas.settings.blocks import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 

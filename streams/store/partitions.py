@@ -8,8 +8,8 @@ from functools import partial
 import asyncpg
 
 from runtime.database import Connection
-from schemas.partitions import DROPPING, PARTITIONED, create_partition, partition_name
-from schemas.window import Window
+from schemas.base.time_window import Window
+from schemas.tables.partitioning import DROPPING, PARTITIONED, create_partition, partition_name
 from streams.store.database import Database
 
 logger = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from runtime.database import Connection
-from schemas.acks import Ack, Curtailment
-from schemas.commands import event_command
-from schemas.readings import FaultReport, Load, LoadSnapshot
-from schemas.settings import DatabaseSettings
-from schemas.status import VenStatus
-from streams.store.acks import AckStore
+from schemas.dr.commands import event_command
+from schemas.parsing.acks import Ack, Curtailment
+from schemas.parsing.status import VenStatus
+from schemas.records.telemetry import FaultReport, Load, LoadSnapshot
+from schemas.settings.blocks import DatabaseSettings
+from streams.dr.ack_store import AckStore
 from tests.support.letters import letter, write
 from tests.support.readings import reading, stores
 from tests.support.servers import connection

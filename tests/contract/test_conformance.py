@@ -24,10 +24,10 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import describe
-from schemas.network import NetworkTotals, Totals
-from schemas.readings import encode_record
-from schemas.settings import DatabaseSettings, KafkaSettings
-from schemas.topics import STATS
+from schemas.records.network import NetworkTotals, Totals
+from schemas.records.telemetry import encode_record
+from schemas.records.topics import STATS
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import COMMAND, EVENT, LETTER, LOAD, VEN, fill
 from tests.support.log import writer
 from tests.support.rest import api_in_a_thread

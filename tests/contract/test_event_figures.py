@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.acks import Curtailment
+from schemas.parsing.acks import Curtailment
 from tests.contract.conftest import World
 from tests.contract.test_events import HOUR, event
 from tests.support.readings import HVAC, reading

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from gateway.bench.backpressure import BackpressureOptions, measure
-from gateway.bench.stage import Stage
-from gateway.system import System
+from gateway.bench.environment import Stage
+from gateway.local.system import System
 
 
 async def test_a_flood_is_measured_and_drains(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

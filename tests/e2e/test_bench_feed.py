@@ -1,7 +1,7 @@
 """The benchmark of the feed in small: everybody hears of everything, and in time."""
 
 from gateway.bench.feed import FeedOptions, measure
-from gateway.system import System
+from gateway.local.system import System
 
 
 async def test_a_few_clients_hear_of_totals_and_events(system: System) -> None:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from gateway.bench.environment import Stage
 from gateway.bench.latency import LatencyOptions
 from gateway.bench.latency import measure as measure_latency
 from gateway.bench.scale import ScaleOptions
 from gateway.bench.scale import measure as measure_scale
-from gateway.bench.stage import Stage
-from gateway.system import System
+from gateway.local.system import System
 
 
 async def test_probes_become_visible_at_both_shares_of_the_rate(system: System, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from gateway.fleet import Fleet, FleetOptions, Manner, publishing
+from gateway.local.system import System
+from gateway.reconciliation.command_observer import Seen, Wire, wire
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.wire import Seen, Wire, wire
 from runtime.database import Connection
 from tests.support.countdown import miscounted
 from tests.support.dr_figures import Outcome, commands_of, outcome_of, reduction_at

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from gateway.asyncapi.records import VALUES
-from gateway.system import System
-from schemas import topics
+from gateway.local.system import System
+from schemas.records import topics
 from tests.support.asyncapi import wrong_with
 from tests.support.documents import blocks
 from tests.support.log import read_all

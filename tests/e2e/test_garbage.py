@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.fleet.garbage import garbage
+from gateway.fleet.malformed import garbage
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.topics import HEADER_DETAIL, HEADER_REASON
+from schemas.records.topics import HEADER_DETAIL, HEADER_REASON
 from tests.support.log import read_all
 from tests.support.publishing import publish
 

@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from bridge.main import BridgeConfig, run_bridge
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings
+from schemas.settings.blocks import BridgeSettings
+from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.publishing import publish
 
 WAIT = 60

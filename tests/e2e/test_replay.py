@@ -4,8 +4,8 @@ import json
 import time
 from typing import Any
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
 from tests.support.pipeline import REQUEST
 from tests.support.publishing import publish

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.system import System
+from gateway.local.system import System
 from tests.faults.ordeal import Trials
 from tests.faults.results import Result, as_markdown, as_text
 from tests.faults.systems import KINDS

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from gateway.fleet import SOME_MISBEHAVE, Fleet, Manner, publishing
+from gateway.local.system import System
+from gateway.reconciliation.command_observer import Wire, wire
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.wire import Wire, wire
 from tests.faults.ordeal import WAIT, make_fleet
 from tests.support.dr_figures import Outcome, commands_of, outcome_of
 

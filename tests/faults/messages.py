@@ -8,16 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from gateway.fleet import Accepted, Fleet, Sample
-from gateway.fleet.garbage import Garbage
 from gateway.fleet.home import Home
+from gateway.fleet.malformed import Garbage
 from gateway.fleet.payloads import metering
 from gateway.fleet.publisher import Publisher
-from gateway.ledger import Balance
+from gateway.local.system import System
+from gateway.reconciliation.telemetry import Balance
 from gateway.stack.polling import until
-from gateway.system import System
-from schemas.mqtt import Kind
-from schemas.reasons import Reason
-from schemas.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
+from schemas.base.rejection import Reason
+from schemas.mqtt.routing import Kind
+from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
 from tests.support.log import read_all
 
 TOPIC = "volttron/metering"

@@ -12,12 +12,12 @@ import asyncpg
 import httpx
 
 from gateway.fleet import Accepted, Fleet, FleetOptions, publishing
-from gateway.ledger import READINGS, SNAPSHOTS, Balance, settled
+from gateway.local.system import System
+from gateway.local.worker import Worker
+from gateway.reconciliation.telemetry import READINGS, SNAPSHOTS, Balance, settled
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.worker import Worker
 from runtime.database import connect_options
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 from tests.faults.results import Result
 from tests.faults.watch import Watch
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from gateway.fleet import Accepted, Fleet, Sample
-from gateway.fleet.accepted import Ticket
 from gateway.fleet.home import Home
-from gateway.ledger import settled
+from gateway.reconciliation.publish_ledger import Ticket
+from gateway.reconciliation.telemetry import settled
 from gateway.stack.polling import until
 from tests.faults.messages import publish, samples
 from tests.faults.ordeal import PATIENCE, WAIT, Trials, direct

@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 
+from gateway.local.system import System
+from gateway.local.worker import Worker
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.worker import Worker
 from tests.faults.conftest import SEED
 from tests.faults.dr_trial import VENS, DrTrial, dr_trial
 from tests.faults.ordeal import WAIT, direct

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.fleet import Accepted, publishing
-from gateway.fleet.garbage import Garbage, garbage
-from gateway.ledger import settled
+from gateway.fleet.malformed import Garbage, garbage
+from gateway.reconciliation.telemetry import settled
 from gateway.stack.polling import until
 from tests.faults.messages import Bad, publish, samples, too_new
 from tests.faults.ordeal import PATIENCE, RATE, WAIT, Trials, direct, make_fleet

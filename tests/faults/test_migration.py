@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.stack.polling import until
 from migrations.run import SCRIPTS, alembic_config, migrate
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 from tests.faults.ordeal import WAIT, Trials, direct
 from tests.faults.systems import on
 from tests.support.alembic import in_alembic

@@ -10,8 +10,8 @@ from itertools import chain
 import httpx
 import pytest
 
+from gateway.local.worker import Worker
 from gateway.stack.polling import until
-from gateway.worker import Worker
 from streams.roles import ROLES, Role
 from tests.faults.ordeal import RATE, VENS, WAIT, Ordeal, Trials
 from tests.faults.systems import IMPATIENT, on

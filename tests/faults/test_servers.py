@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from gateway.stack.polling import until
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 from tests.faults.disk import filled
 from tests.faults.ordeal import RATE, WAIT, Ordeal, Trials, direct
 from tests.faults.systems import on

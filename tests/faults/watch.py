@@ -8,7 +8,7 @@ import asyncpg
 
 from gateway.fleet import Fleet
 from runtime.database import connect_options
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 
 EVERY_SECONDS = 0.25
 COUNT = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1)"

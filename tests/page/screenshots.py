@@ -10,7 +10,7 @@ from playwright.async_api import Page, expect
 
 from gateway.fleet import Fleet, FleetOptions
 from gateway.stack.polling import until
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 from tests.page.world import CHROMIUM, Scheme, World, world
 from tests.support.paths import ROOT
 

@@ -8,9 +8,9 @@ from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
 from playwright.async_api import Page, expect
 
-from gateway.keys.work import unmake
-from schemas.access import Role
-from schemas.access_settings import AccessSettings
+from gateway.keys.operations import unmake
+from schemas.base.roles import Role
+from schemas.settings.access import AccessSettings
 from tests.page.world import World
 from tests.support.access import keys_of_all_roles
 from tests.support.rest import serving

@@ -12,10 +12,10 @@ import asyncpg
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from gateway.keys.work import make
+from gateway.keys.operations import make
 from runtime.database import connect_options
-from schemas.access import Role
-from schemas.settings import DatabaseSettings
+from schemas.base.roles import Role
+from schemas.settings.blocks import DatabaseSettings
 
 AUDIENCE = "grid-event-gateway"
 

@@ -12,11 +12,11 @@ import aiomqtt
 from aiokafka import AIOKafkaProducer
 
 from gateway.stack.polling import until
-from schemas.commands import Command, event_command, restore_command
-from schemas.dispatch import Dispatch, Evidence, decode_evidence
-from schemas.readings import encode_record
-from schemas.settings import KafkaSettings
-from schemas.topics import COMMAND_LOG, COMMANDS
+from schemas.dr.commands import Command, event_command, restore_command
+from schemas.records.commands import Dispatch, Evidence, decode_evidence
+from schemas.records.telemetry import encode_record
+from schemas.records.topics import COMMAND_LOG, COMMANDS
+from schemas.settings.blocks import KafkaSettings
 from tests.support.log import read_all
 
 

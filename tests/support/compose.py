@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 import schemas
-from schemas.settings import Block
+from schemas.settings.blocks import Block
 from tests.support.paths import ROOT
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())

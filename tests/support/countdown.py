@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from math import ceil
 
-from gateway.wire import Seen
+from gateway.reconciliation.command_observer import Seen
 from runtime.database import Connection
 
 _NOTES = "SELECT correlation_id, sending_at, sent_at FROM commands WHERE correlation_id = ANY ($1)"

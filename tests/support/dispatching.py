@@ -8,15 +8,15 @@ from typing import Any
 
 from runtime.database import Connection
 from runtime.kafka import producer
-from schemas.acks import Ack
-from schemas.dispatch import Dispatch, Evidence, State, decode_dispatch
-from schemas.readings import Load, Reading
-from schemas.settings import DatabaseSettings, DispatchSettings, KafkaSettings
-from schemas.topics import COMMANDS
-from streams.dispatch import Dispatcher
-from streams.store.commands import take_evidence
+from schemas.parsing.acks import Ack
+from schemas.records.commands import Dispatch, Evidence, State, decode_dispatch
+from schemas.records.telemetry import Load, Reading
+from schemas.records.topics import COMMANDS
+from schemas.settings.blocks import DatabaseSettings, DispatchSettings, KafkaSettings
+from streams.dr.command_monitor import Watch
+from streams.dr.command_store import take_evidence
+from streams.dr.dispatcher import Dispatcher
 from streams.store.database import database as open_database
-from streams.watch import Watch
 from tests.support.log import read_all
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.database import Connection
-from schemas.dead_letters import State
-from schemas.partitions import create_partition, day_of, partition_name
+from schemas.records.dead_letters import State
+from schemas.tables.partitioning import create_partition, day_of, partition_name
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 

@@ -7,8 +7,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from runtime.kafka import client_options
-from schemas.settings import KafkaSettings
-from schemas.topics import HEADER_BEAT
+from schemas.records.topics import HEADER_BEAT
+from schemas.settings.blocks import KafkaSettings
 
 
 class Writer:

@@ -11,19 +11,19 @@ from faust.types import TP
 
 from runtime.database import Connection
 from runtime.kafka import producer
-from schemas import topics
-from schemas.acks import decode_ack
-from schemas.mqtt import Kind
-from schemas.readings import decode_reading
-from schemas.settings import DatabaseSettings, KafkaSettings
-from schemas.window import Window
-from streams.batches import Batch
-from streams.letters import Replayer
-from streams.outbox import Outbox
-from streams.sink import Sink, Store
-from streams.store.dead_letters import DeadLetterStore
-from streams.store.replays import forget_gone
-from streams.validate import Validator, is_beat
+from schemas.base.time_window import Window
+from schemas.mqtt.routing import Kind
+from schemas.parsing.acks import decode_ack
+from schemas.records import topics
+from schemas.records.telemetry import decode_reading
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
+from streams.dead_letters.replay import Replayer
+from streams.dead_letters.replay_store import forget_gone
+from streams.dead_letters.store import DeadLetterStore
+from streams.engine.batch_consumer import Batch
+from streams.engine.batch_producer import Outbox
+from streams.sink.sink import Sink, Store
+from streams.validate.validator import Validator, is_beat
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 

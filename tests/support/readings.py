@@ -5,18 +5,18 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.acks import Ack, Curtailment
-from schemas.readings import FaultReport, Load, LoadSnapshot, Reading
-from schemas.settings import DatabaseSettings
-from schemas.status import VenStatus
-from schemas.window import Window
-from streams.store.acks import AckStore
+from schemas.base.time_window import Window
+from schemas.parsing.acks import Ack, Curtailment
+from schemas.parsing.status import VenStatus
+from schemas.records.telemetry import FaultReport, Load, LoadSnapshot, Reading
+from schemas.settings.blocks import DatabaseSettings
+from streams.dr.ack_store import AckStore
+from streams.sink.document_store import keep_notices, keep_shadows
+from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
 from streams.store.database import Database, database
-from streams.store.documents import keep_notices, keep_shadows
-from streams.store.latest import said
 from streams.store.partitions import Partitions
-from streams.store.readings import fault_store, reading_store, snapshot_store
-from streams.store.rows import RowStore, UpsertStore
+from streams.store.row_store import RowStore, UpsertStore
+from streams.store.ven_status import said
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """A time of yesterday: it surely has its partition, and is not in the future."""

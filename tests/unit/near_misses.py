@@ -7,8 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.mqtt import Kind
-from schemas.mqtt_settings import MqttTopicSettings
+from schemas.mqtt.routing import Kind
+from schemas.settings.mqtt import MqttTopicSettings
 from tests.support.paths import RECORDINGS
 from tests.unit.samples import STAMP
 

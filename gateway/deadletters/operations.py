@@ -1,0 +1,111 @@
+"""What the commands do with the database; they print when it is done."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+from rich.console import Console
+from rich.progress import Progress
+
+from api.auth.audit import Deed
+from api.auth.principal import at_the_command_line
+from api.queries.dead_letters import (
+    Key,
+    Letters,
+    fetch_keys,
+    fetch_letter,
+    fetch_letters,
+    find_keys,
+    request_replays,
+)
+from api.services.replay_status import Outcome, Watch
+from api.views.dead_letters import dead_letter, encode_cursor
+from runtime.database import Pool
+from schemas.base.errors import GatewayError
+from schemas.rest.dead_letters import DeadLetterPage
+
+# Letters of one transaction, and of one look at how they stand.
+CHUNK = 1000
+
+
+async def newest(pool: Pool, letters: Letters, limit: int) -> DeadLetterPage:
+    """Return the newest letters that match, as the REST API gives them."""
+    rows = await fetch_letters(pool, letters, older_than=None, limit=limit + 1)
+    more = len(rows) > limit
+    return DeadLetterPage(
+        dead_letters=[dead_letter(row) for row in rows[:limit]],
+        next=encode_cursor(Key(rows[limit - 1]["time"], rows[limit - 1]["id"])) if more else None,
+    )
+
+
+async def one(pool: Pool, letter_id: str) -> asyncpg.Record:
+    """Return a whole letter.
+
+    Raises:
+        GatewayError: there is none with this id.
+    """
+    row = await fetch_letter(pool, letter_id)
+    if row is None:
+        raise _unknown([letter_id])
+    return row
+
+
+async def named(pool: Pool, ids: Sequence[str]) -> list[Key]:
+    """Return the keys of these letters, each once.
+
+    Raises:
+        GatewayError: names those that there are not.
+    """
+    found = await find_keys(pool, ids)
+    if missing := [letter_id for letter_id in ids if letter_id not in found]:
+        raise _unknown(missing)
+    return list(found.values())
+
+
+async def matching(pool: Pool, letters: Letters) -> list[Key]:
+    """Return the keys of all letters that match, oldest first."""
+    keys: list[Key] = []
+    while page := await fetch_keys(pool, letters, older_than=keys[-1] if keys else None, limit=10 * CHUNK):
+        keys += page
+    return keys[::-1]
+
+
+async def replay(
+    pool: Pool, keys: Sequence[Key], mended: bytes | None, wait: float, stop: asyncio.Event
+) -> list[Outcome]:
+    """Ask for all replays, then follow them until all are settled, or for `wait` seconds none was, or `stop` is set."""
+    console = Console(stderr=True)
+    watches: list[Watch] = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        asked = progress.add_task("requested", total=len(keys))
+        settled = progress.add_task("settled", total=len(keys))
+        for first in range(0, len(keys), CHUNK):
+            if stop.is_set():
+                break
+            some = keys[first : first + CHUNK]
+            deed = Deed(at_the_command_line(), "CLI", f"gateway deadletters replay ({len(some)})")
+            deed.result = " ".join(key.id for key in some)
+            requested = await request_replays(pool, some, mended, deed.transaction)
+            watches.append(Watch(pool, requested))
+            progress.advance(asked, len(requested))
+        for watch in watches:
+            while news := await _unless(stop, watch, wait):
+                progress.advance(settled, len(news))
+            if watch.pending:
+                break
+    return [outcome for watch in watches for outcome in watch.outcomes.values()]
+
+
+async def _unless(stop: asyncio.Event, watch: Watch, wait: float) -> list[Outcome]:
+    news, stopped = asyncio.create_task(watch.news(wait)), asyncio.create_task(stop.wait())
+    await asyncio.wait({news, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not news.done():
+        news.cancel()
+        await asyncio.wait({news})
+        return []
+    return news.result()
+
+
+def _unknown(ids: Sequence[str]) -> GatewayError:
+    return GatewayError(f"there is no dead letter {', '.join(ids)}; gateway deadletters list shows those there are")
