@@ -1,9 +1,9 @@
 """The load of a benchmark: a fleet whose messages are all made before the first is published, or each in its turn.
 
-It is a process of its own (`python -m gateway.bench.load_generator`), told what to do line by line, so that its CPU
-time can be told from what it measures. Made before, the messages take little from the system under test; made in their
-turn they are as many as one likes. In both cases each is stamped with the moment in which it is published, as devices do: what is
-older is rolled up as late, and live totals would not take it for now.
+It is a process of its own (`python -m gateway.bench.load_generator`) that takes its orders line by line, so that its
+CPU time can be told apart from that of the system it measures. Messages made before the run take little CPU during it;
+messages made in their turn can be as many as one likes. Each is stamped when it is published, as devices do: an older
+one is rolled up as late, and live totals leave it out.
 """
 
 import asyncio
