@@ -11,15 +11,15 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.auth.api_keys import Keys
-from api.auth.middleware import Gate
-from api.http.body_limit import BodyLimit
+from api.auth.api_keys import ApiKeyCache
+from api.auth.middleware import AuthMiddleware
+from api.http.body_limit import BodyLimitMiddleware
 from api.http.docs import add_docs
-from api.http.headers import REQUEST_ID, ResponseHeaders
-from api.http.metrics import Measured, show_metrics
-from api.http.pools import pools
+from api.http.headers import REQUEST_ID_HEADER, ResponseHeadersMiddleware
+from api.http.metrics import MetricsMiddleware, show_metrics
+from api.http.pools import open_pools
 from api.http.problems import add_problem_handlers
-from api.http.unhandled_errors import Unexpected
+from api.http.unhandled_errors import UnhandledErrorMiddleware
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
 from api.page import add_page
 from api.routers import (
@@ -45,16 +45,16 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
-from api.services.background import lasting
 from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
-from api.services.open_buckets import OpenBuckets
-from api.services.pipeline_monitor import Pipeline
-from api.services.totals_reconciliation import Agreement
-from api.services.ven_erasure import keep_erasing
-from api.sse.broadcaster import Hub
-from api.sse.change_poller import Follower
-from api.sse.session_expiry import keep_expelling
+from api.services.open_buckets import OpenBucketCache
+from api.services.pipeline_monitor import PipelineMonitor
+from api.services.supervisor import supervise
+from api.services.totals_reconciliation import TotalsReconciliation
+from api.services.ven_erasure import erase_removed_vens
+from api.sse.broadcaster import Broadcaster
+from api.sse.change_poller import ChangePoller
+from api.sse.session_expiry import watch_sessions
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.traces import TRACES
 from schemas.base.plain_yaml import plain_yaml
@@ -88,7 +88,7 @@ class ApiConfig:
         )
 
 
-class EitherSlash:
+class TrailingSlashMiddleware:
     """Serves a path with a trailing slash as the same path without it, and redirects nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -102,36 +102,36 @@ class EitherSlash:
 
 def make_app(config: ApiConfig) -> FastAPI:
     """Make the app; it connects when it starts, and starts also while the servers behind it are down."""
-    keys = Keys(config.access.api_key_cache_seconds)
+    keys = ApiKeyCache(config.access.api_key_cache_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pools(config.database, config.api) as (pool, health_pool, feed_pool):
+        async with open_pools(config.database, config.api) as (pool, health_pool, feed_pool):
             app.state.pool = pool
             app.state.health_pool = health_pool
             app.state.settings = config.api
             app.state.open_to_all = config.access.is_open(config.api.api_host) and not is_loopback(config.api.api_host)
             app.state.live_totals = LiveTotals(config.kafka, pool)
-            app.state.under_way = OpenBuckets(pool)
+            app.state.under_way = OpenBucketCache(pool)
             app.state.energy_today = EnergyToday(pool)
             live = app.state.live_totals
-            agreement = Agreement(pool, lambda: live.latest, config.api.offline_after_seconds)
-            app.state.feed = Hub(config.api.api_feed_window_seconds, config.api.api_feed_queue)
-            follower = Follower(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
-            app.state.pipeline = Pipeline(config.kafka, feed_pool)
+            agreement = TotalsReconciliation(pool, lambda: live.latest, config.api.offline_after_seconds)
+            app.state.feed = Broadcaster(config.api.api_feed_window_seconds, config.api.api_feed_queue)
+            follower = ChangePoller(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
+            app.state.pipeline = PipelineMonitor(config.kafka, feed_pool)
             app.state.following = asyncio.create_task(live.follow())
             app.state.feeding = asyncio.create_task(follower.follow())
             beside = [
-                asyncio.create_task(lasting(what, work))
+                asyncio.create_task(supervise(what, work))
                 for what, work in (
-                    ("erasing deleted VENs", partial(keep_erasing, pool)),
+                    ("erasing deleted VENs", partial(erase_removed_vens, pool)),
                     ("adding up energy", app.state.energy_today.follow),
                     ("comparing totals", agreement.follow),
                     ("looking at the pipeline", app.state.pipeline.follow),
                     (
                         "ending feeds",
                         # Not by the connections of requests: those may all be taken.
-                        partial(keep_expelling, app.state.feed, feed_pool, config.access),
+                        partial(watch_sessions, app.state.feed, feed_pool, config.access),
                     ),
                 )
             ]
@@ -163,19 +163,19 @@ def make_app(config: ApiConfig) -> FastAPI:
     )
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
-    app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
-    app.add_middleware(Unexpected)
-    app.add_middleware(Gate, settings=config.access, host=config.api.api_host, keys=keys)
+    app.add_middleware(BodyLimitMiddleware, most=config.api.api_max_body_bytes)
+    app.add_middleware(UnhandledErrorMiddleware)
+    app.add_middleware(AuthMiddleware, settings=config.access, host=config.api.api_host, keys=keys)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=config.access.cors_origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
-        expose_headers=["link", "location", "retry-after", REQUEST_ID],
+        expose_headers=["link", "location", "retry-after", REQUEST_ID_HEADER],
     )
-    app.add_middleware(ResponseHeaders)
-    app.add_middleware(Measured)
-    app.add_middleware(EitherSlash)
+    app.add_middleware(ResponseHeadersMiddleware)
+    app.add_middleware(MetricsMiddleware)
+    app.add_middleware(TrailingSlashMiddleware)
     # Those with a name of their own before those with an id in its place: `summary`, `current`, `history`.
     for resource in (
         health,

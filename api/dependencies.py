@@ -6,7 +6,7 @@ from fastapi import Depends, Path, Request
 
 from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
-from api.services.open_buckets import OpenBuckets
+from api.services.open_buckets import OpenBucketCache
 from runtime.database import Pool
 from schemas.parsing.common import MAX_ID_LENGTH
 from schemas.parsing.loads import MAX_TEXT as MAX_LOAD_ID_LENGTH
@@ -37,7 +37,7 @@ def _under_way(request: Request) -> Any:
     return request.app.state.under_way
 
 
-UnderWay = Annotated[OpenBuckets, Depends(_under_way)]
+OpenBuckets = Annotated[OpenBucketCache, Depends(_under_way)]
 Database = Annotated[Pool, Depends(_pool)]
 HealthDatabase = Annotated[Pool, Depends(_health_pool)]
 """A connection that requests do not take."""

@@ -4,8 +4,8 @@ import asyncio
 import socket
 
 from api.app import ApiConfig, make_app
-from api.auth.startup_check import check_that_it_may_listen
-from api.http.file_limit import allow_clients
+from api.auth.startup_check import check_access_at_startup
+from api.http.file_limit import raise_file_limit
 from api.http.server import Server
 from runtime import database, log_security
 from runtime.database_tls import database_tls
@@ -25,12 +25,12 @@ def serve_api(config: ApiConfig) -> None:
     log_tls(config.kafka)
     asyncio.run(_check_trust(config))
     host, port = config.api.api_host, config.api.api_port
-    asyncio.run(check_that_it_may_listen(host, config.access, config.database))
+    asyncio.run(check_access_at_startup(host, config.access, config.database))
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
-    allow_clients(config.api.api_feed_clients)
+    raise_file_limit(config.api.api_feed_clients)
     Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5).run()
 
 

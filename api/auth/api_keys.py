@@ -11,7 +11,7 @@ from secrets import token_hex, token_urlsafe
 from typing import NamedTuple
 
 from api.auth.principal import Principal
-from api.queries.keys import find_key
+from api.queries.keys import fetch_key
 from runtime.database import Pool
 from schemas.base.roles import Role
 
@@ -21,7 +21,7 @@ _BYTES = 32
 _MOST = 10_000
 
 
-class NewKey(NamedTuple):
+class NewApiKey(NamedTuple):
     """The only moment at which the key itself is there."""
 
     key_id: str
@@ -29,10 +29,10 @@ class NewKey(NamedTuple):
     digest: bytes
 
 
-def new_key() -> NewKey:
+def new_key() -> NewApiKey:
     """Make a key."""
     text = f"{PREFIX}{token_urlsafe(_BYTES)}"
-    return NewKey(f"key-{token_hex(4)}", text, digest_of(text))
+    return NewApiKey(f"key-{token_hex(4)}", text, digest_of(text))
 
 
 def digest_of(text: str) -> bytes:
@@ -45,14 +45,14 @@ class _Known(NamedTuple):
     who: Principal | None
 
 
-class Keys:
+class ApiKeyCache:
     """Finds keys in the database, and remembers each for `seconds`: so long a revoked one still holds, at most."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._known: dict[bytes, _Known] = {}
 
-    def was_good(self, digest: bytes) -> bool:
+    def was_valid(self, digest: bytes) -> bool:
         """Say whether it held when it was looked up last."""
         known = self._known.get(digest)
         return known is not None and known.who is not None
@@ -69,7 +69,7 @@ class Keys:
         return None if known.who is None or known.who.expired else known.who
 
     async def _look_up(self, pool: Pool, digest: bytes) -> Principal | None:
-        row = await find_key(pool, digest)
+        row = await fetch_key(pool, digest)
         if row is None:
             return None
         expires_at = None if row["expires_at"] is None else row["expires_at"].timestamp()

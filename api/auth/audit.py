@@ -11,11 +11,11 @@ from api.queries.audit import insert_entry
 from runtime.database import Pool, PooledConnection
 
 Outcome = Literal["done", "repeated", "failed", "denied"]
-_MOST_PATH = 1024
-_MOST_METHOD = 16
+_MAX_PATH_LENGTH = 1024
+_MAX_METHOD_LENGTH = 16
 
 
-class Deed:
+class AuditedAction:
     """One request, or command, that may change something.
 
     What was not done in a transaction of `transaction` is written down by whoever answers the request.
@@ -30,7 +30,7 @@ class Deed:
         self.result: str | None = None
         """What comes of it: the id of an event, a command or a key, or those of dead letters."""
         self._who = who
-        self._what = (method[:_MOST_METHOD], path[:_MOST_PATH].replace("\0", ""))
+        self._what = (method[:_MAX_METHOD_LENGTH], path[:_MAX_PATH_LENGTH].replace("\0", ""))
         self._from = (request_id, address)
 
     @asynccontextmanager
@@ -54,8 +54,8 @@ class Deed:
 
 
 def _deed(request: Request) -> Any:
-    return request.state.deed
+    return request.state.action
 
 
-Acting = Annotated[Deed, Depends(_deed)]
+CurrentAction = Annotated[AuditedAction, Depends(_deed)]
 """Of a route that changes something."""

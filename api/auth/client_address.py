@@ -8,7 +8,7 @@ _HOME_BITS = 64
 """Of an IPv6 address: whoever has one has all that begin like it."""
 
 
-def address_of(request: Request) -> str:
+def client_address(request: Request) -> str:
     """Return the client's address; empty where it is none, for a proxy says what it likes."""
     given = request.client.host if request.client else ""
     try:
@@ -18,7 +18,7 @@ def address_of(request: Request) -> str:
     return given
 
 
-def limited_as(address: str) -> str:
+def rate_limit_key(address: str) -> str:
     """Return under which name an address is limited: a home may take another IPv6 address for each request."""
     if ":" not in address:
         return address

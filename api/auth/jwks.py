@@ -20,7 +20,7 @@ LASTS_SECONDS = 3600.0
 _MOST_BYTES = 1_048_576
 
 
-class IssuerAwayError(Exception):
+class IssuerUnavailableError(Exception):
     """The issuer does not tell its keys; the message says why."""
 
 
@@ -54,7 +54,7 @@ class Jwks:
         if (fetching := self._fetch()) is not None:
             await asyncio.shield(fetching)
         if time.monotonic() - self._fetched >= LASTS_SECONDS:
-            raise IssuerAwayError(f"the issuer's keys cannot be had: {self._away}; check API_OIDC_ISSUER")
+            raise IssuerUnavailableError(f"the issuer's keys cannot be had: {self._away}; check API_OIDC_ISSUER")
         return self._known(key_id)
 
     def _known(self, key_id: str | None) -> dict[str, Any] | None:

@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from api.auth.permissions import READING
+from api.auth.permissions import SAFE_METHODS
 from schemas.settings.access import is_loopback
 
 
-def why_a_stranger(method: str, headers: Headers, origins: list[str], address: str | None) -> str | None:
+def origin_refusal(method: str, headers: Headers, origins: list[str], address: str | None) -> str | None:
     """Say why a request is none of the operator's; None where it may be.
 
     `address` is where it comes from, for an API that only this machine reaches; None for one that is open to all.
@@ -29,7 +29,7 @@ def why_a_stranger(method: str, headers: Headers, origins: list[str], address: s
     if on_loopback and host and not is_loopback(_name(host)):
         return f"the API is open on loopback only, and {host!r} is no name of it; set API_AUTH=required, and use a key"
     origin = headers.get("origin")
-    if method in READING or origin is None or origin in origins:
+    if method in SAFE_METHODS or origin is None or origin in origins:
         return None
     if origin.partition("://")[2] == host:
         return None

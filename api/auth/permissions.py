@@ -10,7 +10,7 @@ from starlette.routing import compile_path
 
 from schemas.base.roles import Role, highest
 
-OPEN = (
+PUBLIC_PATHS = (
     "/",
     "/page/{path:path}",
     "/docs",
@@ -23,12 +23,12 @@ OPEN = (
 )
 """What may be read without saying who asks: the page without its figures, the description, and health."""
 
-METRICS = "/metrics"
+METRICS_PATH = "/metrics"
 
 _VIEWER, _OPERATOR, _ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
 
-ROLES: dict[tuple[str, str], Role] = {
-    ("GET", METRICS): _VIEWER,
+ROUTE_ROLES: dict[tuple[str, str], Role] = {
+    ("GET", METRICS_PATH): _VIEWER,
     ("GET", "/api/me"): _VIEWER,
     ("GET", "/api/audit"): _ADMIN,
     ("GET", "/api/stats/network"): _VIEWER,
@@ -70,26 +70,26 @@ ROLES: dict[tuple[str, str], Role] = {
     ("POST", "/api/events/{event_id}/stop"): _OPERATOR,
     ("GET", "/api/notices"): _VIEWER,
     ("GET", "/api/dead-letters"): _VIEWER,
-    ("GET", "/api/dead-letters/{letter_id}"): _VIEWER,
+    ("GET", "/api/dead-letters/{dead_letter_id}"): _VIEWER,
     ("POST", "/api/dead-letters/replay"): _OPERATOR,
-    ("POST", "/api/dead-letters/{letter_id}/replay"): _OPERATOR,
+    ("POST", "/api/dead-letters/{dead_letter_id}/replay"): _OPERATOR,
 }
 
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Roles:
+class RoutePermissions:
     """Says what a request needs."""
 
     def __init__(self, *, metrics_open: bool) -> None:
-        self._open = [_pattern(path) for path in (*OPEN, *([METRICS] if metrics_open else []))]
+        self._open = [_pattern(path) for path in (*PUBLIC_PATHS, *([METRICS_PATH] if metrics_open else []))]
         self._needed: dict[str, list[tuple[re.Pattern[str], Role]]] = {}
-        for (method, path), role in ROLES.items():
+        for (method, path), role in ROUTE_ROLES.items():
             self._needed.setdefault(method, []).append((_pattern(path), role))
 
-    def needed(self, method: str, path: str) -> Role | None:
+    def required_role(self, method: str, path: str) -> Role | None:
         """Return the role; None where nobody has to say who they are."""
-        reads = method in READING
+        reads = method in SAFE_METHODS
         if reads and any(pattern.match(path) for pattern in self._open):
             return None
         # Where several match, whichever of them the app takes: no less than it needs.

@@ -27,11 +27,11 @@ class Principal:
         return self.expires_at is not None and self.expires_at <= time.time()
 
 
-ANYBODY = Principal("anybody", "anybody", Role.ADMIN, "open")
+ANONYMOUS = Principal("anybody", "anybody", Role.ADMIN, "open")
 """Where the API is open, nobody says who they are."""
 
 
-def at_the_command_line() -> Principal:
+def cli_principal() -> Principal:
     """Return who types a command; whoever has the database's password may do everything."""
     try:
         user = getpass.getuser()

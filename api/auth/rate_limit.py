@@ -7,7 +7,7 @@ _TIDY_SECONDS = 1.0
 _ROUNDING_SECONDS = 1e-6
 
 
-class Rates:
+class RateLimiter:
     """The bucket is kept as one number, the time at which it will be full again (GCRA)."""
 
     def __init__(self, per_second: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -18,7 +18,7 @@ class Rates:
         self._full_at: dict[str, float] = {}
         self._tidied = clock()
 
-    def seconds_to_wait(self, who: str) -> float:
+    def retry_after_seconds(self, who: str) -> float:
         """Return after how many seconds the bucket holds a request; 0 where it does now."""
         if not self._cost:
             return 0.0
@@ -26,9 +26,9 @@ class Rates:
         wait = max(self._full_at.get(who, now), now) + self._cost - now - self._depth
         return wait if wait > _ROUNDING_SECONDS else 0.0
 
-    def take(self, who: str) -> float:
-        """Take a request out; returns what `seconds_to_wait` does, and takes nothing where that is not 0."""
-        wait = self.seconds_to_wait(who)
+    def acquire(self, who: str) -> float:
+        """Take a request out; returns what `retry_after_seconds` does, and takes nothing where that is not 0."""
+        wait = self.retry_after_seconds(who)
         if wait or not self._cost:
             return wait
         now = self._clock()

@@ -5,7 +5,7 @@ import logging
 import asyncpg
 
 from api.http.problems import OUTAGES
-from api.queries.keys import any_active_key
+from api.queries.keys import valid_key_exists
 from runtime.database import connect_options
 from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings, is_loopback
@@ -14,7 +14,7 @@ from schemas.settings.blocks import DatabaseSettings
 logger = logging.getLogger(__name__)
 
 
-async def check_that_it_may_listen(host: str, access: AccessSettings, database: DatabaseSettings) -> None:
+async def check_access_at_startup(host: str, access: AccessSettings, database: DatabaseSettings) -> None:
     """Look before the API listens, and say loudly where everybody may do everything.
 
     Raises:
@@ -34,7 +34,7 @@ async def check_that_it_may_listen(host: str, access: AccessSettings, database: 
     try:
         connection = await asyncpg.connect(**connect_options(database, "gateway-api"))
         try:
-            there_is_one = await any_active_key(connection)
+            there_is_one = await valid_key_exists(connection)
         finally:
             await connection.close()
     except (*OUTAGES, asyncpg.PostgresError) as error:

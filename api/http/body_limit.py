@@ -17,7 +17,7 @@ SECONDS = 60.0
 _MOST_DIGITS = 18
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Answers 413 where a body is announced as, or turns out to be, larger than `most` bytes."""
 
     def __init__(self, app: ASGIApp, most: int) -> None:

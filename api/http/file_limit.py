@@ -5,17 +5,17 @@ import resource
 
 logger = logging.getLogger(__name__)
 
-SPARE = 1000
+RESERVED_FILES = 1000
 """For requests beside the feed, PostgreSQL, Kafka and the files of the page."""
 
 
-def allow_clients(clients: int) -> None:
+def raise_file_limit(clients: int) -> None:
     """Allow this process to have so many clients of the feed; where the system does not, say so.
 
     Without files left no request is answered: not those of the feed, nor any other.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = clients + SPARE
+    wanted = clients + RESERVED_FILES
     if _enough(soft, wanted):
         return
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if _enough(hard, wanted) else hard, hard))

@@ -6,7 +6,7 @@ from secrets import token_hex
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-REQUEST_ID = "x-request-id"
+REQUEST_ID_HEADER = "x-request-id"
 _USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 # Of answers that are no page: a browser that opens one as such finds nothing that it may run, load or be framed in.
@@ -18,7 +18,7 @@ _DEFAULTS = {
 }
 
 
-class ResponseHeaders:
+class ResponseHeadersMiddleware:
     """Adds them where an answer does not say otherwise; answers of the API are kept by nobody in between."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -28,7 +28,7 @@ class ResponseHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(REQUEST_ID, "")
+        given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = given if _USABLE.fullmatch(given) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
 
@@ -39,7 +39,7 @@ class ResponseHeaders:
                     headers.setdefault(name, value)
                 if scope["path"].startswith("/api"):
                     headers.setdefault("cache-control", "no-store")
-                headers[REQUEST_ID] = request_id
+                headers[REQUEST_ID_HEADER] = request_id
             await send(message)
 
         await self._app(scope, receive, adding)

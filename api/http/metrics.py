@@ -12,7 +12,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _OTHER = "other"
 
 
-class Measured:
+class MetricsMiddleware:
     """Measures each request, by the route's template and never by its path, which holds ids."""
 
     def __init__(self, app: ASGIApp) -> None:

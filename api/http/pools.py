@@ -18,7 +18,7 @@ class Pools(NamedTuple):
     feed: Pool
 
 
-class _ImpatientPool(Pool):
+class TimeoutPool(Pool):
     """Waits for a free connection no longer than for a statement; asyncpg's own waits for ever."""
 
     def __init__(self, options: dict[str, Any], most: int) -> None:
@@ -43,13 +43,13 @@ class _ImpatientPool(Pool):
 
 
 @asynccontextmanager
-async def pools(database: DatabaseSettings, api: ApiSettings) -> AsyncIterator[Pools]:
+async def open_pools(database: DatabaseSettings, api: ApiSettings) -> AsyncIterator[Pools]:
     """Have them inside. Nothing is connected before it is asked for."""
     patience = min(database.db_timeout, api.api_db_timeout)
     options = connect_options(database.model_copy(update={"db_timeout": patience}), "gateway-api")
     async with (
-        _ImpatientPool(options, api.api_pool_size) as requests,
-        _ImpatientPool(options, 1) as health,
-        _ImpatientPool(options, 1) as feed,
+        TimeoutPool(options, api.api_pool_size) as requests,
+        TimeoutPool(options, 1) as health,
+        TimeoutPool(options, 1) as feed,
     ):
         yield Pools(requests, health, feed)

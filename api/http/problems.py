@@ -34,7 +34,7 @@ class UnavailableError(Exception):
     """A server that the answer needs is down; the message says which."""
 
 
-def unknown(what: str, name: str) -> HTTPException:
+def not_found(what: str, name: str) -> HTTPException:
     """Return the 404 for a thing that is not there."""
     return HTTPException(HTTPStatus.NOT_FOUND, f"there is no {what} {name}")
 
@@ -49,7 +49,7 @@ def unprocessable(detail: str) -> HTTPException:
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
-def conflicts(description: str) -> dict[int | str, dict[str, Any]]:
+def conflict_response(description: str) -> dict[int | str, dict[str, Any]]:
     """Describe the 409 of a route."""
     return {HTTPStatus.CONFLICT.value: {"description": description}}
 

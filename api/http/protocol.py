@@ -15,7 +15,7 @@ UNREAD_BYTES = 30_720
 """What a client reads at least in that time of an answer that waits for it: 1 kB a second."""
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """Ends those that would hold a file, or an answer in memory, for nothing."""
 
     _waiting: asyncio.TimerHandle | None = None
@@ -29,7 +29,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.app_state = {**self.app_state, TRANSPORT: transport}
         self._wait_for_a_request()
-        self._look()
+        self._poll()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -68,7 +68,7 @@ class Connection(H11Protocol):
         else:
             self.transport.abort()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         # Nothing is added to an answer that is complete, nor to one whose writing is paused.
         waits = self.flow.write_paused or not self._answering
         unread, left = (self.cycle, self._resumed) if waits else None, self.transport.get_write_buffer_size()
@@ -76,10 +76,10 @@ class Connection(H11Protocol):
             self.transport.abort()
             return
         self._unread, self._left = unread, left
-        self._looking = self.loop.call_later(UNREAD_SECONDS, self._look)
+        self._looking = self.loop.call_later(UNREAD_SECONDS, self._poll)
 
 
-def buffer_little(transport: asyncio.WriteTransport, size: int) -> None:
+def limit_send_buffer(transport: asyncio.WriteTransport, size: int) -> None:
     """Let the kernel hold no more than `size` bytes of what the client has not read; it would take megabytes."""
     connection: socket.socket = transport.get_extra_info("socket")
     # Not by the object at hand: that of uvloop shows options and sets none.

@@ -7,7 +7,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI
 
-from api.http.protocol import Connection
+from api.http.protocol import HttpConnection
 
 _BEHIND = "127.0.0.1,::1"
 """Proxies that are believed whom they ask for, unless FORWARDED_ALLOW_IPS says others."""
@@ -20,7 +20,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Connection,
+                http=HttpConnection,
                 # Nothing here speaks it, and the gate looks at requests only.
                 ws="none",
                 log_config=None,

@@ -10,23 +10,23 @@ from schemas.rest.model import Moment
 from schemas.tables.buckets import MINUTE, floor_to
 
 
-class Bounds(NamedTuple):
+class TimeBounds(NamedTuple):
     """[start, end); None is no bound."""
 
     start: datetime | None
     end: datetime | None
 
 
-def _bounds(start: Moment | None = None, end: Moment | None = None) -> Bounds:
+def _bounds(start: Moment | None = None, end: Moment | None = None) -> TimeBounds:
     if start is not None and end is not None and end < start:
         raise unprocessable("end is before start")
-    return Bounds(start, end)
+    return TimeBounds(start, end)
 
 
-Interval = Annotated[Bounds, Depends(_bounds)]
+TimeBoundsQuery = Annotated[TimeBounds, Depends(_bounds)]
 
 
-class Stretch(NamedTuple):
+class TimeRange(NamedTuple):
     """[start, end)."""
 
     start: datetime
@@ -40,11 +40,11 @@ _FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=3)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=3)
 
 
-def _last_day(interval: Interval) -> Stretch:
+def _last_day(interval: TimeBoundsQuery) -> TimeRange:
     end = min(max(interval.end or datetime.now(UTC), _FIRST), _LAST)
     start = interval.start or floor_to(end - timedelta(days=1), MINUTE)
-    return Stretch(min(max(start, _FIRST), end), end, interval.start is not None, interval.end is not None)
+    return TimeRange(min(max(start, _FIRST), end), end, interval.start is not None, interval.end is not None)
 
 
-LastDay = Annotated[Stretch, Depends(_last_day)]
+TimeRangeQuery = Annotated[TimeRange, Depends(_last_day)]
 """An interval of which a bound that is missing makes it the last 24 hours."""

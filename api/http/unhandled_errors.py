@@ -15,7 +15,7 @@ from api.http.problems import problem
 logger = logging.getLogger(__name__)
 
 
-class Unexpected:
+class UnhandledErrorMiddleware:
     """Answers 500 where the app raises before it has begun to answer."""
 
     def __init__(self, app: ASGIApp) -> None:

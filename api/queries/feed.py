@@ -140,6 +140,6 @@ async def fetch_presence(pool: Pool, offline_after: float, ven_ids: Collection[s
     return await pool.fetch(PRESENCE, offline_after, ven_ids)
 
 
-async def fetch_new_letters(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def fetch_new_dead_letters(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
     """Return the dead letters received last, the last one first."""
     return await pool.fetch(LETTERS, since, limit)

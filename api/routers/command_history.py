@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from api.dependencies import Database, VenId
-from api.http.pagination import Cursor, link_next
-from api.http.problems import unknown
+from api.http.pagination import Cursor, add_next_link
+from api.http.problems import not_found
 from api.queries.command_history import fetch_acks_of_command, fetch_command, fetch_commands_of_ven
 from api.routers.preconditions import require_ven
 from api.views.command_history import steps_view, trail_view
@@ -33,7 +33,7 @@ async def read_command(correlation_id: CorrelationId, database: Database) -> Com
     """Read the whole way of a command, and all that the VEN answered to it."""
     row = await fetch_command(database, correlation_id)
     if row is None:
-        raise unknown("command", correlation_id)
+        raise not_found("command", correlation_id)
     return trail_view(row, await fetch_acks_of_command(database, correlation_id, MOST_ACKS))
 
 
@@ -50,5 +50,5 @@ async def list_commands(
     await require_ven(database, ven_id)
     rows = await fetch_commands_of_ven(database, ven_id, cursor=cursor, limit=limit + 1)
     if len(rows) > limit:
-        link_next(request, response, limit=limit, cursor=rows[limit - 1]["correlation_id"])
+        add_next_link(request, response, limit=limit, cursor=rows[limit - 1]["correlation_id"])
     return [steps_view(row) for row in rows[:limit]]

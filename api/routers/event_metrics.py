@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api.dependencies import Database, EventId, Settings
-from api.http.problems import unknown
-from api.http.time_range import Interval
+from api.http.problems import not_found
+from api.http.time_range import TimeBoundsQuery
 from api.queries.event_vens import fetch_names
 from api.queries.events import fetch_current, fetch_event, fetch_overlapping
 from api.services.event_metrics import actual_reductions, figure
@@ -27,7 +27,10 @@ async def read_current_event(database: Database, settings: Settings) -> EventWit
 
 @router.get("/history")
 async def list_event_history(
-    database: Database, settings: Settings, interval: Interval, limit: Annotated[int, Query(ge=1, le=5000)] = 1000
+    database: Database,
+    settings: Settings,
+    interval: TimeBoundsQuery,
+    limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> list[Event]:
     """List the events that overlap [start, end), those that start last first; a bound that is missing is no bound."""
     rows = await fetch_overlapping(database, interval.start, interval.end, limit)
@@ -40,7 +43,7 @@ async def read_event(event_id: EventId, database: Database, settings: Settings) 
     """Read an event with how it goes, and with all the VENs that were named, chosen, told, or have spoken of it."""
     row = await fetch_event(database, event_id)
     if row is None:
-        raise unknown("event", event_id)
+        raise not_found("event", event_id)
     figures = await figure(database, row, settings.offline_after_seconds)
     return detail_view(row, figures, await fetch_names(database, list(figures.vens)))
 
@@ -50,5 +53,5 @@ async def read_event_metrics(event_id: EventId, database: Database, settings: Se
     """Read how an event goes."""
     row = await fetch_event(database, event_id)
     if row is None:
-        raise unknown("event", event_id)
+        raise not_found("event", event_id)
     return metrics_view(await figure(database, row, settings.offline_after_seconds))

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from api.http.problems import conflict, unknown, unprocessable
+from api.http.problems import conflict, not_found, unprocessable
 from api.queries.commands import busy_with, end_shedding, has_load, insert_command, is_shedding, lock_ven
 from runtime.database import PooledConnection
 from schemas.dr.commands import EVENT, RESTORE, SHED_PANEL, SHEDDING, Command
@@ -22,9 +22,9 @@ async def take_in(connection: PooledConnection, command: Command, load_id: str |
     """
     status = await lock_ven(connection, command.ven_id)
     if status is None:
-        raise unknown("VEN", command.ven_id)
+        raise not_found("VEN", command.ven_id)
     if load_id is not None and not await has_load(connection, command.ven_id, load_id):
-        raise unknown(f"load of {command.ven_id}", load_id)
+        raise not_found(f"load of {command.ven_id}", load_id)
     if status == "disabled" and command.op in SHEDDING:
         raise conflict(f"{command.ven_id} is disabled and takes part in no event")
     if command.op in {EVENT, SHED_PANEL} and command.event_id is not None:

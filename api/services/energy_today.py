@@ -30,10 +30,10 @@ class EnergyToday:
         """Look for ever; while the database is away the last look counts."""
         while True:
             with suppress(*OUTAGES, asyncpg.PostgresError):
-                await self.look(datetime.now(UTC))
+                await self.refresh(datetime.now(UTC))
             await asyncio.sleep(EVERY_SECONDS)
 
-    async def look(self, now: datetime) -> None:
+    async def refresh(self, now: datetime) -> None:
         """Read how much the closed buckets of this day come to."""
         midnight = floor_to(now, _DAY)
         closed_to, energy = await fetch_energy(self._pool, midnight, now)

@@ -18,7 +18,7 @@ CLOCKS_AHEAD = timedelta(days=1)
 """More than the clocks of VENs may be ahead: what they measure belongs here."""
 
 
-class OpenBuckets:
+class OpenBucketCache:
     """Remembers the last answer of each granularity for a moment; whoever asks meanwhile waits for the same one."""
 
     def __init__(self, pool: Pool) -> None:

@@ -19,7 +19,7 @@ from runtime.backoff import Backoff
 from runtime.database import Pool
 from runtime.kafka import client_options, partition_counts
 from schemas.mqtt.routing import Kind
-from schemas.rest.pipeline import PipelineStats, Waiting
+from schemas.rest.pipeline import PipelineStats, RoleBacklog
 from schemas.settings.blocks import KafkaSettings
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ DOWNLINK = "downlink"
 Offsets = Mapping[TopicPartition, int]
 
 
-class Pipeline:
+class PipelineMonitor:
     """`latest` is None until there was a first look."""
 
     def __init__(self, kafka: KafkaSettings, pool: Pool) -> None:
@@ -63,7 +63,7 @@ class Pipeline:
                     stack.push_async_callback(admin.close)
                     await admin.start()
                     while True:
-                        await self._look(consumer, admin)
+                        await self._poll(consumer, admin)
                         backoff.reset()
                         await asyncio.sleep(EVERY_SECONDS)
             except (KafkaError, OSError) as error:
@@ -73,7 +73,7 @@ class Pipeline:
                 await self._tell(None, {})
                 await backoff.wait()
 
-    async def _look(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+    async def _poll(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
         names = self._kafka.topics
         known = {name for name, _ in names}
         counts = await partition_counts(admin)
@@ -110,7 +110,7 @@ class Pipeline:
             newest, letters = await fetch_ages(self._pool)
         self.latest = PipelineStats(
             messages_per_second=rate,
-            waiting=[Waiting(role=role, records=waiting.get(role)) for role in ROLES],
+            waiting=[RoleBacklog(role=role, records=waiting.get(role)) for role in ROLES],
             newest_reading_at=newest,
             dead_letters_last_hour=letters,
             as_of=datetime.now(UTC),

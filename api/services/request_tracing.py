@@ -9,7 +9,7 @@ from schemas.dr.commands import Command
 from schemas.records.tracing import asked_place, command_asked_place
 
 
-class Asked:
+class RequestTrace:
     """What one request has asked for."""
 
     def __init__(self) -> None:
@@ -45,8 +45,8 @@ class Asked:
 
 
 @contextmanager
-def asking() -> Iterator[Asked]:
+def trace_request() -> Iterator[RequestTrace]:
     """Tell what was asked for inside when the block has ended well: after the commit, so it holds."""
-    asked = Asked()
-    yield asked
-    asked.end()
+    trace = RequestTrace()
+    yield trace
+    trace.end()

@@ -17,10 +17,10 @@ from schemas.records.network import NetworkTotals
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 10.0
-TOLERATED = 0.02
+TOLERANCE = 0.02
 """The part by which figures may differ while samples are on their way to the one and not yet to the other."""
 
-LASTING = 3
+PERSISTENT_CHECKS = 3
 """So many looks one after another make a difference one that lasts."""
 
 _SMALL_KW = 1.0
@@ -28,7 +28,7 @@ _SMALL_KW = 1.0
 Figures = dict[tuple[str, ...], float]
 
 
-class Agreement:
+class TotalsReconciliation:
     """Compares at one time: the rows that the totals of `as_of` would be made of."""
 
     def __init__(self, pool: Pool, latest: Callable[[], NetworkTotals | None], offline_after: float) -> None:
@@ -46,22 +46,22 @@ class Agreement:
         with LIVE_DIFFERENCE.reading(lambda: self.difference), LIVE_DIFFERENCE_RATIO.reading(lambda: self.ratio):
             while True:
                 with suppress(*OUTAGES, asyncpg.PostgresError):
-                    await self.look()
+                    await self.check()
                 await asyncio.sleep(EVERY_SECONDS)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Compare once; without live totals there is nothing to compare."""
         live = self._latest()
         if live is None:
             return
-        rows = figures_of(await fetch_totals(self._pool, live.as_of, live.as_of - self._offline_after))
-        ours = figures_of(live)
+        rows = comparable_values(await fetch_totals(self._pool, live.as_of, live.as_of - self._offline_after))
+        ours = comparable_values(live)
         self.difference = {(name,): ours[name] - rows[name] for name in ours}
         self.ratio = {(name,): _part(ours[name], rows[name]) for name in ours}
-        apart = {name: part for (name,), part in self.ratio.items() if abs(part) > TOLERATED}
-        was_lasting = self._apart >= LASTING
+        apart = {name: part for (name,), part in self.ratio.items() if abs(part) > TOLERANCE}
+        was_lasting = self._apart >= PERSISTENT_CHECKS
         self._apart = self._apart + 1 if apart else 0
-        if self._apart == LASTING:
+        if self._apart == PERSISTENT_CHECKS:
             logger.warning(
                 "the live totals differ from the rows of the database: %s; look whether `sink` or `live` is behind",
                 {name: f"{ours[name]:.2f} live, {rows[name]:.2f} in rows" for name in apart},
@@ -71,7 +71,7 @@ class Agreement:
             logger.info("the live totals are those of the rows again", extra={"action": "live_totals_agree"})
 
 
-def figures_of(totals: NetworkTotals) -> Mapping[str, float]:
+def comparable_values(totals: NetworkTotals) -> Mapping[str, float]:
     """The figures that are compared, by name; those of the types of load as sums over all types."""
     of, types = totals.totals, totals.load_types.values()
     return {

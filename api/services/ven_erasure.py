@@ -28,7 +28,7 @@ async def erase(pool: Pool, ven_id: str, removed_at: datetime) -> None:
     await removal_done(pool, ven_id, removed_at)
 
 
-async def erase_soon(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+async def erase_within_request(pool: Pool, ven_id: str, removed_at: datetime) -> None:
     """Erase what can be erased while a client waits; the background goes on from there, also after an outage."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -38,7 +38,7 @@ async def erase_soon(pool: Pool, ven_id: str, removed_at: datetime) -> None:
         logger.info("the history of %s is erased later: %r", ven_id, error, extra=about)
 
 
-async def keep_erasing(pool: Pool) -> None:
+async def erase_removed_vens(pool: Pool) -> None:
     """Erase what is pending, for ever; one that fails keeps none of the others waiting."""
     while True:
         with _noting("what is to be erased"):

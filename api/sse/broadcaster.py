@@ -5,10 +5,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from api.auth.principal import ANYBODY, Principal
-from api.sse.event_ids import Ids, ItemId, now_micros
-from api.sse.messages import TYPES, Entry, FeedType, Item, Wanted, encode, encode_json
-from api.sse.replay_buffer import OVERLAP_MICROS, Ring
+from api.auth.principal import ANONYMOUS, Principal
+from api.sse.message_ids import MessageId, MessageIds, now_micros
+from api.sse.messages import TYPES, FeedEntry, FeedFilter, FeedMessage, FeedType, encode, encode_json
+from api.sse.replay_buffer import OVERLAP_MICROS, ReplayBuffer
 from runtime.metrics import FEED_CLIENTS_CUT_OFF, FEED_ITEMS
 from schemas.records.network import CLOCKS_APART
 
@@ -25,15 +25,15 @@ class Client:
 
     def __init__(
         self,
-        wanted: Wanted,
+        wanted: FeedFilter,
         most: int,
         abort: Callable[[], object],
         first: Iterable[bytes] = (GREETING,),
-        who: Principal = ANYBODY,
+        who: Principal = ANONYMOUS,
     ) -> None:
         self.wanted = wanted
         self.who = who
-        self.held_at = time.monotonic()
+        self.valid_at = time.monotonic()
         """When its key was last known to hold."""
         self.closed = False
         self._most = most
@@ -76,20 +76,20 @@ class Client:
         self._news.set()
 
 
-class Hub:
+class Broadcaster:
     """Everybody who listens, and the last minutes for those who come back."""
 
     def __init__(self, window_seconds: float, queue_items: int) -> None:
-        self.ring = Ring(window_seconds)
+        self.replay_buffer = ReplayBuffer(window_seconds)
         self.clients: set[Client] = set()
-        self._ids = Ids()
+        self._ids = MessageIds()
         self._queue_items = queue_items
-        self._latest: dict[str, Item] = {}
+        self._latest: dict[str, FeedMessage] = {}
 
-    def publish(self, kind: FeedType, entries: Sequence[Entry], latest_of: str | None = None) -> None:
+    def publish(self, kind: FeedType, entries: Sequence[FeedEntry], latest_of: str | None = None) -> None:
         """Tell everybody who wants to know."""
-        item = Item(self._ids.next(), kind, entries, latest_of)
-        self.ring.add(item)
+        item = FeedMessage(self._ids.next(), kind, entries, latest_of)
+        self.replay_buffer.add(item)
         if latest_of is not None:
             self._latest[latest_of] = item
         FEED_ITEMS.labels(kind).inc()
@@ -104,7 +104,7 @@ class Hub:
         self._latest.pop(latest_of, None)
 
     def join(
-        self, wanted: Wanted, last_seen: str | None, abort: Callable[[], object], who: Principal = ANYBODY
+        self, wanted: FeedFilter, last_seen: str | None, abort: Callable[[], object], who: Principal = ANONYMOUS
     ) -> Client:
         """Take a client in, with what it missed since the id it saw last; it has to leave, too.
 
@@ -119,7 +119,7 @@ class Hub:
         client.close()
         self.clients.discard(client)
 
-    def expel(self, client: Client) -> None:
+    def end_feed(self, client: Client) -> None:
         """End the answer of a client that may hear no more; where it does not read, its connection."""
         client.close()
 
@@ -142,17 +142,17 @@ class Hub:
         for client in tuple(self.clients):
             self.leave(client)
 
-    def _catch_up(self, wanted: Wanted, last_seen: str | None) -> list[bytes]:
+    def _catch_up(self, wanted: FeedFilter, last_seen: str | None) -> list[bytes]:
         if not last_seen:
             standing = sorted(self._latest.values(), key=lambda item: item.id)
             return [part for item in standing if (part := item.for_(wanted)) is not None]
-        last = ItemId.parse(last_seen)
+        last = MessageId.parse(last_seen)
         if last is None or last.micros > now_micros() + self._most_ahead(last):
             return [self._reset([kind for kind in TYPES if kind in wanted.types])]
-        parts, unknown = self.ring.missed(last, self._ids.process, wanted)
+        parts, unknown = self.replay_buffer.missed(last, self._ids.process, wanted)
         return [self._reset(unknown), *parts] if unknown else parts
 
-    def _most_ahead(self, last: ItemId) -> int:
+    def _most_ahead(self, last: MessageId) -> int:
         # Our own ids go on when our clock is set back. By a clock that is farther ahead of ours than what is told again
         # nobody can say what was missed.
         return _CLOCKS_APART_MICROS if last.process == self._ids.process else OVERLAP_MICROS

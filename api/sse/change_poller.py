@@ -13,12 +13,12 @@ from api.http.problems import OUTAGES
 from api.queries.feed import fetch_now
 from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
-from api.sse.broadcaster import Hub
-from api.sse.commands import CommandChanges
-from api.sse.dead_letters import LetterChanges
-from api.sse.events import EventChanges
-from api.sse.totals import TotalsChanges
-from api.sse.vens import VenChanges
+from api.sse.broadcaster import Broadcaster
+from api.sse.commands import CommandPoller
+from api.sse.dead_letters import DeadLetterPoller
+from api.sse.events import EventPoller
+from api.sse.totals import TotalsPoller
+from api.sse.vens import VenPoller
 from runtime.backoff import Backoff
 from runtime.database import Pool
 from schemas.settings.blocks import ApiSettings
@@ -35,11 +35,13 @@ class _Look(NamedTuple):
     every_seconds: float
 
 
-class Follower:
+class ChangePoller:
     """Looks for what changed, and hands it to the hub."""
 
-    def __init__(self, hub: Hub, pool: Pool, totals: LiveTotals, energy: EnergyToday, settings: ApiSettings) -> None:
-        self._hub = hub
+    def __init__(
+        self, broadcaster: Broadcaster, pool: Pool, totals: LiveTotals, energy: EnergyToday, settings: ApiSettings
+    ) -> None:
+        self._broadcaster = broadcaster
         self._pool = pool
         self._totals = totals
         self._energy = energy
@@ -50,26 +52,26 @@ class Follower:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._beat())
             tasks.create_task(
-                _keep_looking(_Look("totals", TotalsChanges(self._hub, self._totals, self._energy).look, 0.1))
+                _keep_looking(_Look("totals", TotalsPoller(self._broadcaster, self._totals, self._energy).poll, 0.1))
             )
             tasks.create_task(self._follow_database())
 
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.api_feed_heartbeat_seconds)
-            self._hub.beat()
+            self._broadcaster.beat()
 
     async def _follow_database(self) -> None:
         since = await self._begin()
         offline_after = self._settings.offline_after_seconds
         async with asyncio.TaskGroup() as tasks:
-            for look in (
-                _Look("events", EventChanges(self._hub, self._pool).look, 1.0),
-                _Look("commands", CommandChanges(self._hub, self._pool, since).look, 0.5),
-                _Look("VENs", VenChanges(self._hub, self._pool, offline_after).look, 1.0),
-                _Look("dead letters", LetterChanges(self._hub, self._pool, since).look, 1.0),
+            for poll in (
+                _Look("events", EventPoller(self._broadcaster, self._pool).poll, 1.0),
+                _Look("commands", CommandPoller(self._broadcaster, self._pool, since).poll, 0.5),
+                _Look("VENs", VenPoller(self._broadcaster, self._pool, offline_after).poll, 1.0),
+                _Look("dead letters", DeadLetterPoller(self._broadcaster, self._pool, since).poll, 1.0),
             ):
-                tasks.create_task(_keep_looking(look))
+                tasks.create_task(_keep_looking(poll))
 
     async def _begin(self) -> datetime:
         """Return from when on changes are told: from before this process, for those who were there then."""
@@ -83,25 +85,25 @@ class Follower:
                 return now - timedelta(seconds=self._settings.api_feed_window_seconds)
 
 
-async def _keep_looking(look: _Look) -> None:
-    backoff = Backoff(first=look.every_seconds)
+async def _keep_looking(poll: _Look) -> None:
+    backoff = Backoff(first=poll.every_seconds)
     fails = False
     while True:
         begun = time.monotonic()
         try:
-            await look.at_it()
+            await poll.at_it()
         except (*OUTAGES, asyncpg.PostgresError) as error:
             if not fails:
-                logger.warning("the feed has no %s: %s", look.what, error, extra={"action": "feed_lost"})
+                logger.warning("the feed has no %s: %s", poll.what, error, extra={"action": "feed_lost"})
             fails = True
             await backoff.wait()
             continue
         except Exception:
             # A mistake of ours about one row must not end the feed for everybody, heartbeats and all, without a word.
-            logger.exception("the feed has no %s", look.what, extra={"action": "feed_failed"})
+            logger.exception("the feed has no %s", poll.what, extra={"action": "feed_failed"})
             await backoff.wait()
             continue
         fails = False
         backoff.reset()
         took = time.monotonic() - begun
-        await asyncio.sleep(max(look.every_seconds - took, took / SHARE - took))
+        await asyncio.sleep(max(poll.every_seconds - took, took / SHARE - took))

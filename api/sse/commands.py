@@ -6,8 +6,8 @@ from typing import Any
 
 from api.queries.command_history import steps_of
 from api.queries.feed import fetch_last_commands, fetch_next_commands
-from api.sse.broadcaster import Hub
-from api.sse.messages import Entry
+from api.sse.broadcaster import Broadcaster
+from api.sse.messages import FeedEntry
 from runtime.database import Pool
 from schemas.dr.command_state import state_of
 from schemas.rest.feed import CommandChange
@@ -19,17 +19,17 @@ COMMITS_LATE = timedelta(seconds=5)
 """A row is written so long before it can be seen, at most: looked for again, and told once."""
 
 
-class CommandChanges:
+class CommandPoller:
     """Knows what it told of the commands that changed lately."""
 
-    def __init__(self, hub: Hub, pool: Pool, since: datetime) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: Broadcaster, pool: Pool, since: datetime) -> None:
+        self._broadcaster = broadcaster
         self._pool = pool
         self._since = since
         self._told: dict[str, tuple[datetime, tuple[Any, ...]]] = {}
         self._begun = False
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Tell what is new, oldest first."""
         asked_at = await (self._go_on() if self._begun else self._begin())
         if asked_at is not None:
@@ -41,7 +41,7 @@ class CommandChanges:
         self._tell(rows[::-1])
         # Where more had changed than is read at once, from the oldest of these on.
         covered = rows[-1]["changed_at"] if len(rows) == MOST_AT_ONCE else self._since
-        self._hub.ring.covers("commands", round(covered.timestamp() * 1e6))
+        self._broadcaster.replay_buffer.covers("commands", round(covered.timestamp() * 1e6))
         self._begun = True
         return rows[0]["asked_at"] if rows else None
 
@@ -69,10 +69,10 @@ class CommandChanges:
                 fresh.append(_entry(row, told[0]))
             self._told[row["correlation_id"]] = (row["changed_at"], told)
         for first in range(0, len(fresh), ENTRIES):
-            self._hub.publish("commands", fresh[first : first + ENTRIES])
+            self._broadcaster.publish("commands", fresh[first : first + ENTRIES])
 
 
-def _entry(row: Any, state: Any) -> Entry:
+def _entry(row: Any, state: Any) -> FeedEntry:
     change = CommandChange(
         correlation_id=row["correlation_id"],
         ven_id=row["ven_id"],
@@ -85,4 +85,4 @@ def _entry(row: Any, state: Any) -> Entry:
         lost_at=row["lost_at"],
         changed_at=row["changed_at"],
     )
-    return Entry(change.model_dump_json(by_alias=True).encode(), row["ven_id"], row["event_id"])
+    return FeedEntry(change.model_dump_json(by_alias=True).encode(), row["ven_id"], row["event_id"])

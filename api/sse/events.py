@@ -3,9 +3,9 @@
 from typing import Any
 
 from api.queries.feed import fetch_open_events, fetch_progress
-from api.sse.broadcaster import Hub
-from api.sse.event_ids import now_micros
-from api.sse.messages import Entry
+from api.sse.broadcaster import Broadcaster
+from api.sse.message_ids import now_micros
+from api.sse.messages import FeedEntry
 from runtime.database import Pool
 from schemas.rest.events import Funnel, ResponseTimes
 from schemas.rest.feed import EventChange
@@ -13,15 +13,15 @@ from schemas.rest.feed import EventChange
 MOST_EVENTS = 1000
 
 
-class EventChanges:
+class EventPoller:
     """Knows what it told of each event."""
 
-    def __init__(self, hub: Hub, pool: Pool) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: Broadcaster, pool: Pool) -> None:
+        self._broadcaster = broadcaster
         self._pool = pool
         self._told: dict[str, bytes] | None = None
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Tell what is new; at first of all events, for those who were there before this process."""
         began = now_micros()
         rows = await fetch_open_events(self._pool, MOST_EVENTS)
@@ -34,12 +34,12 @@ class EventChanges:
         self._told = bodies
         for event_id, body in bodies.items():
             if before.get(event_id) != body:
-                self._hub.publish("event", [Entry(body, event_id=event_id)], latest_of=f"event {event_id}")
+                self._broadcaster.publish("event", [FeedEntry(body, event_id=event_id)], latest_of=f"event {event_id}")
         for event_id in before.keys() - bodies.keys():
-            self._hub.forget(f"event {event_id}")
+            self._broadcaster.forget(f"event {event_id}")
         if first:
             # An event that was over 10 minutes ago has no news; so long before, everything is told above.
-            self._hub.ring.covers("event", began - 10 * 60 * 1_000_000)
+            self._broadcaster.replay_buffer.covers("event", began - 10 * 60 * 1_000_000)
 
 
 def _change(row: Any, progress: Any | None) -> bytes:

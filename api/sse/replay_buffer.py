@@ -4,15 +4,15 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable
 
-from api.sse.event_ids import ItemId
-from api.sse.messages import TYPES, FeedType, Item, Wanted
+from api.sse.message_ids import MessageId
+from api.sse.messages import TYPES, FeedFilter, FeedMessage, FeedType
 
 OVERLAP_MICROS = 5_000_000
 """Another process may have seen a change this much later: what it told since is told again, rather than left out."""
 MOST_BYTES = 32 * 2**20
 
 
-class Ring:
+class ReplayBuffer:
     """Items of the last `window_seconds`, fewer where they would take more than 32 MiB.
 
     It knows, by type, from when on it has everything. That is earlier than the start of the process where the changes
@@ -21,7 +21,7 @@ class Ring:
 
     def __init__(self, window_seconds: float) -> None:
         self._window_micros = round(window_seconds * 1e6)
-        self._items: deque[Item] = deque()
+        self._items: deque[FeedMessage] = deque()
         self._bytes = 0
         self._covered_from: dict[FeedType, int] = {}
         self.begun = asyncio.Event()
@@ -33,7 +33,7 @@ class Ring:
         if self._covered_from.keys() >= {*TYPES} - {"totals"}:
             self.begun.set()
 
-    def add(self, item: Item) -> None:
+    def add(self, item: FeedMessage) -> None:
         """Keep an item, and drop what is too old."""
         self._items.append(item)
         self._bytes += len(item.whole)
@@ -43,7 +43,7 @@ class Ring:
             self._bytes -= len(gone.whole)
             self._covered_from[gone.kind] = max(self._covered_from.get(gone.kind, 0), gone.id.micros)
 
-    def missed(self, last: ItemId, process: str, wanted: Wanted) -> tuple[list[bytes], list[FeedType]]:
+    def missed(self, last: MessageId, process: str, wanted: FeedFilter) -> tuple[list[bytes], list[FeedType]]:
         """Return what a client missed that has seen everything up to `last`, and of which types that is not known."""
         since = last.micros if last.process == process else last.micros - OVERLAP_MICROS
         # Of the totals only the newest are of any use, and they come every second.
@@ -57,7 +57,7 @@ class Ring:
         return parts[::-1], unknown
 
 
-def _latest(newest_first: Iterable[Item]) -> Iterable[Item]:
+def _latest(newest_first: Iterable[FeedMessage]) -> Iterable[FeedMessage]:
     """Leave out items that a newer one makes needless."""
     seen = set()
     for item in newest_first:

@@ -12,23 +12,23 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.auth.principal import Principal
-from api.http.protocol import TRANSPORT, buffer_little
-from api.sse.broadcaster import Hub
-from api.sse.messages import Wanted
+from api.http.protocol import TRANSPORT, limit_send_buffer
+from api.sse.broadcaster import Broadcaster
+from api.sse.messages import FeedFilter
 
 KERNEL_BYTES = 262_144
 
 
-class FeedAnswer(Response):
+class FeedResponse(Response):
     """Writes what the hub has for a client until the client goes, is cut off, or the server stops."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, hub: Hub, wanted: Wanted, last_seen: str | None, who: Principal) -> None:
+    def __init__(self, broadcaster: Broadcaster, wanted: FeedFilter, last_seen: str | None, who: Principal) -> None:
         # A proxy that waits for the end of an answer would wait for ever.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._wanted = wanted
         self._last_seen = last_seen
         self._who = who
@@ -37,9 +37,9 @@ class FeedAnswer(Response):
         """Serve the client."""
         transport = scope.get("state", {}).get(TRANSPORT)
         if transport is not None and not transport.is_closing():  # it may have gone while it waited to begin
-            buffer_little(transport, KERNEL_BYTES)
+            limit_send_buffer(transport, KERNEL_BYTES)
         abort = _nothing if transport is None else transport.abort
-        client = self._hub.join(self._wanted, self._last_seen, abort, self._who)
+        client = self._broadcaster.join(self._wanted, self._last_seen, abort, self._who)
         waiting = asyncio.create_task(_until_gone(receive))
         waiting.add_done_callback(lambda _: client.close())
         try:
@@ -49,7 +49,7 @@ class FeedAnswer(Response):
             await send({"type": "http.response.body", "body": b""})
         finally:
             waiting.cancel()
-            self._hub.leave(client)
+            self._broadcaster.leave(client)
 
 
 async def _until_gone(receive: Receive) -> None:

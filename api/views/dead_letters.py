@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from api.queries.dead_letters import Key
+from api.queries.dead_letters import DeadLetterKey
 from schemas.rest.dead_letters import DeadLetter, LetterSource, WholeDeadLetter
 
 
@@ -15,7 +15,7 @@ def dead_letter(row: Any) -> DeadLetter:
     return DeadLetter(**_summary(row))
 
 
-def whole_dead_letter(row: Any) -> WholeDeadLetter:
+def dead_letter_detail_view(row: Any) -> WholeDeadLetter:
     """Make a letter with all it carries of its row."""
     payload, mended = as_text(row["payload"]), as_text(row["mended"])
     return WholeDeadLetter(
@@ -58,22 +58,22 @@ def _base64(payload: bytes | None) -> str | None:
     return None if payload is None else b64encode(payload).decode()
 
 
-def encode_cursor(key: Key) -> str:
+def encode_cursor(key: DeadLetterKey) -> str:
     """Return where a page ended, as an opaque text."""
     return urlsafe_b64encode(f"{key.time.isoformat()} {key.id}".encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> Key:
+def decode_cursor(cursor: str) -> DeadLetterKey:
     """Read where a page ended.
 
     Raises:
         ValueError: it is none of ours.
     """
     try:
-        time, letter_id = urlsafe_b64decode(cursor + "==").decode().split(" ", 1)
+        time, dead_letter_id = urlsafe_b64decode(cursor + "==").decode().split(" ", 1)
         moment = datetime.fromisoformat(time).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError("the cursor is none of ours") from None
-    if "\0" in letter_id:
+    if "\0" in dead_letter_id:
         raise ValueError("the cursor is none of ours")
-    return Key(moment, letter_id)
+    return DeadLetterKey(moment, dead_letter_id)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.services.pipeline_monitor import Pipeline
+from api.services.pipeline_monitor import PipelineMonitor
 from gateway.bench.environment import Stage
 from gateway.bench.run import STORED
 from gateway.stack.polling import until
@@ -75,7 +75,7 @@ class Backlog:
 
     async def waiting(self) -> Mapping[str, int]:
         """How many records of the log each role has before it."""
-        pipeline = Pipeline(self._system.kafka, self._pool)
+        pipeline = PipelineMonitor(self._system.kafka, self._pool)
         following = asyncio.create_task(pipeline.follow())
         try:
             if not await until(lambda: pipeline.latest is not None, _LOOK_SECONDS) or pipeline.latest is None:

@@ -12,7 +12,7 @@ from schemas.parsing.common import MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import State
 
 if TYPE_CHECKING:
-    from api.queries.dead_letters import Letters
+    from api.queries.dead_letters import DeadLetterFilter
 
 T = TypeVar("T")
 
@@ -52,22 +52,22 @@ def list_letters(
 
 @app.command()
 def show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID")],
+    dead_letter_id: Annotated[str, typer.Argument(metavar="ID")],
     payload: Annotated[
         bool, typer.Option("--payload", help="Print the payload alone, as it is: the last one that was tried.")
     ] = False,
 ) -> None:
     """Print all that is known of one dead letter, its payload, and how to mend it."""
-    from api.views.dead_letters import whole_dead_letter
+    from api.views.dead_letters import dead_letter_detail_view
     from gateway.deadletters.operations import one
     from gateway.deadletters.output import print_letter
     from gateway.local.database import with_database
 
-    row = with_database("deadletters", lambda pool, _stop: one(pool, letter_id))
+    row = with_database("deadletters", lambda pool, _stop: one(pool, dead_letter_id))
     if payload:
         sys.stdout.buffer.write(row["payload"] if row["mended"] is None else row["mended"])
     else:
-        print_letter(whole_dead_letter(row), row["payload"], row["mended"])
+        print_letter(dead_letter_detail_view(row), row["payload"], row["mended"])
 
 
 @app.command()
@@ -149,12 +149,12 @@ def _letters(
     states: tuple[State, ...],
     since: str | None,
     until: str | None,
-) -> "Letters":
-    from api.queries.dead_letters import Letters
+) -> "DeadLetterFilter":
+    from api.queries.dead_letters import DeadLetterFilter
     from gateway.deadletters.time_argument import parse_moment
 
     now = datetime.now(UTC)
     start, end = (None if text is None else parse_moment(text, now) for text in (since, until))
     if start is not None and end is not None and end < start:
         raise GatewayError("--until is before --since")
-    return Letters(topic, ven, reason, states, start, end)
+    return DeadLetterFilter(topic, ven, reason, states, start, end)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from api.services.replay_status import Outcome
+from api.services.replay_status import ReplayProgress
 from api.views.dead_letters import as_text
 from schemas.rest.dead_letters import DeadLetterPage, WholeDeadLetter
 
@@ -67,7 +67,7 @@ def print_letter(letter: WholeDeadLetter, payload: bytes, mended: bytes | None) 
         console.print(Text(f"  {step}"), soft_wrap=True)
 
 
-def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+def print_outcomes(outcomes: Sequence[ReplayProgress]) -> None:
     """Print what became of each replay, and how many of each there are."""
     states = [outcome.state.replace("_", " ") for outcome in outcomes]
     _print_table(

@@ -1,7 +1,7 @@
 """The doctor's look at who may use the API."""
 
-from api.auth.jwks import IssuerAwayError, Jwks
-from api.auth.startup_check import check_that_it_may_listen
+from api.auth.jwks import IssuerUnavailableError, Jwks
+from api.auth.startup_check import check_access_at_startup
 from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings, is_loopback
 from schemas.settings.blocks import ApiSettings, DatabaseSettings
@@ -24,8 +24,8 @@ async def who_may_use_the_api() -> str:
     if access.api_oidc_issuer:
         try:
             await Jwks(access).find("any")
-        except IssuerAwayError as error:
+        except IssuerUnavailableError as error:
             raise GatewayError(str(error)) from None
         return f"asks for a key, or a token of {access.api_oidc_issuer}"
-    await check_that_it_may_listen(host, access, DatabaseSettings.load())
+    await check_access_at_startup(host, access, DatabaseSettings.load())
     return "asks for a key"

@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from api.auth.api_keys import NewKey, new_key
-from api.auth.audit import Deed
-from api.auth.principal import at_the_command_line
+from api.auth.api_keys import NewApiKey, new_key
+from api.auth.audit import AuditedAction
+from api.auth.principal import cli_principal
 from api.queries.keys import insert_key, revoke_key
 from runtime.database import Pool
 from schemas.base.errors import GatewayError
 from schemas.base.roles import Role
 
 
-async def make(pool: Pool, name: str, role: Role, days: int | None) -> NewKey:
+async def make(pool: Pool, name: str, role: Role, days: int | None) -> NewApiKey:
     """Make a key that holds for so many days; None is for ever."""
     made = new_key()
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
-    deed = Deed(at_the_command_line(), "CLI", f"gateway keys create {name} --role {role}")
-    deed.result = made.key_id
-    async with deed.transaction(pool) as connection:
+    action = AuditedAction(cli_principal(), "CLI", f"gateway keys create {name} --role {role}")
+    action.result = made.key_id
+    async with action.transaction(pool) as connection:
         await insert_key(connection, made.key_id, made.digest, name, role, expires_at)
     return made
 
@@ -29,9 +29,9 @@ async def unmake(pool: Pool, ids: Sequence[str]) -> list[str]:
     Raises:
         GatewayError: names one that is not there, or is revoked already.
     """
-    deed = Deed(at_the_command_line(), "CLI", f"gateway keys revoke {' '.join(ids)}")
+    action = AuditedAction(cli_principal(), "CLI", f"gateway keys revoke {' '.join(ids)}")
     names = []
-    async with deed.transaction(pool) as connection:
+    async with action.transaction(pool) as connection:
         for key_id in dict.fromkeys(ids):
             name = await revoke_key(connection, key_id)
             if name is None:

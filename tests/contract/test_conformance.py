@@ -33,7 +33,7 @@ from tests.support.log import writer
 from tests.support.rest import api_in_a_thread
 from tests.support.servers import Databases, Topics
 
-IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "letter_id": LETTER, "correlation_id": COMMAND}
+IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "dead_letter_id": LETTER, "correlation_id": COMMAND}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

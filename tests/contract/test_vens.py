@@ -268,7 +268,7 @@ async def test_a_long_history_is_erased_in_the_background(
     later = datetime.now(UTC)
     await world.store.readings.store([reading("long", timestamp=later, received_at=later)])
     pool = await asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1)
-    background = asyncio.create_task(ven_erasure.keep_erasing(pool))
+    background = asyncio.create_task(ven_erasure.erase_removed_vens(pool))
 
     async def erased() -> bool:
         return not await world.rows("SELECT FROM ven_removals")

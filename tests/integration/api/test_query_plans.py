@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from api.http.time_range import Bounds
+from api.http.time_range import TimeBounds
 from api.queries import (
     acks,
     command_history,
@@ -24,7 +24,7 @@ from api.queries import (
     vens,
 )
 from api.queries.commands import is_shedding
-from api.queries.dead_letters import Key, Letters
+from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey
 from runtime.database import Connection, Pool, connect_options
 from schemas.records.dead_letters import State
 from schemas.tables.buckets import GRANULARITIES, Granularity
@@ -120,8 +120,8 @@ EVENT_ID = f"evt-{NOON.day}"
 Query = Callable[[Pool], Awaitable[Any]]
 
 
-def _letters(letters: Letters, older_than: Key | None = None) -> Query:
-    return lambda pool: dead_letters.fetch_letters(pool, letters, older_than=older_than, limit=101)
+def _letters(letters: DeadLetterFilter, older_than: DeadLetterKey | None = None) -> Query:
+    return lambda pool: dead_letters.fetch_dead_letters(pool, letters, older_than=older_than, limit=101)
 
 
 async def _erase(pool: Pool) -> None:
@@ -158,21 +158,23 @@ QUERIES: dict[str, Query] = {
     "next commands of a VEN": lambda pool: command_history.fetch_commands_of_ven(
         pool, "ven-8", cursor=f"8 {NOON:%Y-%m-%d %H:%M:%S+00}", limit=101
     ),
-    "faults": lambda pool: faults.fetch_faults(pool, "ven-10", Bounds(*HOUR), 1000),
-    "all faults": lambda pool: faults.fetch_faults(pool, "ven-10", Bounds(None, None), 1000),
+    "faults": lambda pool: faults.fetch_faults(pool, "ven-10", TimeBounds(*HOUR), 1000),
+    "all faults": lambda pool: faults.fetch_faults(pool, "ven-10", TimeBounds(None, None), 1000),
     "first VENs": lambda pool: vens.fetch_vens(pool, 60, after="", limit=101),
     "next VENs": lambda pool: vens.fetch_vens(pool, 60, after="ven-15", limit=1001),
     "a VEN": lambda pool: vens.fetch_ven(pool, "ven-77", 60),
-    "letters": _letters(Letters()),
-    "next letters": _letters(Letters(), Key(NOON, "5")),
-    "letters of a VEN": _letters(Letters(ven_id="ven-7"), Key(NOON, "5")),
-    "letters of a reason": _letters(Letters(reason="bad_time", start=HOUR[0], end=HOUR[1])),
-    "letters in a state": _letters(Letters(states=(State.OPEN,))),
-    "letters of a topic": _letters(Letters(topic="volttron/metering", start=HOUR[0])),
-    "a letter": lambda pool: dead_letters.fetch_letter(pool, "5"),
+    "letters": _letters(DeadLetterFilter()),
+    "next letters": _letters(DeadLetterFilter(), DeadLetterKey(NOON, "5")),
+    "letters of a VEN": _letters(DeadLetterFilter(ven_id="ven-7"), DeadLetterKey(NOON, "5")),
+    "letters of a reason": _letters(DeadLetterFilter(reason="bad_time", start=HOUR[0], end=HOUR[1])),
+    "letters in a state": _letters(DeadLetterFilter(states=(State.OPEN,))),
+    "letters of a topic": _letters(DeadLetterFilter(topic="volttron/metering", start=HOUR[0])),
+    "a letter": lambda pool: dead_letters.fetch_dead_letter(pool, "5"),
     "keys of letters": lambda pool: dead_letters.find_keys(pool, ["5", "6"]),
-    "states of letters": lambda pool: dead_letters.fetch_states(pool, [Key(NOON, "5")]),
-    "replay": lambda pool: dead_letters.request_matching(pool, Letters(ven_id="ven-7", start=NOON, end=HOUR[1]), 10),
+    "states of letters": lambda pool: dead_letters.fetch_states(pool, [DeadLetterKey(NOON, "5")]),
+    "replay": lambda pool: dead_letters.request_matching(
+        pool, DeadLetterFilter(ven_id="ven-7", start=NOON, end=HOUR[1]), 10
+    ),
     "an event": lambda pool: events.fetch_event(pool, EVENT_ID),
     "erasing": _erase,
 }

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 
 from api.auth.api_keys import digest_of
-from api.auth.permissions import OPEN, ROLES
-from api.queries.keys import find_key
-from api.sse.session_expiry import expel
+from api.auth.permissions import PUBLIC_PATHS, ROUTE_ROLES
+from api.queries.keys import fetch_key
+from api.sse.session_expiry import end_feed
 from gateway.keys.operations import unmake
 from gateway.stack.polling import until
 from runtime.database import Connection, Pool, connect_options
@@ -55,23 +55,25 @@ def path_of(template: str) -> str:
     return "/".join(parts)
 
 
-@pytest.mark.parametrize(("route", "needed"), ROLES.items(), ids=[" ".join(route) for route in ROLES])
-async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str], needed: Role) -> None:
+@pytest.mark.parametrize(
+    ("route", "required_role"), ROUTE_ROLES.items(), ids=[" ".join(route) for route in ROUTE_ROLES]
+)
+async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str], required_role: Role) -> None:
     method, path = route[0], path_of(route[1])
     answer = await house.ask(method, path, None)
     assert "Bearer" in assert_problem(answer, 401)["detail"]
     assert answer.headers["www-authenticate"] == 'Bearer realm="grid-event-gateway"'
     for role in Role:
-        if role.includes(needed):
+        if role.includes(required_role):
             continue
         answer = await house.ask(method, path, role)
-        assert f"needs the role {needed}" in assert_problem(answer, 403)["detail"]
-        assert f'scope="{needed}"' in answer.headers["www-authenticate"]
+        assert f"needs the role {required_role}" in assert_problem(answer, 403)["detail"]
+        assert f'scope="{required_role}"' in answer.headers["www-authenticate"]
     if path != "/api/feed":  # it never ends
-        assert (await house.ask(method, path, needed)).status_code not in {401, 403}
+        assert (await house.ask(method, path, required_role)).status_code not in {401, 403}
 
 
-@pytest.mark.parametrize("path", OPEN)
+@pytest.mark.parametrize("path", PUBLIC_PATHS)
 async def test_what_is_open_needs_no_key(house: House, path: str) -> None:
     answer = await house.client.get(path.replace("{path:path}", "css/parts.css"))
     assert answer.status_code not in {401, 403}
@@ -266,14 +268,14 @@ async def test_a_feed_whose_key_cannot_be_looked_up_goes_on_for_a_while_only(
     ):
         (listener,) = app.state.feed.clients
         await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await expel(app.state.feed, app.state.pool, 30)
+        await end_feed(app.state.feed, app.state.pool, 30)
         assert not listener.closed
         await rows.execute("ALTER TABLE gone RENAME TO api_keys")
-        before = listener.held_at
-        await expel(app.state.feed, app.state.pool, 0)
-        assert listener.held_at > before
+        before = listener.valid_at
+        await end_feed(app.state.feed, app.state.pool, 0)
+        assert listener.valid_at > before
         await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await expel(app.state.feed, app.state.pool, 0)
+        await end_feed(app.state.feed, app.state.pool, 0)
         with pytest.raises(EOFError):
             await told.until(lambda _: False)
 
@@ -344,9 +346,9 @@ async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
     async def counted(pool: Pool, digest: bytes) -> Any:
         nonlocal looked_up
         looked_up += 1
-        return await find_key(pool, digest)
+        return await fetch_key(pool, digest)
 
-    monkeypatch.setattr("api.auth.api_keys.find_key", counted)
+    monkeypatch.setattr("api.auth.api_keys.fetch_key", counted)
     monkeypatch.setattr("api.auth.middleware._WRONG_PER_SECOND", 0.01)
     good = (await keys_of_all_roles(database))[Role.VIEWER]
     async with api(database, access=REQUIRED) as client:

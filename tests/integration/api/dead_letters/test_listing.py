@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.queries.dead_letters import Key, Letters, page_query
+from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey, page_query
 from runtime.database import Connection
 from schemas.records.dead_letters import State
 from schemas.settings.blocks import DatabaseSettings
@@ -226,8 +226,8 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 async def test_a_page_reads_an_index_and_few_partitions(
     crowded: DatabaseSettings, filters: dict[str, Any], *, later_page: bool
 ) -> None:
-    older_than = Key(NOON - timedelta(days=20), "m") if later_page else None
-    query, *values = page_query(Letters(**filters), older_than, 101)
+    older_than = DeadLetterKey(NOON - timedelta(days=20), "m") if later_page else None
+    query, *values = page_query(DeadLetterFilter(**filters), older_than, 101)
     async with connection(crowded) as rows:
         (plan,) = json.loads(await rows.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values))
     read = [node for node in _nodes(plan["Plan"]) if "Relation Name" in node and node["Actual Rows"]]

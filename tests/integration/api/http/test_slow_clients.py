@@ -9,7 +9,7 @@ import fastapi_offline
 import httpx
 import pytest
 
-from api.http.protocol import Connection
+from api.http.protocol import HttpConnection
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.rest import api
 
@@ -84,13 +84,13 @@ async def test_who_is_refused_cannot_go_on_sending(monkeypatch: pytest.MonkeyPat
 def lost(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
     """Set when the server has lost a connection, or ended it."""
     monkeypatch.setattr("api.http.protocol.UNREAD_SECONDS", 0.2)
-    event, real = asyncio.Event(), Connection.connection_lost
+    event, real = asyncio.Event(), HttpConnection.connection_lost
 
-    def noting(self: Connection, error: Exception | None) -> None:
+    def noting(self: HttpConnection, error: Exception | None) -> None:
         real(self, error)
         event.set()
 
-    monkeypatch.setattr(Connection, "connection_lost", noting)
+    monkeypatch.setattr(HttpConnection, "connection_lost", noting)
     return event
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.http.pools import pools
+from api.http.pools import open_pools
 from api.queries.totals import fetch_totals
 from api.services.energy_today import MOST_OPEN, EnergyToday
-from api.services.totals_reconciliation import LASTING, Agreement
+from api.services.totals_reconciliation import PERSISTENT_CHECKS, TotalsReconciliation
 from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.parsing.status import VenStatus
@@ -91,7 +91,7 @@ async def test_live_totals_are_those_of_the_rows(database: DatabaseSettings, row
     totals = live.totals(now - MINUTE, disabled)
     assert totals.online_vens > 5
 
-    async with pools(database, ApiSettings()) as (pool, *_):
+    async with open_pools(database, ApiSettings()) as (pool, *_):
         found = await fetch_totals(pool, now, now - MINUTE)
     assert astuple(found.totals) == pytest.approx(astuple(totals))
     types = live.load_types(disabled)
@@ -115,21 +115,21 @@ async def test_a_difference_is_shown_and_logged_when_it_lasts(
         return [record.getMessage() for record in caplog.records if record.name == "api.services.totals_reconciliation"]
 
     live = NetworkTotals(now, Totals(2, 10.0, 0.0, 4.0, 3.0), types)
-    async with pools(database, ApiSettings()) as (pool, *_):
-        agreement = Agreement(pool, lambda: live, 60)
-        await agreement.look()
+    async with open_pools(database, ApiSettings()) as (pool, *_):
+        agreement = TotalsReconciliation(pool, lambda: live, 60)
+        await agreement.check()
         assert set(agreement.difference.values()) == set(agreement.ratio.values()) == {0.0}
         live = NetworkTotals(now, Totals(1, 8.0, 0.0, 4.0, 3.0), types)
         with caplog.at_level(logging.INFO, "api.services.totals_reconciliation"):
-            for _ in range(LASTING + 2):
-                await agreement.look()
+            for _ in range(PERSISTENT_CHECKS + 2):
+                await agreement.check()
             (warning,) = said()
             assert "householdUsageKw" in warning
             assert "controllable" not in warning
             assert agreement.difference["householdUsageKw",] == -2.0
             assert agreement.ratio["onlineVens",] == -0.5
             live = NetworkTotals(now, Totals(2, 10.0, 0.0, 4.0, 3.0), types)
-            await agreement.look()
+            await agreement.check()
             assert len(said()) == 2
 
 
@@ -167,11 +167,11 @@ async def test_the_energy_of_the_day_is_that_of_the_closed_buckets_and_of_the_us
             "INSERT INTO network_buckets VALUES ('5m', $1, $2, 0, 3)", midnight + timedelta(minutes=minute), kw
         )
     await rows.execute("UPDATE rollup_progress SET rolled_up_to = $1", midnight + timedelta(minutes=11))
-    async with pools(database, ApiSettings()) as (pool, *_):
+    async with open_pools(database, ApiSettings()) as (pool, *_):
         energy = EnergyToday(pool)
         assert energy.kwh(midnight, 6.0) is None
         now = midnight + timedelta(minutes=20)
-        await energy.look(now)
+        await energy.refresh(now)
     # 12 kW and 24 kW for five minutes each, then 6 kW for ten.
     assert energy.kwh(now, 6.0) == pytest.approx(1.0 + 2.0 + 1.0)
     assert energy.kwh(now + MOST_OPEN, 6.0) is None

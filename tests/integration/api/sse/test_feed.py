@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from api.sse import commands, events
-from api.sse.broadcaster import Hub
-from api.sse.messages import Entry
+from api.sse.broadcaster import Broadcaster
+from api.sse.messages import FeedEntry
 from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.parsing.status import VenStatus
@@ -177,7 +177,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
     database: DatabaseSettings,
 ) -> None:
     async with serving(database, api_feed_queue=50) as (client, app), feed(client, types="vens") as follower:
-        hub: Hub = app.state.feed
+        hub: Broadcaster = app.state.feed
         host, port = client.base_url.host, client.base_url.port
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -186,7 +186,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
             assert await until(lambda: len(hub.clients) == 2, 60)
             number = 0
             while len(hub.clients) == 2:
-                hub.publish("vens", [Entry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 50_000))])
+                hub.publish("vens", [FeedEntry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 50_000))])
                 told = await follower.next()
                 assert told.data["vens"][0]["n"] == number
                 number += 1

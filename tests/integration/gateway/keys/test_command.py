@@ -12,7 +12,7 @@ import asyncpg
 import httpx
 import pytest
 
-from api.auth.startup_check import check_that_it_may_listen
+from api.auth.startup_check import check_access_at_startup
 from gateway.keys.operations import unmake
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
@@ -106,9 +106,9 @@ async def test_an_open_api_says_so_and_one_without_its_database_starts_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nowhere = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nowhere")
-    await check_that_it_may_listen("127.0.0.1", AccessSettings(), nowhere)
-    assert [record for record in caplog.records if record.name.startswith("api.access")] == []
-    await check_that_it_may_listen("0.0.0.0", AccessSettings(api_auth="open"), nowhere)  # noqa: S104
+    await check_access_at_startup("127.0.0.1", AccessSettings(), nowhere)
+    assert [record for record in caplog.records if record.name.startswith("api.auth")] == []
+    await check_access_at_startup("0.0.0.0", AccessSettings(api_auth="open"), nowhere)  # noqa: S104
     assert "THE API IS OPEN" in caplog.text
-    await check_that_it_may_listen("0.0.0.0", AccessSettings(), nowhere)  # noqa: S104
+    await check_access_at_startup("0.0.0.0", AccessSettings(), nowhere)  # noqa: S104
     assert "cannot be told yet" in caplog.text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.auth.client_address import limited_as
+from api.auth.client_address import rate_limit_key
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from api.auth.client_address import limited_as
     ],
 )
 def test_a_home_is_limited_as_one_whatever_address_it_takes(address: str, name: str) -> None:
-    assert limited_as(address) == name
+    assert rate_limit_key(address) == name

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.routing import Mount, Route
 
 from api.app import ApiConfig, make_app
-from api.auth.permissions import METRICS, OPEN, READING, ROLES, Roles
+from api.auth.permissions import METRICS_PATH, PUBLIC_PATHS, ROUTE_ROLES, SAFE_METHODS, RoutePermissions
 from schemas.base.roles import Role, highest
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
@@ -35,26 +35,26 @@ def plain(path: str) -> str:
 
 def test_every_route_has_a_role_and_no_other_has() -> None:
     described = {(method.upper(), path) for path, methods in app().openapi()["paths"].items() for method in methods} - {
-        ("GET", path) for path in OPEN
+        ("GET", path) for path in PUBLIC_PATHS
     }
-    assert described == {(method, plain(path)) for method, path in ROLES} - {("GET", METRICS)}
+    assert described == {(method, plain(path)) for method, path in ROUTE_ROLES} - {("GET", METRICS_PATH)}
 
 
 def test_what_is_not_described_is_open_and_only_read() -> None:
     beside = [route for route in app().routes if isinstance(route, Route | Mount)]
     paths = {route.path if isinstance(route, Route) else f"{route.path}/{{path:path}}" for route in beside}
-    assert paths - {METRICS} == {path for path in OPEN if not path.startswith("/health")}
+    assert paths - {METRICS_PATH} == {path for path in PUBLIC_PATHS if not path.startswith("/health")}
     for route in beside:
-        assert not isinstance(route, Route) or set(route.methods or ()) <= READING
+        assert not isinstance(route, Route) or set(route.methods or ()) <= SAFE_METHODS
 
 
 def test_the_document_says_the_same() -> None:
     said = {(method, path): role for method, path, role in ROW.findall(DOCUMENT.read_text())}
-    assert said == {(method, plain(path)): role.value for (method, path), role in ROLES.items()}
+    assert said == {(method, plain(path)): role.value for (method, path), role in ROUTE_ROLES.items()}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "needed"),
+    ("method", "path", "required_role"),
     [
         ("GET", "/health/ready", None),
         ("POST", "/health/ready", Role.ADMIN),
@@ -69,13 +69,13 @@ def test_the_document_says_the_same() -> None:
         ("TRACE", "/", Role.ADMIN),
     ],
 )
-def test_a_path_that_is_not_known_is_closed(method: str, path: str, needed: Role | None) -> None:
-    assert Roles(metrics_open=False).needed(method, path) is needed
+def test_a_path_that_is_not_known_is_closed(method: str, path: str, required_role: Role | None) -> None:
+    assert RoutePermissions(metrics_open=False).required_role(method, path) is required_role
 
 
 def test_metrics_may_be_opened() -> None:
-    assert Roles(metrics_open=False).needed("GET", METRICS) is Role.VIEWER
-    assert Roles(metrics_open=True).needed("GET", METRICS) is None
+    assert RoutePermissions(metrics_open=False).required_role("GET", METRICS_PATH) is Role.VIEWER
+    assert RoutePermissions(metrics_open=True).required_role("GET", METRICS_PATH) is None
 
 
 def test_each_role_may_what_the_one_before_may() -> None:

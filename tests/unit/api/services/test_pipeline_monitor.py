@@ -6,7 +6,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from api.services.pipeline_monitor import ROLES, Pipeline
+from api.services.pipeline_monitor import ROLES, PipelineMonitor
 from runtime.database import Pool
 from schemas.settings.blocks import KafkaSettings
 
@@ -32,7 +32,7 @@ class _FreshLog:
 
 async def test_a_log_that_was_just_started_has_figures_and_is_no_trouble() -> None:
     log = _FreshLog()
-    pipeline = Pipeline(KafkaSettings(kafka_bootstrap_servers="localhost:1"), cast("Pool", log))
-    await pipeline._look(cast("AIOKafkaConsumer", log), cast("AIOKafkaAdminClient", log))
+    pipeline = PipelineMonitor(KafkaSettings(kafka_bootstrap_servers="localhost:1"), cast("Pool", log))
+    await pipeline._poll(cast("AIOKafkaConsumer", log), cast("AIOKafkaAdminClient", log))
     assert pipeline.latest is not None
     assert [(each.role, each.records) for each in pipeline.latest.waiting] == [(role, None) for role in ROLES]

@@ -6,24 +6,24 @@ from collections.abc import Callable
 import pytest
 
 from api.sse import broadcaster as hub_module
-from api.sse import event_ids as ids_module
+from api.sse import message_ids as ids_module
 from api.sse import replay_buffer as ring_module
-from api.sse.broadcaster import GREETING, PORTION_BYTES, Client, Hub
-from api.sse.event_ids import Ids, ItemId, now_micros
-from api.sse.messages import Entry, FeedType, Wanted
+from api.sse.broadcaster import GREETING, PORTION_BYTES, Broadcaster, Client
+from api.sse.message_ids import MessageId, MessageIds, now_micros
+from api.sse.messages import FeedEntry, FeedFilter, FeedType
 from runtime.metrics import FEED_CLIENTS_CUT_OFF
 
-ALL = Wanted()
+ALL = FeedFilter()
 
 
-def entry(number: int, ven_id: str | None = None, event_id: str | None = None) -> Entry:
-    return Entry(b'{"n":%d}' % number, ven_id, event_id)
+def entry(number: int, ven_id: str | None = None, event_id: str | None = None) -> FeedEntry:
+    return FeedEntry(b'{"n":%d}' % number, ven_id, event_id)
 
 
-def new_hub(window: float = 60, queue: int = 100) -> Hub:
-    hub = Hub(window, queue)
+def new_hub(window: float = 60, queue: int = 100) -> Broadcaster:
+    hub = Broadcaster(window, queue)
     for kind in ("event", "commands", "vens", "deadLetters"):
-        hub.ring.covers(kind, 0)
+        hub.replay_buffer.covers(kind, 0)
     return hub
 
 
@@ -34,35 +34,37 @@ async def told(client: Client) -> list[str]:
     return [f"{block['event']} {block['data']}" for block in blocks]
 
 
-async def join(hub: Hub, wanted: Wanted = ALL, last: str | None = None, abort: Callable[[], object] = list) -> Client:
+async def join(
+    hub: Broadcaster, wanted: FeedFilter = ALL, last: str | None = None, abort: Callable[[], object] = list
+) -> Client:
     return hub.join(wanted, last, abort)
 
 
-def last_id(hub: Hub, *, process: str | None = None) -> str:
-    newest: ItemId = hub.ring._items[-1].id
-    return str(ItemId(newest.micros, process or newest.process))
+def last_id(hub: Broadcaster, *, process: str | None = None) -> str:
+    newest: MessageId = hub.replay_buffer._items[-1].id
+    return str(MessageId(newest.micros, process or newest.process))
 
 
 def test_ids_only_grow_also_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = Ids()
+    ids = MessageIds()
     times = iter([50, 40, 40, 60])
     monkeypatch.setattr(ids_module, "now_micros", lambda: next(times))
     given = [ids.next() for _ in range(4)]
     assert [each.micros for each in given] == [50, 51, 52, 60]
     assert [str(each) for each in given] == sorted(str(each) for each in given)
-    assert ItemId.parse(str(given[0])) == given[0]
+    assert MessageId.parse(str(given[0])) == given[0]
 
 
 @pytest.mark.parametrize("text", ["", "7", "1761239100512001", "1761239100512001-xyz", "x" * 60])
 def test_what_is_no_id_is_none(text: str) -> None:
-    assert ItemId.parse(text) is None
+    assert MessageId.parse(text) is None
 
 
 async def test_everybody_gets_what_it_wants_and_lists_are_cut_to_it() -> None:
     hub = new_hub()
     everything, ven, event = [
         await join(hub, wanted)
-        for wanted in (ALL, Wanted(ven_id="ven-1"), Wanted(frozenset({"commands", "event"}), event_id="evt-1"))
+        for wanted in (ALL, FeedFilter(ven_id="ven-1"), FeedFilter(frozenset({"commands", "event"}), event_id="evt-1"))
     ]
     hub.publish("totals", [entry(1)])
     hub.publish("commands", [entry(2, "ven-1", "evt-2"), entry(3, "ven-2", "evt-1"), entry(4, "ven-1", "evt-1")])
@@ -111,13 +113,13 @@ async def test_who_was_away_for_longer_is_told_of_which_types_to_read_anew(monke
     hub.publish("event", [entry(3)])
     client = await join(hub, last=seen)
     assert await told(client) == ['reset {"types":["vens"]}', 'event {"n":3}']
-    assert await told(await join(hub, Wanted(frozenset({"event"})), last=seen)) == ['event {"n":3}']
+    assert await told(await join(hub, FeedFilter(frozenset({"event"})), last=seen)) == ['event {"n":3}']
 
 
 @pytest.mark.parametrize("last", ["nonsense", "9999999999999999-00000000"])
 async def test_an_id_that_nobody_gave_is_a_reset_of_all_that_is_wanted(last: str) -> None:
     types: frozenset[FeedType] = frozenset({"vens", "event"})
-    assert await told(await join(new_hub(), Wanted(types), last)) == ['reset {"types":["event","vens"]}']
+    assert await told(await join(new_hub(), FeedFilter(types), last)) == ['reset {"types":["event","vens"]}']
 
 
 async def test_a_ring_has_its_limit_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,8 +127,8 @@ async def test_a_ring_has_its_limit_in_bytes_too(monkeypatch: pytest.MonkeyPatch
     hub = new_hub()
     for number in range(100):
         hub.publish("vens", [entry(number)])
-    assert sum(len(item.whole) for item in hub.ring._items) <= 500
-    assert hub.ring._items[0].id.micros > hub.ring._covered_from["vens"] > 0
+    assert sum(len(item.whole) for item in hub.replay_buffer._items) <= 500
+    assert hub.replay_buffer._items[0].id.micros > hub.replay_buffer._covered_from["vens"] > 0
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_the_others_get_everything() -> None:
@@ -149,7 +151,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_get_everyth
 
 async def test_a_beat_reaches_everybody_and_the_end_too() -> None:
     hub = new_hub()
-    client = await join(hub, Wanted(frozenset()))
+    client = await join(hub, FeedFilter(frozenset()))
     await client.take()
     hub.beat()
     assert await client.take() == b": still here\n\n"
@@ -162,7 +164,7 @@ async def test_what_was_missed_is_given_in_portions_and_is_more_than_may_wait() 
     hub.publish("vens", [entry(0)])
     seen = last_id(hub)
     for number in range(1, 31):
-        hub.publish("vens", [Entry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 10_000))])
+        hub.publish("vens", [FeedEntry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 10_000))])
     client = await join(hub, last=seen)
     hub.publish("vens", [entry(31)])
     portions: list[bytes] = []
@@ -177,12 +179,12 @@ async def test_what_was_missed_is_given_in_portions_and_is_more_than_may_wait() 
 
 async def test_a_filter_that_finds_nothing_takes_no_memory() -> None:
     hub = new_hub()
-    clients = [await join(hub, Wanted(ven_id=f"ven-{number}")) for number in range(1000)]
-    both = await join(hub, Wanted(ven_id="ven-7", event_id="evt-1"))
-    other = await join(hub, Wanted(ven_id="ven-7", event_id="evt-2"))
+    clients = [await join(hub, FeedFilter(ven_id=f"ven-{number}")) for number in range(1000)]
+    both = await join(hub, FeedFilter(ven_id="ven-7", event_id="evt-1"))
+    other = await join(hub, FeedFilter(ven_id="ven-7", event_id="evt-2"))
     hub.publish("totals", [entry(1)])
     hub.publish("commands", [entry(2, "ven-7", "evt-1"), entry(3, "elsewhere", "evt-1")])
-    assert sum(len(item._parts) for item in hub.ring._items) == 2
+    assert sum(len(item._parts) for item in hub.replay_buffer._items) == 2
     for client in (clients[7], both):
         assert await told(client) == ['commands {"commands":[{"n":2}]}']
     assert await told(other) == await told(clients[8]) == []
@@ -191,11 +193,11 @@ async def test_a_filter_that_finds_nothing_takes_no_memory() -> None:
 async def test_an_id_of_another_process_whose_clock_is_ahead_is_a_reset() -> None:
     hub = new_hub()
     ahead = now_micros() + 30_000_000
-    assert await told(await join(hub, Wanted(frozenset({"vens"})), f"{ahead:016}-00000000")) == [
+    assert await told(await join(hub, FeedFilter(frozenset({"vens"})), f"{ahead:016}-00000000")) == [
         'reset {"types":["vens"]}'
     ]
-    mine = ItemId(ahead, hub._ids.process)
-    assert await told(await join(hub, Wanted(frozenset({"vens"})), str(mine))) == []
+    mine = MessageId(ahead, hub._ids.process)
+    assert await told(await join(hub, FeedFilter(frozenset({"vens"})), str(mine))) == []
 
 
 async def test_who_may_hear_no_more_is_ended_and_cut_off_where_it_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +205,9 @@ async def test_who_may_hear_no_more_is_ended_and_cut_off_where_it_does_not_go(mo
     hub = new_hub()
     cut_off = asyncio.Event()
     goes, stays = await join(hub), await join(hub, abort=cut_off.set)
-    hub.expel(goes)
+    hub.end_feed(goes)
     hub.leave(goes)
     assert await goes.take() == b""
-    hub.expel(stays)
+    hub.end_feed(stays)
     await cut_off.wait()
     assert not hub.clients

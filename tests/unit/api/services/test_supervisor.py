@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from api.services import background as lasting_module
-from api.services.background import lasting
+from api.services import supervisor as lasting_module
+from api.services.supervisor import supervise
 from runtime.backoff import Backoff
 
 
@@ -23,7 +23,7 @@ async def test_work_that_fails_says_so_and_begins_anew(
         again.set()
         await asyncio.Event().wait()
 
-    task = asyncio.create_task(lasting("counting", work))
+    task = asyncio.create_task(supervise("counting", work))
     async with asyncio.timeout(30):
         await again.wait()
     task.cancel()

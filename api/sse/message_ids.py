@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 _WRITTEN = re.compile(r"([0-9]{16})-([0-9a-f]{8})")
 
 
-class ItemId(NamedTuple):
+class MessageId(NamedTuple):
     """`micros` are microseconds since 1970."""
 
     micros: int
@@ -28,17 +28,17 @@ class ItemId(NamedTuple):
         return None if found is None else cls(int(found[1]), found[2])
 
 
-class Ids:
+class MessageIds:
     """Gives out the ids of one process, each greater than the one before, also when the clock is set back."""
 
     def __init__(self) -> None:
         self.process = token_hex(4)
         self._last = 0
 
-    def next(self) -> ItemId:
+    def next(self) -> MessageId:
         """Return an id for now."""
         self._last = max(self._last + 1, now_micros())
-        return ItemId(self._last, self.process)
+        return MessageId(self._last, self.process)
 
 
 def now_micros() -> int:

@@ -8,7 +8,7 @@ from runtime.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 
-async def lasting(what: str, work: Callable[[], Awaitable[None]]) -> None:
+async def supervise(what: str, work: Callable[[], Awaitable[None]]) -> None:
     """Do `work`, for ever; where it fails by a mistake of ours, say so and begin anew.
 
     Nobody awaits such a task, and no health check looks at it: figures would stand still with no word of why.
