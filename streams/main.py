@@ -15,7 +15,7 @@ from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.traces import TRACES
 from schemas.mqtt.routing import Kind
-from schemas.records.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
+from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
 from schemas.settings.blocks import (
     DatabaseSettings,
     DispatchSettings,
@@ -24,7 +24,7 @@ from schemas.settings.blocks import (
     TraceSettings,
     check_all,
 )
-from streams.dead_letters.replay import add_letters
+from streams.dead_letters.replay import add_dead_letters
 from streams.dr.command_monitor import add_watch
 from streams.dr.delivery_evidence import add_command_log
 from streams.dr.dispatcher import add_dispatch
@@ -39,12 +39,12 @@ from streams.sink.network_history import add_network_history
 from streams.sink.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
 from streams.store.partitions import Partitions
-from streams.validate.dead_letter_alarm import FloodAlarm
+from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.validator import add_validate
 
 logger = logging.getLogger(__name__)
 
-_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, BEATS, DISABLED, LIVE_LOADS)
+_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, HEARTBEATS, DISABLED, LIVE_LOADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,11 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
         checks["log"] = lambda: bool(app.started and not app.rebalancing)
         match config.role:
             case "validate":
-                flood = FloodAlarm(streams)
-                flood.watch(app)
-                alarms[flood.name] = flood.look
-                stack.enter_context(DEAD_LETTER_RATIO.reading(lambda: {(): flood.share()}))
-                add_validate(app, config.kafka, streams, log, flood)
+                alarm = DeadLetterAlarm(streams)
+                alarm.schedule(app)
+                alarms[alarm.name] = alarm.check
+                stack.enter_context(DEAD_LETTER_RATIO.reading(lambda: {(): alarm.share()}))
+                add_validate(app, config.kafka, streams, log, alarm)
             case "live":
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
@@ -132,7 +132,7 @@ async def _add_sink_and_what_is_beside(
     rows = await connection("sink", AT_ONCE)
     partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
-    add_letters(app, kafka, streams, log, rows, partitions)
+    add_dead_letters(app, kafka, streams, log, rows, partitions)
     add_command_log(app, kafka, streams, log, rows)
     beside = await connection("rollups")
     add_rollups(app, beside, partitions)

@@ -28,7 +28,7 @@ from runtime.metrics import COMMANDS_EXPIRED, COMMANDS_SENT, COMMANDS_UNSURE, DE
 from schemas.base.rejection import RejectedError, Rejection
 from schemas.dr import commands
 from schemas.records.commands import Dispatch
-from schemas.records.dead_letters import headers_of_letter
+from schemas.records.dead_letters import dead_letter_headers_for
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import KafkaSettings
 
@@ -283,7 +283,7 @@ class Downlink:
         return dispatch
 
     async def _dead_letter(self, record: Any, rejection: Rejection) -> None:
-        name, headers = self._kafka.topics.dead_letters(record.topic), headers_of_letter(record, rejection)
+        name, headers = self._kafka.topics.dead_letters(record.topic), dead_letter_headers_for(record, rejection)
         await (await hand_over(self._producer, name, record.value or b"", key=record.key, headers=headers))
         DEAD_LETTERS.labels(record.topic, rejection.reason).inc()
 

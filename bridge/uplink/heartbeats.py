@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.mqtt.routing import Kind
-from schemas.records.topics import HEADER_BEAT, HEADER_RECEIVED, TopicNames
+from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, TopicNames
 
 EVERY_SECONDS = 1.0
 
@@ -41,7 +41,7 @@ class Beats:
             await asyncio.sleep(EVERY_SECONDS)
 
     async def _beat(self) -> None:
-        headers = [(HEADER_BEAT, b"1"), (HEADER_RECEIVED, b"%d" % int(time.time() * 1000))]
+        headers = [(HEADER_HEARTBEAT, b"1"), (HEADER_RECEIVED, b"%d" % int(time.time() * 1000))]
         await self._caught_up()
         try:
             sent: list[asyncio.Future[Any]] = [

@@ -110,9 +110,7 @@ def _log_channels() -> dict[str, Any]:
 def _said(topic: Topic) -> str:
     said = f"Key: {_KEYS.get(topic.name, topic.key)}. With `KAFKA_TOPIC_PREFIX` its name begins with that."
     if topic.name == topics.raw_topic(Kind.METERING):
-        said += (
-            f" Records without a value, with a header `{topics.HEADER_BEAT}`, are no messages (docs/live-totals.md)."
-        )
+        said += f" Records without a value that have the header `{topics.HEADER_HEARTBEAT}` are heartbeats."
     if topic.name == topics.DISABLED:
         said += " An empty value: no longer."
     return said

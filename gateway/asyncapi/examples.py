@@ -14,8 +14,8 @@ from schemas.records import topics
 from schemas.records.commands import Dispatch, Evidence
 from schemas.records.minutes import Minute, power
 from schemas.records.network import (
-    Beat,
     Disabled,
+    Heartbeat,
     LoadTypeTotals,
     NetworkTotals,
     Partial,
@@ -110,7 +110,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
         topics.STATS: [NetworkTotals(_AT, totals, types), ScopeTotals(_AT, types["hvac"])],
         topics.PARTIALS: [Partial(_PARTITION, _AT, totals, types)],
         topics.STATS_CHANGELOG: [Partial(_PARTITION, _AT, totals, types)],
-        topics.BEATS: [Beat(_AT)],
+        topics.HEARTBEATS: [Heartbeat(_AT)],
         topics.DISABLED: [Disabled("ven-003")],
         topics.LIVE_LOADS: [VenLoads(ven_id, _AT, False, _AT, 6.3, 6.3, types)],  # noqa: FBT003 - a positional record
     }

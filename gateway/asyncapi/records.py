@@ -14,7 +14,7 @@ from schemas.parsing.status import VenStatus
 from schemas.records import topics
 from schemas.records.commands import Dispatch, Evidence
 from schemas.records.minutes import Minute
-from schemas.records.network import Beat, Disabled, NetworkTotals, Partial, ScopeTotals, VenLoads
+from schemas.records.network import Disabled, Heartbeat, NetworkTotals, Partial, ScopeTotals, VenLoads
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 
 Schema = dict[str, Any]
@@ -36,7 +36,7 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.STATS: (NetworkTotals, ScopeTotals),
     topics.PARTIALS: (Partial,),
     topics.STATS_CHANGELOG: (Partial,),
-    topics.BEATS: (Beat,),
+    topics.HEARTBEATS: (Heartbeat,),
     topics.DISABLED: (Disabled,),
     topics.LIVE_LOADS: (VenLoads,),
     topics.SUBSCRIPTIONS: (_SUBSCRIPTION_LIST,),
@@ -47,7 +47,7 @@ INTERNAL = frozenset(
     {
         topics.PARTIALS,
         topics.STATS_CHANGELOG,
-        topics.BEATS,
+        topics.HEARTBEATS,
         topics.DISABLED,
         topics.LIVE_LOADS,
         topics.SUBSCRIPTIONS,

@@ -91,7 +91,9 @@ def dead_letter_headers(
     return kept + ours
 
 
-def headers_of_letter(record: Any, rejection: Rejection, *, clock_skew: float | None = None) -> list[tuple[str, bytes]]:
+def dead_letter_headers_for(
+    record: Any, rejection: Rejection, *, clock_skew: float | None = None
+) -> list[tuple[str, bytes]]:
     """Return the headers of the dead letter of a record that was read from the log (aiokafka's ConsumerRecord)."""
     return dead_letter_headers(
         rejection,

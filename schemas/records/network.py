@@ -98,7 +98,7 @@ class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
     types: dict[str, LoadTypeTotals]
 
 
-class Beat(msgspec.Struct, frozen=True, rename="camel"):
+class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):
     """All that the bridge had received by `at` (UTC) for this partition of ven.telemetry has come through."""
 
     at: Moment
@@ -114,4 +114,4 @@ decode_figures = msgspec.json.Decoder(Figures).decode
 decode_partial = msgspec.json.Decoder(Partial).decode
 decode_network_totals = msgspec.json.Decoder(NetworkTotals).decode
 decode_ven_loads = msgspec.json.Decoder(VenLoads).decode
-decode_beat = msgspec.json.Decoder(Beat).decode
+decode_heartbeat = msgspec.json.Decoder(Heartbeat).decode

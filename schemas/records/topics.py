@@ -13,7 +13,7 @@ HEADER_QOS = "mqtt-qos"
 HEADER_RETAIN = "mqtt-retain"
 HEADER_DUP = "mqtt-dup"
 # On a record of ven.raw.metering that is no message but says that the pipeline moves; see docs/live-totals.md.
-HEADER_BEAT = "beat"
+HEADER_HEARTBEAT = "heartbeat"
 
 # Names of the headers that a dead letter adds to those of its source.
 HEADER_REASON = "dead-letter-reason"
@@ -52,7 +52,7 @@ SHADOW = "ven.shadow"
 NOTICES = "vtn.notices"
 COMMANDS = "ven.commands"
 COMMAND_LOG = "ven.command-log"
-BEATS = "pipeline.beats"
+HEARTBEATS = "pipeline.heartbeats"
 DISABLED = "ven.disabled"
 LIVE_LOADS = "live.loads"
 MINUTES = "ven.telemetry.1m"
@@ -91,7 +91,7 @@ TOPICS = (
         for source in RAW + CANONICAL
     ),
     # As many partitions as ven.telemetry, for what they say is said of one of its partitions, or of a VEN in it.
-    Topic(BEATS, "none; of the same partition of ven.telemetry", "Beat"),
+    Topic(HEARTBEATS, "none; of the same partition of ven.telemetry", "Heartbeat"),
     Topic(DISABLED, "VEN id", "Disabled", "compact"),
     Topic(LIVE_LOADS, "VEN id", "VenLoads", "compact"),
     Topic(MINUTES, "VEN id", "Minute"),

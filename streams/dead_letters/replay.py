@@ -14,8 +14,8 @@ from schemas.records.dead_letters import ReplayOf, source_headers
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.dead_letters.replay_store import forget_gone, note_refused, note_sent, requested
 from streams.dead_letters.store import DeadLetterStore
-from streams.engine.batch_processing import gathered
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_processing import merged_batches
+from streams.engine.batch_producer import BatchProducer
 from streams.store.database import Database
 from streams.store.partitions import Partitions
 
@@ -25,7 +25,7 @@ LOOK_EVERY_SECONDS = 0.5
 REPLAYED_AT_ONCE = 200
 
 
-def add_letters(
+def add_dead_letters(
     app: Any,
     kafka: KafkaSettings,
     streams: StreamsSettings,
@@ -38,12 +38,12 @@ def add_letters(
 
     @app.agent(app.batches_of(*kafka.topics.all_dead_letters), name="sink-dead-letters")  # type: ignore[untyped-decorator]
     async def index(stream: Any) -> None:
-        async for batches in gathered(stream, streams.streams_batch_records):
+        async for batches in merged_batches(stream, streams.streams_batch_records):
             await store.store(record for batch in batches for record in batch.records)
 
     @app.task  # type: ignore[untyped-decorator]
     async def replay() -> None:
-        replayer = Replayer(Outbox(producer, kafka.topics), database)
+        replayer = Replayer(BatchProducer(producer, kafka.topics), database)
         await database.run(forget_gone)
         while not app.should_stop:
             if not await replayer.replay_some():
@@ -56,8 +56,8 @@ class Replayer:
     At least once: a letter that is sent twice meets its own rows, like any message that comes twice.
     """
 
-    def __init__(self, outbox: Outbox, database: Database) -> None:
-        self._outbox = outbox
+    def __init__(self, batch_producer: BatchProducer, database: Database) -> None:
+        self._batch_producer = batch_producer
         self._database = database
 
     async def replay_some(self) -> int:
@@ -74,7 +74,7 @@ class Replayer:
                 because = f"{Reason.TOO_LARGE}: {size} bytes with its headers; its topic holds {MAX_RECORD_BYTES}"
                 too_large.append((replay, because))
             else:
-                self._outbox.send(row["source_topic"], key, value, headers)
+                self._batch_producer.send(row["source_topic"], key, value, headers)
 
         async def note(connection: Connection) -> None:
             for replay, because in too_large:
@@ -82,7 +82,7 @@ class Replayer:
             await note_sent(connection, replays)
 
         if replays:
-            await self._outbox.settled()
+            await self._batch_producer.flush()
             await self._database.run(note)
             logger.info("replayed %d dead letters", len(replays), extra={"action": "dead_letters_replayed"})
         return len(replays)

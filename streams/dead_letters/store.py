@@ -48,7 +48,7 @@ _NO_TIME_MS = 10**13
 _MOST_REASON = 64
 
 
-class Letter(NamedTuple):
+class DeadLetter(NamedTuple):
     """One record of a dead-letter topic, as a row; `clock_skew` is in seconds."""
 
     row: Row
@@ -70,7 +70,7 @@ class DeadLetterStore:
 
     async def store(self, records: Iterable[Record]) -> None:
         """Index records of dead-letter topics; at return they are committed."""
-        letters = [letter_of(record, self._window, datetime.now(UTC)) for record in records]
+        letters = [read_dead_letter(record, self._window, datetime.now(UTC)) for record in records]
         fresh = [letter for letter in letters if not await self._refused_again(letter)]
         rows = {letter.row[:2]: letter.row for letter in reversed(fresh)}
         skews = {letter.ven_id: letter.clock_skew for letter in fresh if letter.clock_skew is not None}
@@ -83,7 +83,7 @@ class DeadLetterStore:
         days = {day_of(letter.time) for letter in fresh}
         await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, note_skews))
 
-    async def _refused_again(self, letter: Letter) -> bool:
+    async def _refused_again(self, letter: DeadLetter) -> bool:
         """Note on a letter that its replay was refused; the refusal is no letter of its own."""
         replay = letter.replay_of
         if replay is None:
@@ -92,7 +92,7 @@ class DeadLetterStore:
         return await self._database.run(partial(note_refused, replay=replay, because=because))
 
 
-def letter_of(record: Record, window: Window, now: datetime) -> Letter:
+def read_dead_letter(record: Record, window: Window, now: datetime) -> DeadLetter:
     """Read a record of a dead-letter topic; others may write there, too, so nothing in it is taken on trust."""
     headers = headers_of(record)
 
@@ -128,7 +128,7 @@ def letter_of(record: Record, window: Window, now: datetime) -> Letter:
     )
     skew = text(topics.HEADER_CLOCK_SKEW)
     replay_of = ReplayOf.parse(headers.get(topics.HEADER_REPLAY_OF))
-    return Letter(row, time, ven_id, reason, detail, _float(skew), replay_of)
+    return DeadLetter(row, time, ven_id, reason, detail, _float(skew), replay_of)
 
 
 @lru_cache(maxsize=10_000)

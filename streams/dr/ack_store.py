@@ -17,8 +17,8 @@ from streams.dr.tracing import tell_answered
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
 from streams.store.partitions import Partitions
-from streams.store.row_store import Also, Rows, RowStore
-from streams.store.ven_status import heard
+from streams.store.row_store import Rows, RowStore, TransactionHook
+from streams.store.ven_status import record_contact
 
 ACK_COLUMNS = (
     "ven_id",
@@ -68,15 +68,15 @@ class AckStore:
         self._matched: dict[str, int] = {}
         self.tables = self._rows.tables
 
-    def alone_with(self, _acks: Sequence[Ack]) -> AbstractAsyncContextManager[None]:
+    def exclusive_keys(self, _acks: Sequence[Ack]) -> AbstractAsyncContextManager[None]:
         """Need no others kept away: its batches come one by one."""
         return nullcontext()
 
-    async def store(self, acks: Sequence[Ack], also: Also | None = None) -> None:
+    async def store(self, acks: Sequence[Ack], hook: TransactionHook | None = None) -> None:
         """Store acknowledgements; as RowStore.store."""
         first: dict[tuple[object, ...], datetime] = {}
         known = [await self._at_its_time(ack, first) for ack in acks]
-        await self._rows.store([await self._complete(ack) for ack in known], also)
+        await self._rows.store([await self._complete(ack) for ack in known], hook)
         for row in self._answered:
             COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
@@ -85,7 +85,7 @@ class AckStore:
             ACKS.labels(by).inc(number)
 
     async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
-        await heard(connection, acks)
+        await record_contact(connection, acks)
         answers, self._matched = await match_acks(connection, acks)
         self._answered = await note_answers(connection, answers)
 

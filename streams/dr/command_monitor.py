@@ -14,8 +14,8 @@ from schemas.settings.blocks import DispatchSettings
 from streams.dr import command_evidence, event_store
 from streams.dr.allocation import Basis
 from streams.dr.command_planning import decide_event, decide_restores, tell_vens
-from streams.engine.leader_lock import Turns
 from streams.store.database import Database
+from streams.store.leader_lock import LeaderLock
 
 logger = logging.getLogger(__name__)
 
@@ -39,15 +39,15 @@ class Watch:
     """Looks at what is under way; each look may be by any worker, and again."""
 
     def __init__(self, database: Database, settings: DispatchSettings, offline_after: float) -> None:
-        self._turns = Turns(database, "watch")
+        self._lock = LeaderLock(database, "watch")
         self._settings = settings
         self._offline_after = offline_after
 
     async def look(self) -> None:
         """Do everything once."""
-        for row in await self._turns.take_if_free(event_store.due_events) or []:
+        for row in await self._lock.run_if_leader(event_store.due_events) or []:
             if row["started_at"] is not None:
-                await self._turns.attempt(partial(self._join, event_id=row["event_id"]), row["event_id"])
+                await self._lock.run_or_skip(partial(self._join, event_id=row["event_id"]), row["event_id"])
         settings = self._settings
         for step, statement, arguments in (
             ("reported", command_evidence.REPORTED, ()),
@@ -60,14 +60,14 @@ class Watch:
             ("lost", command_evidence.LOST_MEANWHILE, ()),
         ):
             look = partial(command_evidence.kinds, statement=statement, arguments=arguments)
-            for kind in await self._turns.take_if_free(look) or ():
+            for kind in await self._lock.run_if_leader(look) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_retell_lost:
-            await self._turns.attempt(self._retell, "telling once more")
+            await self._lock.run_or_skip(self._retell, "telling once more")
         if settings.event_restore_again:
-            await self._turns.attempt(self._restore_again, "restoring once more")
-        await self._turns.attempt(self._restore_disabled, "restoring what was disabled")
-        await self._turns.take_if_free(command_evidence.unwatch)
+            await self._lock.run_or_skip(self._restore_again, "restoring once more")
+        await self._lock.run_or_skip(self._restore_disabled, "restoring what was disabled")
+        await self._lock.run_if_leader(command_evidence.unwatch)
 
     async def _join(self, connection: Connection, event_id: str) -> None:
         event, times, now = await event_store.hold_event(connection, event_id)

@@ -13,8 +13,8 @@ from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.dr.command_store import take_evidence
 from streams.engine.batch_consumer import Record
-from streams.engine.batch_processing import gathered
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_processing import merged_batches
+from streams.engine.batch_producer import BatchProducer
 from streams.store.database import DATA_FAULTS, Database
 
 
@@ -22,34 +22,36 @@ def add_command_log(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, database: Database
 ) -> None:
     """Register the agent with the app."""
-    outbox = Outbox(producer, kafka.topics)
+    batch_producer = BatchProducer(producer, kafka.topics)
 
     @app.agent(app.batches_of(kafka.topics(COMMAND_LOG)), name="sink-command-log")  # type: ignore[untyped-decorator]
     async def take(stream: Any) -> None:
-        async for batches in gathered(stream, streams.streams_batch_records):
+        async for batches in merged_batches(stream, streams.streams_batch_records):
             evidences = []
             for record in (record for batch in batches for record in batch.records):
                 known = decoded(record)
                 if isinstance(known, Rejection):
-                    outbox.dead_letter(record, known)
+                    batch_producer.dead_letter(record, known)
                 else:
                     evidences.append((record, known))
             if evidences:
-                await _take_or_set_apart(database, outbox, evidences)
-            await outbox.settled()
+                await _take_or_set_apart(database, batch_producer, evidences)
+            await batch_producer.flush()
 
 
-async def _take_or_set_apart(database: Database, outbox: Outbox, evidences: Sequence[tuple[Record, Evidence]]) -> None:
+async def _take_or_set_apart(
+    database: Database, batch_producer: BatchProducer, evidences: Sequence[tuple[Record, Evidence]]
+) -> None:
     """Find what the database refuses by halving: one bad record would else stop the whole role, again and again."""
     try:
         await database.run(partial(take_evidence, evidences=[known for _, known in evidences]))
     except DATA_FAULTS as error:
         if len(evidences) == 1:
-            outbox.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
+            batch_producer.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
             return
         middle = len(evidences) // 2
-        await _take_or_set_apart(database, outbox, evidences[:middle])
-        await _take_or_set_apart(database, outbox, evidences[middle:])
+        await _take_or_set_apart(database, batch_producer, evidences[:middle])
+        await _take_or_set_apart(database, batch_producer, evidences[middle:])
 
 
 def decoded(record: Record) -> Evidence | Rejection:

@@ -23,9 +23,9 @@ from streams.dr import command_store, event_store
 from streams.dr.allocation import Basis
 from streams.dr.command_planning import decide_restores, tell_vens
 from streams.dr.tracing import Phase, tell_logged, tell_phase, traceparent_of
-from streams.engine.leader_lock import Turns
-from streams.engine.publish import NotTakenError, Told, tell
+from streams.engine.publish import OutgoingRecord, PublishError, publish
 from streams.store.database import Database
+from streams.store.leader_lock import LeaderLock
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Dispatcher:
         settings: DispatchSettings,
         offline_after: float,
     ) -> None:
-        self._turns = Turns(database, "dispatch")
+        self._lock = LeaderLock(database, "dispatch")
         self._producer = producer
         self._topic = topic
         self._settings = settings
@@ -72,13 +72,13 @@ class Dispatcher:
 
     async def act(self) -> None:
         """Start, end and close what is due: ends before starts, so that a VEN is free for what follows."""
-        rows = await self._turns.take_if_free(event_store.due_events) or []
+        rows = await self._lock.run_if_leader(event_store.due_events) or []
         steps = [(row["event_id"], next_step(event_store.times_of(row), row["asked_at"])) for row in rows]
         ending = [event_id for event_id, step in steps if step in {Step.END, Step.MISS, Step.DROP}]
         starting = [event_id for event_id, step in steps if step is Step.START]
         for event_id in ending + starting:
             began = time.time()
-            phase = await self._turns.attempt(partial(self._step, event_id=event_id), event_id)
+            phase = await self._lock.run_or_skip(partial(self._step, event_id=event_id), event_id)
             if phase is not None:
                 tell_phase(event_id, phase, began)
 
@@ -86,13 +86,13 @@ class Dispatcher:
         """Hand every command that the log does not have to it, in the order in which they were decided."""
         began = time.time()
         try:
-            while rows := await self._turns.take_if_free(self._hand_some_over):
+            while rows := await self._lock.run_if_leader(self._hand_some_over):
                 for row in rows:
                     if row["wanted"]:
                         COMMAND_STEPS.labels(row["kind"], "logged").inc()
                 tell_logged(rows, began)
                 began = time.time()
-        except NotTakenError as error:
+        except PublishError as error:
             logger.warning("the log does not take commands: %s; trying on", error, extra={"action": "commands_wait"})
 
     async def _step(self, connection: Connection, event_id: str) -> Phase | None:
@@ -154,10 +154,12 @@ class Dispatcher:
     async def _send(self, dispatches: list[Dispatch]) -> dict[str, datetime]:
         """Write to the log; returns by correlation id when, as the log has it: the bridge is at work before we know."""
         told = (
-            Told(one.ven_id, encode_record(one), traceparent_of(one.correlation_id, one.event_id, one.attempt))
+            OutgoingRecord(
+                one.ven_id, encode_record(one), traceparent_of(one.correlation_id, one.event_id, one.attempt)
+            )
             for one in dispatches
         )
-        written = await tell(self._producer, self._topic, told)
+        written = await publish(self._producer, self._topic, told)
         return {
             one.correlation_id: datetime.fromtimestamp(record.timestamp / 1000, UTC)
             for one, record in zip(dispatches, written, strict=True)

@@ -9,8 +9,8 @@ import asyncpg
 
 from streams.dr import settlement_store
 from streams.dr.settlement_schedule import is_due
-from streams.engine.leader_lock import NotOurTurnError, Turns
 from streams.store.database import Database, now_of
+from streams.store.leader_lock import LeaderLock, NotLeaderError
 
 logger = logging.getLogger(__name__)
 
@@ -35,26 +35,26 @@ class Settlement:
 
     def __init__(self, database: Database, hold_seconds: float) -> None:
         self._database = database
-        self._turns = Turns(database, "settlement")
+        self._lock = LeaderLock(database, "settlement")
         self._hold_seconds = hold_seconds
 
     async def step(self, now: datetime | None = None) -> None:
         """Settle every event that is due, unless another worker is at it; `now` is the database's time if not given."""
         moment = await self._database.run(now_of) if now is None else now
         try:
-            for event in await self._turns.take(settlement_store.unsettled):
+            for event in await self._lock.run(settlement_store.unsettled):
                 if is_due(event["known_at"], event["figured_at"], moment):
                     await self._settle(event, moment)
-        except NotOurTurnError:
+        except NotLeaderError:
             return
 
     async def _settle(self, event: asyncpg.Record, moment: datetime) -> None:
-        ven_ids = await self._turns.take(partial(settlement_store.vens_of, event=event))
+        ven_ids = await self._lock.run(partial(settlement_store.vens_of, event=event))
         for first in range(0, len(ven_ids), settlement_store.VENS_AT_ONCE):
             some = ven_ids[first : first + settlement_store.VENS_AT_ONCE]
-            await self._turns.take(
+            await self._lock.run(
                 partial(settlement_store.keep, event=event, ven_ids=some, hold_seconds=self._hold_seconds)
             )
-        await self._turns.take(partial(settlement_store.settled, event=event, moment=moment))
+        await self._lock.run(partial(settlement_store.settled, event=event, moment=moment))
         about = {"action": "event_settled", "event_id": event["event_id"]}
         logger.info("settled %s with %d VENs", event["event_id"], len(ven_ids), extra=about)

@@ -1,4 +1,4 @@
-"""How agents work through what has arrived: many small batches together, acknowledged after the work."""
+"""How agents process batches: merge all that have arrived, do the work, then acknowledge."""
 
 import asyncio
 import time
@@ -14,58 +14,58 @@ from streams.engine.batch_consumer import Batch
 from streams.engine.tracing import take_up
 
 BATCH_BYTES = 4_194_304
-"""What is worked on together holds no more than this and one fetch of a partition, however few records that are.
+"""A group of batches stops growing at this size (bytes of record values), however few records it holds.
 
-docs/operations.md has what a role comes to with all of these.
+It may exceed the limit by one fetch of one partition. docs/operations.md gives the memory that a role needs.
 """
 
 
-async def gathered(stream: Any, most_records: int) -> AsyncIterator[list[Batch]]:
-    """Yield all batches that have arrived, until they hold `most_records`, or `BATCH_BYTES`.
+async def merged_batches(stream: Any, max_records: int) -> AsyncIterator[list[Batch]]:
+    """Yield all batches that have arrived, up to about `max_records` or `BATCH_BYTES`.
 
-    They are acknowledged when the loop comes back for more, so after the work of its body. When the body raises, they
-    are not, and come again. Under load, many small batches of many partitions so become one transaction.
+    They are acknowledged when the loop asks for the next ones, that is after the loop body. If the body raises, they
+    are not acknowledged and are delivered again. Under load, many small batches become one transaction.
     """
-    async for load in _loads(stream, most_records):
-        yield load.batches
-        await load.done()
+    async for group in _batch_groups(stream, max_records):
+        yield group.batches
+        await group.acknowledge()
 
 
-async def overlapped(
-    stream: Any, most_records: int, at_once: int, work: Callable[[Sequence[Batch]], Awaitable[None]]
+async def process_concurrently(
+    stream: Any, max_records: int, concurrency: int, work: Callable[[Sequence[Batch]], Awaitable[None]]
 ) -> None:
-    """Do `work` on all batches that have arrived, as `gathered` lets a loop, but on the next while the last waits.
+    """Run `work` on the batches that `merged_batches` would yield, up to `concurrency` calls at a time.
 
-    For work that is right in any order, and part of which is waiting for a server. What one work raises ends them all;
-    each acknowledges its own batches alone.
+    Use it for work that is correct in any order and waits for a server. Each call acknowledges only its own batches.
+    If one call raises, the others are cancelled and its error is raised.
     """
-    places = asyncio.Semaphore(at_once)
+    slots = asyncio.Semaphore(concurrency)
 
-    async def finish(load: _Load) -> None:
+    async def process(group: _BatchGroup) -> None:
         try:
-            await work(load.batches)
-            await load.done()
+            await work(group.batches)
+            await group.acknowledge()
         except asyncio.CancelledError:
             if not cancellations():
-                # The group would take it for an end like any other, and no offset be committed any more.
+                # The task group would ignore a cancellation from elsewhere, and no offset would be committed again.
                 raise RuntimeError("something that a batch waited for was cancelled") from None
             raise
         finally:
-            places.release()
+            slots.release()
 
     try:
-        async with asyncio.TaskGroup() as group:
-            await places.acquire()
-            async for load in _loads(stream, most_records):
-                group.create_task(finish(load))
-                await places.acquire()
-    except* Exception as errors:  # noqa: BLE001 - what went wrong first is raised as it is
+        async with asyncio.TaskGroup() as tasks:
+            await slots.acquire()
+            async for group in _batch_groups(stream, max_records):
+                tasks.create_task(process(group))
+                await slots.acquire()
+    except* Exception as errors:  # noqa: BLE001 - the first error is raised unchanged
         raise errors.exceptions[0] from None
 
 
 @dataclass(slots=True)
-class _Load:
-    """Batches that are worked on together, and their events."""
+class _BatchGroup:
+    """Batches that are processed together, with the Faust events that acknowledge them."""
 
     stream: Any
     events: list[Any]
@@ -78,9 +78,9 @@ class _Load:
         self.spans = take_up(self.stream.app.role, self.batches) if TRACES.on else ()
         self.started = time.perf_counter()
 
-    async def done(self) -> None:
-        """Note and acknowledge them."""
-        _note(self.stream.app.role, self.batches, time.perf_counter() - self.started)
+    async def acknowledge(self) -> None:
+        """Acknowledge all batches, update the metrics and end the spans."""
+        _measure(self.stream.app.role, self.batches, time.perf_counter() - self.started)
         for event in self.events:
             event.value.finished = True
             await self.stream.ack(event)
@@ -88,21 +88,21 @@ class _Load:
             span.end()
 
 
-async def _loads(stream: Any, most_records: int) -> AsyncIterator[_Load]:
+async def _batch_groups(stream: Any, max_records: int) -> AsyncIterator[_BatchGroup]:
     stream = stream.noack()
     events: list[Any] = []
-    count = size = 0
+    records = size = 0
     async for event in stream.events():
         events.append(event)
-        count += len(event.value.records)
+        records += len(event.value.records)
         size += event.value.size
-        if count < most_records and size < BATCH_BYTES and not stream.channel.queue.empty():
+        if records < max_records and size < BATCH_BYTES and not stream.channel.queue.empty():
             continue
-        yield _Load(stream, events)
-        events, count, size = [], 0, 0
+        yield _BatchGroup(stream, events)
+        events, records, size = [], 0, 0
 
 
-def _note(role: str, batches: Sequence[Batch], seconds: float) -> None:
+def _measure(role: str, batches: Sequence[Batch], seconds: float) -> None:
     records: Counter[str] = Counter()
     for batch in batches:
         records[batch.tp.topic] += len(batch.records)

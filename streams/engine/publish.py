@@ -1,6 +1,6 @@
-"""What the database knows first and others follow in the log: told in a turn of one worker, beside the role `sink`.
+"""Publishes records of committed database rows, with a deadline: while the log is away, the caller tries again later.
 
-What is told is committed before, and noted as told after the log has it, so a crash tells some of it again.
+The caller marks rows as published after the log has acknowledged them, so a crash in between publishes them again.
 """
 
 import asyncio
@@ -12,50 +12,52 @@ from aiokafka.errors import KafkaError
 
 from runtime.batching import BatchWriter
 
-# While the log is away the transaction is given up, and what was to be told waits.
-LOG_PATIENCE_SECONDS = 10.0
+# After this time the caller's transaction is rolled back, and its rows wait.
+PUBLISH_TIMEOUT_SECONDS = 10.0
 
 
-class Told(NamedTuple):
-    """A record to be told."""
+class OutgoingRecord(NamedTuple):
+    """A record to publish."""
 
     key: str
     value: bytes | None
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-class NotTakenError(Exception):
-    """The log did not take what was told in time."""
+class PublishError(Exception):
+    """The log did not acknowledge the records in time."""
 
 
-async def tell_many(writer: BatchWriter, topic: str, records: Iterable[Told]) -> None:
-    """Put many records in a topic, by a writer that is used for nothing else.
+async def publish_many(writer: BatchWriter, topic: str, records: Iterable[OutgoingRecord]) -> None:
+    """Publish many records with a writer that serves no other purpose.
 
     Raises:
-        NotTakenError: the log is away; some of them may be in it all the same, and some still with the writer.
+        PublishError: the log is away. It may still have taken some records, and the writer may still hold some.
     """
     try:
-        async with asyncio.timeout(LOG_PATIENCE_SECONDS):
-            written = {
-                await writer.add(topic, one.value, key=one.key.encode(), headers=[*one.headers]) for one in records
+        async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
+            writes = {
+                await writer.add(topic, record.value, key=record.key.encode(), headers=[*record.headers])
+                for record in records
             }
             await writer.hand_over()
-            await asyncio.gather(*map(asyncio.shield, written))
+            await asyncio.gather(*map(asyncio.shield, writes))
     except (TimeoutError, KafkaError) as error:
-        raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None
+        raise PublishError(f"{topic}: {type(error).__name__}: {error}") from None
 
 
-async def tell(producer: AIOKafkaProducer, topic: str, records: Iterable[Told]) -> list[Any]:
-    """Put records in a topic; returns what the log says of each (RecordMetadata).
+async def publish(producer: AIOKafkaProducer, topic: str, records: Iterable[OutgoingRecord]) -> list[Any]:
+    """Publish records; return the log's RecordMetadata of each.
 
     Raises:
-        NotTakenError: the log is away; some of them may be in it all the same.
+        PublishError: the log is away. It may still have taken some records.
     """
     try:
-        async with asyncio.timeout(LOG_PATIENCE_SECONDS):
+        async with asyncio.timeout(PUBLISH_TIMEOUT_SECONDS):
             sent: list[asyncio.Future[Any]] = [
-                await producer.send(topic, one.value, key=one.key.encode(), headers=one.headers) for one in records
+                await producer.send(topic, record.value, key=record.key.encode(), headers=record.headers)
+                for record in records
             ]
             return await asyncio.gather(*map(asyncio.shield, sent))
     except (TimeoutError, KafkaError) as error:
-        raise NotTakenError(f"{topic}: {type(error).__name__}: {error}") from None
+        raise PublishError(f"{topic}: {type(error).__name__}: {error}") from None

@@ -28,10 +28,10 @@ from schemas.records.telemetry import encode_record
 from schemas.records.topics import LIVE_LOADS, PARTIALS, STATS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import Batch
-from streams.engine.batch_processing import gathered
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_processing import merged_batches
+from streams.engine.batch_producer import BatchProducer
 from streams.live.aggregation import added
-from streams.live.partition_state import Holdings
+from streams.live.partition_state import AssignedPartitions
 
 logger = logging.getLogger(__name__)
 
@@ -44,30 +44,34 @@ def add_live(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, telemetry_partitions: int
 ) -> None:
     """Register the role's agents, its table and its timer with the app."""
-    holdings = Holdings(kafka, timedelta(seconds=streams.offline_after_seconds), group=app.conf.id)
-    _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, holdings)
-    _publish_partials(app, kafka, Outbox(producer, kafka.topics), holdings)
-    _add_up_partials(app, kafka, streams.streams_batch_records, Outbox(producer, kafka.topics), telemetry_partitions)
+    assigned = AssignedPartitions(kafka, timedelta(seconds=streams.offline_after_seconds), group=app.conf.id)
+    _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, assigned)
+    _publish_partials(app, kafka, BatchProducer(producer, kafka.topics), assigned)
+    _add_up_partials(
+        app, kafka, streams.streams_batch_records, BatchProducer(producer, kafka.topics), telemetry_partitions
+    )
 
 
-def _follow_vens(app: Any, topic: str, most_records: int, holdings: Holdings) -> None:
+def _follow_vens(app: Any, topic: str, max_records: int, assigned: AssignedPartitions) -> None:
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
     async def on_assigned(_app: Any, assigned: Any, **_kwargs: Any) -> None:
-        holdings.hold({tp.partition for tp in assigned if tp.topic == topic})
+        assigned.assign({tp.partition for tp in assigned if tp.topic == topic})
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def on_revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:
-        holdings.hold(set())
+        assigned.assign(set())
 
-    @app.agent(app.batches_of(*holdings.topics), name="live-vens")  # type: ignore[untyped-decorator]
+    @app.agent(app.batches_of(*assigned.topics), name="live-vens")  # type: ignore[untyped-decorator]
     async def follow(stream: Any) -> None:
-        async for batches in gathered(stream, most_records):
+        async for batches in merged_batches(stream, max_records):
             for batch in batches:
                 for record in batch.records:
-                    holdings.update(record)
+                    assigned.update(record)
 
 
-def _publish_partials(app: Any, kafka: KafkaSettings, outbox: Outbox, holdings: Holdings) -> None:
+def _publish_partials(
+    app: Any, kafka: KafkaSettings, batch_producer: BatchProducer, assigned: AssignedPartitions
+) -> None:
     last = time.monotonic()
 
     @app.timer(PUBLISH_SECONDS)  # type: ignore[untyped-decorator]
@@ -76,17 +80,17 @@ def _publish_partials(app: Any, kafka: KafkaSettings, outbox: Outbox, holdings: 
         previous, last = last, time.monotonic()
         if last - previous > STOOD_STILL_SECONDS:
             # What was not read yet is no silence of VENs.
-            holdings.distrust()
-        for partial in holdings.partials():
-            outbox.send(kafka.topics(PARTIALS), b"%d" % partial.partition, encode_record(partial))
-        for partition, ven_id, loads in holdings.notes():
+            assigned.invalidate()
+        for partial in assigned.partials():
+            batch_producer.send(kafka.topics(PARTIALS), b"%d" % partial.partition, encode_record(partial))
+        for partition, ven_id, loads in assigned.notes():
             value = None if loads is None else encode_record(loads)
-            outbox.send(kafka.topics(LIVE_LOADS), ven_id.encode(), value, partition=partition)
-        await outbox.settled()
+            batch_producer.send(kafka.topics(LIVE_LOADS), ven_id.encode(), value, partition=partition)
+        await batch_producer.flush()
 
 
 def _add_up_partials(
-    app: Any, kafka: KafkaSettings, most_records: int, outbox: Outbox, telemetry_partitions: int
+    app: Any, kafka: KafkaSettings, max_records: int, batch_producer: BatchProducer, telemetry_partitions: int
 ) -> None:
     # Others may be left in the table from a topic that had more.
     partitions = range(telemetry_partitions)
@@ -94,7 +98,7 @@ def _add_up_partials(
 
     @app.agent(app.batches_of(kafka.topics(PARTIALS)), name="live-network")  # type: ignore[untyped-decorator]
     async def add_up(stream: Any) -> None:
-        async for batches in gathered(stream, most_records):
+        async for batches in merged_batches(stream, max_records):
             for partial in _decoded(batches, partitions):
                 known = network_stats.get(str(partial.partition))
                 # Whoever has come farther knows better: a worker that stood still may speak after its successor.
@@ -108,10 +112,12 @@ def _add_up_partials(
                 stats = add_partials(latest)
                 for name, totals in stats.load_types.items():
                     scope = TYPE_SCOPE + name
-                    outbox.send(kafka.topics(STATS), scope.encode(), encode_record(ScopeTotals(stats.as_of, totals)))
+                    batch_producer.send(
+                        kafka.topics(STATS), scope.encode(), encode_record(ScopeTotals(stats.as_of, totals))
+                    )
                 # Last of all, so that the end of the topic is a total of the network.
-                outbox.send(kafka.topics(STATS), NETWORK_SCOPE.encode(), encode_record(stats))
-                await outbox.settled()
+                batch_producer.send(kafka.topics(STATS), NETWORK_SCOPE.encode(), encode_record(stats))
+                await batch_producer.flush()
 
 
 def _decoded(batches: Iterable[Batch], partitions: Container[int]) -> Iterable[Partial]:

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from schemas.parsing.status import OFFLINE, decode_status
-from schemas.records.network import CLOCKS_APART, Partial, VenLoads, decode_beat, decode_figures, decode_ven_loads
+from schemas.records.network import CLOCKS_APART, Partial, VenLoads, decode_figures, decode_heartbeat, decode_ven_loads
 from schemas.records.telemetry import decode_snapshot
-from schemas.records.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY
+from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch_consumer import Record
 from streams.live.aggregation import PartitionTotals
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 _NOTED_AT_SHARE = 0.5
 
 
-class Held:
+class PartitionState:
     """What is known of one partition; records may be taken in in any order, and again."""
 
     def __init__(self, offline_after: timedelta) -> None:
@@ -50,13 +50,13 @@ class Held:
         if status.status == OFFLINE:
             self.totals.leave(status.ven_id, status.received_at)
 
-    def take_beat(self, record: Record) -> None:
-        """Take in a record of pipeline.beats."""
-        beat = decode_beat(record.value or b"")
+    def receive_heartbeat(self, record: Record) -> None:
+        """Take in a record of pipeline.heartbeats."""
+        heartbeat = decode_heartbeat(record.value or b"")
         now = datetime.now(UTC)
         # Those of a worker whose clock is ahead count, too: without any nobody would ever be silent.
-        if beat.at <= now + CLOCKS_APART:
-            self.progress.saw(min(beat.at, now))
+        if heartbeat.at <= now + CLOCKS_APART:
+            self.progress.saw(min(heartbeat.at, now))
 
     def take_disabled(self, record: Record) -> None:
         """Take in a record of ven.disabled; an empty value takes it back."""
@@ -93,7 +93,7 @@ class Held:
         return gone + [(loads.ven_id, loads) for loads in due]
 
 
-class Holdings:
+class AssignedPartitions:
     """One Held for each partition held; it counts only when it is rebuilt, so that totals never dip."""
 
     def __init__(self, kafka: KafkaSettings, offline_after: timedelta, group: str | None = None) -> None:
@@ -102,15 +102,15 @@ class Holdings:
         self._offline_after = offline_after
         self._group = group
         names = kafka.topics
-        self._followed: dict[str, Callable[[Held, Record], None]] = {
-            names(TELEMETRY): Held.take_reading,
-            names(LOADS): Held.take_snapshot,
-            names(STATUS): Held.take_status,
-            names(BEATS): Held.take_beat,
-            names(DISABLED): Held.take_disabled,
+        self._followed: dict[str, Callable[[PartitionState, Record], None]] = {
+            names(TELEMETRY): PartitionState.take_reading,
+            names(LOADS): PartitionState.take_snapshot,
+            names(STATUS): PartitionState.take_status,
+            names(HEARTBEATS): PartitionState.receive_heartbeat,
+            names(DISABLED): PartitionState.take_disabled,
         }
-        self._take_in = {**self._followed, names(LIVE_LOADS): Held.take_noted}
-        self._held: dict[int, Held] = {}
+        self._take_in = {**self._followed, names(LIVE_LOADS): PartitionState.take_noted}
+        self._held: dict[int, PartitionState] = {}
         self._rebuilt: set[int] = set()
         self._rebuilding: asyncio.Task[None] | None = None
 
@@ -119,13 +119,13 @@ class Holdings:
         """The topics that are followed; a VEN has the same partition in each."""
         return list(self._followed)
 
-    def hold(self, partitions: set[int]) -> None:
+    def assign(self, partitions: set[int]) -> None:
         """Hold these partitions and no others, and rebuild the new ones from the log."""
-        self._held = {number: self._held.get(number) or Held(self._offline_after) for number in partitions}
+        self._held = {number: self._held.get(number) or PartitionState(self._offline_after) for number in partitions}
         self._rebuilt &= partitions
         self._start_rebuilding()
 
-    def distrust(self) -> None:
+    def invalidate(self) -> None:
         """Rebuild all that is held: this worker stood still, and the log went on without it."""
         self._rebuilt.clear()
         self._start_rebuilding()
@@ -164,7 +164,7 @@ class Holdings:
         await read_recent(
             self._kafka,
             partitions,
-            recent=[names(TELEMETRY), names(LOADS), names(STATUS), names(BEATS)],
+            recent=[names(TELEMETRY), names(LOADS), names(STATUS), names(HEARTBEATS)],
             whole=[names(DISABLED), names(LIVE_LOADS)],
             first=self._offline_after * 2,
             group=self._group,

@@ -8,9 +8,9 @@ from typing import Any
 from runtime.database import Connection
 from schemas.tables.buckets import HOUR, MINUTE, floor_to
 from schemas.tables.partitioning import day_of
-from streams.engine.leader_lock import Turns
 from streams.rollups import store as rollup_store
 from streams.store.database import Database, now_of
+from streams.store.leader_lock import LeaderLock
 from streams.store.partitions import Partitions
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ LATE_AT_ONCE = 5000
 STALE_AT_ONCE = 20
 STALE_ROUNDS = 10
 
-TURN = "rollups"
+LOCK_NAME = "rollups"
 
 
 def add_rollups(app: Any, database: Database, partitions: Partitions) -> None:
@@ -43,19 +43,19 @@ class RollUp:
 
     def __init__(self, database: Database, partitions: Partitions) -> None:
         self._database = database
-        self._turns = Turns(database, TURN)
+        self._lock = LeaderLock(database, LOCK_NAME)
         self._partitions = partitions
 
     async def step(self, now: datetime | None = None) -> None:
         """Roll up everything that is due; `now` is the database's time unless given."""
         moment = await self._database.run(now_of) if now is None else now
-        await self._turns.take_if_free(partial(rollup_store.close, before=floor_to(moment - CLOSED_AFTER, MINUTE)))
+        await self._lock.run_if_leader(partial(rollup_store.close, before=floor_to(moment - CLOSED_AFTER, MINUTE)))
         while await self._roll_up_a_stretch():
             pass
-        while await self._turns.take_if_free(partial(rollup_store.roll_up_again, most=LATE_AT_ONCE)):
+        while await self._lock.run_if_leader(partial(rollup_store.roll_up_again, most=LATE_AT_ONCE)):
             pass
         for _ in range(STALE_ROUNDS):
-            if not await self._turns.take_if_free(partial(rollup_store.refresh_network, most=STALE_AT_ONCE)):
+            if not await self._lock.run_if_leader(partial(rollup_store.refresh_network, most=STALE_AT_ONCE)):
                 break
 
     async def _roll_up_a_stretch(self) -> bool:
@@ -69,4 +69,4 @@ class RollUp:
             most = max(MINUTE, most // 2 // MINUTE * MINUTE)
             return await rollup_store.roll_up(connection, most)
 
-        return bool(await self._turns.take_if_free(roll_up))
+        return bool(await self._lock.run_if_leader(roll_up))

@@ -12,11 +12,11 @@ from schemas.records.minutes import Minute
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import MINUTES
 from schemas.settings.blocks import KafkaSettings
-from streams.engine.leader_lock import Turns
-from streams.engine.publish import NotTakenError, Told, tell_many
-from streams.rollups.job import TURN
+from streams.engine.publish import OutgoingRecord, PublishError, publish_many
+from streams.rollups.job import LOCK_NAME
 from streams.rollups.minute_store import tell_closed, tell_corrected
 from streams.store.database import Database
+from streams.store.leader_lock import LeaderLock
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Minutes:
 
     def __init__(self, database: Database, producer: AIOKafkaProducer, topic: str) -> None:
         # That of the rolling up: what is told must not change meanwhile.
-        self._turns = Turns(database, TURN)
+        self._lock = LeaderLock(database, LOCK_NAME)
         self._producer = producer
         # Knows where keys go from one piece and minute to the next.
         self._writer = BatchWriter(producer)
@@ -50,13 +50,15 @@ class Minutes:
     async def step(self) -> None:
         """Tell all that was rolled up, then all that was corrected."""
         try:
-            while await self._turns.take_if_free(partial(tell_closed, send=self._send, most=AT_ONCE)):
+            while await self._lock.run_if_leader(partial(tell_closed, send=self._send, most=AT_ONCE)):
                 pass
-            while await self._turns.take_if_free(partial(tell_corrected, send=self._send, most=AT_ONCE)):
+            while await self._lock.run_if_leader(partial(tell_corrected, send=self._send, most=AT_ONCE)):
                 pass
-        except NotTakenError as error:
+        except PublishError as error:
             self._writer = BatchWriter(self._producer)
             logger.warning("minutes wait for the log: %s", error, extra={"action": "minutes_wait"})
 
     async def _send(self, minutes: Sequence[Minute]) -> None:
-        await tell_many(self._writer, self._topic, (Told(minute.ven_id, encode_record(minute)) for minute in minutes))
+        await publish_many(
+            self._writer, self._topic, (OutgoingRecord(minute.ven_id, encode_record(minute)) for minute in minutes)
+        )

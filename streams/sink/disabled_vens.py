@@ -11,9 +11,9 @@ from schemas.records.network import Disabled
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import DISABLED
 from schemas.settings.blocks import KafkaSettings
-from streams.engine.leader_lock import Turns
-from streams.engine.publish import NotTakenError, Told, tell
+from streams.engine.publish import OutgoingRecord, PublishError, publish
 from streams.store.database import Database
+from streams.store.leader_lock import LeaderLock
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def add_disabled(app: Any, kafka: KafkaSettings, producer: AIOKafkaProducer, dat
             try:
                 while await tell_changed(database, producer, kafka.topics(DISABLED)):
                     pass
-            except NotTakenError as error:
+            except PublishError as error:
                 logger.warning("the log is not told who is disabled: %s", error, extra={"action": "disabled_wait"})
             await app.sleep(EVERY_SECONDS)
 
@@ -55,7 +55,7 @@ async def tell_changed(database: Database, producer: AIOKafkaProducer, topic: st
     """
     await database.run(_note)
     told = partial(_tell_noted, producer=producer, topic=topic)
-    return bool(await Turns(database, "disabled").take_if_free(told))
+    return bool(await LeaderLock(database, "disabled").run_if_leader(told))
 
 
 async def _note(connection: Connection) -> None:
@@ -67,7 +67,7 @@ async def _tell_noted(connection: Connection, producer: AIOKafkaProducer, topic:
     if not rows:
         return False
     values = {row["ven_id"]: encode_record(Disabled(row["ven_id"])) if row["disabled"] else None for row in rows}
-    await tell(producer, topic, (Told(ven_id, value) for ven_id, value in values.items()))
+    await publish(producer, topic, (OutgoingRecord(ven_id, value) for ven_id, value in values.items()))
     await connection.execute(TOLD, [ven_id for ven_id, value in values.items() if value is not None])
     await connection.execute(FORGET, [ven_id for ven_id, value in values.items() if value is None])
     return len(rows) >= AT_ONCE

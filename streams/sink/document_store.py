@@ -8,7 +8,7 @@ from schemas.mqtt.routing import Kind
 from schemas.parsing.notices import Notice
 from schemas.parsing.shadow import Shadow
 from schemas.records.telemetry import encode_record
-from streams.store.ven_status import heard
+from streams.store.ven_status import record_contact
 
 UPSERT_SHADOWS = """
 INSERT INTO ven_shadows AS known (ven_id, measured_at, received_at, document)
@@ -41,7 +41,7 @@ async def keep_shadows(connection: Connection, shadows: Sequence[Shadow]) -> Non
         for ven_id, shadow in sorted(latest.items())
     ]
     await connection.execute(UPSERT_SHADOWS, *(list(column) for column in zip(*rows, strict=True)))
-    await heard(connection, shadows)
+    await record_contact(connection, shadows)
 
 
 async def keep_notices(connection: Connection, notices: Sequence[Notice]) -> None:
@@ -59,7 +59,7 @@ async def keep_notices(connection: Connection, notices: Sequence[Notice]) -> Non
             [encode_record(notice.document).decode()],
         )
     # What another VTN announced is no word of the VEN that it names.
-    await heard(connection, [notice for notice in notices if notice.kind != Kind.EVENTS])
+    await record_contact(connection, [notice for notice in notices if notice.kind != Kind.EVENTS])
 
 
 def _age(shadow: Shadow) -> datetime:

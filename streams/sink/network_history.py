@@ -15,7 +15,7 @@ from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.tables.buckets import floor_to
 from schemas.tables.partitioning import day_of
 from streams.engine.batch_consumer import Record
-from streams.engine.batch_processing import gathered
+from streams.engine.batch_processing import merged_batches
 from streams.store.database import Database
 from streams.store.partitions import Partitions
 
@@ -37,7 +37,7 @@ def add_network_history(
 
     @app.agent(app.batches_of(kafka.topics(STATS)), name="sink-network-stats")  # type: ignore[untyped-decorator]
     async def keep(stream: Any) -> None:
-        async for batches in gathered(stream, streams.streams_batch_records):
+        async for batches in merged_batches(stream, streams.streams_batch_records):
             await history.keep(record for batch in batches for record in batch.records)
 
 

@@ -24,15 +24,15 @@ from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.dead_letters.replay_store import note_outcome
 from streams.dr.ack_store import AckStore
 from streams.engine.batch_consumer import Batch, Record, headers_of
-from streams.engine.batch_processing import overlapped
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_processing import process_concurrently
+from streams.engine.batch_producer import BatchProducer
 from streams.sink.audit_retention import forget_old_audit
 from streams.sink.document_store import keep_notices, keep_shadows
 from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
 from streams.store.database import DATA_FAULTS, Database
 from streams.store.partitions import Partitions
-from streams.store.row_store import Also, UpsertStore
-from streams.store.ven_status import said
+from streams.store.row_store import TransactionHook, UpsertStore
+from streams.store.ven_status import record_status
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +50,11 @@ class Store(Protocol):
     def tables(self) -> tuple[str, ...]:
         """Tables that hold a row of each record; none, where only the latest is kept."""
 
-    def alone_with(self, records: Sequence[Any], /) -> AbstractAsyncContextManager[None]:
+    def exclusive_keys(self, records: Sequence[Any], /) -> AbstractAsyncContextManager[None]:
         """Have no other batch under way with a record of the same key, so that of two the first counts."""
 
-    async def store(self, records: Sequence[Any], also: Also | None = None) -> None:
-        """Store records, and do `also` in the same transaction; raises DATA_FAULTS."""
+    async def store(self, records: Sequence[Any], hook: TransactionHook | None = None) -> None:
+        """Store records, and do `hook` in the same transaction; raises DATA_FAULTS."""
 
 
 def add_sink(
@@ -73,68 +73,72 @@ def add_sink(
         (topics.FAULTS, decode_fault, fault_store(database, partitions), window),
         (topics.ACKS, decode_ack, AckStore(database, partitions), window),
         (topics.NOTICES, decode_notice, UpsertStore(database, keep_notices, partitions), window),
-        (topics.STATUS, decode_status, UpsertStore(database, said), None),
+        (topics.STATUS, decode_status, UpsertStore(database, record_status), None),
         (topics.SHADOW, decode_shadow, UpsertStore(database, keep_shadows), None),
     )
     begin_at_zero(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
     for topic, decode, store, times in sinks:
-        sink = Sink(partial(Outbox, producer, kafka.topics), decode, store, times)
+        sink = Sink(partial(BatchProducer, producer, kafka.topics), decode, store, times)
         # What VENs measure is much, and right in any order. All else is little, and of some of it the last counts.
         at_once = AT_ONCE if topic in {topics.TELEMETRY, topics.LOADS} else 1
         _add_agent(app, kafka.topics(topic), streams.streams_batch_records, at_once, sink)
 
     @app.task  # type: ignore[untyped-decorator]
-    async def keep_house() -> None:
+    async def maintain() -> None:
         while not app.should_stop:
-            await partitions.keep_house()
+            await partitions.maintain()
             await forget_old_audit(database, streams.audit_retention_days)
             await app.sleep(HOUSEKEEPING_SECONDS)
 
 
-def _add_agent(app: Any, topic: str, most_records: int, at_once: int, sink: "Sink") -> None:
+def _add_agent(app: Any, topic: str, max_records: int, at_once: int, sink: "Sink") -> None:
     @app.agent(app.batches_of(topic), name=f"sink-{topic}")  # type: ignore[untyped-decorator]
     async def sink_batches(stream: Any) -> None:
-        await overlapped(stream, most_records, at_once, sink.take)
+        await process_concurrently(stream, max_records, at_once, sink.take)
 
 
 class Sink:
     """Decodes and stores; a record that cannot be stored is set apart and stops nothing."""
 
     def __init__(
-        self, outbox: Callable[[], Outbox], decode: Callable[[bytes], Any], store: Store, window: Window | None
+        self,
+        new_producer: Callable[[], BatchProducer],
+        decode: Callable[[bytes], Any],
+        store: Store,
+        window: Window | None,
     ) -> None:
         """Describe it; `window` None is for records that count whatever their time.
 
-        `outbox` makes one: several batches may be under way, and each waits for dead letters of its own.
+        `new_producer` makes one: several batches may be under way, and each waits for dead letters of its own.
         """
-        self._outbox = outbox
+        self._new_producer = new_producer
         self._window = window
         self._decode = decode
         self._store = store
 
     async def take(self, batches: Sequence[Batch]) -> None:
         """Store all records of the batches; at return each is committed, or a dead letter in the log."""
-        outbox, now = self._outbox(), datetime.now(UTC)
+        batch_producer, now = self._new_producer(), datetime.now(UTC)
         decoded = []
         replays = []
         for batch in batches:
             for record in batch.records:
                 canonical = self._decoded(record, now)
                 if isinstance(canonical, Rejection):
-                    outbox.dead_letter(record, canonical)
+                    batch_producer.dead_letter(record, canonical)
                 elif record.headers and topics.HEADER_REPLAY_OF in headers_of(record):
                     replays.append((record, canonical))
                 else:
                     decoded.append((record, canonical))
-        async with self._store.alone_with([canonical for _, canonical in [*decoded, *replays]]):
+        async with self._store.exclusive_keys([canonical for _, canonical in [*decoded, *replays]]):
             if decoded:
-                await self._store_or_set_apart(outbox, decoded)
+                await self._store_or_set_apart(batch_producer, decoded)
             # One by one: somebody waits to be told what became of each.
             for replay in replays:
-                await self._store_or_set_apart(outbox, [replay], self._outcome_of(*replay))
-        await outbox.settled()
+                await self._store_or_set_apart(batch_producer, [replay], self._outcome_of(*replay))
+        await batch_producer.flush()
 
-    def _outcome_of(self, record: Record, canonical: Any) -> Also | None:
+    def _outcome_of(self, record: Record, canonical: Any) -> TransactionHook | None:
         replay = ReplayOf.parse(headers_of(record)[topics.HEADER_REPLAY_OF])
         if replay is None:
             return None
@@ -156,17 +160,17 @@ class Sink:
         return self._window.check(canonical.timestamp, now) or canonical
 
     async def _store_or_set_apart(
-        self, outbox: Outbox, decoded: Sequence[tuple[Record, Any]], also: Also | None = None
+        self, batch_producer: BatchProducer, decoded: Sequence[tuple[Record, Any]], hook: TransactionHook | None = None
     ) -> None:
         """Find what the database refuses by halving, so that the rest is stored."""
         try:
-            await self._store.store([canonical for _, canonical in decoded], also)
+            await self._store.store([canonical for _, canonical in decoded], hook)
         except DATA_FAULTS as error:
             if len(decoded) == 1:
                 record, _ = decoded[0]
                 logger.warning("set apart: %s", error, extra={"action": "unstorable"})
-                outbox.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
+                batch_producer.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(decoded) // 2
-            await self._store_or_set_apart(outbox, decoded[:middle])
-            await self._store_or_set_apart(outbox, decoded[middle:])
+            await self._store_or_set_apart(batch_producer, decoded[:middle])
+            await self._store_or_set_apart(batch_producer, decoded[middle:])

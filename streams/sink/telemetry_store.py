@@ -11,7 +11,7 @@ from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
 from streams.store.partitions import Partitions
 from streams.store.row_store import Rows, RowStore
-from streams.store.ven_status import heard, listed, measured
+from streams.store.ven_status import record_contact, record_loads, record_readings
 
 READING_COLUMNS = (
     "ven_id",
@@ -44,20 +44,20 @@ def reading_store(database: Database, partitions: Partitions) -> RowStore[Readin
 
 
 async def _take_in(connection: Connection, readings: Sequence[Reading]) -> None:
-    await measured(connection, readings)
+    await record_readings(connection, readings)
     await note_late(connection, readings)
 
 
 def snapshot_store(database: Database, partitions: Partitions) -> RowStore[LoadSnapshot]:
     """Return the store of load snapshots."""
-    return RowStore(database, partitions, (Rows("load_snapshots", LOAD_COLUMNS, encoded_loads),), listed)
+    return RowStore(database, partitions, (Rows("load_snapshots", LOAD_COLUMNS, encoded_loads),), record_loads)
 
 
 def fault_store(database: Database, partitions: Partitions) -> RowStore[FaultReport]:
     """Return the store of what VENs report as wrong with themselves."""
     rows = Rows("ven_faults", FAULT_COLUMNS, _fault_rows)
     return RowStore(
-        database, partitions, (rows,), heard, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error)
+        database, partitions, (rows,), record_contact, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error)
     )
 
 

@@ -77,20 +77,20 @@ async def _copy(connection: Connection, table: str, insert: Insert) -> None:
         await connection.copy_records_to_table(table, columns=insert.columns, records=insert.rows)
 
 
-async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], also: Any) -> None:
-    """Insert all rows, and do `also` (an async function of the connection), in one transaction.
+async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], hook: Any) -> None:
+    """Insert all rows, and do `hook` (an async function of the connection), in one transaction.
 
     Optimistic, because almost always no row is there yet; the second way costs about twice as much.
     """
 
     async def optimistic(connection: Connection) -> list[int]:
         new = await copy_new(connection, inserts)
-        await also(connection)
+        await hook(connection)
         return new
 
     async def careful(connection: Connection) -> list[int]:
         new = await copy_missing(connection, inserts)
-        await also(connection)
+        await hook(connection)
         return new
 
     try:

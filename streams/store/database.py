@@ -29,7 +29,7 @@ class Database:
 
     def __init__(self, settings: DatabaseSettings, application: str, connections: int = 1) -> None:
         self._options = connect_options(settings, application)
-        self._turns = asyncio.Semaphore(connections)
+        self._free = asyncio.Semaphore(connections)
         self._in_use: set[Connection] = set()
         self._idle: list[Connection] = []
         self._reached = False
@@ -46,7 +46,7 @@ class Database:
             DATA_FAULTS: trying again is no use.
         """
         backoff, before = Backoff(most=5), cancellations()
-        async with self._turns:
+        async with self._free:
             while True:
                 try:
                     async with self._connected() as connection, connection.transaction():

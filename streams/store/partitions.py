@@ -67,7 +67,7 @@ class Partitions:
                 self._known -= days
         raise RuntimeError(f"the partitions of {sorted(days)} are gone as soon as they are made")
 
-    async def keep_house(self) -> None:
+    async def maintain(self) -> None:
         """Make the days ahead and drop the days past keeping; to be called now and then."""
         # The database's clock, for one wrong clock of a worker must not drop what all others still need.
         now = await self._database.run(_now)

@@ -15,7 +15,7 @@ from streams.store.recent_keys import RecentKeys
 
 R = TypeVar("R")
 
-Also = Callable[[Connection], Awaitable[None]]
+TransactionHook = Callable[[Connection], Awaitable[None]]
 """More work for the transaction of a batch."""
 
 
@@ -52,29 +52,29 @@ class RowStore(Generic[R]):
         """Where the rows are."""
         return tuple(rows.table for rows in self._rows)
 
-    async def store(self, records: Sequence[R], also: Also | None = None) -> None:
-        """Store records, and do `also` with them; at return all is committed.
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
+        """Store records, and do `hook` with them; at return all is committed.
 
         Raises:
             DATA_FAULTS: a value that the tables refuse.
         """
         # Of a key that comes twice, the first counts.
         fresh = {self._key(record): record for record in reversed(records)}
-        if also is None:
+        if hook is None:
             fresh = {key: record for key, record in fresh.items() if key not in self._recent}
         inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
 
         async def finish(connection: Connection) -> None:
             await self._take_in(connection, records)
-            if also is not None:
-                await also(connection)
+            if hook is not None:
+                await hook(connection)
 
         days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
         await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
         self._recent.add(fresh)
 
     @asynccontextmanager
-    async def alone_with(self, records: Sequence[R]) -> AsyncIterator[None]:
+    async def exclusive_keys(self, records: Sequence[R]) -> AsyncIterator[None]:
         """Wait for batches under way that have a key of these; else both would find it missing, and either might count.
 
         All keys are taken at once, so no two batches wait for one another.
@@ -114,12 +114,12 @@ class UpsertStore(Generic[R]):
         self._upsert = upsert
         self._partitions = partitions
 
-    def alone_with(self, _records: Sequence[R]) -> AbstractAsyncContextManager[None]:
+    def exclusive_keys(self, _records: Sequence[R]) -> AbstractAsyncContextManager[None]:
         """Need no others kept away: it is right in any order, or its batches come one by one."""
         return nullcontext()
 
-    async def store(self, records: Sequence[R], also: Also | None = None) -> None:
-        """Store records, and do `also` with them; at return all is committed.
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
+        """Store records, and do `hook` with them; at return all is committed.
 
         Raises:
             DATA_FAULTS: a value that the tables refuse.
@@ -127,8 +127,8 @@ class UpsertStore(Generic[R]):
 
         async def work(connection: Connection) -> None:
             await self._upsert(connection, records)
-            if also is not None:
-                await also(connection)
+            if hook is not None:
+                await hook(connection)
 
         if self._partitions is None:
             await self._database.run(work)

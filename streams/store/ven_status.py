@@ -81,22 +81,22 @@ ON CONFLICT (ven_id) DO NOTHING
 """
 
 
-async def measured(connection: Connection, readings: Sequence[Reading]) -> None:
+async def record_readings(connection: Connection, readings: Sequence[Reading]) -> None:
     """Take in what readings say."""
     await _upsert(connection, UPSERT_MEASURED, readings, _measured_row)
 
 
-async def listed(connection: Connection, snapshots: Sequence[Any]) -> None:
+async def record_loads(connection: Connection, snapshots: Sequence[Any]) -> None:
     """Take in what load snapshots say."""
     await _upsert(connection, UPSERT_LOADS, snapshots, _listed_row)
 
 
-async def said(connection: Connection, statuses: Sequence[VenStatus]) -> None:
+async def record_status(connection: Connection, statuses: Sequence[VenStatus]) -> None:
     """Take in what VENs say of themselves."""
     await _upsert(connection, UPSERT_SAID, statuses, _said_row)
 
 
-async def heard(connection: Connection, records: Sequence[Any]) -> None:
+async def record_contact(connection: Connection, records: Sequence[Any]) -> None:
     """Note that VENs were heard, by records of any kind that name one."""
     await _upsert(connection, UPSERT_HEARD, records, lambda ven_id, mine: (ven_id, _last_received(mine)))
 

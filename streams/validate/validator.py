@@ -21,10 +21,10 @@ from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode
 from schemas.records.tracing import TRACEPARENT
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import Record, headers_of
-from streams.engine.batch_processing import gathered
-from streams.engine.batch_producer import Outbox
-from streams.validate.dead_letter_alarm import FloodAlarm
-from streams.validate.heartbeats import Beats
+from streams.engine.batch_processing import merged_batches
+from streams.engine.batch_producer import BatchProducer
+from streams.validate.dead_letter_alarm import DeadLetterAlarm
+from streams.validate.heartbeats import HeartbeatRelay
 
 TOPIC_OF: Mapping[Any, str] = {
     Reading: topics.TELEMETRY,
@@ -41,48 +41,50 @@ Headers = list[tuple[str, bytes]]
 
 
 def add_validate(
-    app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, flood: FloodAlarm
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, alarm: DeadLetterAlarm
 ) -> None:
     """Register the role's agents with the app: one a kind, so that none waits behind another."""
     for kind in PARSERS:
-        validator = Validator(kind, streams.window, Outbox(producer, kafka.topics), kafka.topics)
-        beats = Beats(producer, kafka.topics)
-        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, beats, flood)
+        validator = Validator(kind, streams.window, BatchProducer(producer, kafka.topics), kafka.topics)
+        heartbeats = HeartbeatRelay(producer, kafka.topics)
+        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, heartbeats, alarm)
 
 
 def _add_agent(
-    app: Any, topic: str, most_records: int, validator: "Validator", beats: Beats, flood: FloodAlarm
+    app: Any, topic: str, max_records: int, validator: "Validator", heartbeats: HeartbeatRelay, alarm: DeadLetterAlarm
 ) -> None:
     @app.agent(app.batches_of(topic), name=f"validate-{topic}")  # type: ignore[untyped-decorator]
     async def validate_batches(stream: Any) -> None:
-        async for batches in gathered(stream, most_records):
+        async for batches in merged_batches(stream, max_records):
             messages = 0
             for batch in batches:
                 now = datetime.now(UTC)
                 for record in batch.records:
-                    if is_beat(record):
-                        # A clock that is ahead of ours makes beats as old as samples, not younger.
-                        beats.take(record.partition, min(received_at(headers_of(record), record.timestamp), now))
+                    if is_heartbeat(record):
+                        # A clock that is ahead of ours makes heartbeats as old as samples, not younger.
+                        heartbeats.receive(
+                            record.partition, min(received_at(headers_of(record), record.timestamp), now)
+                        )
                     else:
                         messages += 1
                         validator.take(record, now)
-            set_apart = await validator.settled()
-            await beats.send_on()
-            flood.count(records=messages, dead_letters=set_apart)
+            dead_letters = await validator.flush()
+            await heartbeats.flush()
+            alarm.count(records=messages, dead_letters=dead_letters)
 
 
 class Validator:
     """Parses the payloads of one kind and sends on what they become."""
 
-    def __init__(self, kind: Kind, window: Window, outbox: Outbox, names: topics.TopicNames) -> None:
+    def __init__(self, kind: Kind, window: Window, batch_producer: BatchProducer, names: topics.TopicNames) -> None:
         self._kind = kind
         self._window = window
-        self._outbox = outbox
+        self._batch_producer = batch_producer
         self._topic_of = {record: names(topic) for record, topic in TOPIC_OF.items()}
-        self.settled = outbox.settled
+        self.flush = batch_producer.flush
 
     def take(self, record: Record, now: datetime) -> None:
-        """Work out what a payload becomes; `settled` sends it and waits until the log has it."""
+        """Work out what a payload becomes; `flush` sends it and waits until the log has it."""
         headers = headers_of(record)
         source = Source(
             headers.get(topics.HEADER_TOPIC, b"").decode(errors="replace"),
@@ -93,24 +95,24 @@ class Validator:
         if isinstance(parsed, Parsed):
             self._send(record, parsed, source, now, _passed_on(headers))
         elif parsed is not None:
-            self._outbox.dead_letter(record, parsed)
+            self._batch_producer.dead_letter(record, parsed)
 
     def _send(self, record: Record, parsed: Parsed, source: Source, now: datetime, headers: Headers | None) -> None:
         canonical = in_window(parsed.record, source.received_at, self._window, now)
         if isinstance(canonical, Rejection):
             # When a retained message was sent nobody knows.
             skew = None if source.retained else (source.received_at - parsed.record.timestamp).total_seconds()
-            self._outbox.dead_letter(record, canonical, clock_skew=skew)
+            self._batch_producer.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        self._outbox.send(self._topic_of[type(canonical)], key, encode_record(canonical), headers)
+        self._batch_producer.send(self._topic_of[type(canonical)], key, encode_record(canonical), headers)
         for rejection in parsed.rejected_loads:
-            self._outbox.dead_letter(record, rejection)
+            self._batch_producer.dead_letter(record, rejection)
 
 
-def is_beat(record: Record) -> bool:
+def is_heartbeat(record: Record) -> bool:
     """Whether a record of ven.raw.metering is no message, but the bridge's word that it is at work."""
-    return not record.value and topics.HEADER_BEAT in headers_of(record)
+    return not record.value and topics.HEADER_HEARTBEAT in headers_of(record)
 
 
 def _passed_on(headers: Mapping[str, bytes]) -> Headers | None:

@@ -117,4 +117,4 @@ async def _every_record_is_as_described(system: System) -> None:
                 seen.add(topic)
                 assert wrong_with(topic, msgspec.json.decode(record.value)) is None
     always = {topics.TELEMETRY, topics.STATUS, topics.ACKS, topics.COMMANDS, topics.COMMAND_LOG, topics.STATS}
-    assert always | {topics.PARTIALS, topics.BEATS, topics.SUBSCRIPTIONS} <= seen
+    assert always | {topics.PARTIALS, topics.HEARTBEATS, topics.SUBSCRIPTIONS} <= seen

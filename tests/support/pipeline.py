@@ -21,9 +21,9 @@ from streams.dead_letters.replay import Replayer
 from streams.dead_letters.replay_store import forget_gone
 from streams.dead_letters.store import DeadLetterStore
 from streams.engine.batch_consumer import Batch
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_producer import BatchProducer
 from streams.sink.sink import Sink, Store
-from streams.validate.validator import Validator, is_beat
+from streams.validate.validator import Validator, is_heartbeat
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 
@@ -52,17 +52,17 @@ class Pipeline:
         self._consumer = consumer
         self._store = store
         names = kafka.topics
-        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._outbox(), names) for kind in KINDS}
+        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._batch_producer(), names) for kind in KINDS}
         self._sinks = {
             names(topics.TELEMETRY): self._sink(decode_reading, store.readings),
             names(topics.ACKS): self._sink(decode_ack, store.acks),
         }
 
-    def _outbox(self) -> Outbox:
-        return Outbox(self.log, self.kafka.topics)
+    def _batch_producer(self) -> BatchProducer:
+        return BatchProducer(self.log, self.kafka.topics)
 
     def _sink(self, decode: Callable[[bytes], Any], store: Store) -> Sink:
-        return Sink(self._outbox, decode, store, WINDOW)
+        return Sink(self._batch_producer, decode, store, WINDOW)
 
     @property
     def followed(self) -> list[str]:
@@ -98,9 +98,9 @@ class Pipeline:
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         if tp.topic in self._validators:
             for record in records:
-                if not is_beat(record):
+                if not is_heartbeat(record):
                     self._validators[tp.topic].take(record, datetime.now(UTC))
-            await self._validators[tp.topic].settled()
+            await self._validators[tp.topic].flush()
         elif tp.topic in self._sinks:
             await self._sinks[tp.topic].take([Batch(TP(tp.topic, tp.partition), records)])
         else:
@@ -116,7 +116,7 @@ class Pipeline:
 
     async def replay(self) -> int:
         """Send what was requested, by a process of its own."""
-        return await Replayer(self._outbox(), self._store.database).replay_some()
+        return await Replayer(self._batch_producer(), self._store.database).replay_some()
 
     async def forget_gone(self) -> None:
         """What a process does first."""

@@ -16,7 +16,7 @@ from streams.sink.telemetry_store import fault_store, reading_store, snapshot_st
 from streams.store.database import Database, database
 from streams.store.partitions import Partitions
 from streams.store.row_store import RowStore, UpsertStore
-from streams.store.ven_status import said
+from streams.store.ven_status import record_status
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """A time of yesterday: it surely has its partition, and is not in the future."""
@@ -82,7 +82,7 @@ async def stores(
             fault_store(opened, partitions),
             snapshot_store(opened, partitions),
             AckStore(opened, partitions),
-            UpsertStore(opened, said),
+            UpsertStore(opened, record_status),
             UpsertStore(opened, keep_shadows),
             UpsertStore(opened, keep_notices, partitions),
         )

@@ -21,7 +21,7 @@ from schemas.records.dead_letters import Headers
 from schemas.records.topics import HEADER_DUP, HEADER_REASON, HEADER_RETAIN, HEADER_TOPIC
 from schemas.settings.blocks import BridgeSettings, KafkaSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_producer import BatchProducer
 from tests.support import publishing
 from tests.support.log import read_all
 
@@ -166,9 +166,9 @@ async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
         # And so does the dead letter that comes of it.
         topic = kafka.topics("ven.raw.acks" if prefix == "ven/ack/" else "ven.raw.other")
         (record,) = await read_all(kafka, topic)
-        outbox = Outbox(log, kafka.topics)
-        outbox.dead_letter(record, Rejection(Reason.TOO_LARGE, "€" * 2000))
-        await outbox.settled()
+        batch_producer = BatchProducer(log, kafka.topics)
+        batch_producer.dead_letter(record, Rejection(Reason.TOO_LARGE, "€" * 2000))
+        await batch_producer.flush()
 
 
 async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topic: str, kafka: KafkaSettings) -> None:

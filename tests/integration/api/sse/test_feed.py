@@ -20,7 +20,7 @@ from schemas.records.network import NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.store.ven_status import said
+from streams.store.ven_status import record_status
 from tests.support.feed import Feed, Told, feed
 from tests.support.letters import letter, write
 from tests.support.log import writer
@@ -138,7 +138,7 @@ async def test_vens_that_come_and_go_and_new_dead_letters_are_told(
         told = await follower.until(lambda told: told.kind == "vens")
         assert [(each["id"], each["status"]) for each in told.data["vens"]] == [("ven-1", "online")]
         left = VenStatus(ven_id="ven-1", received_at=datetime.now(UTC), status="offline")
-        await store.database.run(lambda connection: said(connection, [left]))
+        await store.database.run(lambda connection: record_status(connection, [left]))
         told = await follower.until(lambda told: told.kind == "vens")
         assert [(each["id"], each["status"]) for each in told.data["vens"]] == [("ven-1", "offline")]
         await write(rows, [letter("l-1", time=now), letter("l-2", time=now)])

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaProducer
 from gateway.stack import LocalStack
 from gateway.stack.polling import until
 from schemas.mqtt.routing import Kind
-from schemas.records.network import decode_beat
-from schemas.records.topics import BEATS, HEADER_BEAT, HEADER_RECEIVED
+from schemas.records.network import decode_heartbeat
+from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, HEARTBEATS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
 from streams.main import StreamsConfig, run_role
@@ -56,12 +56,12 @@ async def test_validate_passes_beats_on_in_their_partition_and_takes_them_for_no
     role = asyncio.create_task(run_role(StreamsConfig("validate", kafka, StreamsSettings(), None), stop))
     async with AIOKafkaProducer(bootstrap_servers=kafka.kafka_bootstrap_servers) as log:
         for partition, moment in ((1, b"1795500001000"), (0, b"1795500002000"), (1, b"1795500003000")):
-            headers = [(HEADER_BEAT, b"1"), (HEADER_RECEIVED, moment)]
+            headers = [(HEADER_HEARTBEAT, b"1"), (HEADER_RECEIVED, moment)]
             await log.send_and_wait(raw, b"", partition=partition, headers=headers)
 
         async def newest() -> dict[int, float]:
-            records = await read_all(kafka, kafka.topics(BEATS))
-            return {record.partition: decode_beat(record.value).at.timestamp() for record in records}
+            records = await read_all(kafka, kafka.topics(HEARTBEATS))
+            return {record.partition: decode_heartbeat(record.value).at.timestamp() for record in records}
 
         async def passed() -> bool:
             return await newest() == {0: 1795500002.0, 1: 1795500003.0}

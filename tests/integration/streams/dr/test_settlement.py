@@ -15,8 +15,8 @@ from schemas.tables.sql_reduction import REPORTED
 from streams.dr import settlement_store
 from streams.dr.settlement import Settlement
 from streams.dr.settlement_schedule import FIRST_AFTER
-from streams.engine.leader_lock import LEAD
 from streams.store.database import database as open_database
+from streams.store.leader_lock import TRY_LOCK
 from tests.support.readings import NOON, Stores, reading, stores
 from tests.support.telling import choose
 
@@ -172,7 +172,7 @@ async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, ca
     await books.event()
     await books.says("ven", 0, 4.0)
     async with books.rows.transaction():
-        await books.rows.execute(LEAD, "settlement")
+        await books.rows.execute(TRY_LOCK, "settlement")
         await books.settlement.step(SOON)
         assert await books.figures() == (None, None)
     with caplog.at_level(logging.INFO, "streams.dr.settlement"):

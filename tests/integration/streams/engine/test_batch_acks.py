@@ -13,8 +13,8 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.engine.batch_consumer import Batch
-from streams.engine.batch_processing import gathered
-from tests.support.apps import Held, running
+from streams.engine.batch_processing import merged_batches
+from tests.support.apps import ManualAgent, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed
 
@@ -101,7 +101,7 @@ async def test_a_batch_from_before_a_rebalance_is_not_acknowledged_and_comes_aga
     kafka = await topics.fresh(partitions=2)
     topic = kafka.topics(TELEMETRY)
     first, second = (make_app("workers", kafka, StreamsSettings(streams_session_timeout=6)) for _ in range(2))
-    held, others = Held(first, topic), Held(second, topic)
+    held, others = ManualAgent(first, topic), ManualAgent(second, topic)
     async with writer(kafka) as log, running(first):
         for partition in range(2):
             await log.together(topic, [b"x"] * 10, partition)
@@ -129,7 +129,7 @@ async def test_two_workers_that_come_and_go_lose_nothing(topics: Topics) -> None
 
         @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
         async def process(stream: Any) -> None:
-            async for batches in gathered(stream, 50):
+            async for batches in merged_batches(stream, 50):
                 for batch in batches:
                     workers[name].add(batch.tp.partition)
                     processed.update((record.partition, record.offset) for record in batch.records)

@@ -13,8 +13,8 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, GATHER_SECONDS, Batch
-from streams.engine.batch_processing import BATCH_BYTES, gathered
-from tests.support.apps import Held, running
+from streams.engine.batch_processing import BATCH_BYTES, merged_batches
+from tests.support.apps import ManualAgent, running
 from tests.support.log import writer
 from tests.support.servers import Topics, committed
 
@@ -49,7 +49,7 @@ async def until_committed(kafka: KafkaSettings, topic: str, offset: int, partiti
 
 async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = Held(app, topic)
+    held = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 500))
         assert await held.have(1)
@@ -64,7 +64,7 @@ async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSetti
 
 async def test_records_gather_between_an_answer_and_the_next_fetch(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = Held(app, topic)
+    held = ManualAgent(app, topic)
     asked, answered = list[float](), list[float]()
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 1))
@@ -96,7 +96,7 @@ async def test_a_record_after_a_pause_is_answered_at_once(
 ) -> None:
     monkeypatch.setattr("streams.engine.batch_consumer.FETCH_WAIT_MS", 8_000)
     app = app_of(kafka)
-    held = Held(app, topic)
+    held = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 1))
         assert await held.have(1)
@@ -110,7 +110,7 @@ async def test_a_record_after_a_pause_is_answered_at_once(
 
 async def test_how_late_the_oldest_batch_is_shows_until_it_is_done(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = Held(app, topic)
+    held = ManualAgent(app, topic)
     assert app.oldest_unfinished_seconds() == 0
     async with writer(kafka) as log, running(app):
         assert app.oldest_unfinished_seconds() == 0
@@ -141,7 +141,7 @@ async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: Kafka
 
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
     async def fail_on_poison(stream: Any) -> None:
-        async for batches in gathered(stream, 100):
+        async for batches in merged_batches(stream, 100):
             if any(record.value == b"12" for batch in batches for record in batch.records):
                 raise RuntimeError("poison")
 
@@ -154,7 +154,7 @@ async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: Kafka
         assert str(app.crash_reason) == "poison"
     assert await committed(kafka, ROLE, topic) == {0: 10}
     again = app_of(kafka)
-    held = Held(again, topic)
+    held = ManualAgent(again, topic)
     async with running(again):
         assert await held.have(1)
     assert [record.value for record in held.events[0].value.records] == values(10, 20)
@@ -162,7 +162,7 @@ async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: Kafka
 
 async def test_offsets_are_committed_only_from_the_head_and_without_gaps(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = Held(app, topic)
+    held = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
         for number in range(3):
             await log.together(topic, values(10 * number, 10 * number + 10))
@@ -189,7 +189,7 @@ async def test_what_faust_skips_while_the_flow_is_suspended_is_not_acknowledged(
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
     async def wait_in_the_body(stream: Any) -> None:
         channels.append(stream.channel)
-        async for batches in gathered(stream, 1):
+        async for batches in merged_batches(stream, 1):
             seen.extend([record.value for record in batch.records] for batch in batches)
             await go_on.wait()
 
@@ -209,7 +209,7 @@ async def test_what_faust_skips_while_the_flow_is_suspended_is_not_acknowledged(
     assert seen == [values(0, 10), values(20, 30)]
     assert await committed(kafka, ROLE, topic) == {0: 10}
     again = app_of(kafka)
-    held = Held(again, topic)
+    held = ManualAgent(again, topic)
     async with running(again):
         assert await until(lambda: sum(len(event.value.records) for event in held.events) == 20, WAIT)
 
@@ -225,7 +225,7 @@ async def test_gathered_merges_what_has_arrived_and_acknowledges_after_the_body(
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
     async def step_by_step(stream: Any) -> None:
         channels.append(stream.channel)
-        async for batches in gathered(stream, 40):
+        async for batches in merged_batches(stream, 40):
             bodies.append([(batch.tp.partition, len(batch.records)) for batch in batches])
             await steps.acquire()
 
@@ -255,7 +255,7 @@ async def test_a_batch_under_way_does_not_hold_up_the_end(kafka: KafkaSettings, 
 
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
     async def never_done(stream: Any) -> None:
-        async for _ in gathered(stream, 100):
+        async for _ in merged_batches(stream, 100):
             under_way.set()
             await asyncio.Event().wait()
 
@@ -273,7 +273,7 @@ async def test_a_table_is_restored_record_by_record_from_its_changelog(kafka: Ka
 
         @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
         async def keep(stream: Any) -> None:
-            async for batches in gathered(stream, 1000):
+            async for batches in merged_batches(stream, 1000):
                 for record in (record for batch in batches for record in batch.records):
                     table[str(record.offset % 100)] = record.value.decode()
 
@@ -302,7 +302,7 @@ async def test_large_records_are_worked_on_together_up_to_so_many_bytes(topics: 
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
     async def wait_first(stream: Any) -> None:
         channels.append(stream.channel)
-        async for batches in gathered(stream, 2000):
+        async for batches in merged_batches(stream, 2000):
             bodies.append(sum(len(record.value) for batch in batches for record in batch.records))
             await go_on.wait()
 

@@ -11,7 +11,7 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.engine.batch_consumer import Batch
-from streams.engine.batch_processing import overlapped
+from streams.engine.batch_processing import process_concurrently
 from tests.support.apps import running
 from tests.support.log import Writer, writer
 from tests.support.servers import Topics, committed
@@ -39,7 +39,7 @@ class Works:
         @self.app.agent(self.app.batches_of(self.topic))  # type: ignore[untyped-decorator]
         async def work(stream: Any) -> None:
             self.stream = stream
-            await overlapped(stream, 1, 2, self._work)
+            await process_concurrently(stream, 1, 2, self._work)
 
     @property
     def waiting(self) -> int:

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.stack.polling import until
 from schemas.parsing.status import VenStatus
-from schemas.records.network import Beat, NetworkTotals, Partial, Totals, decode_network_totals
+from schemas.records.network import Heartbeat, NetworkTotals, Partial, Totals, decode_network_totals
 from schemas.records.telemetry import Load, LoadSnapshot, Reading, encode_record
-from schemas.records.topics import BEATS, LOADS, PARTIALS, STATS, STATUS, TELEMETRY
+from schemas.records.topics import HEARTBEATS, LOADS, PARTIALS, STATS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.live.network_totals import add_partials
-from streams.live.partition_state import Holdings
+from streams.live.partition_state import AssignedPartitions
 from streams.main import StreamsConfig, run_role
 from tests.support.log import Writer, read_all, writer
 from tests.support.servers import committed
@@ -60,7 +60,9 @@ async def publish(log: Writer, kafka: KafkaSettings, readings: list[Reading]) ->
 async def beat(log: Writer, kafka: KafkaSettings, *moments: datetime) -> None:
     """What comes through while the pipeline moves."""
     for partition in range(PARTITIONS):
-        await log.together(kafka.topics(BEATS), [encode_record(Beat(moment)) for moment in moments], partition)
+        await log.together(
+            kafka.topics(HEARTBEATS), [encode_record(Heartbeat(moment)) for moment in moments], partition
+        )
 
 
 async def published(kafka: KafkaSettings) -> list[NetworkTotals]:
@@ -154,32 +156,32 @@ async def test_absurd_powers_are_left_out_and_do_not_stop_the_totals(kafka: Kafk
 
 async def test_a_worker_that_stood_still_says_nothing_until_it_has_read_the_log_again(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
-    holdings = Holdings(kafka, timedelta(minutes=1))
+    partitions = AssignedPartitions(kafka, timedelta(minutes=1))
 
     async def rebuilt() -> bool:
-        return len(holdings.partials()) == PARTITIONS
+        return len(partitions.partials()) == PARTITIONS
 
     async with writer(kafka) as log:
         await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
-        holdings.hold(set(range(PARTITIONS)))
+        partitions.assign(set(range(PARTITIONS)))
         assert await until(rebuilt, WAIT)
         # The log went on while the worker stood still.
         later = now + timedelta(seconds=5)
         await publish(log, kafka, [reading(number, later, used=2.0) for number in range(VENS)])
-        holdings.distrust()
-        assert holdings.partials() == []
+        partitions.invalidate()
+        assert partitions.partials() == []
         assert await until(rebuilt, WAIT)
-    assert add_partials(holdings.partials()).totals == totals_of(VENS, 2.0 * VENS)
+    assert add_partials(partitions.partials()).totals == totals_of(VENS, 2.0 * VENS)
 
 
 async def test_a_partition_that_is_taken_away_is_published_no_more(kafka: KafkaSettings) -> None:
-    holdings = Holdings(kafka, timedelta(minutes=1))
-    holdings.hold({0, 1})
-    assert await until(lambda: len(holdings.partials()) == 2, WAIT)
-    holdings.hold({1})
-    assert [partial.partition for partial in holdings.partials()] == [1]
-    holdings.hold(set())
-    assert holdings.partials() == []
+    partitions = AssignedPartitions(kafka, timedelta(minutes=1))
+    partitions.assign({0, 1})
+    assert await until(lambda: len(partitions.partials()) == 2, WAIT)
+    partitions.assign({1})
+    assert [partial.partition for partial in partitions.partials()] == [1]
+    partitions.assign(set())
+    assert partitions.partials() == []
 
 
 async def say(log: Writer, kafka: KafkaSettings, number: int, status: str) -> None:

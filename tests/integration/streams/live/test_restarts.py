@@ -15,9 +15,9 @@ from gateway.stack import LocalStack
 from gateway.stack.child_guard import Guard
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
-from schemas.records.network import Beat
+from schemas.records.network import Heartbeat
 from schemas.records.telemetry import Load, Reading, encode_record
-from schemas.records.topics import BEATS, TELEMETRY
+from schemas.records.topics import HEARTBEATS, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.support.log import Writer, writer
 from tests.support.rest import api
@@ -66,7 +66,7 @@ async def publish(log: Writer, kafka: KafkaSettings, book: Book) -> None:
                 for ven in range(partition, VENS, PARTITIONS)
             ]
             await log.together(kafka.topics(TELEMETRY), records, partition)
-            await log.one(kafka.topics(BEATS), encode_record(Beat(now)), partition)
+            await log.one(kafka.topics(HEARTBEATS), encode_record(Heartbeat(now)), partition)
         await asyncio.sleep(INTERVAL)
 
 

@@ -14,9 +14,9 @@ from schemas.records.network import Disabled, LoadTypeTotals, Totals
 from schemas.records.telemetry import Load, LoadSnapshot, encode_record
 from schemas.records.topics import DISABLED, LIVE_LOADS, LOADS, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.engine.publish import NotTakenError
+from streams.engine.publish import PublishError
 from streams.live.network_totals import add_partials
-from streams.live.partition_state import Holdings
+from streams.live.partition_state import AssignedPartitions
 from streams.sink.disabled_vens import tell_changed
 from streams.store.database import database as open_database
 from tests.integration.streams.live.test_network_totals import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
@@ -26,12 +26,12 @@ MINUTE = timedelta(minutes=1)
 KILN = Load("kiln", type="kiln", capacity_kw=10.0, current_power_kw=9.0, shed_capability_kw=8.0)
 
 
-async def rebuilt(kafka: KafkaSettings) -> Holdings:
+async def rebuilt(kafka: KafkaSettings) -> AssignedPartitions:
     """What a worker knows that has just started."""
-    holdings = Holdings(kafka, MINUTE, group=f"{kafka.kafka_topic_prefix}gateway-live")
-    holdings.hold(set(range(PARTITIONS)))
-    assert await until(lambda: len(holdings.partials()) == PARTITIONS, WAIT)
-    return holdings
+    partitions = AssignedPartitions(kafka, MINUTE, group=f"{kafka.kafka_topic_prefix}gateway-live")
+    partitions.assign(set(range(PARTITIONS)))
+    assert await until(lambda: len(partitions.partials()) == PARTITIONS, WAIT)
+    return partitions
 
 
 async def beats(log: Writer, kafka: KafkaSettings, begin: datetime, end: datetime) -> None:
@@ -114,18 +114,18 @@ async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSe
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         await beats(log, kafka, now - 2 * MINUTE, now)
-        holdings = await rebuilt(kafka)
+        partitions = await rebuilt(kafka)
 
     def list_loads(ven_id: str) -> None:
         listed = now - MINUTE
         snapshot = LoadSnapshot(ven_id=ven_id, timestamp=listed, received_at=listed, loads=(KILN,))
-        holdings.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
+        partitions.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
 
     for number in range(3):
         list_loads(f"ven-{number}")
-    for _, ven_id, _ in holdings.notes():
+    for _, ven_id, _ in partitions.notes():
         list_loads(f"another-{ven_id}")
-    assert [ven_id for _, ven_id, _ in holdings.notes()] == [f"another-ven-{number}" for number in range(3)]
+    assert [ven_id for _, ven_id, _ in partitions.notes()] == [f"another-ven-{number}" for number in range(3)]
 
 
 async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
@@ -133,7 +133,7 @@ async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
 ) -> None:
     now = datetime.now(UTC)
 
-    async def changed(log: AIOKafkaProducer) -> Holdings:
+    async def changed(log: AIOKafkaProducer) -> AssignedPartitions:
         async with open_database(database, "test") as opened:
             topic = kafka.topics(DISABLED)
             assert not await tell_changed(opened, log, topic)
@@ -148,12 +148,12 @@ async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
         await changed(log)
         assert len(await read_all(kafka, kafka.topics(DISABLED))) == told == 1
         await rows.execute("UPDATE vens SET status = 'offline'")
-        holdings = await changed(log)
-        assert add_partials(holdings.partials()).totals.online_vens == 1
+        partitions = await changed(log)
+        assert add_partials(partitions.partials()).totals.online_vens == 1
         # What stands before the last word says nothing, whoever reads it when.
         (first, _) = await read_all(kafka, kafka.topics(DISABLED))
-        holdings.update(first)
-        assert add_partials(holdings.partials()).totals.online_vens == 1
+        partitions.update(first)
+        assert add_partials(partitions.partials()).totals.online_vens == 1
 
 
 async def test_the_log_is_told_how_it_is_also_when_a_telling_failed_that_it_has_all_the_same(
@@ -173,11 +173,11 @@ async def test_the_log_is_told_how_it_is_also_when_a_telling_failed_that_it_has_
             return (await read_all(kafka, topic))[-1].value or b""
 
         await rows.execute("INSERT INTO vens (ven_id, name) VALUES ('ven-0', 'x')")
-        with pytest.raises(NotTakenError):
+        with pytest.raises(PublishError):
             await change("disabled", Forgetful())
         assert await change("offline", log) == b""
         disabled = encode_record(Disabled("ven-0"))
         assert await change("disabled", log) == disabled
-        with pytest.raises(NotTakenError):
+        with pytest.raises(PublishError):
             await change("offline", Forgetful())
         assert await change("disabled", log) == disabled

@@ -16,7 +16,7 @@ from schemas.records.telemetry import Reading
 from schemas.records.topics import MINUTES
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from schemas.tables.buckets import MINUTE, floor_to
-from streams.engine.publish import NotTakenError
+from streams.engine.publish import PublishError
 from streams.rollups.job import CLOSED_AFTER
 from streams.rollups.minute_publisher import Minutes
 from streams.rollups.minute_store import tell_closed, tell_corrected
@@ -164,7 +164,7 @@ async def test_a_minute_of_many_is_told_in_pieces_and_noted_after_the_last(
     async def send(minutes: Sequence[Minute]) -> None:
         pieces.append([minute.ven_id for minute in minutes])
         if len(pieces) in refused:
-            raise NotTakenError("no")
+            raise PublishError("no")
 
     async def step(work: Any) -> Any:
         pieces.clear()
@@ -176,7 +176,7 @@ async def test_a_minute_of_many_is_told_in_pieces_and_noted_after_the_last(
         await store.readings.store([reading(ven_id, 5, used_power_kw=2.0) for ven_id in vens])
         await rollup.step(NOON + MINUTE + CLOSED_AFTER)
         refused.add(2)
-        with pytest.raises(NotTakenError):
+        with pytest.raises(PublishError):
             await step(tell_closed)
         assert await rows.fetchval("SELECT told_up_to FROM minutes_told") == NOON
         refused.clear()

@@ -18,7 +18,7 @@ from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import Batch
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_producer import BatchProducer
 from streams.main import StreamsConfig, run_role
 from streams.sink.sink import Sink
 from tests.support.log import read_all, writer
@@ -42,7 +42,7 @@ WINDOW = Window(90, timedelta(minutes=5))
 
 async def take(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:
     async with producer(kafka, "test") as log, stores(database) as store:
-        sink = Sink(partial(Outbox, log, kafka.topics), decode_reading, store.readings, WINDOW)
+        sink = Sink(partial(BatchProducer, log, kafka.topics), decode_reading, store.readings, WINDOW)
         await sink.take([batch(kafka.topics(TELEMETRY), values)])
 
 
@@ -161,7 +161,7 @@ async def test_the_first_of_a_key_counts_also_where_its_batch_holds_what_the_dat
         encode_record(reading("ven-1", second=second, used_power_kw=2.0)) for second in range(3)
     ]
     async with producer(kafka, "test") as log, stores(database, connections=2) as store:
-        sink = Sink(partial(Outbox, log, kafka.topics), decode_reading, store.readings, WINDOW)
+        sink = Sink(partial(BatchProducer, log, kafka.topics), decode_reading, store.readings, WINDOW)
         topic = kafka.topics(TELEMETRY)
         await asyncio.gather(sink.take([batch(topic, first)]), sink.take([batch(topic, second)]))
     assert await rows.fetchval("SELECT array_agg(used_power_kw) FROM telemetry_readings") == [1.0, 1.0, 1.0]

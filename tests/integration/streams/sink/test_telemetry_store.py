@@ -118,7 +118,7 @@ async def test_what_waits_for_a_batch_that_fails_is_stored_all_the_same(database
 
 async def alone(store: Stores, readings: list[Reading]) -> None:
     """Store them as the sink does."""
-    async with store.readings.alone_with(readings):
+    async with store.readings.exclusive_keys(readings):
         await store.readings.store(readings)
 
 

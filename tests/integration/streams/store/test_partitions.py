@@ -71,7 +71,7 @@ async def test_house_keeping_drops_old_days_only_and_makes_those_ahead(
         await store.readings.store([*kept, *(reading(timestamp=at(days)) for days in (KEPT_DAYS + 1, 80))])
         # It is not there where the tables were made before midnight.
         await rows.execute(f"DROP TABLE IF EXISTS {partition_name(PARENT, day(-7))}")
-        await store.partitions.keep_house()
+        await store.partitions.maintain()
     found = await rows.fetch("SELECT time FROM telemetry_readings ORDER BY time DESC")
     assert [row["time"] for row in found] == [each.timestamp for each in kept]
     assert not await exists(rows, partition_name(PARENT, day(KEPT_DAYS + 1)))
@@ -84,7 +84,7 @@ async def test_a_drop_lets_readers_and_writers_go_on(database: DatabaseSettings,
     async with stores(database, retention_days=KEPT_DAYS) as store:
         async with rows.transaction():
             assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 0
-            keeping = asyncio.create_task(store.partitions.keep_house())
+            keeping = asyncio.create_task(store.partitions.maintain())
             async with connection(database) as other:
 
                 async def detaching() -> bool:
@@ -114,7 +114,7 @@ async def test_what_an_interrupted_drop_left_is_cleared_away(database: DatabaseS
                 await detaching
     assert await is_pending(rows, pending)
     async with stores(database, retention_days=KEPT_DAYS) as store:
-        await store.partitions.keep_house()
+        await store.partitions.maintain()
     assert not await exists(rows, pending)
     assert not await exists(rows, f"{loose}_dropping")
 
@@ -130,7 +130,7 @@ async def test_a_day_that_somebody_put_aside_is_not_dropped_and_comes_back_with_
         await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {old}")
     async with stores(database, retention_days=KEPT_DAYS) as store:
         await store.readings.store([reading("ven-2", timestamp=at(1))])
-        await store.partitions.keep_house()
+        await store.partitions.maintain()
     assert {row["ven_id"] for row in await rows.fetch("SELECT ven_id FROM telemetry_readings")} == {"ven-1", "ven-2"}
     assert await exists(rows, old)
 
@@ -150,7 +150,7 @@ async def test_a_day_that_another_worker_dropped_is_made_again(database: Databas
     async with stores(database) as store:
         await store.readings.store([reading(timestamp=at(KEPT_DAYS + 1))])
         async with stores(database, retention_days=KEPT_DAYS) as other:
-            await other.partitions.keep_house()
+            await other.partitions.maintain()
         await store.readings.store([reading(timestamp=at(KEPT_DAYS + 1, hour=13))])
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
@@ -170,8 +170,8 @@ async def test_an_outage_during_a_drop_is_left_to_the_next_time(
         await store.readings.store([reading()])
         # Who is in may stay, nobody else gets in.
         await admin.execute(f"ALTER DATABASE {database.db_name} ALLOW_CONNECTIONS false")
-        await store.partitions.keep_house()
+        await store.partitions.maintain()
         assert await exists(rows, old)
         await admin.execute(f"ALTER DATABASE {database.db_name} ALLOW_CONNECTIONS true")
-        await store.partitions.keep_house()
+        await store.partitions.maintain()
     assert not await exists(rows, old)

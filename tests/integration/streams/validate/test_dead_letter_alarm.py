@@ -23,7 +23,7 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.main import StreamsConfig, run_role
-from streams.validate.dead_letter_alarm import FloodAlarm
+from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.dead_letter_rate import WINDOW_SECONDS
 from streams.validate.validator import add_validate
 from tests.support.apps import running
@@ -33,7 +33,7 @@ from tests.support.servers import Topics
 
 WAIT = 60
 BAD = b"not a sample"
-ALARM = "dead_letter_flood"
+ALARM = "dead_letter_rate_high"
 
 
 @pytest_asyncio.fixture
@@ -91,11 +91,11 @@ async def validating(kafka: KafkaSettings) -> AsyncIterator[Worker]:
     """Run a worker as streams/main.py does, with a clock that stands still until the test moves it."""
     streams = StreamsSettings()
     app = make_app("validate", kafka, streams)
-    alarm = FloodAlarm(streams, lambda: worker.now)
-    alarm.watch(app)
+    alarm = DeadLetterAlarm(streams, lambda: worker.now)
+    alarm.schedule(app)
     async with (
         producer(kafka, "test") as log,
-        serve_health("127.0.0.1", 0, {}, {alarm.name: alarm.look}) as port,
+        serve_health("127.0.0.1", 0, {}, {alarm.name: alarm.check}) as port,
         client_of(port) as client,
     ):
         worker = Worker(kafka, client)
@@ -143,7 +143,7 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
         assert await worker.alarms()
         shown = await worker.metrics()
         assert (shown["gateway_alarm"], shown["gateway_dead_letter_ratio"]) == ({(ALARM,): 0}, {(): 0})
-    levels = [record.levelno for record in caplog.records if "flood" in getattr(record, "action", "")]
+    levels = [record.levelno for record in caplog.records if "dead_letter_rate" in getattr(record, "action", "")]
     assert levels == [logging.WARNING, logging.INFO]
 
 

@@ -16,7 +16,7 @@ from schemas.mqtt.routing import Kind
 from schemas.records import topics
 from schemas.records.telemetry import decode_reading
 from schemas.settings.blocks import KafkaSettings
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_producer import BatchProducer
 from streams.validate.validator import Validator
 from tests.support.log import read_all
 
@@ -37,10 +37,10 @@ def raw(kafka: KafkaSettings, kind: Kind, payload: bytes, headers: Headers, logg
 
 async def validated(kafka: KafkaSettings, kind: Kind, records: Sequence[Any]) -> None:
     async with producer(kafka, "test") as log:
-        validator = Validator(kind, WINDOW, Outbox(log, kafka.topics), kafka.topics)
+        validator = Validator(kind, WINDOW, BatchProducer(log, kafka.topics), kafka.topics)
         for record in records:
             validator.take(record, datetime.now(UTC))
-        await validator.settled()
+        await validator.flush()
 
 
 async def arrived(kafka: KafkaSettings, kind: Kind, *, retained: bool, **fields: Any) -> None:

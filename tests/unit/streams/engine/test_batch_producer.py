@@ -10,7 +10,7 @@ from aiokafka.structs import ConsumerRecord
 from runtime.metrics import DEAD_LETTERS
 from schemas.base.rejection import Reason, Rejection
 from schemas.records.topics import TopicNames
-from streams.engine.batch_producer import Outbox
+from streams.engine.batch_producer import BatchProducer
 
 
 class Batch:
@@ -54,28 +54,28 @@ def counted(topic: str, reason: Reason) -> float:
 
 
 async def test_a_record_with_many_rejected_loads_is_set_apart_once() -> None:
-    outbox = Outbox(Log(), TopicNames(""))
+    producer = BatchProducer(Log(), TopicNames(""))
     for _ in range(3):
-        outbox.dead_letter(record("many", 1), Rejection(Reason.BAD_LOAD, ""))
-    outbox.dead_letter(record("many", 2), Rejection(Reason.NOT_JSON, ""))
-    outbox.dead_letter(record("many", 2, partition=1), Rejection(Reason.NOT_JSON, ""))
+        producer.dead_letter(record("many", 1), Rejection(Reason.BAD_LOAD, ""))
+    producer.dead_letter(record("many", 2), Rejection(Reason.NOT_JSON, ""))
+    producer.dead_letter(record("many", 2, partition=1), Rejection(Reason.NOT_JSON, ""))
     assert counted("many", Reason.BAD_LOAD) == 0
-    assert await outbox.settled() == 3
+    assert await producer.flush() == 3
     assert (counted("many", Reason.BAD_LOAD), counted("many", Reason.NOT_JSON)) == (3, 2)
 
 
 async def test_each_batch_is_counted_for_itself() -> None:
-    outbox = Outbox(Log(), TopicNames(""))
-    outbox.dead_letter(record("each", 1), Rejection(Reason.EMPTY, ""))
-    assert await outbox.settled() == 1
-    outbox.send("each", None, b"good")
-    assert await outbox.settled() == 0
+    producer = BatchProducer(Log(), TopicNames(""))
+    producer.dead_letter(record("each", 1), Rejection(Reason.EMPTY, ""))
+    assert await producer.flush() == 1
+    producer.send("each", None, b"good")
+    assert await producer.flush() == 0
     assert counted("each", Reason.EMPTY) == 1
 
 
 async def test_what_the_log_refused_is_not_counted() -> None:
-    outbox = Outbox(Log(KafkaError("no")), TopicNames(""))
-    outbox.dead_letter(record("refused", 1), Rejection(Reason.EMPTY, ""))
+    producer = BatchProducer(Log(KafkaError("no")), TopicNames(""))
+    producer.dead_letter(record("refused", 1), Rejection(Reason.EMPTY, ""))
     with pytest.raises(KafkaError):
-        await outbox.settled()
+        await producer.flush()
     assert counted("refused", Reason.EMPTY) == 0

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from schemas.records.network import CLOCKS_APART, Beat
+from schemas.records.network import CLOCKS_APART, Heartbeat
 from schemas.records.telemetry import encode_record
-from streams.live.partition_state import Held
+from streams.live.partition_state import PartitionState
 
 MINUTE = timedelta(minutes=1)
 
@@ -14,18 +14,18 @@ class Record(NamedTuple):
     value: bytes
 
 
-def beat(at: datetime) -> Record:
-    return Record(encode_record(Beat(at)))
+def heartbeat(at: datetime) -> Record:
+    return Record(encode_record(Heartbeat(at)))
 
 
 def test_a_beat_by_a_clock_that_is_ahead_shows_that_the_pipeline_moves() -> None:
-    held, now = Held(MINUTE), datetime.now(UTC)
-    held.take_beat(beat(now + CLOCKS_APART / 2))
+    held, now = PartitionState(MINUTE), datetime.now(UTC)
+    held.receive_heartbeat(heartbeat(now + CLOCKS_APART / 2))
     assert held.progress.newest is not None
     assert now <= held.progress.newest <= datetime.now(UTC)
 
 
 def test_a_beat_of_the_future_is_nobodys() -> None:
-    held = Held(MINUTE)
-    held.take_beat(beat(datetime.now(UTC) + 2 * CLOCKS_APART))
+    held = PartitionState(MINUTE)
+    held.receive_heartbeat(heartbeat(datetime.now(UTC) + 2 * CLOCKS_APART))
     assert held.progress.newest is None

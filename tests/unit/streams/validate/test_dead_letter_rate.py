@@ -6,7 +6,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.validate.dead_letter_rate import WINDOW_SECONDS, Flood
+from streams.validate.dead_letter_rate import WINDOW_SECONDS, DeadLetterRate
 
 SHARE, LEAST = 0.05, 20
 
@@ -42,53 +42,53 @@ def expected(counted: list[Counted], now: float, most_share: float, least: int) 
 
 @given(counts(), st.floats(0, 1), st.integers(1, 1000))
 def test_it_says_what_a_list_of_all_counts_says(counted: list[Counted], most_share: float, least: int) -> None:
-    flood = Flood(most_share, least)
+    rate = DeadLetterRate(most_share, least)
     for number, one in enumerate(counted, start=1):
-        flood.count(one.at, one.records, one.dead_letters)
-        assert (flood.share(one.at), flood.alarm(one.at)) == expected(counted[:number], one.at, most_share, least)
+        rate.count(one.at, one.records, one.dead_letters)
+        assert (rate.share(one.at), rate.is_high(one.at)) == expected(counted[:number], one.at, most_share, least)
 
 
 @given(counts(), st.lists(st.floats(0, 130), max_size=10))
 def test_looking_changes_nothing(counted: list[Counted], looks: list[float]) -> None:
-    flood = Flood(SHARE, LEAST)
+    rate = DeadLetterRate(SHARE, LEAST)
     for one in counted:
-        flood.count(one.at, one.records, one.dead_letters)
+        rate.count(one.at, one.records, one.dead_letters)
     now = counted[-1].at if counted else 0.0
     for gap in looks:
         now += gap
-        assert (flood.share(now), flood.alarm(now)) == expected(counted, now, SHARE, LEAST)
+        assert (rate.share(now), rate.is_high(now)) == expected(counted, now, SHARE, LEAST)
 
 
 @given(counts())
 def test_it_keeps_no_more_than_a_minute(counted: list[Counted]) -> None:
-    flood = Flood(SHARE, LEAST)
+    rate = DeadLetterRate(SHARE, LEAST)
     for one in counted:
-        flood.count(one.at, one.records, one.dead_letters)
-        assert len(flood._seconds) <= WINDOW_SECONDS
+        rate.count(one.at, one.records, one.dead_letters)
+        assert len(rate._seconds) <= WINDOW_SECONDS
 
 
 @given(counts())
 def test_a_minute_after_the_last_record_it_is_over(counted: list[Counted]) -> None:
-    flood = Flood(0, 1)
+    rate = DeadLetterRate(0, 1)
     for one in counted:
-        flood.count(one.at, one.records, one.dead_letters)
+        rate.count(one.at, one.records, one.dead_letters)
     later = (counted[-1].at if counted else 0) + WINDOW_SECONDS
-    assert flood.share(later) == 0
-    assert not flood.alarm(later)
+    assert rate.share(later) == 0
+    assert not rate.is_high(later)
 
 
 def test_the_share_has_to_be_exceeded() -> None:
-    flood = Flood(SHARE, LEAST)
-    flood.count(0, 400, 20)
-    assert not flood.alarm(0)
-    flood.count(0, 1, 1)
-    assert flood.alarm(0)
+    rate = DeadLetterRate(SHARE, LEAST)
+    rate.count(0, 400, 20)
+    assert not rate.is_high(0)
+    rate.count(0, 1, 1)
+    assert rate.is_high(0)
 
 
 def test_a_few_are_no_flood_though_they_are_all() -> None:
-    flood = Flood(SHARE, LEAST)
-    flood.count(0, LEAST - 1, LEAST - 1)
-    assert flood.share(0) == 1
-    assert not flood.alarm(0)
-    flood.count(30, 1, 1)
-    assert flood.alarm(30)
+    rate = DeadLetterRate(SHARE, LEAST)
+    rate.count(0, LEAST - 1, LEAST - 1)
+    assert rate.share(0) == 1
+    assert not rate.is_high(0)
+    rate.count(30, 1, 1)
+    assert rate.is_high(30)
