@@ -59,7 +59,7 @@ from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_
 from runtime.traces import TRACES
 from schemas.base.plain_yaml import plain_yaml
 from schemas.settings.access import AccessSettings, is_loopback
-from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
+from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, validate_all
 
 _END_SECONDS = 3.0
 """How long the work beside the requests may take to end."""
@@ -78,7 +78,7 @@ class ApiConfig:
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
-        check_all(ApiSettings, DatabaseSettings, KafkaSettings, AccessSettings, TraceSettings)
+        validate_all(ApiSettings, DatabaseSettings, KafkaSettings, AccessSettings, TraceSettings)
         return cls(
             ApiSettings.load(),
             DatabaseSettings.load(),

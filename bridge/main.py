@@ -18,7 +18,7 @@ from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.traces import TRACES
-from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, check_all
+from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, validate_all
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class BridgeConfig:
     @classmethod
     def load(cls) -> "BridgeConfig":
         """Read it from the environment; raises SettingsError."""
-        check_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
+        validate_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
         return cls(
             MqttSettings.load(),
             MqttTopicSettings.load(),

@@ -22,7 +22,7 @@ from schemas.settings.blocks import (
     KafkaSettings,
     StreamsSettings,
     TraceSettings,
-    check_all,
+    validate_all,
 )
 from streams.dead_letters.replay import add_dead_letters
 from streams.dr.command_monitor import add_watch
@@ -62,7 +62,7 @@ class StreamsConfig:
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
         database = (DatabaseSettings,) if role == "sink" else ()
-        check_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)
+        validate_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)
         needed = DatabaseSettings.load() if role == "sink" else None
         streams, dispatch, traces = StreamsSettings.load(), DispatchSettings.load(), TraceSettings.load()
         return cls(role, KafkaSettings.load(), streams, needed, dispatch, traces)

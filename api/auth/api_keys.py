@@ -13,7 +13,7 @@ from typing import NamedTuple
 from api.auth.principal import Principal
 from api.queries.keys import fetch_key
 from runtime.database import Pool
-from schemas.base.roles import Role
+from schemas.base.access_role import AccessRole
 
 PREFIX = "gek_"
 """What every key begins with: scanners for leaked secrets find it, and nobody takes it for a token."""
@@ -73,4 +73,4 @@ class ApiKeyCache:
         if row is None:
             return None
         expires_at = None if row["expires_at"] is None else row["expires_at"].timestamp()
-        return Principal(row["key_id"], row["name"], Role(row["role"]), "key", expires_at, digest)
+        return Principal(row["key_id"], row["name"], AccessRole(row["role"]), "key", expires_at, digest)

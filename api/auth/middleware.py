@@ -20,7 +20,7 @@ from api.auth.rate_limit import RateLimiter
 from api.auth.tokens import BadTokenError, NoRoleError, Tokens
 from api.http.problems import OUTAGES, RETRY_AFTER_SECONDS, problem
 from runtime.database import Pool
-from schemas.base.roles import Role
+from schemas.base.access_role import AccessRole
 from schemas.settings.access import AccessSettings, is_loopback
 
 logger = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class AuthMiddleware:
             raise
         return action
 
-    def _require(self, who: Principal, required_role: Role | None) -> None:
+    def _require(self, who: Principal, required_role: AccessRole | None) -> None:
         if required_role is None or who.role.includes(required_role):
             return
         raise RefusedError(

@@ -8,7 +8,7 @@ import re
 
 from starlette.routing import compile_path
 
-from schemas.base.roles import Role, highest
+from schemas.base.access_role import AccessRole, highest
 
 PUBLIC_PATHS = (
     "/",
@@ -25,9 +25,9 @@ PUBLIC_PATHS = (
 
 METRICS_PATH = "/metrics"
 
-_VIEWER, _OPERATOR, _ADMIN = Role.VIEWER, Role.OPERATOR, Role.ADMIN
+_VIEWER, _OPERATOR, _ADMIN = AccessRole.VIEWER, AccessRole.OPERATOR, AccessRole.ADMIN
 
-ROUTE_ROLES: dict[tuple[str, str], Role] = {
+ROUTE_ROLES: dict[tuple[str, str], AccessRole] = {
     ("GET", METRICS_PATH): _VIEWER,
     ("GET", "/api/me"): _VIEWER,
     ("GET", "/api/audit"): _ADMIN,
@@ -83,11 +83,11 @@ class RoutePermissions:
 
     def __init__(self, *, metrics_open: bool) -> None:
         self._open = [_pattern(path) for path in (*PUBLIC_PATHS, *([METRICS_PATH] if metrics_open else []))]
-        self._needed: dict[str, list[tuple[re.Pattern[str], Role]]] = {}
+        self._needed: dict[str, list[tuple[re.Pattern[str], AccessRole]]] = {}
         for (method, path), role in ROUTE_ROLES.items():
             self._needed.setdefault(method, []).append((_pattern(path), role))
 
-    def required_role(self, method: str, path: str) -> Role | None:
+    def required_role(self, method: str, path: str) -> AccessRole | None:
         """Return the role; None where nobody has to say who they are."""
         reads = method in SAFE_METHODS
         if reads and any(pattern.match(path) for pattern in self._open):
@@ -95,7 +95,7 @@ class RoutePermissions:
         # Where several match, whichever of them the app takes: no less than it needs.
         candidates = self._needed.get("GET" if reads else method, [])
         found = highest([role for pattern, role in candidates if pattern.match(path)])
-        return found or (Role.VIEWER if reads else Role.ADMIN)
+        return found or (AccessRole.VIEWER if reads else AccessRole.ADMIN)
 
 
 def _pattern(path: str) -> re.Pattern[str]:

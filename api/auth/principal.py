@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from schemas.base.roles import Role
+from schemas.base.access_role import AccessRole
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Principal:
 
     id: str
     name: str
-    role: Role
+    role: AccessRole
     by: Literal["key", "token", "open", "cli"]
     expires_at: float | None = None
     """Unix seconds; None is never."""
@@ -27,7 +27,7 @@ class Principal:
         return self.expires_at is not None and self.expires_at <= time.time()
 
 
-ANONYMOUS = Principal("anybody", "anybody", Role.ADMIN, "open")
+ANONYMOUS = Principal("anybody", "anybody", AccessRole.ADMIN, "open")
 """Where the API is open, nobody says who they are."""
 
 
@@ -37,4 +37,4 @@ def cli_principal() -> Principal:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "unknown"  # a container whose user has no name
-    return Principal(f"cli:{user}", user, Role.ADMIN, "cli")
+    return Principal(f"cli:{user}", user, AccessRole.ADMIN, "cli")

@@ -6,7 +6,7 @@ import jwt
 
 from api.auth.jwks import Jwks
 from api.auth.principal import Principal
-from schemas.base.roles import Role, highest
+from schemas.base.access_role import AccessRole, highest
 from schemas.settings.access import AccessSettings
 
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"})
@@ -78,11 +78,11 @@ class Tokens:
         )
         return claims
 
-    def _role(self, claims: dict[str, Any]) -> Role | None:
+    def _role(self, claims: dict[str, Any]) -> AccessRole | None:
         prefix = self._settings.api_oidc_role_prefix
         given = _values(claims, self._settings.api_oidc_role_claim)
         names = {value.removeprefix(prefix) for value in given if value.startswith(prefix)}
-        return highest([role for role in Role if role in names])
+        return highest([role for role in AccessRole if role in names])
 
 
 def _printable(text: str) -> str:

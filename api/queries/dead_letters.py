@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 
 from runtime.database import Pool, PooledConnection
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 
 T = TypeVar("T")
 TransactionFactory = Callable[[Pool], AbstractAsyncContextManager[PooledConnection]]
 """How a transaction begins: one that writes down who wanted it, for example."""
 
-NOT_STORED = (State.OPEN, State.REJECTED)
+NOT_STORED = (DeadLetterState.OPEN, DeadLetterState.REJECTED)
 """States of letters that a replay may help: not yet tried, or tried in vain."""
 
 SUMMARY = """
@@ -91,7 +91,7 @@ class DeadLetterFilter:
     topic: str | None = None
     ven_id: str | None = None
     reason: str | None = None
-    states: tuple[State, ...] = ()
+    states: tuple[DeadLetterState, ...] = ()
     start: datetime | None = None
     end: datetime | None = None
 
@@ -190,7 +190,10 @@ async def request_matching(
 
 
 async def _request(
-    connection: PooledConnection, keys: Sequence[DeadLetterKey], mended: bytes | None, states: Sequence[State] | None
+    connection: PooledConnection,
+    keys: Sequence[DeadLetterKey],
+    mended: bytes | None,
+    states: Sequence[DeadLetterState] | None,
 ) -> list[RequestedReplay]:
     arguments = [(key.id, key.time, mended, states) for key in keys]
     rows = await connection.fetchmany(REQUEST, arguments) if arguments else []

@@ -24,7 +24,7 @@ from api.queries.dead_letters import (
 )
 from api.services.replay_status import ReplayProgress, ReplayTracker
 from api.views.dead_letters import dead_letter, dead_letter_detail_view, decode_cursor, encode_cursor
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.rest.dead_letters import (
     BulkOutcome,
     BulkReplay,
@@ -133,7 +133,7 @@ async def replay_one(
     return _outcome(watch.outcomes[dead_letter_id])
 
 
-def _letters(wanted: LetterFilter, states: tuple[State, ...]) -> DeadLetterFilter:
+def _letters(wanted: LetterFilter, states: tuple[DeadLetterState, ...]) -> DeadLetterFilter:
     return DeadLetterFilter(wanted.topic, wanted.ven_id, wanted.reason, states, wanted.start, wanted.end)
 
 

@@ -15,7 +15,7 @@ from api.queries.vens import count_vens
 from runtime.backoff import Backoff
 from runtime.database import Pool
 from runtime.kafka import client_options
-from schemas.records.network import CLOCKS_APART, NETWORK_SCOPE, NetworkTotals, decode_network_totals
+from schemas.records.network import MAX_CLOCK_DIFFERENCE, NETWORK_SCOPE, NetworkTotals, decode_network_totals
 from schemas.records.topics import STATS
 from schemas.settings.blocks import KafkaSettings
 
@@ -69,7 +69,7 @@ class LiveTotals:
             # Others may write here, too: what is no total, or of the future, is passed over.
             with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 totals = decode_network_totals(record.value or b"")
-                newest = datetime.now(UTC) + CLOCKS_APART
+                newest = datetime.now(UTC) + MAX_CLOCK_DIFFERENCE
                 if totals.as_of <= newest and (self.latest is None or totals.as_of >= self.latest.as_of):
                     self.latest = totals
 

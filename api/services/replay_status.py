@@ -8,9 +8,9 @@ from typing import NamedTuple
 from api.http.problems import OUTAGES
 from api.queries.dead_letters import RequestedReplay, fetch_states
 from runtime.database import Pool
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 
-SETTLED = frozenset({State.STORED, State.ALREADY_STORED, State.REJECTED})
+SETTLED = frozenset({DeadLetterState.STORED, DeadLetterState.ALREADY_STORED, DeadLetterState.REJECTED})
 
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 0.5
@@ -33,7 +33,7 @@ class ReplayTracker:
         self._pending = {each.key.id: each for each in requested}
         self._pause = _FIRST_PAUSE_SECONDS
         self.outcomes = {
-            each.key.id: ReplayProgress(each.key.id, each.attempt, State.REQUESTED, None)
+            each.key.id: ReplayProgress(each.key.id, each.attempt, DeadLetterState.REQUESTED, None)
             for each in self._pending.values()
         }
 

@@ -10,14 +10,14 @@ from api.sse.message_ids import MessageId, MessageIds, now_micros
 from api.sse.messages import TYPES, FeedEntry, FeedFilter, FeedMessage, FeedType, encode, encode_json
 from api.sse.replay_buffer import OVERLAP_MICROS, ReplayBuffer
 from runtime.metrics import FEED_CLIENTS_CUT_OFF, FEED_ITEMS
-from schemas.records.network import CLOCKS_APART
+from schemas.records.network import MAX_CLOCK_DIFFERENCE
 
 HEARTBEAT = b": still here\n\n"
 GREETING = b"retry: 2000\n\n"
 PORTION_BYTES = 65_536
 EXPELLED_SECONDS = 5.0
 """How long the end of an answer may take whose client may hear no more."""
-_CLOCKS_APART_MICROS = round(CLOCKS_APART.total_seconds() * 1e6)
+_CLOCKS_APART_MICROS = round(MAX_CLOCK_DIFFERENCE.total_seconds() * 1e6)
 
 
 class Client:

@@ -39,7 +39,7 @@ _BECOMES = {
     topics.STATUS: (Kind.STATUS, "StatusMessage"),
     topics.ACKS: (Kind.ACKS, "AckMessage"),
     topics.SHADOW: (Kind.SHADOW, "ShadowMessage"),
-    topics.NOTICES: (Kind.EVENTS, "ForeignEvent"),
+    topics.VTN_MESSAGES: (Kind.EVENTS, "ForeignEvent"),
 }
 
 

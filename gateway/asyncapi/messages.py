@@ -32,7 +32,7 @@ _VALIDATED = (
     topics.STATUS,
     topics.ACKS,
     topics.SHADOW,
-    topics.NOTICES,
+    topics.VTN_MESSAGES,
 )
 _RECORD_HEADERS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(_VALIDATED, _PASSED_ON),

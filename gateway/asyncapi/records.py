@@ -8,9 +8,9 @@ import msgspec
 
 from schemas.mqtt.subscriptions import Subscription
 from schemas.parsing.acks import Ack
-from schemas.parsing.notices import Notice
 from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
+from schemas.parsing.vtn_messages import VtnMessage
 from schemas.records import topics
 from schemas.records.commands import Dispatch, Evidence
 from schemas.records.minutes import Minute
@@ -29,7 +29,7 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.STATUS: (VenStatus,),
     topics.ACKS: (Ack,),
     topics.SHADOW: (Shadow,),
-    topics.NOTICES: (Notice,),
+    topics.VTN_MESSAGES: (VtnMessage,),
     topics.COMMANDS: (Dispatch,),
     topics.COMMAND_LOG: (Evidence,),
     topics.MINUTES: (Minute,),

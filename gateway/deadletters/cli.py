@@ -9,7 +9,7 @@ import typer
 
 from schemas.base.errors import GatewayError
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 
 if TYPE_CHECKING:
     from api.queries.dead_letters import DeadLetterFilter
@@ -21,7 +21,7 @@ app = typer.Typer(help="Find what did not count, see why, mend it and send it ag
 Topic = Annotated[str | None, typer.Option(help="The Kafka topic they were read from, or an MQTT topic.")]
 Ven = Annotated[str | None, typer.Option(help="The VEN's id.")]
 Why = Annotated[str | None, typer.Option(help="The code that says why they did not count, like bad_time.")]
-How = Annotated[State | None, typer.Option(help="What became of them.")]
+How = Annotated[DeadLetterState | None, typer.Option(help="What became of them.")]
 Since = Annotated[str | None, typer.Option(help="Received then or later: an ISO 8601 time, or 30m, 2h, '1d ago'.")]
 Until = Annotated[str | None, typer.Option(help="Received before that.")]
 
@@ -114,12 +114,12 @@ def replay(
     # Ctrl-C ends the waiting: what became of the replays so far is said all the same.
     outcomes = with_database("deadletters", lambda pool, stop: replay_all(pool, keys, mended, wait, stop), grace=None)
     print_outcomes(outcomes)
-    if any(outcome.state in {State.REQUESTED, State.SENT} for outcome in outcomes):
+    if any(outcome.state in {DeadLetterState.REQUESTED, DeadLetterState.SENT} for outcome in outcomes):
         sys.stderr.write(
             "Not all are settled yet. The streams go on with them, or will when they run again; "
             "see: gateway deadletters list\n"
         )
-    if rejected := sum(outcome.state == State.REJECTED for outcome in outcomes):
+    if rejected := sum(outcome.state == DeadLetterState.REJECTED for outcome in outcomes):
         raise GatewayError(f"{rejected} of {len(outcomes)} were rejected again; their detail says why")
 
 
@@ -146,7 +146,7 @@ def _letters(
     topic: str | None,
     ven: str | None,
     reason: str | None,
-    states: tuple[State, ...],
+    states: tuple[DeadLetterState, ...],
     since: str | None,
     until: str | None,
 ) -> "DeadLetterFilter":

@@ -34,7 +34,7 @@ from schemas.settings.blocks import (
     RegistrySettings,
     StreamsSettings,
     TraceSettings,
-    check_all,
+    validate_all,
 )
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
@@ -79,7 +79,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
 
 
 async def _settings() -> str:
-    check_all(*BLOCKS)
+    validate_all(*BLOCKS)
     traces = TraceSettings.load()
     if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry") is None:
         raise Finding("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")

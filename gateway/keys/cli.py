@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from schemas.base.access_role import AccessRole
 from schemas.base.errors import GatewayError
-from schemas.base.roles import Role
 
 app = typer.Typer(help="Make, list and revoke the API's keys.", no_args_is_help=True)
 
@@ -17,8 +17,9 @@ _MOST_NAME = 128
 def create(
     name: Annotated[str, typer.Argument(help="Who or what is to have it; the audit shows it.")],
     role: Annotated[
-        Role, typer.Option(help="viewer reads; operator also creates events and sends commands; admin may everything.")
-    ] = Role.VIEWER,
+        AccessRole,
+        typer.Option(help="viewer reads; operator also creates events and sends commands; admin may everything."),
+    ] = AccessRole.VIEWER,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days that it holds; without it, for ever.")] = None,
 ) -> None:
     """Make a key and print it: the one time that it is shown."""

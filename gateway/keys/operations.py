@@ -8,11 +8,11 @@ from api.auth.audit import AuditedAction
 from api.auth.principal import cli_principal
 from api.queries.keys import insert_key, revoke_key
 from runtime.database import Pool
+from schemas.base.access_role import AccessRole
 from schemas.base.errors import GatewayError
-from schemas.base.roles import Role
 
 
-async def make(pool: Pool, name: str, role: Role, days: int | None) -> NewApiKey:
+async def make(pool: Pool, name: str, role: AccessRole, days: int | None) -> NewApiKey:
     """Make a key that holds for so many days; None is for ever."""
     made = new_key()
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)

@@ -7,7 +7,7 @@ from schemas.base.rejection import Reason, Rejection
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class TimeWindow:
     """Days that are kept, counted back from today (UTC), and how far clocks of VENs may be ahead."""
 
     retention_days: int

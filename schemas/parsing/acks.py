@@ -20,7 +20,7 @@ from schemas.parsing.common import (
 )
 from schemas.parsing.loads import MAX_TEXT, parse_each
 from schemas.parsing.result import Parsed, Source
-from schemas.records.telemetry import MAX_MAGNITUDE, Moment, Quantity, VenId
+from schemas.records.telemetry import MAX_MAGNITUDE, AwareDatetime, Quantity, VenId
 
 # The identity of an ack is the key of its table, and its ids have indexes: PostgreSQL takes 2704 bytes an entry, and a
 # character may have four.
@@ -51,8 +51,8 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     """
 
     ven_id: VenId
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     op: str
     status: str
     correlation_id: str = ""
@@ -63,8 +63,8 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     error: str | None = None
     extra: dict[str, Any] | None = None
     # Where the device gave no time, or an impossible one (`said_at`), the ack counts by its arrival.
-    by_arrival: bool = False
-    said_at: Moment | None = None
+    timed_by_arrival: bool = False
+    said_at: AwareDatetime | None = None
 
 
 class AckFields(msgspec.Struct, frozen=True):
@@ -126,7 +126,7 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
         Ack(
             ven_id=ven_id,
             timestamp=timestamp,
-            by_arrival=first_of(document, "timestamp", "ts") is None,
+            timed_by_arrival=first_of(document, "timestamp", "ts") is None,
             received_at=source.received_at,
             op=_given("op", wire.op, MAX_OP),
             status=_status(wire),

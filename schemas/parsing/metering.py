@@ -24,7 +24,7 @@ from schemas.parsing.common import (
 )
 from schemas.parsing.loads import PlainLoad, differ, parse_circuits, parse_loads
 from schemas.parsing.result import Parsed, Source
-from schemas.records.telemetry import FaultReport, Load, Quantity, Reading, Whole64
+from schemas.records.telemetry import FaultReport, Int64, Load, Quantity, Reading
 
 _WHOLE_PERCENT = 100
 # How JSON spells a character that PostgreSQL has not; almost no sample has a backslash, for which looking is quick.
@@ -71,7 +71,7 @@ class _Plain(_Fields, frozen=True, forbid_unknown_fields=True):
     timestamp: Any = None
     ts: Any = None
     schemaVersion: Any = None
-    message_num: Whole64 | None = None
+    message_num: Int64 | None = None
     loads: tuple[PlainLoad, ...] | None = None
 
 

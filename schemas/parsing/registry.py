@@ -11,11 +11,11 @@ from schemas.mqtt.routing import Kind, ven_id_in_topic
 from schemas.parsing.acks import parse_ack
 from schemas.parsing.common import MAX_DEPTH
 from schemas.parsing.metering import parse_metering
-from schemas.parsing.notices import parse_notice
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import parse_shadow
 from schemas.parsing.snapshots import parse_snapshot
 from schemas.parsing.status import parse_status
+from schemas.parsing.vtn_messages import parse_vtn_message
 
 Parser = Callable[[bytes, Source], Parsed | None]
 
@@ -25,8 +25,8 @@ PARSERS: Mapping[Kind, Parser] = {
     Kind.STATUS: parse_status,
     Kind.ACKS: parse_ack,
     Kind.SHADOW: parse_shadow,
-    Kind.EVENTS: partial(parse_notice, Kind.EVENTS),
-    Kind.RESPONSES: partial(parse_notice, Kind.RESPONSES),
+    Kind.EVENTS: partial(parse_vtn_message, Kind.EVENTS),
+    Kind.RESPONSES: partial(parse_vtn_message, Kind.RESPONSES),
 }
 """Payloads of other kinds are kept untouched in their raw topic, and nothing more."""
 

@@ -8,7 +8,7 @@ from schemas.base.rejection import Reason, RejectedError
 from schemas.mqtt.routing import Kind, ven_id_in_topic
 from schemas.parsing.common import decode_object, first_of, parse_time, storable
 from schemas.parsing.result import Parsed, Source
-from schemas.records.telemetry import Moment, VenId
+from schemas.records.telemetry import AwareDatetime, VenId
 
 # What a device writes. Beside it the service itself speaks (get, delta, accepted, …), and says nothing new.
 _WRITTEN_BY_DEVICES = ["shadow", "update"]
@@ -18,8 +18,8 @@ class Shadow(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The document that a VEN reported; `timestamp` is when it was measured, where it says so, UTC."""
 
     ven_id: VenId
-    timestamp: Moment | None = None
-    received_at: Moment
+    timestamp: AwareDatetime | None = None
+    received_at: AwareDatetime
     document: dict[str, Any]
 
 

@@ -5,9 +5,9 @@ import msgspec
 from schemas.base.rejection import Reason, RejectedError
 from schemas.mqtt.routing import Kind
 from schemas.parsing.common import decode_object, first_of, optional_time_of, short_text, ven_id_of
-from schemas.parsing.notices import notice
 from schemas.parsing.result import Parsed, Source
-from schemas.records.telemetry import Moment, VenId
+from schemas.parsing.vtn_messages import notice
+from schemas.records.telemetry import AwareDatetime, VenId
 
 OFFLINE = "offline"
 
@@ -19,8 +19,8 @@ class VenStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """
 
     ven_id: VenId
-    timestamp: Moment | None = None
-    received_at: Moment
+    timestamp: AwareDatetime | None = None
+    received_at: AwareDatetime
     status: str
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from schemas.records.telemetry import Moment, VenId
+from schemas.records.telemetry import AwareDatetime, VenId
 
 DURATIONS = ("duration_s", "durationS", "duration_sec")
 """Every spelling under which devices read how long they are to shed."""
@@ -25,9 +25,9 @@ class Dispatch(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     ven_id: VenId
     op: str
     payload: dict[str, Any]
-    expires_at: Moment
+    expires_at: AwareDatetime
     event_id: str | None = None
-    ends_at: Moment | None = None
+    ends_at: AwareDatetime | None = None
     attempt: int = 1
     telling: int = 1
 
@@ -47,9 +47,9 @@ class Evidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     ven_id: VenId
     attempt: int
     state: State
-    at: Moment
+    at: AwareDatetime
     because: str | None = None
-    expires_at: Moment | None = None
+    expires_at: AwareDatetime | None = None
 
 
 def seconds_left(ends_at: datetime, now: datetime) -> int:

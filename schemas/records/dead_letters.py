@@ -28,7 +28,7 @@ _MAX_DETAIL_BYTES = 1000
 _REPLAY_OF = re.compile(r"([0-9a-f]{16}) (\S+[+-]\d\d:\d\d) ([0-9]{1,9})")
 
 
-class State(StrEnum):
+class DeadLetterState(StrEnum):
     """What became of a dead letter."""
 
     OPEN = "open"  # nobody has replayed it

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from schemas.records.telemetry import Moment, VenId
+from schemas.records.telemetry import AwareDatetime, VenId
 
 
 class Power(msgspec.Struct, frozen=True, rename="camel"):
@@ -23,7 +23,7 @@ class Minute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw
     """
 
     ven_id: VenId
-    minute: Moment
+    minute: AwareDatetime
     version: int
     samples: int
     used: Power | None = None

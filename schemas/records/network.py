@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import msgspec
 
-from schemas.records.telemetry import Moment, Quantity, VenId, Whole32, astuple
+from schemas.records.telemetry import AwareDatetime, Int32, Quantity, VenId, astuple
 
-CLOCKS_APART = timedelta(minutes=1)
+MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 """What the clocks of two workers may differ by: totals of a later time are nobody's."""
 
 NETWORK_SCOPE = "network"
@@ -17,7 +17,7 @@ TYPE_SCOPE = "type:"
 class Totals(msgspec.Struct, frozen=True, rename="camel"):
     """Sums over online VENs, in kW; `online_vens` counts them."""
 
-    online_vens: Whole32 = 0
+    online_vens: Int32 = 0
     household_usage_kw: float = 0.0
     current_load_reduction_kw: float = 0.0
     controllable_power_kw: float = 0.0
@@ -36,7 +36,7 @@ class LoadTypeTotals(msgspec.Struct, frozen=True, rename="camel"):
     current_usage_kw: float = 0.0
 
 
-class LoadFigures(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class TotalsLoad(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What the totals need of one load, in kW."""
 
     type: str | None = None
@@ -45,15 +45,15 @@ class LoadFigures(msgspec.Struct, frozen=True, rename="camel", gc=False):
     shed_capability_kw: Quantity | None = None
 
 
-class Figures(msgspec.Struct, frozen=True, rename="camel", gc=False):
+class TotalsReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What the totals need of a Reading; all else of it is passed over, which takes a third of the time."""
 
     ven_id: VenId
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     used_power_kw: Quantity | None = None
     shed_power_kw: Quantity | None = None
-    loads: tuple[LoadFigures, ...] | None = None
+    loads: tuple[TotalsLoad, ...] | None = None
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):
@@ -63,7 +63,7 @@ class Partial(msgspec.Struct, frozen=True, rename="camel"):
     """
 
     partition: int
-    as_of: Moment | None
+    as_of: AwareDatetime | None
     totals: Totals
     load_types: dict[str, LoadTypeTotals] = {}
 
@@ -71,7 +71,7 @@ class Partial(msgspec.Struct, frozen=True, rename="camel"):
 class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
     """The sum of the latest partials; `as_of` is the oldest of theirs, so the figures are at least that fresh."""
 
-    as_of: Moment
+    as_of: AwareDatetime
     totals: Totals
     load_types: dict[str, LoadTypeTotals] = {}
 
@@ -79,7 +79,7 @@ class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
 class ScopeTotals(msgspec.Struct, frozen=True, rename="camel"):
     """The totals of one type of load, at `as_of` (UTC): the value of the scope `type:<type>`."""
 
-    as_of: Moment
+    as_of: AwareDatetime
     totals: LoadTypeTotals
 
 
@@ -90,9 +90,9 @@ class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
     """
 
     ven_id: VenId
-    measured_at: Moment
+    measured_at: AwareDatetime
     by_reading: bool
-    received_at: Moment
+    received_at: AwareDatetime
     controllable_kw: float
     potential_kw: float
     types: dict[str, LoadTypeTotals]
@@ -101,7 +101,7 @@ class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
 class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):
     """All that the bridge had received by `at` (UTC) for this partition of ven.telemetry has come through."""
 
-    at: Moment
+    at: AwareDatetime
 
 
 class Disabled(msgspec.Struct, frozen=True, rename="camel"):
@@ -110,7 +110,7 @@ class Disabled(msgspec.Struct, frozen=True, rename="camel"):
     ven_id: VenId
 
 
-decode_figures = msgspec.json.Decoder(Figures).decode
+decode_totals_reading = msgspec.json.Decoder(TotalsReading).decode
 decode_partial = msgspec.json.Decoder(Partial).decode
 decode_network_totals = msgspec.json.Decoder(NetworkTotals).decode
 decode_ven_loads = msgspec.json.Decoder(VenLoads).decode

@@ -14,14 +14,14 @@ MAX_MAGNITUDE = 1e9
 Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
 """A power, current or voltage: bounded, so that sums over any fleet stay finite."""
 
-Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
 
 VenId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 LoadId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
-Whole32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
-Whole64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
 class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False, eq=False):
@@ -34,7 +34,7 @@ class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=F
     current_power_kw: Quantity | None = None
     shed_capability_kw: Quantity | None = None
     enabled: bool = True
-    priority: Whole32 | None = None
+    priority: Int32 | None = None
     extra: dict[str, Any] | None = None
 
     def __eq__(self, other: object) -> bool:
@@ -55,8 +55,8 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     """
 
     ven_id: VenId
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     used_power_kw: Quantity | None = None
     shed_power_kw: Quantity | None = None
     requested_reduction_kw: Quantity | None = None
@@ -68,7 +68,7 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     panel_max_kw: Quantity | None = None
     current_amps: Quantity | None = None
     panel_utilization_percent: Quantity | None = None
-    message_num: Whole64 | None = None
+    message_num: Int64 | None = None
     loads: tuple[Load, ...] | None = None
     extra: dict[str, Any] | None = None
 
@@ -77,8 +77,8 @@ class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc
     """All circuits of one VEN at one time, identified by (ven_id, timestamp)."""
 
     ven_id: VenId
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     loads: tuple[Load, ...]
 
 
@@ -86,8 +86,8 @@ class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
     """A VEN's own report that something is wrong with it: not a reading."""
 
     ven_id: VenId
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     error: str
 
 

@@ -49,7 +49,7 @@ FAULTS = "ven.faults"
 STATUS = "ven.status"
 ACKS = "ven.acks"
 SHADOW = "ven.shadow"
-NOTICES = "vtn.notices"
+VTN_MESSAGES = "vtn.messages"
 COMMANDS = "ven.commands"
 COMMAND_LOG = "ven.command-log"
 HEARTBEATS = "pipeline.heartbeats"
@@ -76,7 +76,7 @@ CANONICAL = (
     Topic(STATUS, "VEN id", "VenStatus"),
     Topic(ACKS, "VEN id", "Ack"),
     Topic(SHADOW, "VEN id", "Shadow", "compact"),
-    Topic(NOTICES, "VEN id, where the message names one", "Notice", partitions=1),
+    Topic(VTN_MESSAGES, "VEN id, where the message names one", "VtnMessage", partitions=1),
     Topic(COMMANDS, "VEN id", "Dispatch"),
     # The last word on each command, for as long as commands are kept.
     Topic(COMMAND_LOG, "correlation id", "Evidence", "compact,delete"),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.rest.model import Moment, RestModel, example
 
 MAX_LETTERS = 1000
@@ -103,7 +103,7 @@ class LetterFilter(RestModel):
     topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
     ven_id: FilterText | None = None
     reason: FilterText | None = Field(None, description="A code of docs/dead-letters.md, or what others wrote there.")
-    state: State | None = None
+    state: DeadLetterState | None = None
     start: Moment | None = None
     end: Moment | None = None
 

@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from schemas.base.errors import GatewayError
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.records.topics import TopicNames
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -45,7 +45,7 @@ class Block(BaseSettings):
             raise SettingsError(_explain(error)) from None
 
 
-def check_all(*blocks: type[Block]) -> None:
+def validate_all(*blocks: type[Block]) -> None:
     """Look at all blocks of a process before any is used, so that whoever sets it up is told of everything at once.
 
     Raises:
@@ -73,7 +73,7 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(lines)
 
 
-def half_a_pair(certificate_name: str, certificate: str, key_name: str, key: str) -> str | None:
+def incomplete_pair(certificate_name: str, certificate: str, key_name: str, key: str) -> str | None:
     """What is wrong where of a client certificate and its key only one is given."""
     if bool(certificate) == bool(key):
         return None
@@ -105,7 +105,7 @@ class DatabaseSettings(Block):
             )
         if (self.db_sslcert or self.db_sslkey) and self.db_sslmode in ("disable", "prefer"):
             raise ValueError(f"DB_SSLCERT has no effect with DB_SSLMODE={self.db_sslmode}; set DB_SSLMODE=verify-full")
-        if half := half_a_pair("DB_SSLCERT", self.db_sslcert, "DB_SSLKEY", self.db_sslkey):
+        if half := incomplete_pair("DB_SSLCERT", self.db_sslcert, "DB_SSLKEY", self.db_sslkey):
             raise ValueError(half)
         return self
 
@@ -148,7 +148,9 @@ class KafkaSettings(Block):
                 raise ValueError(
                     f"{name.upper()} has no effect with KAFKA_SECURITY_PROTOCOL={protocol}; set it to SSL or SASL_SSL"
                 )
-        if half := half_a_pair("KAFKA_CLIENT_CERT", self.kafka_client_cert, "KAFKA_CLIENT_KEY", self.kafka_client_key):
+        if half := incomplete_pair(
+            "KAFKA_CLIENT_CERT", self.kafka_client_cert, "KAFKA_CLIENT_KEY", self.kafka_client_key
+        ):
             raise ValueError(half)
         return self
 
@@ -211,9 +213,9 @@ class StreamsSettings(Block):
     shutdown_timeout: float = Field(8, gt=0, le=600)
 
     @property
-    def window(self) -> Window:
+    def window(self) -> TimeWindow:
         """The times of measurement that are accepted."""
-        return Window(self.retention_days, timedelta(seconds=self.max_future_seconds))
+        return TimeWindow(self.retention_days, timedelta(seconds=self.max_future_seconds))
 
 
 class DispatchSettings(Block):

@@ -8,7 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from schemas.mqtt.filters import check_filter
 from schemas.mqtt.routing import ACK_FILTER, Kind, Route, Routes
-from schemas.settings.blocks import Block, half_a_pair
+from schemas.settings.blocks import Block, incomplete_pair
 
 
 class MqttSettings(Block):
@@ -54,7 +54,7 @@ class MqttSettings(Block):
             yield "MQTT_CA_CERT is not set; name the CA file (or CA_CERT_PEM), or set MQTT_USE_TLS=false"
         certificate = self.mqtt_client_cert or self.client_cert_pem.get_secret_value()
         key = self.mqtt_client_key or self.private_key_pem.get_secret_value()
-        if half := half_a_pair("MQTT_CLIENT_CERT", certificate, "MQTT_CLIENT_KEY", key):
+        if half := incomplete_pair("MQTT_CLIENT_CERT", certificate, "MQTT_CLIENT_KEY", key):
             yield half
         elif not certificate and not self.mqtt_username:
             yield "MQTT_CLIENT_CERT is not set; with TLS, give a client certificate or MQTT_USERNAME"

@@ -6,7 +6,7 @@ from typing import Any
 import asyncpg
 
 from runtime.database import Connection
-from schemas.records.dead_letters import ReplayOf, State
+from schemas.records.dead_letters import DeadLetterState, ReplayOf
 
 REQUESTED = """
 SELECT r.letter_id, r.letter_time, r.attempt, d.source_topic, d.key, d.headers, COALESCE(d.mended, d.payload) AS payload
@@ -79,4 +79,4 @@ async def note_outcome(connection: Connection, replay: ReplayOf, tables: Sequenc
             record.ven_id,
             record.timestamp,
         )
-    await connection.execute(OUTCOME, *replay, State.STORED if stored else State.ALREADY_STORED)
+    await connection.execute(OUTCOME, *replay, DeadLetterState.STORED if stored else DeadLetterState.ALREADY_STORED)

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from runtime.database import Connection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.mqtt.routing import Kind, ven_id_in_topic
 from schemas.parsing.common import MAX_ID_LENGTH, storable
 from schemas.records import topics
@@ -63,7 +63,7 @@ class DeadLetter(NamedTuple):
 class DeadLetterStore:
     """Indexes batches of letters, each in one transaction; a letter that was written twice is one row."""
 
-    def __init__(self, database: Database, partitions: Partitions, window: Window) -> None:
+    def __init__(self, database: Database, partitions: Partitions, window: TimeWindow) -> None:
         self._database = database
         self._partitions = partitions
         self._window = window
@@ -92,7 +92,7 @@ class DeadLetterStore:
         return await self._database.run(partial(note_refused, replay=replay, because=because))
 
 
-def read_dead_letter(record: Record, window: Window, now: datetime) -> DeadLetter:
+def read_dead_letter(record: Record, window: TimeWindow, now: datetime) -> DeadLetter:
     """Read a record of a dead-letter topic; others may write there, too, so nothing in it is taken on trust."""
     headers = headers_of(record)
 
@@ -143,7 +143,7 @@ def clean(value: bytes) -> str:
     return text
 
 
-def _received(record: Record, headers: Mapping[str, bytes], window: Window, now: datetime) -> datetime:
+def _received(record: Record, headers: Mapping[str, bytes], window: TimeWindow, now: datetime) -> datetime:
     """When the gateway received the source, by the first clock that can be right."""
     for milliseconds in (
         _number(headers.get(topics.HEADER_RECEIVED), _OFFSET_DIGITS),

@@ -91,7 +91,7 @@ class AckStore:
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give an ack that has come before, and counts by its arrival, the time at which it came first."""
-        if not ack.by_arrival or not (ack.correlation_id or ack.said_at):
+        if not ack.timed_by_arrival or not (ack.correlation_id or ack.said_at):
             return ack
         words = (ack.ven_id, ack.correlation_id, ack.op, ack.status, ack.said_at)
         if words not in first:

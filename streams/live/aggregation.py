@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from schemas.records.network import Figures, LoadFigures, LoadTypeTotals, Totals, VenLoads
+from schemas.records.network import LoadTypeTotals, Totals, TotalsLoad, TotalsReading, VenLoads
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
 
 LOADS_WAIT = timedelta(days=1)
@@ -45,7 +45,7 @@ class PartitionTotals:
     def __len__(self) -> int:
         return len(self._latest)
 
-    def update(self, reading: Figures | Reading) -> None:
+    def update(self, reading: TotalsReading | Reading) -> None:
         """Take a reading in."""
         latest = self._latest.get(reading.ven_id)
         used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
@@ -126,7 +126,7 @@ class PartitionTotals:
 
 
 def summed(
-    record: Figures | Reading | LoadSnapshot, loads: Sequence[LoadFigures] | Sequence[Load], *, by_reading: bool
+    record: TotalsReading | Reading | LoadSnapshot, loads: Sequence[TotalsLoad] | Sequence[Load], *, by_reading: bool
 ) -> VenLoads:
     """Add up one list of loads."""
     sums: dict[str, list[float]] = {}

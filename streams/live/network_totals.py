@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas.records.network import (
-    CLOCKS_APART,
+    MAX_CLOCK_DIFFERENCE,
     NETWORK_SCOPE,
     TYPE_SCOPE,
     NetworkTotals,
@@ -122,7 +122,7 @@ def _add_up_partials(
 
 def _decoded(batches: Iterable[Batch], partitions: Container[int]) -> Iterable[Partial]:
     """Others may write here, too: one that is none, or of no partition, or of the future, must not stay for ever."""
-    latest = datetime.now(UTC) + CLOCKS_APART
+    latest = datetime.now(UTC) + MAX_CLOCK_DIFFERENCE
     for record in (record for batch in batches for record in batch.records):
         try:
             partial = decode_partial(record.value or b"")

@@ -9,7 +9,14 @@ from typing import Any
 import msgspec
 
 from schemas.parsing.status import OFFLINE, decode_status
-from schemas.records.network import CLOCKS_APART, Partial, VenLoads, decode_figures, decode_heartbeat, decode_ven_loads
+from schemas.records.network import (
+    MAX_CLOCK_DIFFERENCE,
+    Partial,
+    VenLoads,
+    decode_heartbeat,
+    decode_totals_reading,
+    decode_ven_loads,
+)
 from schemas.records.telemetry import decode_snapshot
 from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings
@@ -36,7 +43,7 @@ class PartitionState:
 
     def take_reading(self, record: Record) -> None:
         """Take in a record of ven.telemetry: it shows that the pipeline moves, too."""
-        reading = _not_ahead(decode_figures(record.value or b""))
+        reading = _not_ahead(decode_totals_reading(record.value or b""))
         self.totals.update(reading)
         self.progress.saw(reading.received_at)
 
@@ -55,7 +62,7 @@ class PartitionState:
         heartbeat = decode_heartbeat(record.value or b"")
         now = datetime.now(UTC)
         # Those of a worker whose clock is ahead count, too: without any nobody would ever be silent.
-        if heartbeat.at <= now + CLOCKS_APART:
+        if heartbeat.at <= now + MAX_CLOCK_DIFFERENCE:
             self.progress.saw(min(heartbeat.at, now))
 
     def take_disabled(self, record: Record) -> None:

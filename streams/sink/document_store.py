@@ -5,8 +5,8 @@ from datetime import datetime
 
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
-from schemas.parsing.notices import Notice
 from schemas.parsing.shadow import Shadow
+from schemas.parsing.vtn_messages import VtnMessage
 from schemas.records.telemetry import encode_record
 from streams.store.ven_status import record_contact
 
@@ -44,7 +44,7 @@ async def keep_shadows(connection: Connection, shadows: Sequence[Shadow]) -> Non
     await record_contact(connection, shadows)
 
 
-async def keep_notices(connection: Connection, notices: Sequence[Notice]) -> None:
+async def keep_notices(connection: Connection, notices: Sequence[VtnMessage]) -> None:
     """Keep messages for the record; the same words once, with when they came first and last."""
     # One statement must not meet a row twice.
     for notice in notices:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from runtime.database import Connection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.records.network import NETWORK_SCOPE, NetworkTotals, decode_network_totals
 from schemas.records.telemetry import astuple, encode_record
 from schemas.records.topics import STATS
@@ -44,7 +44,7 @@ def add_network_history(
 class NetworkHistory:
     """Keeps the first totals of each bucket."""
 
-    def __init__(self, database: Database, partitions: Partitions, window: Window) -> None:
+    def __init__(self, database: Database, partitions: Partitions, window: TimeWindow) -> None:
         self._database = database
         self._partitions = partitions
         self._window = window

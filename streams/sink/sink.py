@@ -12,11 +12,11 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.metrics import DEAD_LETTERS, begin_at_zero
 from schemas.base.rejection import Reason, Rejection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.parsing.acks import decode_ack
-from schemas.parsing.notices import decode_notice
 from schemas.parsing.shadow import decode_shadow
 from schemas.parsing.status import decode_status
+from schemas.parsing.vtn_messages import decode_vtn_message
 from schemas.records import topics
 from schemas.records.dead_letters import ReplayOf
 from schemas.records.telemetry import decode_fault, decode_reading, decode_snapshot
@@ -67,12 +67,12 @@ def add_sink(
 ) -> None:
     """Register the role's agents and its housekeeping with the app."""
     window = streams.window
-    sinks: tuple[tuple[str, Callable[[bytes], Any], Store, Window | None], ...] = (
+    sinks: tuple[tuple[str, Callable[[bytes], Any], Store, TimeWindow | None], ...] = (
         (topics.TELEMETRY, decode_reading, reading_store(database, partitions), window),
         (topics.LOADS, decode_snapshot, snapshot_store(database, partitions), window),
         (topics.FAULTS, decode_fault, fault_store(database, partitions), window),
         (topics.ACKS, decode_ack, AckStore(database, partitions), window),
-        (topics.NOTICES, decode_notice, UpsertStore(database, keep_notices, partitions), window),
+        (topics.VTN_MESSAGES, decode_vtn_message, UpsertStore(database, keep_notices, partitions), window),
         (topics.STATUS, decode_status, UpsertStore(database, record_status), None),
         (topics.SHADOW, decode_shadow, UpsertStore(database, keep_shadows), None),
     )
@@ -105,7 +105,7 @@ class Sink:
         new_producer: Callable[[], BatchProducer],
         decode: Callable[[bytes], Any],
         store: Store,
-        window: Window | None,
+        window: TimeWindow | None,
     ) -> None:
         """Describe it; `window` None is for records that count whatever their time.
 

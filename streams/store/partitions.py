@@ -8,7 +8,7 @@ from functools import partial
 import asyncpg
 
 from runtime.database import Connection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.tables.partitioning import DROPPING, PARTITIONED, create_partition, partition_name
 from streams.store.database import Database
 
@@ -32,7 +32,7 @@ _TRIES = 5
 class Partitions:
     """Knows which days have their partitions, makes missing ones and drops old ones."""
 
-    def __init__(self, database: Database, window: Window, ahead_days: int) -> None:
+    def __init__(self, database: Database, window: TimeWindow, ahead_days: int) -> None:
         self._database = database
         self._window = window
         self._ahead_days = ahead_days

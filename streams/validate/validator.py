@@ -8,14 +8,14 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas.base.rejection import Rejection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import Ack
-from schemas.parsing.notices import Notice, begin_of_day
 from schemas.parsing.registry import PARSERS, parse
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
+from schemas.parsing.vtn_messages import VtnMessage, begin_of_day
 from schemas.records import topics
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_record
 from schemas.records.tracing import TRACEPARENT
@@ -33,7 +33,7 @@ TOPIC_OF: Mapping[Any, str] = {
     VenStatus: topics.STATUS,
     Ack: topics.ACKS,
     Shadow: topics.SHADOW,
-    Notice: topics.NOTICES,
+    VtnMessage: topics.VTN_MESSAGES,
 }
 _MILLISECOND_DIGITS = 13
 
@@ -76,7 +76,7 @@ def _add_agent(
 class Validator:
     """Parses the payloads of one kind and sends on what they become."""
 
-    def __init__(self, kind: Kind, window: Window, batch_producer: BatchProducer, names: topics.TopicNames) -> None:
+    def __init__(self, kind: Kind, window: TimeWindow, batch_producer: BatchProducer, names: topics.TopicNames) -> None:
         self._kind = kind
         self._window = window
         self._batch_producer = batch_producer
@@ -122,7 +122,7 @@ def _passed_on(headers: Mapping[str, bytes]) -> Headers | None:
     return [(name, headers[name]) for name in (topics.HEADER_REPLAY_OF, TRACEPARENT) if name in headers]
 
 
-def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> Any:
+def in_window(record: Any, came_at: datetime, window: TimeWindow, now: datetime) -> Any:
     """Return the record, or the Rejection where it was measured at a time that no sound clock shows."""
     if isinstance(record, VenStatus) or record.timestamp is None:
         return record  # counts by its arrival
@@ -131,8 +131,8 @@ def in_window(record: Any, came_at: datetime, window: Window, now: datetime) -> 
         return record
     # What these say matters now, whatever the device's clock shows: they count by their arrival.
     if isinstance(record, Ack):
-        return msgspec.structs.replace(record, timestamp=came_at, by_arrival=True, said_at=record.timestamp)
-    if isinstance(record, Notice):
+        return msgspec.structs.replace(record, timestamp=came_at, timed_by_arrival=True, said_at=record.timestamp)
+    if isinstance(record, VtnMessage):
         return msgspec.structs.replace(record, timestamp=begin_of_day(came_at))
     return rejection
 

@@ -41,8 +41,8 @@ TOPIC_OF = {
     Kind.STATUS: topics.STATUS,
     Kind.ACKS: topics.ACKS,
     Kind.SHADOW: topics.SHADOW,
-    Kind.EVENTS: topics.NOTICES,
-    Kind.RESPONSES: topics.NOTICES,
+    Kind.EVENTS: topics.VTN_MESSAGES,
+    Kind.RESPONSES: topics.VTN_MESSAGES,
 }
 ROUTES = MqttTopicSettings.load(**default_topics()).routes
 

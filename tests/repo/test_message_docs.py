@@ -7,11 +7,11 @@ import pytest
 from gateway.local.system import default_topics
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import Ack
-from schemas.parsing.notices import Notice
 from schemas.parsing.registry import parse
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
+from schemas.parsing.vtn_messages import VtnMessage
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 from schemas.settings.mqtt import MqttTopicSettings
 from tests.support.paths import ROOT
@@ -26,8 +26,8 @@ RECORDS = {
     "Status and last will": VenStatus,
     "Acknowledgement": Ack,
     "Device shadow": Shadow,
-    "Event of another VTN": Notice,
-    "Response to it": Notice,
+    "Event of another VTN": VtnMessage,
+    "Response to it": VtnMessage,
 }
 
 

@@ -4,7 +4,7 @@ import re
 
 from schemas.base.rejection import Reason
 from schemas.parsing.common import MAX_DEPTH, MAX_PAYLOAD_BYTES
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from tests.support.paths import ROOT
 
 TEXT = (ROOT / "docs" / "dead-letters.md").read_text()
@@ -20,7 +20,7 @@ def test_every_reason_is_documented() -> None:
 
 
 def test_every_state_is_documented() -> None:
-    assert codes("States") == list(State)
+    assert codes("States") == list(DeadLetterState)
 
 
 def test_the_limits_are_those_of_the_code() -> None:

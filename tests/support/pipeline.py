@@ -11,7 +11,7 @@ from faust.types import TP
 
 from runtime.database import Connection
 from runtime.kafka import producer
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import decode_ack
 from schemas.records import topics
@@ -27,7 +27,7 @@ from streams.validate.validator import Validator, is_heartbeat
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 
-WINDOW = Window(90, timedelta(minutes=5))
+WINDOW = TimeWindow(90, timedelta(minutes=5))
 KINDS = (Kind.METERING, Kind.ACKS)
 
 REQUEST = """

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.parsing.acks import Ack, Curtailment
 from schemas.parsing.status import VenStatus
 from schemas.records.telemetry import FaultReport, Load, LoadSnapshot, Reading
@@ -74,7 +74,7 @@ async def stores(
 ) -> AsyncIterator[Stores]:
     """Open the stores of one worker."""
     async with database(settings, "test-sink", connections) as opened:
-        partitions = Partitions(opened, Window(retention_days, timedelta(minutes=5)), 7)
+        partitions = Partitions(opened, TimeWindow(retention_days, timedelta(minutes=5)), 7)
         yield Stores(
             opened,
             partitions,

@@ -26,7 +26,7 @@ from api.queries import (
 from api.queries.commands import is_shedding
 from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey
 from runtime.database import Connection, Pool, connect_options
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.tables.buckets import GRANULARITIES, Granularity
 from schemas.tables.partitioning import PARTITIONED, create_partition, day_of, partition_name
 from tests.support.plans import Explaining, scans
@@ -167,7 +167,7 @@ QUERIES: dict[str, Query] = {
     "next letters": _letters(DeadLetterFilter(), DeadLetterKey(NOON, "5")),
     "letters of a VEN": _letters(DeadLetterFilter(ven_id="ven-7"), DeadLetterKey(NOON, "5")),
     "letters of a reason": _letters(DeadLetterFilter(reason="bad_time", start=HOUR[0], end=HOUR[1])),
-    "letters in a state": _letters(DeadLetterFilter(states=(State.OPEN,))),
+    "letters in a state": _letters(DeadLetterFilter(states=(DeadLetterState.OPEN,))),
     "letters of a topic": _letters(DeadLetterFilter(topic="volttron/metering", start=HOUR[0])),
     "a letter": lambda pool: dead_letters.fetch_dead_letter(pool, "5"),
     "keys of letters": lambda pool: dead_letters.find_keys(pool, ["5", "6"]),

@@ -16,7 +16,7 @@ from api.sse.session_expiry import end_feed
 from gateway.keys.operations import unmake
 from gateway.stack.polling import until
 from runtime.database import Connection, Pool, connect_options
-from schemas.base.roles import Role
+from schemas.base.access_role import AccessRole
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.access import bearer, keys_of_all_roles
@@ -34,10 +34,10 @@ class House(NamedTuple):
     """An API that asks who it is, and a key of each role."""
 
     client: httpx.AsyncClient
-    keys: dict[Role, str]
+    keys: dict[AccessRole, str]
     database: DatabaseSettings
 
-    async def ask(self, method: str, path: str, role: Role | None, body: Any = None) -> httpx.Response:
+    async def ask(self, method: str, path: str, role: AccessRole | None, body: Any = None) -> httpx.Response:
         headers = {} if role is None else bearer(self.keys[role])
         return await self.client.request(method, path, headers=headers, json=body)
 
@@ -58,12 +58,12 @@ def path_of(template: str) -> str:
 @pytest.mark.parametrize(
     ("route", "required_role"), ROUTE_ROLES.items(), ids=[" ".join(route) for route in ROUTE_ROLES]
 )
-async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str], required_role: Role) -> None:
+async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str], required_role: AccessRole) -> None:
     method, path = route[0], path_of(route[1])
     answer = await house.ask(method, path, None)
     assert "Bearer" in assert_problem(answer, 401)["detail"]
     assert answer.headers["www-authenticate"] == 'Bearer realm="grid-event-gateway"'
-    for role in Role:
+    for role in AccessRole:
         if role.includes(required_role):
             continue
         answer = await house.ask(method, path, role)
@@ -82,9 +82,9 @@ async def test_what_is_open_needs_no_key(house: House, path: str) -> None:
 async def test_what_is_not_there_is_told_to_those_who_may_know(house: House) -> None:
     for path in ("/api/nothing", "/nothing", "/api/vens/a/b/c/d"):
         assert_problem(await house.ask("GET", path, None), 401)
-        assert_problem(await house.ask("GET", path, Role.VIEWER), 404)
-        assert_problem(await house.ask("DELETE", path, Role.OPERATOR), 403)
-    assert_problem(await house.ask("DELETE", "/api/vens//", Role.VIEWER), 403)
+        assert_problem(await house.ask("GET", path, AccessRole.VIEWER), 404)
+        assert_problem(await house.ask("DELETE", path, AccessRole.OPERATOR), 403)
+    assert_problem(await house.ask("DELETE", "/api/vens//", AccessRole.VIEWER), 403)
     assert_problem(await house.client.get("/api//vens/"), 401)
 
 
@@ -107,7 +107,7 @@ async def test_what_is_no_key_is_401(house: House, header: str) -> None:
 
 
 async def test_two_headers_that_say_who_asks_are_none(house: House) -> None:
-    good, wrong = (("authorization", f"Bearer {key}") for key in (house.keys[Role.ADMIN], "gek_x"))
+    good, wrong = (("authorization", f"Bearer {key}") for key in (house.keys[AccessRole.ADMIN], "gek_x"))
     for headers in ([good, wrong], [wrong, good], [good, good]):
         assert_problem(await house.client.get("/api/me", headers=headers), 401)
 
@@ -115,12 +115,12 @@ async def test_two_headers_that_say_who_asks_are_none(house: House) -> None:
 async def test_a_body_is_not_read_before_it_is_known_who_sends_it(house: House) -> None:
     answer = await house.client.post("/api/events", content=b"{ no json")
     assert_problem(answer, 401)
-    answer = await house.client.post("/api/events", content=b"{ no json", headers=bearer(house.keys[Role.VIEWER]))
+    answer = await house.client.post("/api/events", content=b"{ no json", headers=bearer(house.keys[AccessRole.VIEWER]))
     assert_problem(answer, 403)
 
 
 async def test_a_key_is_kept_as_its_digest_alone(house: House) -> None:
-    key = house.keys[Role.ADMIN]
+    key = house.keys[AccessRole.ADMIN]
     async with connection(house.database) as rows:
         (row,) = await rows.fetch("SELECT * FROM api_keys WHERE role = 'admin'")
         assert row["digest"] == digest_of(key)
@@ -133,31 +133,33 @@ async def test_a_key_is_kept_as_its_digest_alone(house: House) -> None:
 
 async def test_what_is_done_is_written_down_with_who_did_it(house: House) -> None:
     async def audit(**query: Any) -> list[dict[str, Any]]:
-        answer = await house.client.get("/api/audit", params=query, headers=bearer(house.keys[Role.ADMIN]))
+        answer = await house.client.get("/api/audit", params=query, headers=bearer(house.keys[AccessRole.ADMIN]))
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()
         return found
 
-    me = (await house.ask("GET", "/api/me", Role.OPERATOR)).json()["id"]
+    me = (await house.ask("GET", "/api/me", AccessRole.OPERATOR)).json()["id"]
     before = (await audit(limit=1))[0]["id"]
-    headers = {**bearer(house.keys[Role.OPERATOR]), "X-Request-ID": "ticket-17", "Idempotency-Key": "one"}
+    headers = {**bearer(house.keys[AccessRole.OPERATOR]), "X-Request-ID": "ticket-17", "Idempotency-Key": "one"}
     created = await house.client.post("/api/events", json=EVENT, headers=headers)
     assert created.status_code == 201
     assert created.headers["x-request-id"] == "ticket-17"
     assert (await house.client.post("/api/events", json=EVENT, headers=headers)).json() == created.json()
     event = created.json()["id"]
-    assert (await house.ask("POST", "/api/events", Role.OPERATOR, {})).status_code == 422
-    assert (await house.ask("POST", "/api/events", Role.VIEWER, EVENT)).status_code == 403
-    assert (await house.ask("POST", f"/api/events/{event}/stop", Role.OPERATOR)).status_code == 202
-    assert (await house.ask("POST", f"/api/events/{event}/stop", Role.OPERATOR)).status_code == 409
-    assert (await house.ask("DELETE", f"/api/events/{event}", Role.ADMIN)).status_code == 204
-    assert (await house.ask("POST", "/api/vens", Role.OPERATOR, VEN)).status_code == 201
-    sent = await house.ask("POST", "/api/vens/ven-a/commands", Role.OPERATOR, {"op": "ping"})
+    assert (await house.ask("POST", "/api/events", AccessRole.OPERATOR, {})).status_code == 422
+    assert (await house.ask("POST", "/api/events", AccessRole.VIEWER, EVENT)).status_code == 403
+    assert (await house.ask("POST", f"/api/events/{event}/stop", AccessRole.OPERATOR)).status_code == 202
+    assert (await house.ask("POST", f"/api/events/{event}/stop", AccessRole.OPERATOR)).status_code == 409
+    assert (await house.ask("DELETE", f"/api/events/{event}", AccessRole.ADMIN)).status_code == 204
+    assert (await house.ask("POST", "/api/vens", AccessRole.OPERATOR, VEN)).status_code == 201
+    sent = await house.ask("POST", "/api/vens/ven-a/commands", AccessRole.OPERATOR, {"op": "ping"})
     assert sent.status_code == 202
-    assert (await house.ask("PATCH", "/api/vens/ven-a", Role.OPERATOR, {"name": "Villa"})).status_code == 200
-    assert (await house.ask("PATCH", "/api/vens/nobody", Role.OPERATOR, {"name": "Villa"})).status_code == 404
-    assert (await house.ask("DELETE", "/api/vens/ven-a", Role.ADMIN)).status_code == 204
-    assert (await house.ask("POST", "/api/dead-letters/replay", Role.OPERATOR, {"venId": "ven-a"})).status_code == 200
+    assert (await house.ask("PATCH", "/api/vens/ven-a", AccessRole.OPERATOR, {"name": "Villa"})).status_code == 200
+    assert (await house.ask("PATCH", "/api/vens/nobody", AccessRole.OPERATOR, {"name": "Villa"})).status_code == 404
+    assert (await house.ask("DELETE", "/api/vens/ven-a", AccessRole.ADMIN)).status_code == 204
+    assert (
+        await house.ask("POST", "/api/dead-letters/replay", AccessRole.OPERATOR, {"venId": "ven-a"})
+    ).status_code == 200
     rows = [row for row in await audit() if row["id"] > before][::-1]
     columns = ("role", "method", "path", "outcome", "status", "result")
     assert [tuple(row[column] for column in columns) for row in rows] == [
@@ -183,7 +185,7 @@ async def test_what_is_done_is_written_down_with_who_did_it(house: House) -> Non
     paged: list[dict[str, Any]] = []
     following: str | None = f"/api/audit?limit=2&who={me}&start=2020-01-01T00:00:00Z"
     while following:
-        answer = await house.client.get(following, headers=bearer(house.keys[Role.ADMIN]))
+        answer = await house.client.get(following, headers=bearer(house.keys[AccessRole.ADMIN]))
         paged += answer.json()
         following = answer.links["next"]["url"] if "next" in answer.links else None
     assert paged == mine
@@ -195,7 +197,7 @@ async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: House)
         last = await rows.fetchval("SELECT max(id) FROM audit")
         await rows.execute("ALTER TABLE events RENAME TO gone")
         try:
-            answer = await house.ask("POST", "/api/events", Role.OPERATOR, EVENT)
+            answer = await house.ask("POST", "/api/events", AccessRole.OPERATOR, EVENT)
         finally:
             await rows.execute("ALTER TABLE gone RENAME TO events")
         assert "server's log" in assert_problem(answer, 500)["detail"]
@@ -207,7 +209,7 @@ async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: House)
 async def test_an_entry_is_small_whatever_is_asked(house: House) -> None:
     async with connection(house.database) as rows:
         last = await rows.fetchval("SELECT max(id) FROM audit")
-        assert_problem(await house.ask("X" * 4000, "/" + "y" * 4000, Role.VIEWER), 403)
+        assert_problem(await house.ask("X" * 4000, "/" + "y" * 4000, AccessRole.VIEWER), 403)
         (row,) = await rows.fetch("SELECT * FROM audit WHERE id > $1", last)
     assert len(str(row)) < 2000
 
@@ -216,7 +218,7 @@ async def test_what_cannot_be_written_down_is_not_done(house: House) -> None:
     async with connection(house.database) as rows:
         await rows.execute("ALTER TABLE audit RENAME TO gone")
         try:
-            answer = await house.ask("POST", "/api/events", Role.OPERATOR, EVENT)
+            answer = await house.ask("POST", "/api/events", AccessRole.OPERATOR, EVENT)
             assert answer.status_code == 500
         finally:
             await rows.execute("ALTER TABLE gone RENAME TO audit")
@@ -226,10 +228,10 @@ async def test_what_cannot_be_written_down_is_not_done(house: House) -> None:
 async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseSettings) -> None:
     keys = await keys_of_all_roles(database)
     async with serving(database, access=REQUIRED) as (client, app):
-        client.headers.update(bearer(keys[Role.VIEWER]))
+        client.headers.update(bearer(keys[AccessRole.VIEWER]))
         key_id = (await client.get("/api/me")).json()["id"]
         async with feed(client) as told, feed(client) as _, httpx.AsyncClient(base_url=client.base_url) as admin:
-            admin.headers.update(bearer(keys[Role.ADMIN]))
+            admin.headers.update(bearer(keys[AccessRole.ADMIN]))
             async with feed(admin):
                 assert len(app.state.feed.clients) == 3
                 await unmake(app.state.pool, [key_id])
@@ -237,13 +239,13 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
                 # The other one may have begun during the look before.
-                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {Role.ADMIN}, 60)
+                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60)
 
 
 async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connections(database: DatabaseSettings) -> None:
     keys = await keys_of_all_roles(database)
     async with serving(database, access=REQUIRED, api_pool_size=2) as (client, app):
-        client.headers.update(bearer(keys[Role.VIEWER]))
+        client.headers.update(bearer(keys[AccessRole.VIEWER]))
         key_id = (await client.get("/api/me")).json()["id"]
         async with (
             feed(client) as told,
@@ -264,7 +266,7 @@ async def test_a_feed_whose_key_cannot_be_looked_up_goes_on_for_a_while_only(
     access = REQUIRED.model_copy(update={"api_feed_recheck_seconds": 30})
     async with (
         serving(database, access=access) as (client, app),
-        feed(client_with(client, keys[Role.VIEWER])) as told,
+        feed(client_with(client, keys[AccessRole.VIEWER])) as told,
     ):
         (listener,) = app.state.feed.clients
         await rows.execute("ALTER TABLE api_keys RENAME TO gone")
@@ -288,9 +290,9 @@ def client_with(client: httpx.AsyncClient, key: str) -> httpx.AsyncClient:
 async def test_a_key_ends_at_its_time(database: DatabaseSettings, rows: Connection) -> None:
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED.model_copy(update={"api_key_cache_seconds": 30})) as client:
-        headers = bearer(keys[Role.VIEWER])
+        headers = bearer(keys[AccessRole.VIEWER])
         await rows.execute("UPDATE api_keys SET expires_at = now() + interval '2 seconds' WHERE role = 'viewer'")
-        async with feed(client_with(client, keys[Role.VIEWER])) as told:
+        async with feed(client_with(client, keys[AccessRole.VIEWER])) as told:
             with pytest.raises(EOFError):
                 await told.until(lambda _: False)
         # Though it is remembered for longer.
@@ -302,11 +304,11 @@ async def test_too_many_requests_of_one_key_are_429(database: DatabaseSettings) 
     access = REQUIRED.model_copy(update={"api_rate_per_second": 0.01, "api_rate_burst": 3})
     async with api(database, access=access) as client:
         for _ in range(3):
-            assert (await client.get("/api/me", headers=bearer(keys[Role.VIEWER]))).status_code == 200
-        answer = await client.get("/api/me", headers=bearer(keys[Role.VIEWER]))
+            assert (await client.get("/api/me", headers=bearer(keys[AccessRole.VIEWER]))).status_code == 200
+        answer = await client.get("/api/me", headers=bearer(keys[AccessRole.VIEWER]))
         assert "API_RATE_PER_SECOND" in assert_problem(answer, 429)["detail"]
         assert 50 < int(answer.headers["retry-after"]) <= 100
-        assert (await client.get("/api/me", headers=bearer(keys[Role.ADMIN]))).status_code == 200
+        assert (await client.get("/api/me", headers=bearer(keys[AccessRole.ADMIN]))).status_code == 200
 
 
 async def test_who_tries_what_the_role_may_not_fills_no_database(
@@ -316,7 +318,7 @@ async def test_who_tries_what_the_role_may_not_fills_no_database(
     monkeypatch.setattr("api.auth.middleware._DENIED_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
-        viewer = bearer(keys[Role.VIEWER])
+        viewer = bearer(keys[AccessRole.VIEWER])
         statuses = [(await client.post("/api/events", headers=viewer)).status_code for _ in range(6)]
         assert statuses == [403] * 3 + [429] * 3
         assert await rows.fetchval("SELECT count(*) FROM audit WHERE outcome = 'denied'") == 3
@@ -329,7 +331,7 @@ async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(
     monkeypatch.setattr("api.auth.middleware._WRONG_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
-        good = bearer(keys[Role.VIEWER])
+        good = bearer(keys[AccessRole.VIEWER])
         assert (await client.get("/api/me", headers=good)).status_code == 200
         statuses = [
             (await client.get("/api/me", headers=bearer(f"gek_wrong-{number}"))).status_code for number in range(25)
@@ -350,7 +352,7 @@ async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
 
     monkeypatch.setattr("api.auth.api_keys.fetch_key", counted)
     monkeypatch.setattr("api.auth.middleware._WRONG_PER_SECOND", 0.01)
-    good = (await keys_of_all_roles(database))[Role.VIEWER]
+    good = (await keys_of_all_roles(database))[AccessRole.VIEWER]
     async with api(database, access=REQUIRED) as client:
         # All before the first is answered; those who share a key that holds are let through, however many they are.
         mine = [client.get("/api/me", headers=bearer(good)) for _ in range(20)]

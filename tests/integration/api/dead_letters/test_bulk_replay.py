@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.letters import NOON, letter, settle, write
 from tests.support.rest import api, assert_problem
@@ -22,7 +22,7 @@ URL = "/api/dead-letters/replay"
 WAIT = 60
 
 LETTERS = [
-    *(letter(state, n, state=state) for n, state in enumerate(State)),
+    *(letter(state, n, state=state) for n, state in enumerate(DeadLetterState)),
     letter("other", 10, ven_id="ven-2", reason="too_old", source_topic="ven.telemetry", mqtt_topic=None),
     letter("older", 0, time=NOON - timedelta(days=2)),
 ]
@@ -91,9 +91,9 @@ async def test_the_answer_counts_the_outcomes(client: httpx.AsyncClient, rows: C
         return len(await requested(rows)) == 4
 
     assert await until(all_requested, WAIT)
-    await settle(rows, ["open", "other"], State.STORED)
-    await settle(rows, ["older"], State.ALREADY_STORED)
-    await settle(rows, ["rejected"], State.REJECTED, "bad_id: still bad")
+    await settle(rows, ["open", "other"], DeadLetterState.STORED)
+    await settle(rows, ["older"], DeadLetterState.ALREADY_STORED)
+    await settle(rows, ["rejected"], DeadLetterState.REJECTED, "bad_id: still bad")
     answer = await asked
     assert answer.status_code == 200
     assert answer.json()["outcomes"] == {"stored": 2, "already_stored": 1, "rejected": 1}
@@ -114,7 +114,7 @@ async def test_what_is_over_the_limit_is_counted_and_comes_next(client: httpx.As
         seen.append(answer["deadLetters"][0]["id"])
         if left == 1:
             # All are rejected again: who was tried least often is next, then the oldest.
-            await settle(rows, seen, State.REJECTED)
+            await settle(rows, seen, DeadLetterState.REJECTED)
     assert seen == ["older", "open", "rejected", "other", "older"]
 
 
@@ -128,7 +128,7 @@ async def test_a_thousand_at_once(client: httpx.AsyncClient, rows: Connection) -
         return len(await requested(rows)) == 1100
 
     assert await until(all_requested, WAIT)
-    await settle(rows, [f"many-{n}" for n in range(1100)], State.STORED)
+    await settle(rows, [f"many-{n}" for n in range(1100)], DeadLetterState.STORED)
     assert (await asked).json()["outcomes"] == {"stored": 100}
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey, page_query
 from runtime.database import Connection
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.letters import NOON, letter, write
 from tests.support.rest import api, assert_problem
@@ -26,8 +26,8 @@ VARIED = [
     letter("other-ven", 1, ven_id="ven-2"),
     letter("other-topic", 2, source_topic="ven.telemetry", mqtt_topic="ven/telemetry/ven-1"),
     letter("no-ven", 3, ven_id=None, mqtt_topic=None, reason="not_json", payload=b"\xff\x00", headers="{}"),
-    letter("stored", 4, state=State.STORED, replays=2),
-    letter("refused", 5, state=State.REJECTED, state_detail="bad_time: still none", replays=1),
+    letter("stored", 4, state=DeadLetterState.STORED, replays=2),
+    letter("refused", 5, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1),
     letter("zoë 50%&+", 6, reason="bad_id", ven_id="vén & co"),
 ]
 

@@ -16,7 +16,7 @@ from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.letters import NOON, letter, settle, write
 from tests.support.rest import api, assert_problem
@@ -87,15 +87,19 @@ async def test_a_request_is_written_down_for_the_streams(client: httpx.AsyncClie
 
 @pytest.mark.parametrize(
     ("state", "detail"),
-    [(State.STORED, None), (State.ALREADY_STORED, None), (State.REJECTED, "bad_time: still none")],
+    [
+        (DeadLetterState.STORED, None),
+        (DeadLetterState.ALREADY_STORED, None),
+        (DeadLetterState.REJECTED, "bad_time: still none"),
+    ],
 )
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_the_answer_waits_for_the_outcome(
-    client: httpx.AsyncClient, rows: Connection, state: State, detail: str | None, slash: str
+    client: httpx.AsyncClient, rows: Connection, state: DeadLetterState, detail: str | None, slash: str
 ) -> None:
     asked = asyncio.create_task(client.post(f"{URL}/one/replay{slash}"))
     assert await requested(rows, 1)
-    await settle(rows, ["one"], State.SENT)
+    await settle(rows, ["one"], DeadLetterState.SENT)
     await settle(rows, ["one"], state, detail)
     answer = await asked
     assert answer.status_code == 200
@@ -106,7 +110,7 @@ async def test_what_takes_too_long_is_told_as_it_stands(client: httpx.AsyncClien
     began = time.monotonic()
     asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=3"))
     assert await requested(rows, 1)
-    await settle(rows, ["one"], State.SENT)
+    await settle(rows, ["one"], DeadLetterState.SENT)
     answer = await asked
     assert time.monotonic() - began >= 3
     assert answer.status_code == 202
@@ -116,7 +120,7 @@ async def test_what_takes_too_long_is_told_as_it_stands(client: httpx.AsyncClien
 async def test_two_requests_at_once_are_two_attempts(client: httpx.AsyncClient, rows: Connection) -> None:
     asked = [asyncio.create_task(client.post(f"{URL}/one/replay")) for _ in range(5)]
     assert await requested(rows, 5)
-    await settle(rows, ["one"], State.STORED)
+    await settle(rows, ["one"], DeadLetterState.STORED)
     answers = [await each for each in asked]
     assert {answer.status_code for answer in answers} == {200}
     assert sorted(answer.json()["attempt"] for answer in answers) == [1, 2, 3, 4, 5]
@@ -125,7 +129,7 @@ async def test_two_requests_at_once_are_two_attempts(client: httpx.AsyncClient, 
 
 
 async def test_a_stored_letter_can_be_replayed_again(client: httpx.AsyncClient, rows: Connection) -> None:
-    await settle(rows, ["one"], State.STORED)
+    await settle(rows, ["one"], DeadLetterState.STORED)
     answer = await client.post(f"{URL}/one/replay?wait=0")
     # The old outcome is none of this attempt.
     assert (answer.status_code, answer.json()["state"]) == (202, "requested")
@@ -206,7 +210,7 @@ async def test_waiting_requests_hold_no_connection(
         for _ in range(20):
             assert (await client.get(f"{URL}?limit=1")).status_code == 200
         assert not any(each.done() for each in asked)
-        await settle(rows, [f"wait-{n}" for n in range(20)], State.STORED)
+        await settle(rows, [f"wait-{n}" for n in range(20)], DeadLetterState.STORED)
         assert {(await each).status_code for each in asked} == {200}
 
 
@@ -225,6 +229,6 @@ async def test_an_outage_while_waiting_is_waited_out(postgres: Postgres) -> None
         assert_problem(await client.get(URL), 503)
         await postgres.start()
         async with connection(settings) as rows:
-            await settle(rows, ["one"], State.STORED)
+            await settle(rows, ["one"], DeadLetterState.STORED)
         answer = await asked
         assert (answer.status_code, answer.json()["state"]) == (200, "stored")

@@ -17,7 +17,7 @@ import pytest
 from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
-from schemas.records.dead_letters import State
+from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.letters import letter, settle, write
 from tests.support.rest import api
@@ -89,7 +89,7 @@ async def test_letters_are_listed_newest_first(gateway: Gateway, rows: Connectio
         [
             letter("old", time=now - timedelta(days=3), reason="too_old"),
             letter("hour", time=now - timedelta(minutes=70), ven_id="ven-2", source_topic="ven.telemetry"),
-            letter("fresh", time=now, state=State.REJECTED, state_detail="bad_time: still none", replays=1),
+            letter("fresh", time=now, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1),
         ],
     )
     code, out, err = await gateway("list")
@@ -167,7 +167,7 @@ async def test_a_letter_is_mended_in_a_file(gateway: Gateway, rows: Connection, 
     asked = asyncio.create_task(gateway("replay", "one", "--payload", "mended.json"))
     assert await all_requested(rows, 1)
     assert await rows.fetchval("SELECT mended FROM dead_letters WHERE id = 'one'") == b'{"venId": "ven-1"}\xff'
-    await settle(rows, ["one"], State.STORED)
+    await settle(rows, ["one"], DeadLetterState.STORED)
     code, out_text, err = await asked
     assert (code, err) == (0, "")
     assert out_text.splitlines()[-1] == "1 replayed: 1 stored"
@@ -186,9 +186,9 @@ async def test_what_became_of_each_is_said_and_a_rejection_is_an_error(gateway: 
     await write(rows, [letter(f"id-{n}", n) for n in range(4)])
     asked = asyncio.create_task(gateway("replay", "id-0", "id-1", "id-2", "id-1"))
     assert await all_requested(rows, 3)
-    await settle(rows, ["id-0"], State.STORED)
-    await settle(rows, ["id-1"], State.ALREADY_STORED)
-    await settle(rows, ["id-2"], State.REJECTED, "bad_id: still bad")
+    await settle(rows, ["id-0"], DeadLetterState.STORED)
+    await settle(rows, ["id-1"], DeadLetterState.ALREADY_STORED)
+    await settle(rows, ["id-2"], DeadLetterState.REJECTED, "bad_id: still bad")
     code, out, err = await asked
     assert code == 1
     (sentence,) = err.splitlines()
@@ -204,10 +204,10 @@ async def test_what_became_of_each_is_said_and_a_rejection_is_an_error(gateway: 
 
 async def test_more_than_fit_into_one_transaction_are_replayed(gateway: Gateway, rows: Connection) -> None:
     await write(rows, [letter(f"many-{n}", n, ven_id="many") for n in range(2100)])
-    await write(rows, [letter("other"), letter("stored", ven_id="many", state=State.STORED)])
+    await write(rows, [letter("other"), letter("stored", ven_id="many", state=DeadLetterState.STORED)])
     asked = asyncio.create_task(gateway("replay", "--ven", "many", "--since", "1w"))
     assert await all_requested(rows, 2100)
-    await settle(rows, [f"many-{n}" for n in range(2100)], State.STORED)
+    await settle(rows, [f"many-{n}" for n in range(2100)], DeadLetterState.STORED)
     code, out, err = await asked
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "2100 replayed: 2100 stored"
@@ -241,7 +241,7 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_things_stand(gateway: Gatewa
     await write(rows, [letter("one"), letter("two")])
     process = await gateway.start("replay", "--all", "--wait", "60")
     assert await all_requested(rows, 2)
-    await settle(rows, ["one"], State.STORED)
+    await settle(rows, ["one"], DeadLetterState.STORED)
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     code, out, err = await outcome(process)

@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
-from schemas.parsing.notices import Notice
 from schemas.parsing.registry import parse
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow
+from schemas.parsing.vtn_messages import VtnMessage
 from tests.support.readings import NOON, Stores, at, stores
 from tests.support.servers import Databases, connect
 
@@ -57,11 +57,11 @@ def shadow(ven_id: str, name: str, received: float, measured: float | None = Non
     return Shadow(ven_id=ven_id, timestamp=timestamp, received_at=at(received), document={"name": name})
 
 
-def notice(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fields: Any) -> Notice:
+def notice(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fields: Any) -> VtnMessage:
     payload = json.dumps({"ven_id": ven_id, "response": "ack", **fields}).encode()
     outcome = parse(kind, payload, Source(f"openadr/{kind}", received_at))
     assert isinstance(outcome, Parsed)
-    assert isinstance(outcome.record, Notice)
+    assert isinstance(outcome.record, VtnMessage)
     return outcome.record
 
 

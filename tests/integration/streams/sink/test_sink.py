@@ -13,7 +13,7 @@ from gateway.stack.polling import until
 from runtime.database import Connection
 from runtime.kafka import producer
 from schemas.base.rejection import Reason
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
@@ -37,7 +37,7 @@ def batch(topic: str, values: list[bytes | None]) -> Batch:
     return Batch(TP(topic, 0), records)
 
 
-WINDOW = Window(90, timedelta(minutes=5))
+WINDOW = TimeWindow(90, timedelta(minutes=5))
 
 
 async def take(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:

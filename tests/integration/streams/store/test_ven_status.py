@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
-from schemas.parsing.notices import Notice
 from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
+from schemas.parsing.vtn_messages import VtnMessage
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.readings import FRIDGE, HVAC, Stores, at, reading, snapshot, status, stores
@@ -137,8 +137,8 @@ async def test_the_clock_skew_is_of_the_latest_measured(bench: Bench, ven_id: st
     assert (await bench.latest(ven_id))["clock_skew_seconds"] == 0.0
 
 
-def notice(kind: Kind, ven_id: str | None) -> Notice:
-    return Notice(
+def notice(kind: Kind, ven_id: str | None) -> VtnMessage:
+    return VtnMessage(
         kind=kind, topic="t", ven_id=ven_id, timestamp=at(0), received_at=at(1), digest=f"{kind}{ven_id}", document={}
     )
 

@@ -11,7 +11,7 @@ from aiokafka import ConsumerRecord
 
 from runtime.kafka import producer
 from schemas.base.rejection import Reason
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.mqtt.routing import Kind
 from schemas.records import topics
 from schemas.records.telemetry import decode_reading
@@ -20,7 +20,7 @@ from streams.engine.batch_producer import BatchProducer
 from streams.validate.validator import Validator
 from tests.support.log import read_all
 
-WINDOW = Window(90, timedelta(minutes=5))
+WINDOW = TimeWindow(90, timedelta(minutes=5))
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO = NOW - timedelta(days=400)
 Headers = Sequence[tuple[str, bytes | None]]
@@ -61,7 +61,7 @@ async def only(kafka: KafkaSettings, topic: str) -> dict[str, Any]:
 @pytest.mark.parametrize("retained", [False, True])
 async def test_an_event_of_long_ago_is_kept_under_the_day_it_came(kafka: KafkaSettings, *, retained: bool) -> None:
     await arrived(kafka, Kind.EVENTS, retained=retained, timestamp=LONG_AGO.isoformat(), event="evt-1")
-    kept = await only(kafka, topics.NOTICES)
+    kept = await only(kafka, topics.VTN_MESSAGES)
     assert kept["at"] == NOW.replace(hour=0, minute=0, second=0)
 
 

@@ -8,7 +8,7 @@ from starlette.routing import Mount, Route
 
 from api.app import ApiConfig, make_app
 from api.auth.permissions import METRICS_PATH, PUBLIC_PATHS, ROUTE_ROLES, SAFE_METHODS, RoutePermissions
-from schemas.base.roles import Role, highest
+from schemas.base.access_role import AccessRole, highest
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 from tests.support.paths import ROOT
@@ -57,30 +57,30 @@ def test_the_document_says_the_same() -> None:
     ("method", "path", "required_role"),
     [
         ("GET", "/health/ready", None),
-        ("POST", "/health/ready", Role.ADMIN),
+        ("POST", "/health/ready", AccessRole.ADMIN),
         ("GET", "/page/js/main.js", None),
-        ("HEAD", "/api/vens", Role.VIEWER),
-        ("HEAD", "/api/audit", Role.ADMIN),
-        ("GET", "/api/commands/evt-a/b/c", Role.VIEWER),
-        ("GET", "/api/nobody-thought-of-it", Role.VIEWER),
-        ("POST", "/api/nobody-thought-of-it", Role.ADMIN),
-        ("DELETE", "/api/vens/a/b", Role.ADMIN),
-        ("PUT", "/api/vens", Role.ADMIN),
-        ("TRACE", "/", Role.ADMIN),
+        ("HEAD", "/api/vens", AccessRole.VIEWER),
+        ("HEAD", "/api/audit", AccessRole.ADMIN),
+        ("GET", "/api/commands/evt-a/b/c", AccessRole.VIEWER),
+        ("GET", "/api/nobody-thought-of-it", AccessRole.VIEWER),
+        ("POST", "/api/nobody-thought-of-it", AccessRole.ADMIN),
+        ("DELETE", "/api/vens/a/b", AccessRole.ADMIN),
+        ("PUT", "/api/vens", AccessRole.ADMIN),
+        ("TRACE", "/", AccessRole.ADMIN),
     ],
 )
-def test_a_path_that_is_not_known_is_closed(method: str, path: str, required_role: Role | None) -> None:
+def test_a_path_that_is_not_known_is_closed(method: str, path: str, required_role: AccessRole | None) -> None:
     assert RoutePermissions(metrics_open=False).required_role(method, path) is required_role
 
 
 def test_metrics_may_be_opened() -> None:
-    assert RoutePermissions(metrics_open=False).required_role("GET", METRICS_PATH) is Role.VIEWER
+    assert RoutePermissions(metrics_open=False).required_role("GET", METRICS_PATH) is AccessRole.VIEWER
     assert RoutePermissions(metrics_open=True).required_role("GET", METRICS_PATH) is None
 
 
 def test_each_role_may_what_the_one_before_may() -> None:
-    assert Role.ADMIN.includes(Role.VIEWER)
-    assert Role.OPERATOR.includes(Role.OPERATOR)
-    assert not Role.VIEWER.includes(Role.OPERATOR)
-    assert highest([Role.OPERATOR, Role.VIEWER]) is Role.OPERATOR
+    assert AccessRole.ADMIN.includes(AccessRole.VIEWER)
+    assert AccessRole.OPERATOR.includes(AccessRole.OPERATOR)
+    assert not AccessRole.VIEWER.includes(AccessRole.OPERATOR)
+    assert highest([AccessRole.OPERATOR, AccessRole.VIEWER]) is AccessRole.OPERATOR
     assert highest([]) is None

@@ -6,13 +6,13 @@ import pytest
 
 from gateway.fleet.malformed import Garbage, garbage
 from schemas.base.rejection import Reason, Rejection
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.parsing.result import Parsed
 from schemas.records.telemetry import Reading
 from tests.unit.samples import parse_metering
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-WINDOW = Window(90, timedelta(minutes=5))
+WINDOW = TimeWindow(90, timedelta(minutes=5))
 CASES = garbage(7, NOW)
 
 

@@ -6,20 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.base.rejection import Reason
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 
 NOWS = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - in UTC by `timezones`
-WINDOWS = st.builds(Window, st.integers(1, 3650), st.timedeltas(timedelta(0), timedelta(days=2)))
+WINDOWS = st.builds(TimeWindow, st.integers(1, 3650), st.timedeltas(timedelta(0), timedelta(days=2)))
 TICK = timedelta(microseconds=1)
 
 
-def reason(window: Window, measured_at: datetime, now: datetime) -> Reason | None:
+def reason(window: TimeWindow, measured_at: datetime, now: datetime) -> Reason | None:
     rejection = window.check(measured_at, now)
     return None if rejection is None else rejection.reason
 
 
 @given(WINDOWS, NOWS)
-def test_the_window_ends_exactly_at_its_bounds(window: Window, now: datetime) -> None:
+def test_the_window_ends_exactly_at_its_bounds(window: TimeWindow, now: datetime) -> None:
     newest = now + window.max_future
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     oldest = midnight - timedelta(days=window.retention_days)
@@ -32,7 +32,7 @@ def test_the_window_ends_exactly_at_its_bounds(window: Window, now: datetime) ->
 
 @given(WINDOWS, NOWS, st.timedeltas(timedelta(days=-4000), timedelta(days=10)))
 def test_a_time_counts_exactly_when_its_day_is_kept_and_it_is_not_far_ahead(
-    window: Window, now: datetime, distance: timedelta
+    window: TimeWindow, now: datetime, distance: timedelta
 ) -> None:
     measured_at = now + distance
     if distance > window.max_future:
@@ -45,7 +45,7 @@ def test_a_time_counts_exactly_when_its_day_is_kept_and_it_is_not_far_ahead(
 
 
 @given(WINDOWS, NOWS, st.integers(-840, 840))
-def test_the_zone_of_the_clock_changes_nothing(window: Window, now: datetime, minutes: int) -> None:
+def test_the_zone_of_the_clock_changes_nothing(window: TimeWindow, now: datetime, minutes: int) -> None:
     there = now.astimezone(timezone(timedelta(minutes=minutes)))
     assert window.first_day(there) == window.first_day(now)
     for measured_at in (
@@ -58,7 +58,7 @@ def test_the_zone_of_the_clock_changes_nothing(window: Window, now: datetime, mi
 
 def test_the_detail_names_both_times() -> None:
     now = datetime(2025, 3, 10, 12, tzinfo=UTC)
-    window = Window(90, timedelta(minutes=5))
+    window = TimeWindow(90, timedelta(minutes=5))
     old = window.check(datetime(1970, 1, 2, tzinfo=UTC), now)
     new = window.check(datetime(2100, 1, 1, tzinfo=UTC), now)
     assert old is not None

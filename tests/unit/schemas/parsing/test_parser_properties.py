@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from schemas.base.rejection import Reason, Rejection
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import Ack, Curtailment, decode_ack
-from schemas.parsing.notices import Notice, decode_notice
 from schemas.parsing.registry import PARSERS, parse
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow, decode_shadow
 from schemas.parsing.status import VenStatus, decode_status
+from schemas.parsing.vtn_messages import VtnMessage, decode_vtn_message
 from schemas.records.telemetry import (
     MAX_MAGNITUDE,
     FaultReport,
@@ -39,7 +39,7 @@ DECODERS: Mapping[type, Callable[[bytes], Any]] = {
     Ack: decode_ack,
     VenStatus: decode_status,
     Shadow: decode_shadow,
-    Notice: decode_notice,
+    VtnMessage: decode_vtn_message,
 }
 UNBOUNDED = ("error", "topic", "document", "extra")  # as long as a message, or a topic, may be
 MESSAGES = [*GOOD, *recorded("ven_enhanced.jsonl", "ven_local.jsonl")[::9]]
@@ -172,7 +172,7 @@ def test_a_retained_message_differs_in_when_it_was_heard_only(message: Message) 
         return
     assert isinstance(retained, Parsed)
     if isinstance(live.record, VenStatus) and live.record.timestamp is None:
-        assert isinstance(retained.record, Notice)  # nobody knows when it was said
+        assert isinstance(retained.record, VtnMessage)  # nobody knows when it was said
         return
     said_at = live.record.timestamp
     assert retained.record.received_at == (RECEIVED if said_at is None else min(RECEIVED, said_at))

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.base.rejection import Reason
 from schemas.mqtt.routing import Kind
-from schemas.parsing.notices import Notice
 from schemas.parsing.status import OFFLINE, VenStatus
+from schemas.parsing.vtn_messages import VtnMessage
 from tests.unit.samples import MEASURED, RECEIVED, STAMP, reason_of, record_of
 
 TOPIC = "volttron/dev"
@@ -37,7 +37,7 @@ def test_a_retained_will_counts_from_when_it_was_made() -> None:
 
 def test_a_message_that_names_no_ven_is_kept_for_the_record() -> None:
     record = status({"ven": "ready"})
-    assert isinstance(record, Notice)
+    assert isinstance(record, VtnMessage)
     assert (record.kind, record.topic, record.ven_id) == ("status", TOPIC, None)
     assert record.timestamp == datetime(2024, 10, 23, tzinfo=UTC)
     assert record.document == {"ven": "ready"}
@@ -45,7 +45,7 @@ def test_a_message_that_names_no_ven_is_kept_for_the_record() -> None:
 
 def test_a_retained_message_from_nobody_knows_when_is_kept_for_the_record() -> None:
     record = status({"ven": "offline", "venId": "ven-1"}, retained=True)
-    assert isinstance(record, Notice)
+    assert isinstance(record, VtnMessage)
     assert record.ven_id == "ven-1"
 
 

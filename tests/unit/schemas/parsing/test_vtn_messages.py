@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from schemas.base.rejection import Reason
 from schemas.mqtt.routing import Kind
-from schemas.parsing.notices import Notice, begin_of_day
 from schemas.parsing.registry import parse
 from schemas.parsing.result import Parsed, Source
+from schemas.parsing.vtn_messages import VtnMessage, begin_of_day
 from tests.unit.near_misses import TAME_JSON, shuffled
 from tests.unit.samples import MEASURED, RECEIVED, STAMP, reason_of, record_of
 
@@ -19,16 +19,16 @@ EVENTS, RESPONSES = "openadr/event", "openadr/response"
 DAY = datetime(2024, 10, 23, tzinfo=UTC)
 
 
-def event(document: Any) -> Notice:
+def event(document: Any) -> VtnMessage:
     record = record_of(Kind.EVENTS, EVENTS, document)
-    assert isinstance(record, Notice)
+    assert isinstance(record, VtnMessage)
     return record
 
 
 def test_a_response_of_the_contract_becomes_its_record() -> None:
     document = {"ven_id": "ven-1", "response": "ack"}
     record = record_of(Kind.RESPONSES, RESPONSES, document)
-    assert record == Notice(
+    assert record == VtnMessage(
         kind="responses",
         topic=RESPONSES,
         ven_id="ven-1",

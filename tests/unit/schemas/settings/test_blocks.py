@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from schemas.base.time_window import Window
+from schemas.base.time_window import TimeWindow
 from schemas.settings.blocks import (
     ApiSettings,
     Block,
@@ -123,7 +123,7 @@ def test_a_password_is_not_shown() -> None:
 
 def test_the_window_is_made_of_its_settings() -> None:
     block = StreamsSettings.load(retention_days=30, max_future_seconds=1.5)
-    assert block.window == Window(30, timedelta(seconds=1.5))
+    assert block.window == TimeWindow(30, timedelta(seconds=1.5))
 
 
 def test_topic_names_stand_under_the_prefix() -> None:

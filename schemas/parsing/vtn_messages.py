@@ -11,10 +11,10 @@ from schemas.base.rejection import RejectedError
 from schemas.mqtt.routing import Kind
 from schemas.parsing.common import check_ven_id, decode_object, first_of, optional_time_of, storable
 from schemas.parsing.result import Parsed, Source
-from schemas.records.telemetry import Moment, VenId
+from schemas.records.telemetry import AwareDatetime, VenId
 
 
-class Notice(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+class VtnMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """One message for the record, identified by (timestamp, kind, digest); it may name no VEN.
 
     `timestamp` is the message's own time, and where it has none, the beginning of the day (UTC) it came on: the same
@@ -24,13 +24,13 @@ class Notice(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     kind: str
     topic: str
     ven_id: VenId | None = None
-    timestamp: Moment
-    received_at: Moment
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
     digest: str
     document: dict[str, Any]
 
 
-def parse_notice(kind: Kind, payload: bytes, source: Source) -> Parsed:
+def parse_vtn_message(kind: Kind, payload: bytes, source: Source) -> Parsed:
     """Parse a message for the record.
 
     Raises:
@@ -39,7 +39,7 @@ def parse_notice(kind: Kind, payload: bytes, source: Source) -> Parsed:
     return Parsed(notice(kind, decode_object(payload), source))
 
 
-def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> Notice:
+def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> VtnMessage:
     """Make a notice of a document.
 
     Raises:
@@ -47,7 +47,7 @@ def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> Notice:
     """
     kept = storable(dict(document))
     words = msgspec.json.encode([source.topic, kept], order="sorted")
-    return Notice(
+    return VtnMessage(
         kind=kind,
         topic=storable(source.topic),
         ven_id=_ven_id(document),
@@ -70,4 +70,4 @@ def _ven_id(document: Mapping[str, Any]) -> str | None:
         return None
 
 
-decode_notice = msgspec.json.Decoder(Notice).decode
+decode_vtn_message = msgspec.json.Decoder(VtnMessage).decode
