@@ -136,10 +136,10 @@ def make_app(config: ApiConfig) -> FastAPI:
                 )
             ]
             with (
-                FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}),
-                CONSUMER_LAG.reading(lambda: app.state.pipeline.lag),
-                NEWEST_READING_AGE.reading(app.state.pipeline.newest_reading_age),
-                LIVE_TOTALS_AGE.reading(live.age),
+                FEED_CLIENTS.reporting(lambda: {(): len(app.state.feed.clients)}),
+                CONSUMER_LAG.reporting(lambda: app.state.pipeline.lag),
+                NEWEST_READING_AGE.reporting(app.state.pipeline.newest_reading_age),
+                LIVE_TOTALS_AGE.reporting(live.age),
                 TRACES.exporting(config.traces, "api"),
             ):
                 yield

@@ -7,9 +7,9 @@ from api.app import ApiConfig, make_app
 from api.auth.startup_check import check_access_at_startup
 from api.http.file_limit import raise_file_limit
 from api.http.server import Server
-from runtime import database, log_security
+from runtime import database, kafka_security
 from runtime.database_tls import database_tls
-from runtime.log_security import log_tls
+from runtime.kafka_security import kafka_tls_context
 from schemas.base.errors import GatewayError
 
 
@@ -22,8 +22,8 @@ def serve_api(config: ApiConfig) -> None:
     """
     # Here rather than in the middle of serving.
     database_tls(config.database)
-    log_tls(config.kafka)
-    asyncio.run(_check_trust(config))
+    kafka_tls_context(config.kafka)
+    asyncio.run(_check_server_access(config))
     host, port = config.api.api_host, config.api.api_port
     asyncio.run(check_access_at_startup(host, config.access, config.database))
     try:
@@ -34,6 +34,6 @@ def serve_api(config: ApiConfig) -> None:
     Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5).run()
 
 
-async def _check_trust(config: ApiConfig) -> None:
-    await database.check_trust(config.database, "gateway-api")
-    await log_security.check_trust(config.kafka)
+async def _check_server_access(config: ApiConfig) -> None:
+    await database.check_database_tls(config.database, "gateway-api")
+    await kafka_security.check_kafka_access(config.kafka)

@@ -72,9 +72,9 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         await recollection.write(recollection.list.under(routes).subscribing(routes.filters))
         former = [entry.route for entry in recollection.list.former]
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
-        stack.enter_context(MESSAGES_RECEIVED.reading(lambda: {(kind,): n for kind, n in uplink.received.items()}))
-        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
-        stack.enter_context(OLDEST_UNACKNOWLEDGED.reading(lambda: {(): uplink.oldest_seconds}))
+        stack.enter_context(MESSAGES_RECEIVED.reporting(lambda: {(kind,): n for kind, n in uplink.received.items()}))
+        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): uplink.outstanding}))
+        stack.enter_context(OLDEST_UNACKNOWLEDGED.reporting(lambda: {(): uplink.oldest_seconds}))
         command_log = CommandLog(config.kafka, log)
         downlink = Downlink(
             config.kafka,
@@ -84,7 +84,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
             per_second=bridge.bridge_commands_per_second,
             name=config.mqtt.mqtt_client_id,
         )
-        stack.enter_context(COMMANDS_OUTSTANDING.reading(lambda: {(): downlink.outstanding}))
+        stack.enter_context(COMMANDS_OUTSTANDING.reporting(lambda: {(): downlink.outstanding}))
         echo = Echo(command_log)
         listens = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)

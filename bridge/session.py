@@ -11,7 +11,7 @@ from bridge.downlink.echo import ECHO_FILTER, Echo, is_echo
 from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message
 from bridge.mqtt.subscription_store import Recollection
-from bridge.mqtt.tls_diagnosis import why_refused
+from bridge.mqtt.tls_diagnosis import diagnose_mqtt_tls
 from bridge.uplink.uplink import Uplink
 from runtime.backoff import Backoff
 from schemas.mqtt.filters import covers, matches, uncovered
@@ -71,7 +71,7 @@ class Session:
             KafkaError: the log refused the list of subscriptions for good.
             SettingsError: at the start, certificates or keys are wrong, ours or the broker's.
         """
-        backoff = Backoff(most=15)
+        backoff = Backoff(max_seconds=15)
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -100,7 +100,7 @@ class Session:
         if self._subscribed:
             return None
         try:
-            refused = await why_refused(self._mqtt)
+            refused = await diagnose_mqtt_tls(self._mqtt)
         except SettingsError as wrong:
             return str(wrong)
         return None if refused is None else f"{self._mqtt.mqtt_host}:{self._mqtt.mqtt_port}: {refused}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.database import check_trust
+from runtime.database import check_database_tls
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
@@ -77,7 +77,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     """
     streams = config.streams
     if config.database is not None:
-        await check_trust(config.database, f"gateway-{config.role}")
+        await check_database_tls(config.database, f"gateway-{config.role}")
     async with AsyncExitStack() as stack:
         stack.enter_context(TRACES.exporting(config.traces, config.role))
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
@@ -95,14 +95,14 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 alarm = DeadLetterAlarm(streams)
                 alarm.schedule(app)
                 alarms[alarm.name] = alarm.check
-                stack.enter_context(DEAD_LETTER_RATIO.reading(lambda: {(): alarm.share()}))
+                stack.enter_context(DEAD_LETTER_RATIO.reporting(lambda: {(): alarm.share()}))
                 add_validate(app, config.kafka, streams, log, alarm)
             case "live":
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
             case "sink":
                 checks["database"] = await _add_sink_and_what_is_beside(stack, app, config, log)
-        stack.enter_context(OLDEST_UNFINISHED.reading(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
+        stack.enter_context(OLDEST_UNFINISHED.reporting(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
         app.finalize()
         app.loop = asyncio.get_running_loop()
         await app.start()

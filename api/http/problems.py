@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from runtime.database_tls import in_words
+from runtime.database_tls import describe_failure
 from schemas.rest.problems import FieldError, Problem
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def add_problem_handlers(app: FastAPI) -> None:
         return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", errors=errors)
 
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
-        logger.warning("unavailable: %s", in_words(error), extra={"action": "api_unavailable"})
+        logger.warning("unavailable: %s", describe_failure(error), extra={"action": "api_unavailable"})
         detail = str(error) if isinstance(error, UnavailableError) else "the database does not answer; try again soon"
         headers = {"retry-after": str(RETRY_AFTER_SECONDS)}
         return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)

@@ -43,7 +43,7 @@ class TotalsReconciliation:
 
     async def follow(self) -> None:
         """Look for ever."""
-        with LIVE_DIFFERENCE.reading(lambda: self.difference), LIVE_DIFFERENCE_RATIO.reading(lambda: self.ratio):
+        with LIVE_DIFFERENCE.reporting(lambda: self.difference), LIVE_DIFFERENCE_RATIO.reporting(lambda: self.ratio):
             while True:
                 with suppress(*OUTAGES, asyncpg.PostgresError):
                     await self.check()

@@ -86,7 +86,7 @@ class ChangePoller:
 
 
 async def _keep_looking(poll: _Look) -> None:
-    backoff = Backoff(first=poll.every_seconds)
+    backoff = Backoff(initial_seconds=poll.every_seconds)
     fails = False
     while True:
         begun = time.monotonic()

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from bridge.downlink.command_index import KnownCommands
 from runtime.backoff import Backoff
-from runtime.kafka import client_options, hand_over
+from runtime.kafka import client_options, enqueue
 from schemas.records.commands import Dispatch, Evidence, State, decode_evidence
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMAND_LOG
@@ -108,7 +108,7 @@ class CommandLog:
 
     async def caught_up(self) -> None:
         """Wait until all is known that the log holds now; waits for the log while it is down."""
-        backoff = Backoff(most=2)
+        backoff = Backoff(max_seconds=2)
         while True:
             consumer = self._consumer
             if consumer is not None:
@@ -139,7 +139,7 @@ class CommandLog:
 
     async def _send(self, evidence: Evidence) -> "asyncio.Future[Any]":
         key, headers = evidence.correlation_id.encode(), [(HEADER_RUN, self._run)]
-        return await hand_over(self._producer, self._topic, encode_record(evidence), key=key, headers=headers)
+        return await enqueue(self._producer, self._topic, encode_record(evidence), key=key, headers=headers)
 
     def _on_written(self, evidence: Evidence, note: "asyncio.Future[None]", written: "asyncio.Future[Any]") -> None:
         if written.cancelled():
@@ -156,7 +156,7 @@ class CommandLog:
             note.set_result(None)
 
     async def _follow(self) -> None:
-        backoff = Backoff(most=5)
+        backoff = Backoff(max_seconds=5)
         while True:
             consumer = AIOKafkaConsumer(
                 self._topic,

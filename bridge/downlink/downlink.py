@@ -23,7 +23,7 @@ from bridge.downlink.send_policy import COMMAND_TOPIC, LATE, decide, message_at,
 from bridge.downlink.tracing import CommandSpans
 from bridge.mqtt.connection import Connection
 from runtime.backoff import Backoff
-from runtime.kafka import client_options, hand_over
+from runtime.kafka import client_options, enqueue
 from runtime.metrics import COMMANDS_EXPIRED, COMMANDS_SENT, COMMANDS_UNSURE, DEAD_LETTERS
 from schemas.base.rejection import RejectedError, Rejection
 from schemas.dr import commands
@@ -116,7 +116,7 @@ class Downlink:
         Raises:
             KafkaError: the log refuses for good.
         """
-        backoff = Backoff(most=5)
+        backoff = Backoff(max_seconds=5)
         try:
             while not self._stopping:
                 try:
@@ -284,7 +284,7 @@ class Downlink:
 
     async def _dead_letter(self, record: Any, rejection: Rejection) -> None:
         name, headers = self._kafka.topics.dead_letters(record.topic), dead_letter_headers_for(record, rejection)
-        await (await hand_over(self._producer, name, record.value or b"", key=record.key, headers=headers))
+        await (await enqueue(self._producer, name, record.value or b"", key=record.key, headers=headers))
         DEAD_LETTERS.labels(record.topic, rejection.reason).inc()
 
 

@@ -25,7 +25,7 @@ class Recollection:
 
     async def read(self) -> None:
         """Read the list; waits for the log while it is down."""
-        backoff = Backoff(most=5)
+        backoff = Backoff(max_seconds=5)
         while True:
             consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.kafka_bootstrap_servers, enable_auto_commit=False)
             try:
@@ -64,7 +64,7 @@ class Recollection:
         Raises:
             KafkaError: the log refused it for good.
         """
-        backoff = Backoff(most=5)
+        backoff = Backoff(max_seconds=5)
         while changed != self.list:
             try:
                 await self._producer.send_and_wait(self._topic, changed.encode(), key=self._key, partition=0)

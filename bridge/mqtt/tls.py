@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from runtime.tls import TlsNames, load_ca, load_client
+from runtime.tls import TlsSettingNames, load_ca, load_client
 from schemas.settings.mqtt import MqttSettings
 
 _AWS_IOT_TLS_PORT = 443
@@ -36,7 +36,7 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.server_name = settings.mqtt_tls_server_name
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    names = names_of(settings)
+    names = setting_names(settings)
     load_ca(context, names, settings.mqtt_ca_cert, settings.ca_cert_pem.get_secret_value())
     if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
         with _client_files(settings) as (certificate, key):
@@ -47,9 +47,9 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
     return context
 
 
-def names_of(settings: MqttSettings) -> TlsNames:
+def setting_names(settings: MqttSettings) -> TlsSettingNames:
     """Name the settings that count: PEM text wins over the files."""
-    return TlsNames(
+    return TlsSettingNames(
         what="MQTT broker",
         ca="CA_CERT_PEM" if settings.ca_cert_pem.get_secret_value() else "MQTT_CA_CERT",
         certificate="CLIENT_CERT_PEM" if settings.client_cert_pem.get_secret_value() else "MQTT_CLIENT_CERT",

@@ -5,28 +5,28 @@ import socket
 import ssl
 from contextlib import suppress
 
-from bridge.mqtt.tls import names_of, tls_context
-from runtime.tls import explain
+from bridge.mqtt.tls import setting_names, tls_context
+from runtime.tls import explain_tls_error
 from schemas.settings.mqtt import MqttSettings
 
 _PATIENCE_SECONDS = 5.0
 _SAYS_WITHIN_SECONDS = 1.5
 
 
-async def why_refused(settings: MqttSettings) -> str | None:
+async def diagnose_mqtt_tls(settings: MqttSettings) -> str | None:
     """Shake hands once, and say which setting is at fault; None where that went well, or nobody answered.
 
     Raises:
         SettingsError: a file cannot be used, or has expired.
     """
     try:
-        await shake_hands(settings)
+        await try_handshake(settings)
     except OSError as error:
-        return explain(error, names_of(settings)) if isinstance(error, ssl.SSLError) else None
+        return explain_tls_error(error, setting_names(settings)) if isinstance(error, ssl.SSLError) else None
     return None
 
 
-async def shake_hands(settings: MqttSettings) -> None:
+async def try_handshake(settings: MqttSettings) -> None:
     """Let the broker see our certificate and see its own, and leave: no session of anybody is touched.
 
     Raises:
@@ -36,10 +36,10 @@ async def shake_hands(settings: MqttSettings) -> None:
     """
     context = tls_context(settings)
     if context is not None:
-        await asyncio.to_thread(_shake_hands, settings, context)
+        await asyncio.to_thread(_handshake, settings, context)
 
 
-def _shake_hands(settings: MqttSettings, context: ssl.SSLContext) -> None:
+def _handshake(settings: MqttSettings, context: ssl.SSLContext) -> None:
     address = (settings.mqtt_host, settings.mqtt_port)
     try:
         with (

@@ -13,7 +13,7 @@ from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message
 from bridge.uplink.ack_queue import Entry, Outstanding
 from bridge.uplink.tracing import begin_trace, end_trace
-from runtime.batching import BatchWriter
+from runtime.batch_writer import BatchWriter
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
 from runtime.traces import TRACES
@@ -162,7 +162,7 @@ class Uplink:
                 else:
                     self._under_way[written] = [entry]
                     written.add_done_callback(self._on_written)
-            await self._writer.hand_over()
+            await self._writer.send_batches()
 
     def _on_written(self, written: "asyncio.Future[Any]") -> None:
         entries = self._under_way.pop(written)

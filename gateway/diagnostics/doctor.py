@@ -13,16 +13,16 @@ from aiokafka.errors import KafkaError
 from alembic.script import ScriptDirectory
 from rich.console import Console
 
-from bridge.mqtt.tls import names_of, tls_context
-from bridge.mqtt.tls_diagnosis import shake_hands
+from bridge.mqtt.tls import setting_names, tls_context
+from bridge.mqtt.tls_diagnosis import try_handshake
 from gateway.diagnostics.api_auth import who_may_use_the_api
 from gateway.diagnostics.reachability import why_unreachable
 from migrations.run import alembic_config
 from runtime.database import connect_options
-from runtime.database_tls import why_refused as why_refused_by_database
+from runtime.database_tls import diagnose_database_tls
 from runtime.kafka import client_options, partition_counts
-from runtime.log_security import why_refused as why_refused_by_log
-from runtime.tls import explain
+from runtime.kafka_security import diagnose_kafka_access
+from runtime.tls import explain_tls_error
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import (
     ApiSettings,
@@ -96,7 +96,7 @@ async def _database() -> str:
     except asyncpg.InvalidCatalogNameError as error:
         raise Finding(f"{error}; create it, or check DB_NAME") from None
     except (OSError, asyncpg.PostgresError) as error:
-        refused = why_refused_by_database(error)
+        refused = diagnose_database_tls(error)
         if refused is not None:
             raise Finding(f"{where}: {refused}") from None
         raise Finding(f"{where} does not answer: {error}; check DB_HOST and DB_PORT, and that it runs") from None
@@ -136,7 +136,7 @@ async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
     if None not in reasons:
         why = ", ".join(dict.fromkeys(filter(None, reasons)))
         return f"does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs"
-    refused = await why_refused_by_log(settings)
+    refused = await diagnose_kafka_access(settings)
     if refused is not None:
         return f"does not let us in: {refused}"
     return (
@@ -154,9 +154,9 @@ async def _mqtt() -> str:
     if why is not None:
         raise Finding(f"{where} does not answer: {why}; check MQTT_HOST and MQTT_PORT, and that it runs")
     try:
-        await shake_hands(settings)
+        await try_handshake(settings)
     except ssl.SSLError as error:
-        raise Finding(f"{where}: {explain(error, names_of(settings))}") from None
+        raise Finding(f"{where}: {explain_tls_error(error, setting_names(settings))}") from None
     except OSError as error:
         raise Finding(f"{where} hangs up when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS") from None
     if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():

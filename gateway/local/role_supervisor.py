@@ -26,7 +26,7 @@ async def run_all_roles(stop: asyncio.Event) -> None:
 
 
 async def _keep_running(role: Role, stop: asyncio.Event) -> None:
-    backoff = Backoff(first=0.2, most=10)
+    backoff = Backoff(initial_seconds=0.2, max_seconds=10)
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", "streams", role)
         ended, stopped = asyncio.create_task(process.wait()), asyncio.create_task(stop.wait())

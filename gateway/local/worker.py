@@ -87,7 +87,7 @@ class Worker:
         return any(each.status == psutil.CONN_LISTEN and each.laddr.port == port for each in sockets)
 
     async def _supervise(self) -> None:
-        backoff = Backoff(first=0.2, most=5)
+        backoff = Backoff(initial_seconds=0.2, max_seconds=5)
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()

@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 
 from runtime.database import Connection
-from runtime.metrics import COMMAND_STEPS, STEPS, begin_at_zero
+from runtime.metrics import COMMAND_STEPS, STEPS, declare_series
 from schemas.dr.event_lifecycle import Step, next_step
 from schemas.records.commands import Dispatch
 from schemas.records.telemetry import encode_record
@@ -42,7 +42,7 @@ def add_dispatch(
     database: Database,
 ) -> None:
     """Register the dispatcher with the app; the database is its own, so that no batch waits for it, nor it for one."""
-    begin_at_zero(COMMAND_STEPS, ("event", "restore", "operator"), STEPS)
+    declare_series(COMMAND_STEPS, ("event", "restore", "operator"), STEPS)
     dispatcher = Dispatcher(database, producer, kafka.topics(COMMANDS), settings, offline_after)
 
     @app.task  # type: ignore[untyped-decorator]

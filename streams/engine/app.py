@@ -6,7 +6,7 @@ import mode
 from faust.auth import SASLCredentials, SSLCredentials
 from yarl import URL
 
-from runtime.log_security import log_tls
+from runtime.kafka_security import kafka_tls_context
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, BatchApp
 
@@ -51,7 +51,7 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
 
 def _credentials(kafka: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
     """Say as Faust has it what `security_options` says as aiokafka has it."""
-    context = log_tls(kafka)
+    context = kafka_tls_context(kafka)
     if kafka.kafka_security_protocol.startswith("SASL"):
         return SASLCredentials(
             username=kafka.kafka_sasl_username,

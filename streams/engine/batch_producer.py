@@ -6,7 +6,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.batching import BatchWriter
+from runtime.batch_writer import BatchWriter
 from runtime.metrics import DEAD_LETTERS
 from schemas.base.rejection import Rejection
 from schemas.records.dead_letters import dead_letter_headers_for
@@ -59,7 +59,7 @@ class BatchProducer:
         for topic, value, key, headers, partition in queued:
             write = await self._writer.add(topic, value, key=key, headers=headers, partition=partition)
             writes[write] = None
-        await self._writer.hand_over()
+        await self._writer.send_batches()
         for write in writes:
             await write
         for (topic, reason), number in reasons.items():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from runtime.batching import BatchWriter
+from runtime.batch_writer import BatchWriter
 
 # After this time the caller's transaction is rolled back, and its rows wait.
 PUBLISH_TIMEOUT_SECONDS = 10.0
@@ -40,7 +40,7 @@ async def publish_many(writer: BatchWriter, topic: str, records: Iterable[Outgoi
                 await writer.add(topic, record.value, key=record.key.encode(), headers=[*record.headers])
                 for record in records
             }
-            await writer.hand_over()
+            await writer.send_batches()
             await asyncio.gather(*map(asyncio.shield, writes))
     except (TimeoutError, KafkaError) as error:
         raise PublishError(f"{topic}: {type(error).__name__}: {error}") from None

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.batching import BatchWriter
+from runtime.batch_writer import BatchWriter
 from schemas.records.minutes import Minute
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import MINUTES

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from runtime.metrics import DEAD_LETTERS, begin_at_zero
+from runtime.metrics import DEAD_LETTERS, declare_series
 from schemas.base.rejection import Reason, Rejection
 from schemas.base.time_window import TimeWindow
 from schemas.parsing.acks import decode_ack
@@ -76,7 +76,7 @@ def add_sink(
         (topics.STATUS, decode_status, UpsertStore(database, record_status), None),
         (topics.SHADOW, decode_shadow, UpsertStore(database, keep_shadows), None),
     )
-    begin_at_zero(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
+    declare_series(DEAD_LETTERS, (kafka.topics(topic) for topic, *_ in sinks), (Reason.UNSTORABLE,))
     for topic, decode, store, times in sinks:
         sink = Sink(partial(BatchProducer, producer, kafka.topics), decode, store, times)
         # What VENs measure is much, and right in any order. All else is little, and of some of it the last counts.

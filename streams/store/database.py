@@ -12,7 +12,7 @@ import asyncpg
 from runtime.backoff import Backoff
 from runtime.cancellation import cancellations
 from runtime.database import Connection, connect_options
-from runtime.database_tls import in_words
+from runtime.database_tls import describe_failure
 from schemas.records.telemetry import encode_record
 from schemas.settings.blocks import DatabaseSettings
 
@@ -45,7 +45,7 @@ class Database:
         Raises:
             DATA_FAULTS: trying again is no use.
         """
-        backoff, before = Backoff(most=5), cancellations()
+        backoff, before = Backoff(max_seconds=5), cancellations()
         async with self._free:
             while True:
                 try:
@@ -65,7 +65,7 @@ class Database:
                         raise asyncio.CancelledError from error
                     logger.warning(
                         "the database did not take it, trying again: %s",
-                        in_words(error),
+                        describe_failure(error),
                         extra={"action": "database_retry"},
                     )
                     self._reached = False

@@ -19,8 +19,8 @@ def known() -> dict[str, tuple[str, ...]]:
     """Return the labels of every metric of runtime/metrics.py, by the name under which it is shown."""
     found = {}
     for metric in vars(metrics).values():
-        if isinstance(metric, metrics.OnDemand | MetricWrapperBase):
-            labels: Any = metric._labels if isinstance(metric, metrics.OnDemand) else metric._labelnames
+        if isinstance(metric, metrics.CallbackMetric | MetricWrapperBase):
+            labels: Any = metric._labels if isinstance(metric, metrics.CallbackMetric) else metric._labelnames
             (family,) = metric.describe()
             found[family.name + ("_total" if family.type == "counter" else "")] = tuple(labels)
     return found
@@ -65,13 +65,13 @@ def test_no_label_can_name_a_ven() -> None:
 
 def test_a_name_is_given_once() -> None:
     with pytest.raises(ValueError, match="Duplicated"):
-        metrics.OnDemand(GaugeMetricFamily, "gateway_alarm", "once more")
+        metrics.CallbackMetric(GaugeMetricFamily, "gateway_alarm", "once more")
 
 
 def test_numbers_are_read_when_somebody_asks() -> None:
     received = {"metering": 0, "loads": 7}
     assert "gateway_messages_received_total" not in shown()
-    with metrics.MESSAGES_RECEIVED.reading(lambda: {(kind,): number for kind, number in received.items()}):
+    with metrics.MESSAGES_RECEIVED.reporting(lambda: {(kind,): number for kind, number in received.items()}):
         assert shown()["gateway_messages_received_total"] == {("metering",): 0, ("loads",): 7}
         received["metering"] = 3
         assert shown()["gateway_messages_received_total"] == {("metering",): 3, ("loads",): 7}
@@ -80,16 +80,16 @@ def test_numbers_are_read_when_somebody_asks() -> None:
 
 def test_two_of_a_kind_are_shown_side_by_side() -> None:
     with (
-        metrics.DEAD_LETTER_RATIO.reading(lambda: {(): 0.5}),
-        metrics.ALARM.reading(lambda: {("a",): 1}),
-        metrics.ALARM.reading(lambda: {("b",): 0}),
+        metrics.DEAD_LETTER_RATIO.reporting(lambda: {(): 0.5}),
+        metrics.ALARM.reporting(lambda: {("a",): 1}),
+        metrics.ALARM.reporting(lambda: {("b",): 0}),
     ):
         assert shown()["gateway_dead_letter_ratio"] == {(): 0.5}
         assert shown()["gateway_alarm"] == {("a",): 1, ("b",): 0}
 
 
 def test_numbers_are_read_no_longer_when_the_work_failed() -> None:
-    with pytest.raises(RuntimeError, match="work"), metrics.MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): 1}):
+    with pytest.raises(RuntimeError, match="work"), metrics.MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): 1}):
         raise RuntimeError("work")
     assert "gateway_messages_unacknowledged" not in shown()
 
@@ -102,5 +102,5 @@ def test_a_process_shows_what_it_costs_and_no_creation_times() -> None:
 
 def test_a_label_with_odd_letters_does_not_break_the_text() -> None:
     odd = 'a"b\\c\nd€'
-    with metrics.CHECK.reading(lambda: {(odd,): 1}):
+    with metrics.CHECK.reporting(lambda: {(odd,): 1}):
         assert shown()["gateway_check"] == {(odd,): 1}

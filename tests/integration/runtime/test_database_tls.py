@@ -29,8 +29,8 @@ from gateway.stack.polling import port_open, until
 from gateway.stack.ports import claim
 from gateway.stack.postgres import Postgres
 from migrations.run import MigrationError, migrate
-from runtime.database import check_trust, connect_options
-from runtime.database_tls import why_refused
+from runtime.database import check_database_tls, connect_options
+from runtime.database_tls import diagnose_database_tls
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
 from streams.main import StreamsConfig, run_role
 from streams.store.database import database as opened
@@ -107,7 +107,7 @@ async def is_encrypted(settings: DatabaseSettings) -> bool:
 async def refusal(settings: DatabaseSettings) -> str:
     with pytest.raises(OSError) as caught:  # noqa: PT011 - what it says is what the test looks at
         await asyncpg.connect(**connect_options(settings, "test"))
-    said = why_refused(caught.value) or ""
+    said = diagnose_database_tls(caught.value) or ""
     with pytest.raises(MigrationError) as stopped:
         await migrate(settings, wait_seconds=30)
     assert str(stopped.value) == said
@@ -143,7 +143,7 @@ async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(
     with pytest.raises(SettingsError, match="set DB_SSLROOTCERT to the CA"):
         await asyncio.to_thread(serve_api, ApiConfig(ApiSettings(api_port=0), wrong, nowhere))
     # One that is away is waited for.
-    await check_trust(wrong.model_copy(update={"db_port": 1}), "test")
+    await check_database_tls(wrong.model_copy(update={"db_port": 1}), "test")
 
 
 async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,14 +12,14 @@ LONG = 1e6
 
 
 async def test_the_wait_never_exceeds_its_bound() -> None:
-    backoff = Backoff(first=LONG, most=SHORT)
+    backoff = Backoff(initial_seconds=LONG, max_seconds=SHORT)
     async with asyncio.timeout(60):
         for _ in range(100):
             await backoff.wait()
 
 
 async def test_the_wait_grows_with_every_try() -> None:
-    backoff = Backoff(first=SHORT, most=LONG)
+    backoff = Backoff(initial_seconds=SHORT, max_seconds=LONG)
 
     async def wait_often() -> None:
         for _ in range(200):
@@ -30,7 +30,7 @@ async def test_the_wait_grows_with_every_try() -> None:
 
 
 async def test_after_a_reset_it_begins_again() -> None:
-    backoff = Backoff(first=SHORT, most=LONG)
+    backoff = Backoff(initial_seconds=SHORT, max_seconds=LONG)
     async with asyncio.timeout(60):
         for _ in range(200):
             await backoff.wait()
@@ -38,6 +38,6 @@ async def test_after_a_reset_it_begins_again() -> None:
 
 
 async def test_thousands_of_tries_do_not_overflow() -> None:
-    backoff = Backoff(first=LONG, most=0)
+    backoff = Backoff(initial_seconds=LONG, max_seconds=0)
     for _ in range(5000):
         await backoff.wait()

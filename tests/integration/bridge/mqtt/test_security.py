@@ -19,7 +19,7 @@ import pytest
 
 from bridge.main import BridgeConfig, run_bridge
 from bridge.mqtt.connection import Connection
-from bridge.mqtt.tls_diagnosis import why_refused
+from bridge.mqtt.tls_diagnosis import diagnose_mqtt_tls
 from gateway.stack import LocalStack
 from gateway.stack.polling import until
 from schemas.mqtt.routing import Kind
@@ -221,15 +221,15 @@ async def test_why_the_broker_is_not_reached_names_the_setting(
     secured: Secured, settings: Callable[[Secured], MqttSettings], named: str
 ) -> None:
     assert await secured.up()
-    assert await why_refused(secured.settings()) is None
-    assert re.search(named, await why_refused(settings(secured)) or "")
+    assert await diagnose_mqtt_tls(secured.settings()) is None
+    assert re.search(named, await diagnose_mqtt_tls(settings(secured)) or "")
 
 
 async def test_a_broker_that_is_away_or_resets_the_connection_is_waited_for(
     secured: Secured, stack: LocalStack
 ) -> None:
-    assert await why_refused(secured.settings(mqtt_port=stack.mqtt_port)) is None
-    assert await why_refused(secured.settings(mqtt_port=1)) is None
+    assert await diagnose_mqtt_tls(secured.settings(mqtt_port=stack.mqtt_port)) is None
+    assert await diagnose_mqtt_tls(secured.settings(mqtt_port=1)) is None
 
 
 @pytest.mark.parametrize("as_text", [False, True])

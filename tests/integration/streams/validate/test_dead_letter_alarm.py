@@ -100,7 +100,7 @@ async def validating(kafka: KafkaSettings) -> AsyncIterator[Worker]:
     ):
         worker = Worker(kafka, client)
         add_validate(app, kafka, streams, log, alarm)
-        with DEAD_LETTER_RATIO.reading(lambda: {(): alarm.share()}):
+        with DEAD_LETTER_RATIO.reporting(lambda: {(): alarm.share()}):
             async with running(app):
                 yield worker
 

@@ -12,7 +12,7 @@ from runtime.backoff import Backoff
 async def test_work_that_fails_says_so_and_begins_anew(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lasting_module, "Backoff", lambda: Backoff(first=0.001))
+    monkeypatch.setattr(lasting_module, "Backoff", lambda: Backoff(initial_seconds=0.001))
     begun, again = 0, asyncio.Event()
 
     async def work() -> None:

@@ -85,7 +85,7 @@ def texts(certificates: Certificates) -> dict[str, str]:
     }
 
 
-def shake_hands(certificates: Certificates, given: MqttSettings, **server: Any) -> tuple[Any, str | None]:
+def try_handshake(certificates: Certificates, given: MqttSettings, **server: Any) -> tuple[Any, str | None]:
     """What the broker sees of the client: its certificate's subject, and the protocol chosen."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates.path("server.pem"), certificates.path("server.key"))
@@ -119,49 +119,49 @@ CLIENT = ((("commonName", "client"),),)
 
 @pytest.mark.parametrize("source", [files, texts])
 def test_files_and_pem_text_lead_to_the_same_handshake(certificates: Certificates, source: Any) -> None:
-    assert shake_hands(certificates, settings(**source(certificates), mqtt_tls_server_name=NAME)) == (CLIENT, None)
+    assert try_handshake(certificates, settings(**source(certificates), mqtt_tls_server_name=NAME)) == (CLIENT, None)
 
 
 def test_pem_text_may_be_one_line(certificates: Certificates) -> None:
     one_line = {name: text.replace("\n", "\\n") for name, text in texts(certificates).items()}
-    assert shake_hands(certificates, settings(**one_line, mqtt_tls_server_name=NAME))[0] == CLIENT
+    assert try_handshake(certificates, settings(**one_line, mqtt_tls_server_name=NAME))[0] == CLIENT
 
 
 def test_pem_text_wins_over_a_file(certificates: Certificates) -> None:
     wrong = {"mqtt_ca_cert": certificates.path("other.pem"), "mqtt_client_cert": "none", "mqtt_client_key": "none"}
-    assert shake_hands(certificates, settings(**texts(certificates), **wrong, mqtt_tls_server_name=NAME))[0] == CLIENT
+    assert try_handshake(certificates, settings(**texts(certificates), **wrong, mqtt_tls_server_name=NAME))[0] == CLIENT
 
 
 @pytest.mark.parametrize("as_text", ["client_cert_pem", "private_key_pem"])
 def test_certificate_and_key_may_come_from_different_places(certificates: Certificates, as_text: str) -> None:
     file = {"client_cert_pem": "mqtt_client_cert", "private_key_pem": "mqtt_client_key"}[as_text]
     mixed = files(certificates) | {file: "", as_text: texts(certificates)[as_text]}
-    assert shake_hands(certificates, settings(**mixed, mqtt_tls_server_name=NAME))[0] == CLIENT
+    assert try_handshake(certificates, settings(**mixed, mqtt_tls_server_name=NAME))[0] == CLIENT
 
 
 def test_a_broker_under_another_name_or_ca_is_refused(certificates: Certificates) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(certificates, settings(**files(certificates)))
+        try_handshake(certificates, settings(**files(certificates)))
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(certificates, settings(**files(certificates), mqtt_tls_server_name="elsewhere.internal"))
+        try_handshake(certificates, settings(**files(certificates), mqtt_tls_server_name="elsewhere.internal"))
     other = files(certificates) | {"mqtt_ca_cert": certificates.path("other.pem")}
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(certificates, settings(**other, mqtt_tls_server_name=NAME))
+        try_handshake(certificates, settings(**other, mqtt_tls_server_name=NAME))
 
 
 def test_the_name_connected_to_counts_when_no_other_is_set(certificates: Certificates) -> None:
-    assert shake_hands(certificates, settings(**files(certificates), mqtt_host=NAME))[0] == CLIENT
+    assert try_handshake(certificates, settings(**files(certificates), mqtt_host=NAME))[0] == CLIENT
 
 
 def test_a_user_name_needs_no_client_certificate(certificates: Certificates) -> None:
     given = settings(mqtt_ca_cert=certificates.path("ca.pem"), mqtt_username="u", mqtt_tls_server_name=NAME)
-    assert shake_hands(certificates, given, verify_mode=ssl.CERT_NONE) == (None, None)
+    assert try_handshake(certificates, given, verify_mode=ssl.CERT_NONE) == (None, None)
 
 
 @pytest.mark.parametrize(("port", "protocol"), [(443, "x-amzn-mqtt-ca"), (8883, None)])
 def test_port_443_is_mqtt_by_its_protocol_name(certificates: Certificates, port: int, protocol: str | None) -> None:
     given = settings(**files(certificates), mqtt_port=port, mqtt_tls_server_name=NAME)
-    assert shake_hands(certificates, given)[1] == protocol
+    assert try_handshake(certificates, given)[1] == protocol
 
 
 def test_nothing_below_tls_1_2_is_spoken(certificates: Certificates) -> None:

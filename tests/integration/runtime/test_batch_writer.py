@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import KafkaError
 
 from gateway.stack.polling import until
-from runtime.batching import BatchWriter
+from runtime.batch_writer import BatchWriter
 from runtime.kafka import producer
 from schemas.records.topics import FAULTS
 from schemas.settings.blocks import KafkaSettings
@@ -21,7 +21,7 @@ async def test_keys_go_where_the_producer_itself_sends_them_and_stay_in_order(ka
     async with producer(kafka, "test") as log:
         writer = BatchWriter(log)
         mine = [await writer.add(topic, b"mine %d" % number, key=key) for number, key in enumerate(keys)]
-        await writer.hand_over()
+        await writer.send_batches()
         await asyncio.gather(*mine)
         others = [await log.send(topic, b"other", key=key) for key in set(keys)]
         await asyncio.gather(*others)
@@ -42,7 +42,7 @@ async def test_a_full_batch_makes_room_for_the_next_and_large_records_pass(kafka
         writer = BatchWriter(log)
         written = [await writer.add(topic, b"x" * size, key=b"ven-1", headers=[("n", b"1")]) for size in sizes]
         assert len(set(written)) > 1
-        await writer.hand_over()
+        await writer.send_batches()
         await asyncio.gather(*written)
     records = await read_all(kafka, topic)
     assert [len(record.value or b"") for record in records] == sizes
@@ -53,12 +53,12 @@ async def test_what_the_log_refuses_is_told_to_all_of_its_batch(kafka: KafkaSett
     async with producer(kafka, "test") as log:
         writer = BatchWriter(log)
         refused = await writer.add(kafka.topics(FAULTS), b"x" * 2_000_000, key=b"ven-1")
-        await writer.hand_over()
+        await writer.send_batches()
         with pytest.raises(KafkaError):
             await refused
         # And the next one is none of its concern.
         accepted = await writer.add(kafka.topics(FAULTS), b"fine", key=b"ven-1")
-        await writer.hand_over()
+        await writer.send_batches()
         await accepted
 
 
@@ -82,6 +82,6 @@ async def test_partitions_that_are_added_are_used(kafka: KafkaSettings) -> None:
 
 async def _spread(writer: BatchWriter, topic: str, keys: list[bytes], kafka: KafkaSettings) -> set[int]:
     written = [await writer.add(topic, b"x", key=key) for key in keys]
-    await writer.hand_over()
+    await writer.send_batches()
     await asyncio.gather(*written)
     return {record.partition for record in await read_all(kafka, topic)}

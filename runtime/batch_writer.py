@@ -87,16 +87,16 @@ class BatchWriter:
         batch = self._open.get(place)
         if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers or []) is None:
             if batch is not None:
-                await self._hand_over(place)
+                await self._send_batch(place)
             batch = self._open[place] = _Open(self._client.create_batch())
             # The first one always has room.
             batch.append(timestamp=None, key=key, value=value, headers=headers or [])
         return batch.written
 
-    async def hand_over(self) -> None:
+    async def send_batches(self) -> None:
         """Hand all that was added to the producer; waits while the log is away."""
         for place in list(self._open):
-            await self._hand_over(place)
+            await self._send_batch(place)
         for topic in self._looked_up:
             self._spreads[topic].turn()
         # Partitions may be added at any time.
@@ -114,7 +114,7 @@ class BatchWriter:
             self._spreads[topic] = _Spread(partitions)
         self._looked_up.add(topic)
 
-    async def _hand_over(self, place: tuple[str, int]) -> None:
+    async def _send_batch(self, place: tuple[str, int]) -> None:
         topic, partition = place
         batch = self._open.pop(place)
         batch.builder.close()

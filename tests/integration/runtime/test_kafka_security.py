@@ -20,7 +20,7 @@ from gateway.stack.kafka import Kafka
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
 from runtime.kafka import ensure_topics, producer
-from runtime.log_security import check_trust, log_tls, why_refused
+from runtime.kafka_security import check_kafka_access, diagnose_kafka_access, kafka_tls_context
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_TOPIC, TELEMETRY
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
@@ -139,7 +139,7 @@ async def test_who_is_refused_is_told_which_setting_is_at_fault(
 ) -> None:
     monkeypatch.chdir(secured.folder)
     settings = secured.settings(**{name: value.format(port=secured.port) for name, value in wrong.items()})
-    assert named in (await why_refused(settings) or "")
+    assert named in (await diagnose_kafka_access(settings) or "")
     with pytest.raises(SettingsError, match=named):
         await ensure_topics(settings)
     # The API does not wait for the log, and says so all the same before it listens.
@@ -148,10 +148,10 @@ async def test_who_is_refused_is_told_which_setting_is_at_fault(
 
 
 async def test_a_log_that_is_away_is_no_matter_of_trust(secured: Secured) -> None:
-    await check_trust(secured.settings(kafka_bootstrap_servers="localhost:1"))
-    await check_trust(secured.settings())
+    await check_kafka_access(secured.settings(kafka_bootstrap_servers="localhost:1"))
+    await check_kafka_access(secured.settings())
 
 
 async def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
     with pytest.raises(SettingsError, match="KAFKA_CA_CERT cannot be used"):
-        log_tls(secured.settings(kafka_ca_cert="/nowhere/ca.pem"))
+        kafka_tls_context(secured.settings(kafka_ca_cert="/nowhere/ca.pem"))

@@ -14,13 +14,13 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
-from runtime.tls import TlsNames, explain, load_ca, load_client
+from runtime.tls import TlsSettingNames, explain_tls_error, load_ca, load_client
 from schemas.settings.blocks import KafkaSettings, SettingsError
 
 _LOOK_SECONDS = 5
 _REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
 
-NAMES = TlsNames(
+NAMES = TlsSettingNames(
     what="log",
     ca="KAFKA_CA_CERT",
     certificate="KAFKA_CLIENT_CERT",
@@ -31,7 +31,7 @@ NAMES = TlsNames(
 
 
 @lru_cache(maxsize=8)
-def log_tls(settings: KafkaSettings) -> ssl.SSLContext | None:
+def kafka_tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     """Build the TLS context towards the log, once a process; None where the protocol has no TLS.
 
     Raises:
@@ -48,10 +48,10 @@ def log_tls(settings: KafkaSettings) -> ssl.SSLContext | None:
 
 
 def security_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what aiokafka's clients are told of security; raises SettingsError as `log_tls`."""
+    """Return what aiokafka's clients are told of security; raises SettingsError as `kafka_tls_context`."""
     options: dict[str, Any] = {
         "security_protocol": settings.kafka_security_protocol,
-        "ssl_context": log_tls(settings),
+        "ssl_context": kafka_tls_context(settings),
     }
     if settings.kafka_security_protocol.startswith("SASL"):
         options |= {
@@ -62,7 +62,7 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
     return options
 
 
-async def check_trust(settings: KafkaSettings) -> None:
+async def check_kafka_access(settings: KafkaSettings) -> None:
     """Look at the start whether the log lets us in, where the settings ask for TLS or a login.
 
     For who does not wait for the log before it begins. One that is away is no matter here.
@@ -74,12 +74,12 @@ async def check_trust(settings: KafkaSettings) -> None:
         return
     with suppress(TimeoutError):
         async with asyncio.timeout(_LOOK_SECONDS):
-            refused = await why_refused(settings)
+            refused = await diagnose_kafka_access(settings)
             if refused is not None:
                 raise SettingsError(refused)
 
 
-async def why_refused(settings: KafkaSettings) -> str | None:
+async def diagnose_kafka_access(settings: KafkaSettings) -> str | None:
     """Say why the log does not let us in; None where it does, or where no server of it can be reached.
 
     aiokafka's clients keep to themselves why they could not connect.
@@ -92,7 +92,7 @@ async def why_refused(settings: KafkaSettings) -> str | None:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             continue
         except ssl.SSLError as error:
-            return explain(error, NAMES)
+            return explain_tls_error(error, NAMES)
         except _REFUSALS as error:
             return (
                 f"the log refuses the login: {error}; "
