@@ -36,10 +36,10 @@ TAGS = {
 }
 DESCRIPTION = """\
 Power is in kW, energy in kWh. Times are ISO 8601, in UTC. A path may end with a slash. Every error is a problem
-document (RFC 9457). `docs/backend-api.md` tells it in words.
+document (RFC 9457). `docs/reference/backend-api.md` tells it in words.
 
 `x-role` is the role that a call needs: viewer, operator or admin, of an API key or a token. On loopback the API may be
-open to everybody. `docs/security.md` says more.
+open to everybody. `docs/explanation/security.md` says more.
 """
 
 _ANSWERS = {

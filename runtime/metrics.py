@@ -2,7 +2,7 @@
 
 Counting costs nothing per message: batches are counted as a whole, and code that handles single messages keeps plain
 integers that a `CallbackMetric` reads when Prometheus collects. Labels have few values, known beforehand, and never a
-VEN id. docs/operations.md says what each metric means.
+VEN id. docs/reference/metrics.md says what each metric means.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

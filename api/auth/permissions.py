@@ -1,4 +1,4 @@
-"""The role that each route needs. docs/security.md has the same table, and a test compares all three.
+"""The role that each route needs. docs/reference/permissions.md has the same table, and a test compares all three.
 
 It is asked before a body is read, by path, so it does not depend on how FastAPI finds its routes. A path that is not
 here needs a role all the same: a route that somebody forgets is closed, not open.

@@ -33,8 +33,8 @@ _KEYS = {topics.STATS: f"`{NETWORK_SCOPE}`, or `{TYPE_SCOPE}` and a type of load
 _INFO = """\
 What VENs (homes) and the gateway tell each other over MQTT, and what the gateway keeps in its log (Kafka protocol) for
 everybody who wants to read along. Power is in kW, energy in kWh, currents in A; used power is net import from the grid.
-Readers ignore fields that they do not know: fields are added, never renamed. `docs/messages.md` and
-`docs/analytics.md` tell it in words; the REST API is described by `docs/backend-api.yaml`.
+Readers ignore fields that they do not know: fields are added, never renamed. `docs/reference/messages.md` and
+`docs/how-to/analytics.md` tell it in words; the REST API is described by `docs/reference/backend-api.yaml`.
 """
 _TAGS = {
     "mqtt": "Between VENs and the gateway.",

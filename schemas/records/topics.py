@@ -12,7 +12,7 @@ HEADER_RECEIVED = "received-at"  # milliseconds since 1970, as decimal text
 HEADER_QOS = "mqtt-qos"
 HEADER_RETAIN = "mqtt-retain"
 HEADER_DUP = "mqtt-dup"
-# On a record of ven.raw.metering that is no message but says that the pipeline moves; see docs/live-totals.md.
+# Marks a heartbeat among the records of ven.raw.metering; see docs/explanation/live-totals.md.
 HEADER_HEARTBEAT = "heartbeat"
 
 # Names of the headers that a dead letter adds to those of its source.

@@ -102,7 +102,9 @@ class LetterFilter(RestModel):
 
     topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
     ven_id: FilterText | None = None
-    reason: FilterText | None = Field(None, description="A code of docs/dead-letters.md, or what others wrote there.")
+    reason: FilterText | None = Field(
+        None, description="A code of docs/reference/dead-letters.md, or what others wrote there."
+    )
     state: DeadLetterState | None = None
     start: Moment | None = None
     end: Moment | None = None

@@ -16,7 +16,7 @@ from streams.engine.tracing import take_up
 BATCH_BYTES = 4_194_304
 """A group of batches stops growing at this size (bytes of record values), however few records it holds.
 
-It may exceed the limit by one fetch of one partition. docs/operations.md gives the memory that a role needs.
+It may exceed the limit by one fetch of one partition. docs/how-to/size.md gives the memory that a role needs.
 """
 
 

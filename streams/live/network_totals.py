@@ -2,7 +2,7 @@
 
 Each worker keeps the last values of its partitions' VENs and publishes one partial per partition and second. Partials
 go to a topic of one partition, so one worker sees them all: it keeps the latest of each in the Faust table
-`network_stats` and publishes their sum. docs/live-totals.md says what the totals promise.
+`network_stats` and publishes their sum. docs/explanation/live-totals.md says what the totals promise.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The examples of docs/backend-api.md work as they are written there."""
+"""The examples of docs/reference/backend-api.md work as they are written there."""
 
 from datetime import UTC, datetime
 from typing import Any

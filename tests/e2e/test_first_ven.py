@@ -1,4 +1,4 @@
-"""docs/first-ven.md, from its first command to its last, and the records that the log has after it."""
+"""docs/tutorials/first-ven.md, from its first command to its last, and the records that the log has after it."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.support.log import read_all
 from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
-DOCUMENT = ROOT / "docs" / "first-ven.md"
+DOCUMENT = ROOT / "docs" / "tutorials" / "first-ven.md"
 # What brings the addresses of the servers into the second and the third terminal.
 (SERVERS,) = (line for line in DOCUMENT.read_text().splitlines() if ". .gateway/data/gateway.env" in line)
 SHELL = [block.text for block in blocks(DOCUMENT) if block.language == "sh" and not block.not_run]
@@ -109,7 +109,7 @@ async def _an_event_comes_and_goes(typed: Terminal, home: asyncio.subprocess.Pro
 
 
 async def _every_record_is_as_described(system: System) -> None:
-    """All that this system has written to any topic, by whatever test, is what docs/asyncapi.yaml says."""
+    """All that this system has written to any topic, by whatever test, is what docs/reference/asyncapi.yaml says."""
     seen = set()
     for topic in VALUES:
         for record in await read_all(system.kafka, system.kafka.topics(topic), beats=True):

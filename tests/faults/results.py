@@ -1,4 +1,4 @@
-"""What came of each fault, as a table for the terminal and for docs/reliability.md."""
+"""What came of each fault, as a table for the terminal and for docs/reference/fault-tests.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -42,8 +42,8 @@ def grouped(expression: str) -> set[str]:
 
 def entries() -> list[str]:
     """The names of the runbook's entries."""
-    text = (ROOT / "docs" / "operations.md").read_text()
-    return re.findall(r"^### (\w+)$", text.partition("## Runbook")[2], re.MULTILINE)
+    text = (ROOT / "docs" / "how-to" / "runbook.md").read_text()
+    return re.findall(r"^## (\w+)$", text, re.MULTILINE)
 
 
 def test_prometheus_reads_the_rules_and_its_jobs_are_those_that_they_ask_for() -> None:
@@ -114,7 +114,7 @@ def test_who_is_found_silent_was_told_within_the_window_of_those_who_were_told()
 @EACH
 def test_a_rule_says_how_bad_it_is_and_where_to_read_on(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
-    assert rule["annotations"]["runbook"] == f"docs/operations.md#{rule['alert'].lower()}"
+    assert rule["annotations"]["runbook"] == f"docs/how-to/runbook.md#{rule['alert'].lower()}"
     assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
 
 

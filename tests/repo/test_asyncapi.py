@@ -1,4 +1,4 @@
-"""docs/asyncapi.yaml is what the code says: a valid AsyncAPI document, whose schemas hold what is really written."""
+"""docs/reference/asyncapi.yaml is valid AsyncAPI, agrees with the code, and its schemas accept what is written."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""docs/backend-api.md tells of every call of the API, and of no other."""
+"""docs/reference/backend-api.md tells of every call of the API, and of no other."""
 
 import json
 import re

@@ -141,7 +141,7 @@ def test_prometheus_reads_the_metrics_of_an_api_that_asks_others_for_keys(monkey
 
 def test_what_the_document_runs_in_a_container_can_be_run() -> None:
     """The first key, above all: without one the API does not begin to listen."""
-    text = (ROOT / "docs/deployment.md").read_text()
+    text = (ROOT / "docs/how-to/deploy.md").read_text()
     run = re.findall(r"docker compose run --rm (\w+) *(.*?) *(?:#|`|$)", text, re.MULTILINE)
     assert ("api", "keys create ops --role admin") in run
     for name, words in run:

@@ -7,7 +7,10 @@ import pytest
 
 from tests.support.paths import ROOT
 
-WRITTEN = {"docs": ["docs/backend-api.yaml", "docs/asyncapi.yaml", "docs/licences.md"], "sbom": ["sbom.json"]}
+WRITTEN = {
+    "docs": ["docs/reference/backend-api.yaml", "docs/reference/asyncapi.yaml", "docs/reference/licences.md"],
+    "sbom": ["sbom.json"],
+}
 
 
 @pytest.mark.parametrize("target", WRITTEN)
@@ -15,7 +18,7 @@ WRITTEN = {"docs": ["docs/backend-api.yaml", "docs/asyncapi.yaml", "docs/licence
 def test_a_generator_that_fails_leaves_the_document_that_was_there(
     target: str, tmp_path: Path, *, succeeds: bool
 ) -> None:
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "reference").mkdir(parents=True)
     for name in WRITTEN[target]:
         (tmp_path / name).write_text("as it was\n")
     uv = tmp_path / "uv"

@@ -1,4 +1,4 @@
-"""docs/messages.md shows messages that count, of every kind that is heard out of the box."""
+"""docs/reference/messages.md shows messages that count, of every kind that is heard out of the box."""
 
 import re
 
@@ -17,7 +17,7 @@ from schemas.settings.mqtt import MqttTopicSettings
 from tests.support.paths import ROOT
 from tests.unit.samples import RECEIVED
 
-TEXT = (ROOT / "docs" / "messages.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "messages.md").read_text()
 ROUTES = MqttTopicSettings.load(**default_topics()).routes
 RECORDS = {
     "Metering sample": Reading,

@@ -1,4 +1,4 @@
-"""Metrics: what is read on demand, the text, and that docs/operations.md names each of them."""
+"""Metrics: what is read on demand, the text, and that docs/reference/metrics.md names each of them."""
 
 import re
 from typing import Any
@@ -11,7 +11,7 @@ from runtime import metrics
 from tests.support.metrics import Shown, parsed
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "operations.md"
+DOCUMENT = ROOT / "docs" / "reference" / "metrics.md"
 ROW = re.compile(r"^\| `(gateway_[a-z_]+)(?:\{([a-z,]+)\})?` \|", re.MULTILINE)
 
 

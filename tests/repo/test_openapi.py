@@ -1,4 +1,4 @@
-"""docs/backend-api.yaml is what the code says, with examples that are true and every error a problem document."""
+"""docs/reference/backend-api.yaml agrees with the code; its examples are true and every error is a problem."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,7 @@ from api.openapi import PROBLEM
 from schemas.rest.model import RestModel
 from tests.support.paths import ROOT
 
-FILE = ROOT / "docs" / "backend-api.yaml"
+FILE = ROOT / "docs" / "reference" / "backend-api.yaml"
 DOCUMENT: dict[str, Any] = yaml.safe_load(describe())
 SCHEMAS: dict[str, Any] = DOCUMENT["components"]["schemas"]
 OPERATIONS = [

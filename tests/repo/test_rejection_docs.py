@@ -1,4 +1,4 @@
-"""docs/dead-letters.md names every reason and every state, and none that does not exist."""
+"""docs/reference/dead-letters.md names every reason and every state, and none that does not exist."""
 
 import re
 
@@ -7,7 +7,7 @@ from schemas.parsing.common import MAX_DEPTH, MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import DeadLetterState
 from tests.support.paths import ROOT
 
-TEXT = (ROOT / "docs" / "dead-letters.md").read_text()
+TEXT = (ROOT / "docs" / "reference" / "dead-letters.md").read_text()
 
 
 def codes(section: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""docs/security.md names tests that there are."""
+"""docs/explanation/security.md names tests that there are."""
 
 import re
 
@@ -8,7 +8,7 @@ NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
 def test_every_test_that_is_named_is_there() -> None:
-    named = NAMED.findall((ROOT / "docs" / "security.md").read_text())
+    named = NAMED.findall((ROOT / "docs" / "explanation" / "security.md").read_text())
     assert len(named) > 20
     for file, test in named:
         text = (ROOT / file).read_text()

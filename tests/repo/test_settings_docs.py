@@ -1,4 +1,4 @@
-"""docs/settings.md names every setting with its default, and none that does not exist."""
+"""docs/reference/settings.md names every setting with its default, and none that does not exist."""
 
 import re
 
@@ -20,7 +20,7 @@ from schemas.settings.blocks import (
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "settings.md"
+DOCUMENT = ROOT / "docs" / "reference" / "settings.md"
 BLOCKS: list[type[Block]] = [
     DatabaseSettings,
     KafkaSettings,

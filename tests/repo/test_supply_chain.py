@@ -1,4 +1,4 @@
-"""What docs/supply-chain.md says: hashes for everything, a licence for everything, a complete bill of materials."""
+"""docs/reference/supply-chain.md: a hash and a licence for every part, and a complete bill of materials."""
 
 import json
 import tomllib
@@ -24,7 +24,7 @@ def test_every_package_of_the_lock_file_comes_with_hashes_and_from_the_index() -
 
 
 def test_the_list_of_licences_is_not_stale() -> None:
-    assert (ROOT / "docs" / "licences.md").read_text() == document(), "run `make docs`"
+    assert (ROOT / "docs" / "reference" / "licences.md").read_text() == document(), "run `make docs`"
 
 
 def test_a_licence_that_is_not_permissive_is_explained() -> None:

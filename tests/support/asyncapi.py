@@ -1,4 +1,4 @@
-"""Validators of the schemas of docs/asyncapi.yaml, for tests; strict ones take no field that it does not list."""
+"""Validators of the schemas of docs/reference/asyncapi.yaml; strict ones reject fields that it does not list."""
 
 from functools import cache
 from typing import Any
@@ -8,7 +8,7 @@ import yaml
 
 from tests.support.paths import ROOT
 
-FILE = ROOT / "docs" / "asyncapi.yaml"
+FILE = ROOT / "docs" / "reference" / "asyncapi.yaml"
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The calls of docs/backend-api.md with their examples, for tests."""
+"""The calls of docs/reference/backend-api.md with their examples, for tests."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "backend-api.md"
+DOCUMENT = ROOT / "docs" / "reference" / "backend-api.md"
 SECTION = re.compile(r"^### (GET|POST|PATCH|DELETE) (\S+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

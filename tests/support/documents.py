@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 def documents() -> list[Path]:
     """All documents for people; records of what was decided and what changed are none."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
     return sorted(path for path in found if path.name != "CHANGELOG.md")
 
 

@@ -1,4 +1,4 @@
-"""What docs/analytics.md shows does what the document says, on a real log and a real database."""
+"""What docs/how-to/analytics.md shows does what the document says, on a real log and a real database."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ from tests.contract.filled import fill
 from tests.support.paths import ROOT
 from tests.support.readings import reading
 
-DOCUMENT = ROOT / "docs" / "analytics.md"
+DOCUMENT = ROOT / "docs" / "how-to" / "analytics.md"
 BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 

@@ -1,4 +1,4 @@
-"""Logs: text for people, JSON for machines, and names of what happened that docs/operations.md lists."""
+"""Logs: text for people, JSON for machines, and names of what happened that docs/reference/logs.md lists."""
 
 import ast
 import json
@@ -75,7 +75,7 @@ def test_every_name_is_documented_and_no_other() -> None:
     given = {
         name for folder in FOLDERS for path in (ROOT / folder).rglob("*.py") for name in names_in(path.read_text())
     }
-    listed = ROW.findall((ROOT / "docs" / "operations.md").read_text())
+    listed = ROW.findall((ROOT / "docs" / "reference" / "logs.md").read_text())
     assert len(listed) == len(set(listed))
     assert set(listed) == given
 

@@ -1,4 +1,4 @@
-"""Every route has a role, and docs/security.md says which."""
+"""Every route has a role, and docs/reference/permissions.md says which."""
 
 import re
 
@@ -13,7 +13,7 @@ from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 from tests.support.paths import ROOT
 
-DOCUMENT = ROOT / "docs" / "security.md"
+DOCUMENT = ROOT / "docs" / "reference" / "permissions.md"
 ROW = re.compile(r"^\| `(GET|POST|PATCH|DELETE) (\S+)` \| (\w+) \|", re.MULTILINE)
 
 
