@@ -110,7 +110,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Another number is another fleet.")] = 1,
     obey: Annotated[bool, typer.Option(help="Take commands; with --rate nobody does.")] = True,
     faults: Annotated[bool, typer.Option("--faults", help="Let a quarter of the homes misbehave.")] = False,
-    manners: Annotated[
+    behaviours: Annotated[
         str | None, typer.Option(help="Which of them misbehave instead, as slow=0.1,refuses=0.05,silent=0.05.")
     ] = None,
 ) -> None:
@@ -133,7 +133,7 @@ def simulate(
         seed=seed,
         obey=obey,
         faults=faults,
-        manners=manners,
+        behaviours=behaviours,
     )
     _until_interrupted(lambda stop: run_simulate(options, stop))
 
@@ -362,9 +362,9 @@ def topics(
 @app.command()
 def doctor() -> None:
     """Check every setting and every server, and say what to do."""
-    from gateway.diagnostics.doctor import examine
+    from gateway.diagnostics.doctor import run_doctor
 
-    if not _until_interrupted(lambda _stop: examine()):
+    if not _until_interrupted(lambda _stop: run_doctor()):
         raise GatewayError("not all is well; the lines marked ✗ say what to do")
 
 

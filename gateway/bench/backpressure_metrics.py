@@ -9,14 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.backlog import Look
-from gateway.reconciliation.telemetry import Balance
+from gateway.bench.backlog import BacklogSample
+from gateway.reconciliation.telemetry import Reconciliation
 
 MOST_MB = 250
 _COMMITS = 3
 
 
-class Marks:
+class CommitRate:
     """How much was stored when; rows are committed many at once, so a rate is told from commit to commit."""
 
     def __init__(self, warm_up: float) -> None:
@@ -40,7 +40,7 @@ class Marks:
 
 
 @dataclass(frozen=True, slots=True)
-class Drained:
+class DrainTimes:
     """Seconds after the last publish until the bridge, the live totals and the rows had all; and the worst ages."""
 
     bridge_s: float
@@ -50,26 +50,26 @@ class Drained:
     rows_age_s: float
 
     @classmethod
-    def of(cls, looks: Sequence[Look], everything: int, *, since: float) -> "Drained":
+    def of(cls, samples: Sequence[BacklogSample], everything: int, *, since: float) -> "DrainTimes":
         """Sum up looks, the last of which found everything everywhere.
 
         Live totals have all once they are of a time at which the bridge had all.
         """
-        received = next(look.at for look in looks if look.received >= everything)
-        live = next(look.at for look in looks if look.live_as_of >= received)
-        rows = next(look.at for look in looks if look.stored >= everything)
-        waited = [look for look in looks if look.stored < everything] or looks[:1]
+        received = next(sample.at for sample in samples if sample.received >= everything)
+        live = next(sample.at for sample in samples if sample.live_as_of >= received)
+        rows = next(sample.at for sample in samples if sample.stored >= everything)
+        waited = [sample for sample in samples if sample.stored < everything] or samples[:1]
         return cls(
             received - since,
             live - since,
             rows - since,
-            max(look.live_age_s for look in waited),
-            max(look.rows_age_s for look in waited),
+            max(sample.live_age_s for sample in waited),
+            max(sample.rows_age_s for sample in waited),
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class BackpressureMetrics:
     """All of a run. `in_mqtt`, `in_log` and `waiting` (records, by role) are of the end of the flood.
 
     `speed` is the share of the time in which our processes ran; `ours` and `servers` are resident MB at most.
@@ -84,10 +84,10 @@ class Figures:
     in_mqtt: int
     in_log: int
     waiting: Mapping[str, int]
-    drained: Drained
+    drained: DrainTimes
     ours: Mapping[str, float]
     servers: Mapping[str, float]
-    balance: Balance
+    reconciliation: Reconciliation
 
     @property
     def times(self) -> float:
@@ -120,33 +120,33 @@ class Figures:
             },
             "processes": {name: {"peak_mb": round(peak, 1)} for name, peak in {**self.ours, **self.servers}.items()},
             "within_memory": not self.too_large,
-            "lost": self.balance.lost,
-            "duplicated": self.balance.duplicated,
+            "lost": self.reconciliation.lost,
+            "duplicated": self.reconciliation.duplicated,
         }
 
 
-def print_figures(figures: Figures, *, as_json: bool) -> None:
+def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
     """Print tables, or one JSON object."""
     if as_json:
-        sys.stdout.write(json.dumps(figures.as_dict()) + "\n")
+        sys.stdout.write(json.dumps(metrics.as_dict()) + "\n")
         return
-    console, drained = Console(), figures.drained
+    console, drained = Console(), metrics.drained
     console.print(
-        f"{figures.sustained_per_s:.0f} messages/s are sustained with processes at {figures.speed:.1%} of the time; "
-        f"{figures.offered_per_s:.0f} were offered for {figures.seconds:.0f} s, {figures.times:.1f} times as many",
+        f"{metrics.sustained_per_s:.0f} messages/s are sustained with processes at {metrics.speed:.1%} of the time; "
+        f"{metrics.offered_per_s:.0f} were offered for {metrics.seconds:.0f} s, {metrics.times:.1f} times as many",
         highlight=False,
     )
     table = Table(title="memory at most")
     table.add_column("process")
     table.add_column("MB", justify="right")
-    for name, peak in [*figures.ours.items(), *figures.servers.items()]:
+    for name, peak in [*metrics.ours.items(), *metrics.servers.items()]:
         table.add_row(name, f"{peak:.0f}")
     console.print(table)
-    above = figures.too_large
+    above = metrics.too_large
     console.print(f"above {MOST_MB} MB: {', '.join(above)}" if above else f"each of ours is below {MOST_MB} MB")
-    waiting = ", ".join(f"{name} has {records}" for name, records in figures.waiting.items())
+    waiting = ", ".join(f"{name} has {records}" for name, records in metrics.waiting.items())
     console.print(
-        f"then {figures.in_mqtt} messages waited in the MQTT broker and {figures.in_log} between bridge and rows "
+        f"then {metrics.in_mqtt} messages waited in the MQTT broker and {metrics.in_log} between bridge and rows "
         f"(before it {waiting})",
         highlight=False,
     )
@@ -156,4 +156,4 @@ def print_figures(figures: Figures, *, as_json: bool) -> None:
         f"(at most {drained.rows_age_s:.0f} s)",
         highlight=False,
     )
-    console.print(f"lost {figures.balance.lost}, duplicated {figures.balance.duplicated}")
+    console.print(f"lost {metrics.reconciliation.lost}, duplicated {metrics.reconciliation.duplicated}")

@@ -27,7 +27,7 @@ _BATCH = 1000
 _MILLISECONDS = 1e11
 
 
-async def run_floor(host: str, port: int, database: DatabaseSettings) -> None:
+async def run_baseline(host: str, port: int, database: DatabaseSettings) -> None:
     """Store what comes on `TOPIC`, for ever; prints a line when it is subscribed."""
     connection = await asyncpg.connect(**connect_options(database, "floor"))
     arrived, payloads = asyncio.Event(), []
@@ -115,4 +115,4 @@ def _load(document: dict[str, Any], load: dict[str, Any]) -> tuple[Any, ...]:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run_floor(sys.argv[1], int(sys.argv[2]), DatabaseSettings.load()))
+        runner.run(run_baseline(sys.argv[1], int(sys.argv[2]), DatabaseSettings.load()))

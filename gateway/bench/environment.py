@@ -9,33 +9,35 @@ from typing import Any, NamedTuple, TypeVar
 
 from rich.console import Console
 
-from gateway.local.api_auth import open_to_this_machine
+from gateway.local.api_auth import local_api_settings
 from gateway.local.system import System, default_topics
 
 T = TypeVar("T")
 
 
-class Stage(NamedTuple):
+class BenchEnvironment(NamedTuple):
     """The system, a folder to write into, and where to say how it goes: figures alone go to standard output."""
 
     system: System
     folder: Path
-    tell: Callable[[str], None]
+    progress: Callable[[str], None]
 
 
 @asynccontextmanager
-async def stage(stop: asyncio.Event, settings: Mapping[str, str] | None = None) -> AsyncIterator[Stage | None]:
+async def environment(
+    stop: asyncio.Event, settings: Mapping[str, str] | None = None
+) -> AsyncIterator[BenchEnvironment | None]:
     """Have everything up inside, with `settings` over the usual ones; None when `stop` came before it was."""
     console = Console(stderr=True)
 
-    def tell(line: str) -> None:
+    def progress(line: str) -> None:
         console.print(line, highlight=False)
 
     with tempfile.TemporaryDirectory(prefix="gateway-bench-") as folder:
-        all_settings = default_topics() | open_to_this_machine(tell) | dict(settings or {})
-        system = System(Path(folder) / "data", settings=all_settings, progress=tell)
-        async with system.until(stop) as up:
-            yield Stage(system, Path(folder), tell) if up else None
+        all_settings = default_topics() | local_api_settings(progress) | dict(settings or {})
+        system = System(Path(folder) / "data", settings=all_settings, progress=progress)
+        async with system.until(stop) as env:
+            yield BenchEnvironment(system, Path(folder), progress) if env else None
 
 
 async def unless_stopped(stop: asyncio.Event, measuring: Coroutine[Any, Any, T]) -> T | None:

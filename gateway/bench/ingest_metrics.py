@@ -14,7 +14,7 @@ from gateway.bench.run import Cost, Run
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class IngestMetrics:
     """All runs; `floor` is empty, or holds the partner of each run."""
 
     messages: int
@@ -25,33 +25,33 @@ class Figures:
 
     def as_dict(self) -> dict[str, Any]:
         """Return medians, and where there is a floor the medians of the pairs' ratios."""
-        figures = {"messages": self.messages, "vens": self.vens, **_medians(self.gateway)}
-        figures["bytes_per_message"] = round(self.bytes_per_message)
+        metrics = {"messages": self.messages, "vens": self.vens, **_medians(self.gateway)}
+        metrics["bytes_per_message"] = round(self.bytes_per_message)
         if self.floor:
             pairs = list(zip(self.gateway, self.floor, strict=True))
-            figures["floor"] = _medians(self.floor)
+            metrics["floor"] = _medians(self.floor)
             cpu = (ours.cpu_s_per_million / its.cpu_s_per_million for ours, its in pairs)
             rate = (ours.messages_per_s / its.messages_per_s for ours, its in pairs)
-            figures["ratio_cpu"], figures["ratio_rate"] = round(median(cpu), 2), round(median(rate), 2)
+            metrics["ratio_cpu"], metrics["ratio_rate"] = round(median(cpu), 2), round(median(rate), 2)
         published = [run.published for run in [*self.gateway, *self.floor]]
-        figures["generator"] = {
+        metrics["generator"] = {
             "cpu_s_per_million": round(median(one.cpu_s * 1e6 / one.messages for one in published), 1),
             "busy_share": round(max(one.cpu_s / one.seconds for one in published), 2),
         }
-        figures["lost"] = sum(run.balance.lost for run in self.gateway)
-        figures["duplicated"] = sum(run.balance.duplicated for run in self.gateway)
-        return figures
+        metrics["lost"] = sum(run.reconciliation.lost for run in self.gateway)
+        metrics["duplicated"] = sum(run.reconciliation.duplicated for run in self.gateway)
+        return metrics
 
 
-def print_figures(figures: Figures, *, as_json: bool) -> None:
+def print_metrics(metrics: IngestMetrics, *, as_json: bool) -> None:
     """Print a table a side, or one JSON object."""
-    summed = figures.as_dict()
+    summed = metrics.as_dict()
     if as_json:
         sys.stdout.write(json.dumps(summed) + "\n")
         return
     console = Console()
-    console.print(_table(f"{figures.messages} messages, median of {len(figures.gateway)}", summed))
-    if figures.floor:
+    console.print(_table(f"{metrics.messages} messages, median of {len(metrics.gateway)}", summed))
+    if metrics.floor:
         console.print(_table("the floor", summed["floor"]))
         console.print(f"{summed['ratio_cpu']} times the CPU of the floor, {summed['ratio_rate']} times its rate")
     console.print(f"{summed['bytes_per_message']} bytes a message in the database, indexes included")

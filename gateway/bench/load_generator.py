@@ -20,11 +20,11 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from gateway.bench.environment import Stage
-from gateway.bench.mqtt_client import Link
-from gateway.fleet import Accepted, Fleet, FleetOptions
+from gateway.bench.environment import BenchEnvironment
+from gateway.bench.mqtt_client import MqttClient
+from gateway.fleet import Fleet, FleetOptions, PublishLedger
 from gateway.fleet.fleet import Measured, Message
-from gateway.fleet.schedule import turns
+from gateway.fleet.schedule import slots
 from schemas.base.errors import GatewayError
 
 _DRAIN_SECONDS = 120
@@ -32,7 +32,7 @@ _INTERVAL = 0.5  # below a second stamps are milliseconds: a home has many turns
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class LoadPlan:
     """So many samples of so many homes whose ids begin with `prefix`, on `topic`.
 
     Without a number of `messages` there is no end of them, and each is made when it is published.
@@ -53,14 +53,14 @@ class Course:
 class _Order:
     """What the process is told."""
 
-    course: Course
+    plan: LoadPlan
     host: str
     port: int
     ledger: str
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishResult:
     """One stretch: messages that the broker accepted, the seconds it took, and the CPU seconds of the generator."""
 
     messages: int
@@ -68,14 +68,14 @@ class Published:
     cpu_s: float
 
 
-class Load:
+class LoadGenerator:
     """The process from outside."""
 
     def __init__(self, process: asyncio.subprocess.Process, ledger: Path) -> None:
         self._process = process
         self._ledger = ledger
 
-    async def publish(self, messages: int, rate: float = 0) -> Published:
+    async def publish(self, messages: int, rate: float = 0) -> PublishResult:
         """Publish the next messages, `rate` a second or as fast as the broker takes them.
 
         Raises:
@@ -84,22 +84,22 @@ class Load:
         if self._process.stdin is None:
             raise GatewayError("the load generator takes no orders")
         self._process.stdin.write(f"{messages} {rate}\n".encode())
-        return Published(**json.loads(await _line(self._process)))
+        return PublishResult(**json.loads(await _line(self._process)))
 
-    async def ledger(self) -> Accepted:
+    async def ledger(self) -> PublishLedger:
         """End it, and read what it published and what of that the broker accepted."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         if await self._process.wait():
             raise GatewayError("the load generator failed; its message is above")
-        return await asyncio.to_thread(Accepted.read, self._ledger)
+        return await asyncio.to_thread(PublishLedger.read, self._ledger)
 
 
 @asynccontextmanager
-async def load(up: Stage, course: Course) -> AsyncIterator[Load]:
+async def load_generator(env: BenchEnvironment, plan: LoadPlan) -> AsyncIterator[LoadGenerator]:
     """Have the process inside, with all its messages made."""
-    stack, file = up.system.stack, up.folder / f"{course.prefix}.jsonl"
-    order = _Order(course, stack.mqtt_host, stack.mqtt_port, str(file))
+    stack, file = env.system.stack, env.folder / f"{plan.prefix}.jsonl"
+    order = _Order(plan, stack.mqtt_host, stack.mqtt_port, str(file))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway.bench.load_generator", msgspec.json.encode(order).decode()),
         stdin=asyncio.subprocess.PIPE,
@@ -107,7 +107,7 @@ async def load(up: Stage, course: Course) -> AsyncIterator[Load]:
     )
     try:
         await _line(process)
-        yield Load(process, file)
+        yield LoadGenerator(process, file)
     finally:
         if process.returncode is None:
             process.kill()
@@ -122,23 +122,23 @@ async def _line(process: asyncio.subprocess.Process) -> bytes:
 
 
 async def _generate(order: _Order) -> None:
-    course = order.course
+    plan = order.plan
     options = FleetOptions(
         host=order.host,
         port=order.port,
-        vens=course.vens,
-        prefix=course.prefix,
-        metering_topic=course.topic,
+        vens=plan.vens,
+        prefix=plan.prefix,
+        metering_topic=plan.topic,
         loads_enabled=False,
         interval=_INTERVAL,
         rate=1.0,
     )
     fleet = Fleet(options)
     made = _made(fleet)
-    to_come = _stamped(fleet, made if course.messages is None else list(itertools.islice(made, course.messages)))
+    to_come = _stamped(fleet, made if plan.messages is None else list(itertools.islice(made, plan.messages)))
     async with AsyncExitStack() as stack:
         names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
-        links = [await stack.enter_async_context(_link(options, name)) for name in names]
+        clients = [await stack.enter_async_context(_link(options, name)) for name in names]
         # Else the messages are looked through for garbage over and over, which costs whom it is to measure, too.
         gc.freeze()
         _say("ready")
@@ -147,34 +147,34 @@ async def _generate(order: _Order) -> None:
             begun, cpu, accepted = time.monotonic(), _cpu_seconds(), len(fleet.ledger)
             for number in range(messages):
                 if rate and (ahead := begun + number / rate - time.monotonic()) > 0:
-                    for link in links:
-                        link.flush()
+                    for client in clients:
+                        client.flush()
                     await asyncio.sleep(ahead)
                 ven, message = next(to_come)
-                link = links[ven % len(links)]
-                await link.room()
-                link.send(*message)
+                client = clients[ven % len(clients)]
+                await client.wait_for_capacity()
+                client.send(*message)
                 if number % 32 == 0:
                     await asyncio.sleep(0)
-            await asyncio.gather(*(link.drain(_DRAIN_SECONDS) for link in links))
+            await asyncio.gather(*(client.drain(_DRAIN_SECONDS) for client in clients))
             seconds = time.monotonic() - begun
-            _say(json.dumps(asdict(Published(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
+            _say(json.dumps(asdict(PublishResult(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
     fleet.ledger.write(Path(order.ledger))
 
 
 @asynccontextmanager
-async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[Link]:
-    _, link = await asyncio.get_running_loop().create_connection(Link, options.host, options.port)
+async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[MqttClient]:
+    _, client = await asyncio.get_running_loop().create_connection(MqttClient, options.host, options.port)
     try:
-        await link.enter(client_id)
-        yield link
+        await client.connect(client_id)
+        yield client
     finally:
-        link.close()
+        client.close()
 
 
 def _made(fleet: Fleet) -> Iterator[tuple[int, Measured]]:
     begun_ms = round(time.time() * 1000)
-    return ((turn.ven, fleet.measure(turn, begun_ms + turn.offset_ms)) for turn in turns(fleet.options))
+    return ((turn.ven, fleet.measure(turn, begun_ms + turn.offset_ms)) for turn in slots(fleet.options))
 
 
 def _stamped(fleet: Fleet, made: Iterable[tuple[int, Measured]]) -> Iterator[tuple[int, Message]]:

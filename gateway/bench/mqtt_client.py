@@ -21,7 +21,7 @@ _ACK = struct.Struct("!BBH")
 _ID = struct.Struct("!H").pack
 
 
-class Link(asyncio.Protocol):
+class MqttClient(asyncio.Protocol):
     """Publishes while fewer than so many messages wait for their PUBACK; brokers send these in order."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Link(asyncio.Protocol):
         self._failure: str | None = None
         self._changed = asyncio.Event()
 
-    async def enter(self, client_id: str) -> None:
+    async def connect(self, client_id: str) -> None:
         """Introduce itself, with a clean session and no keep-alive; at return the broker has let it in.
 
         Raises:
@@ -52,7 +52,7 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             raise GatewayError("the MQTT broker takes connections and does not answer them") from None
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until `send` may be called."""
         while len(self._waiting) >= _WINDOW or self._paused:
             self.flush()

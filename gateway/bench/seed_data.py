@@ -59,7 +59,7 @@ ROLLED_UP = "SELECT rolled_up_to > now() - interval '2 minutes' FROM rollup_prog
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class FleetHistory:
     """The last 24 hours of VENs number `first` to `last` (exclusive), `steps` samples each, of so many loads."""
 
     first: int
@@ -68,7 +68,7 @@ class Past:
     loads: int
 
 
-async def fill(settings: DatabaseSettings, past: Past, tell: Callable[[str], None]) -> None:
+async def seed_history(settings: DatabaseSettings, history: FleetHistory, progress: Callable[[str], None]) -> None:
     """Write the past of a fleet, and wait until the sink, which has to run, has rolled it up.
 
     Raises:
@@ -79,8 +79,8 @@ async def fill(settings: DatabaseSettings, past: Past, tell: Callable[[str], Non
     connection = await asyncpg.connect(**{**connect_options(settings, "gateway-bench"), "command_timeout": 3600})
     try:
         await connection.execute("SET statement_timeout = 0")
-        await _write(connection, past, start, now, tell)
-        tell("rolling up …")
+        await _write(connection, history, start, now, progress)
+        progress("rolling up …")
         await connection.execute(ROLL_UP_FROM, start)
         if not await until(lambda: connection.fetchval(ROLLED_UP), SECONDS_TO_ROLL_UP, every=1):
             raise GatewayError(f"the readings were not rolled up within {SECONDS_TO_ROLL_UP} s")
@@ -92,18 +92,18 @@ async def fill(settings: DatabaseSettings, past: Past, tell: Callable[[str], Non
 
 
 async def _write(
-    connection: Connection, past: Past, start: datetime, now: datetime, tell: Callable[[str], None]
+    connection: Connection, history: FleetHistory, start: datetime, now: datetime, progress: Callable[[str], None]
 ) -> None:
-    fleet = (past.first, past.last)
+    fleet = (history.first, history.last)
     await connection.execute(VENS, *fleet, start)
     await connection.execute(STATUS, *fleet, now)
-    at_once = max(1, READINGS_AT_ONCE // (past.last - past.first))
-    for step in range(0, past.steps, at_once):
-        end = min(step + at_once, past.steps)
-        stretch = (*fleet, step, end, start, SPAN / past.steps)
+    at_once = max(1, READINGS_AT_ONCE // (history.last - history.first))
+    for step in range(0, history.steps, at_once):
+        end = min(step + at_once, history.steps)
+        stretch = (*fleet, step, end, start, SPAN / history.steps)
         await connection.execute(READINGS, *stretch)
-        if past.loads:
-            await connection.execute(LOADS, *stretch, past.loads)
-        tell(f"{(past.last - past.first) * end:,} readings written")
+        if history.loads:
+            await connection.execute(LOADS, *stretch, history.loads)
+        progress(f"{(history.last - history.first) * end:,} readings written")
     # As the autovacuum would have done by now.
     await connection.execute("VACUUM (ANALYZE) telemetry_readings, telemetry_loads, ven_status, vens")

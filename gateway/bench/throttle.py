@@ -16,7 +16,7 @@ SLICE_SECONDS = 0.2
 """About how long processes run and stand together; what they ran too long they stand longer."""
 
 
-class Brake:
+class Throttle:
     """What it came to."""
 
     def __init__(self) -> None:
@@ -30,12 +30,12 @@ class Brake:
 
 
 @asynccontextmanager
-async def braked(workers: Iterable[Worker], share: float) -> AsyncIterator[Brake]:
+async def throttled(workers: Iterable[Worker], share: float) -> AsyncIterator[Throttle]:
     """Let processes run for `share` of the time inside, all in the same slices; at 1 they are left alone."""
-    some, brake = list(workers), Brake()
-    holding = asyncio.create_task(_hold(some, share, brake)) if share < 1 else None
+    some, throttle = list(workers), Throttle()
+    holding = asyncio.create_task(_hold(some, share, throttle)) if share < 1 else None
     try:
-        yield brake
+        yield throttle
     finally:
         if holding is not None:
             holding.cancel()
@@ -44,20 +44,20 @@ async def braked(workers: Iterable[Worker], share: float) -> AsyncIterator[Brake
             _send(some, signal.SIGCONT)
 
 
-async def _hold(workers: list[Worker], share: float, brake: Brake) -> None:
+async def _hold(workers: list[Worker], share: float, throttle: Throttle) -> None:
     while True:
         continued = time.monotonic()
         _send(workers, signal.SIGCONT)
         await asyncio.sleep(SLICE_SECONDS * share)
         _send(workers, signal.SIGSTOP)
         stopped = time.monotonic()
-        brake.running_s += stopped - continued
+        throttle.running_s += stopped - continued
         try:
             # A busy machine keeps no time to the millisecond, so this goes by what it came to.
-            await asyncio.sleep(max(0.0, brake.running_s * (1 - share) / share - brake.standing_s))
+            await asyncio.sleep(max(0.0, throttle.running_s * (1 - share) / share - throttle.standing_s))
         finally:
             # Also of the last time, which may be cut short.
-            brake.standing_s += time.monotonic() - stopped
+            throttle.standing_s += time.monotonic() - stopped
 
 
 def _send(workers: list[Worker], signal_number: int) -> None:

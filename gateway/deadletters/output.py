@@ -128,14 +128,14 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
     cells = [[shown(text.replace("\n", " ")) for text in row] for row in rows]
     columns = list(zip(map(Text, headings), *cells, strict=True))
     needed = sum(max(cell.cell_len for cell in column) + _GAP for column in columns[:-1])
-    room = max(_console().width - needed, _LEAST_DETAIL)
+    wait_for_capacity = max(_console().width - needed, _LEAST_DETAIL)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     for row in cells:
-        row[-1].truncate(room, overflow="ellipsis")
+        row[-1].truncate(wait_for_capacity, overflow="ellipsis")
         table.add_row(*row)
-    Console(width=needed + room).print(table)
+    Console(width=needed + wait_for_capacity).print(table)
 
 
 def _console() -> Console:

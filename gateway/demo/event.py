@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 from gateway.fleet import DrLedger
-from gateway.reconciliation.dr import DrBooks, close_books, online_at
+from gateway.reconciliation.dr import DrReconciliation, online_at, reconcile_dr
 
 BEGINS_AFTER_SECONDS = 20.0
 LASTS_SECONDS = 60.0
@@ -86,12 +86,12 @@ class DemoEvent:
         """Whether it was asked for in vain; `trouble` says why."""
         return self._asked is not None and self._id is None
 
-    def books(self, ledger: DrLedger) -> DrBooks | None:
+    def books(self, ledger: DrLedger) -> DrReconciliation | None:
         """What the fleet was told of it; None without an event."""
         if self._id is None:
             return None
         online = online_at(ledger, self._asked_ms - HEARD_BEFORE_MS)
-        return close_books(ledger, self._id, online, over=self.over)
+        return reconcile_dr(ledger, self._id, online, over=self.over)
 
     def figures(self) -> dict[str, Any] | None:
         """What it came to, for `--json`: kW and kWh, shares from 0 to 1, and how many VENs got how far."""
@@ -117,7 +117,7 @@ class DemoEvent:
             return f"begins in {max(0.0, BEGINS_AFTER_SECONDS - elapsed):.0f} s", "-"
         return f"none: {self._why_none()}", "-"
 
-    def came_to(self, books: DrBooks | None) -> str:
+    def came_to(self, books: DrReconciliation | None) -> str:
         """Say what it came to, and what the fleet counted."""
         if self.detail is None or books is None:
             return f"no DR event: {self._why_none()}"

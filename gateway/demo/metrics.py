@@ -26,7 +26,7 @@ GROUP BY parent.relname
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class SystemSnapshot:
     """A moment of the system; None where a server did not answer."""
 
     received: int | None  # records in ven.raw.*
@@ -37,7 +37,7 @@ class Figures:
     network: dict[str, Any] | None
 
 
-class Observer:
+class SystemMonitor:
     """Asks the servers; keeps its connections to the log between the questions."""
 
     def __init__(self, kafka: KafkaSettings, database: DatabaseSettings, api: str) -> None:
@@ -57,11 +57,11 @@ class Observer:
         await self._consumer.stop()
         await self._admin.close()
 
-    async def read(self) -> Figures:
+    async def read(self) -> SystemSnapshot:
         """Ask every server once."""
         received, dead, lag = await self._log_figures()
         rows = await _rows(self._database)
-        return Figures(
+        return SystemSnapshot(
             received=received,
             dead_lettered=dead,
             lag=lag,

@@ -12,13 +12,13 @@ from typing import Any, Literal
 from rich.console import Console
 
 from gateway.demo.event import DemoEvent
-from gateway.demo.metrics import Observer
-from gateway.demo.summary import Shown, Summary
-from gateway.fleet import SOME_MISBEHAVE, Fleet, FleetOptions
-from gateway.local.api_auth import open_to_this_machine
+from gateway.demo.metrics import SystemMonitor
+from gateway.demo.summary import Summary, SummaryDisplay
+from gateway.fleet import FIELD_MIX, Fleet, FleetOptions
+from gateway.local.api_auth import local_api_settings
 from gateway.local.system import System, default_topics
-from gateway.reconciliation.dr import DrBooks
-from gateway.reconciliation.telemetry import SNAPSHOTS, Balance, settled
+from gateway.reconciliation.dr import DrReconciliation
+from gateway.reconciliation.telemetry import SNAPSHOTS, Reconciliation, reconcile_when_stored
 
 PATIENCE_SECONDS = 30
 # After Ctrl-C somebody waits at the terminal.
@@ -47,7 +47,7 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
         def tell(line: str) -> None:
             console.print(line, highlight=False)
 
-        settings = default_topics() | open_to_this_machine(tell)
+        settings = default_topics() | local_api_settings(tell)
         system = System(data, mqtt=options.mqtt, settings=settings, progress=tell)
         async with system.until(stop) as up:
             if not up:
@@ -60,14 +60,14 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
                     port=system.stack.mqtt_port,
                     vens=options.vens,
                     interval=options.interval,
-                    manners=SOME_MISBEHAVE,
+                    behaviours=FIELD_MIX,
                 )
             )
             event = DemoEvent(system.api, options.seconds)
             figures = await _run_fleet(options, system, fleet, event, stop, console)
             patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
-            balance = await settled(system.database, fleet.ledger, patience=patience)
-            snapshots = await settled(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
+            balance = await reconcile_when_stored(system.database, fleet.ledger, patience=patience)
+            snapshots = await reconcile_when_stored(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
             # Figures of what the last samples said.
             await event.look(figures["seconds"], None)
             books = event.books(fleet.dr)
@@ -76,11 +76,11 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
                 "snapshots": snapshots.as_dict(),
                 "event": _event_figures(event, books),
             }
-            told = not event.failed and (books is None or books.balanced)
-            balanced = balance.balanced and snapshots.balanced and told
-            _report(console, balance, figures, event.came_to(books), balanced=balanced, as_json=options.as_json)
+            told = not event.failed and (books is None or books.passed)
+            passed = balance.passed and snapshots.passed and told
+            _report(console, balance, figures, event.came_to(books), passed=passed, as_json=options.as_json)
             console.print("stopping …")
-    return balanced
+    return passed
 
 
 async def _run_fleet(
@@ -90,8 +90,8 @@ async def _run_fleet(
     begun = time.monotonic()
     publishing = asyncio.create_task(fleet.run(stop=stop))
     summary = Summary(options.vens)
-    async with Observer(system.kafka, system.database, system.api) as observer:
-        with Shown(summary, console) as shown:
+    async with SystemMonitor(system.kafka, system.database, system.api) as observer:
+        with SummaryDisplay(summary, console) as shown:
             while not stop.is_set() and not publishing.done():
                 figures, elapsed = await observer.read(), time.monotonic() - begun
                 await event.look(elapsed, figures.network)
@@ -111,7 +111,7 @@ async def _run_fleet(
     }
 
 
-def _event_figures(event: DemoEvent, books: DrBooks | None) -> dict[str, Any] | None:
+def _event_figures(event: DemoEvent, books: DrReconciliation | None) -> dict[str, Any] | None:
     figures = event.figures()
     return figures if figures is None or books is None else figures | {"books": books.as_dict()}
 
@@ -143,11 +143,11 @@ def _say_where(console: Console, system: System, start_seconds: float) -> None:
 
 def _report(
     console: Console,
-    balance: Balance,
+    balance: Reconciliation,
     figures: dict[str, Any],
     of_the_event: str,
     *,
-    balanced: bool,
+    passed: bool,
     as_json: bool,
 ) -> None:
     everything = {**balance.as_dict(), **figures}
@@ -155,7 +155,7 @@ def _report(
         sys.stdout.write(json.dumps(everything) + "\n")
         sys.stdout.flush()
         return
-    verdict = "[green]the books balance[/green]" if balanced else "[red]the books do not balance[/red]"
+    verdict = "[green]the books balance[/green]" if passed else "[red]the books do not balance[/red]"
     snapshots = figures["snapshots"]
     twice = balance.duplicated + snapshots["duplicated"]
     console.print(

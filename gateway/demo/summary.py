@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.table import Table
 
-from gateway.demo.metrics import Figures
+from gateway.demo.metrics import SystemSnapshot
 
 PRINT_EVERY_SECONDS = 10.0
 
@@ -17,13 +17,13 @@ class Summary:
 
     def __init__(self, vens: int) -> None:
         self._vens = vens
-        self._figures: Figures | None = None
+        self._figures: SystemSnapshot | None = None
         self._published = self._accepted = 0
         self._event = self._shed = ""
         self._rate = 0.0
         self._seen_at = time.monotonic()
 
-    def update(self, figures: Figures, published: int, accepted: int, event: str, shed: str) -> None:
+    def update(self, figures: SystemSnapshot, published: int, accepted: int, event: str, shed: str) -> None:
         """Take the figures of a new look, and what there is to say of the DR event and of what is shed for it."""
         now = time.monotonic()
         before = self._figures
@@ -68,7 +68,7 @@ class Summary:
         yield table
 
 
-class Shown:
+class SummaryDisplay:
     """Keeps a summary in sight: in place on a terminal, and every few seconds anew where there is none."""
 
     def __init__(self, summary: Summary, console: Console) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 from bridge.mqtt.tls import setting_names, tls_context
 from bridge.mqtt.tls_diagnosis import try_handshake
 from gateway.diagnostics.api_auth import who_may_use_the_api
-from gateway.diagnostics.reachability import why_unreachable
+from gateway.diagnostics.reachability import connect_error
 from migrations.run import alembic_config
 from runtime.database import connect_options
 from runtime.database_tls import diagnose_database_tls
@@ -53,11 +53,11 @@ BLOCKS = (
 """What no check of a server looks at."""
 
 
-class Finding(Exception):  # noqa: N818 - what a check found, not an error of ours
+class CheckFailed(Exception):  # noqa: N818 - what a check found, not an error of ours
     """What is wrong, and what to do."""
 
 
-async def examine() -> bool:
+async def run_doctor() -> bool:
     """Run all checks side by side and print a line for each; returns whether all is well."""
     console = Console()
     outcomes = await asyncio.gather(*(_run(check) for _, check in CHECKS))
@@ -72,7 +72,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return True, await check()
-    except (Finding, GatewayError) as found:
+    except (CheckFailed, GatewayError) as found:
         return False, str(found)
     except TimeoutError:
         return False, f"no answer within {PATIENCE_SECONDS} s; check the address, and that no firewall is in between"
@@ -82,7 +82,7 @@ async def _settings() -> str:
     validate_all(*BLOCKS)
     traces = TraceSettings.load()
     if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry") is None:
-        raise Finding("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")
+        raise CheckFailed("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")
     return "no value is wrong"
 
 
@@ -92,14 +92,14 @@ async def _database() -> str:
     try:
         connection = await asyncpg.connect(**connect_options(settings, "gateway-doctor"))
     except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise Finding(f"{where} refuses the login: {error}; check DB_USER and DB_PASSWORD") from None
+        raise CheckFailed(f"{where} refuses the login: {error}; check DB_USER and DB_PASSWORD") from None
     except asyncpg.InvalidCatalogNameError as error:
-        raise Finding(f"{error}; create it, or check DB_NAME") from None
+        raise CheckFailed(f"{error}; create it, or check DB_NAME") from None
     except (OSError, asyncpg.PostgresError) as error:
         refused = diagnose_database_tls(error)
         if refused is not None:
-            raise Finding(f"{where}: {refused}") from None
-        raise Finding(f"{where} does not answer: {error}; check DB_HOST and DB_PORT, and that it runs") from None
+            raise CheckFailed(f"{where}: {refused}") from None
+        raise CheckFailed(f"{where} does not answer: {error}; check DB_HOST and DB_PORT, and that it runs") from None
     try:
         present = await connection.fetchval("SELECT version_num FROM alembic_version")
     except asyncpg.UndefinedTableError:
@@ -108,7 +108,7 @@ async def _database() -> str:
         await connection.close()
     wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
     if present != wanted:
-        raise Finding(f"{where} has tables of version {present}, not {wanted}; run gateway migrate")
+        raise CheckFailed(f"{where} has tables of version {present}, not {wanted}; run gateway migrate")
     return f"{where} answers, its tables are up to date"
 
 
@@ -120,19 +120,19 @@ async def _log() -> str:
         await admin.start()
         present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
-        raise Finding(f"{where} {await _why_no_log(settings, error)}") from None
+        raise CheckFailed(f"{where} {await _why_no_log(settings, error)}") from None
     finally:
         await admin.close()
     missing = sorted(name for name, _ in settings.topics if name not in present)
     if missing:
-        raise Finding(f"{where} lacks {len(missing)} topics, {missing[0]} for one; run gateway topics")
+        raise CheckFailed(f"{where} lacks {len(missing)} topics, {missing[0]} for one; run gateway topics")
     return f"{where} answers, all topics are there"
 
 
 async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
     """Say why the log cannot be used, in the words of the system, TLS or SASL: Kafka's client only lists servers."""
     hosts = collect_hosts(settings.kafka_bootstrap_servers)
-    reasons = [await why_unreachable(host, port) for host, port, _ in hosts]
+    reasons = [await connect_error(host, port) for host, port, _ in hosts]
     if None not in reasons:
         why = ", ".join(dict.fromkeys(filter(None, reasons)))
         return f"does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs"
@@ -150,15 +150,15 @@ async def _mqtt() -> str:
     if not settings.mqtt_enabled:
         return "off (MQTT_ENABLED is false)"
     where = f"{settings.mqtt_host}:{settings.mqtt_port}"
-    why = await why_unreachable(settings.mqtt_host, settings.mqtt_port)
+    why = await connect_error(settings.mqtt_host, settings.mqtt_port)
     if why is not None:
-        raise Finding(f"{where} does not answer: {why}; check MQTT_HOST and MQTT_PORT, and that it runs")
+        raise CheckFailed(f"{where} does not answer: {why}; check MQTT_HOST and MQTT_PORT, and that it runs")
     try:
         await try_handshake(settings)
     except ssl.SSLError as error:
-        raise Finding(f"{where}: {explain_tls_error(error, setting_names(settings))}") from None
+        raise CheckFailed(f"{where}: {explain_tls_error(error, setting_names(settings))}") from None
     except OSError as error:
-        raise Finding(f"{where} hangs up when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS") from None
+        raise CheckFailed(f"{where} hangs up when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS") from None
     if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
         # Brokers that take the client id from the certificate would give us the session of the bridge.
         return f"{where} takes our certificate"
@@ -184,7 +184,7 @@ async def _log_in(settings: MqttSettings, where: str) -> None:
         async with client:
             pass
     except aiomqtt.MqttError as error:
-        raise Finding(
+        raise CheckFailed(
             f"{where} does not let us in: {error}; check MQTT_USERNAME and MQTT_PASSWORD, and MQTT_USE_TLS"
         ) from None
 

@@ -6,7 +6,7 @@ import socket
 _PATIENCE_S = 5.0
 
 
-async def why_unreachable(host: str, port: int) -> str | None:
+async def connect_error(host: str, port: int) -> str | None:
     """Connect once, and say what the matter is; None where somebody listens."""
     try:
         # In a thread: the event loop's own errors say only "Connect call failed", or "Multiple exceptions".

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from gateway.fleet.behaviours import Generation
-from gateway.fleet.command_decoder import Heard
+from gateway.fleet.command_decoder import Command
 from gateway.fleet.home import PANEL_VOLTAGE, Circuit
 
 Answer = dict[str, Any]
@@ -27,14 +27,14 @@ class Agent(NamedTuple):
     ven_id: str
     generation: Generation
 
-    def done(self, command: Heard, now: float) -> Answer:
+    def done(self, command: Command, now: float) -> Answer:
         """It was done; no event is named, even where the command named one."""
         pong = {"pong": True} if command.op == "ping" else {}
         if self.generation is Generation.MODERN:
             return {"op": command.op, "status": "success", **pong} | self._end(command, now)
         return {"op": command.op, "ok": True, **pong} | self._end(command, now)
 
-    def refused(self, command: Heard, op: str, event_id: str, error: str, now: float) -> Answer:
+    def refused(self, command: Command, op: str, event_id: str, error: str, now: float) -> Answer:
         """It was not done, and why."""
         if self.generation is Generation.MODERN:
             told = {"op": op, "status": "rejected", "event_id": event_id, "error": error}
@@ -43,7 +43,7 @@ class Agent(NamedTuple):
 
     def sheds(
         self,
-        command: Heard,
+        command: Command,
         op: str,
         event_id: str,
         asked_kw: float,
@@ -73,7 +73,7 @@ class Agent(NamedTuple):
             "data": {"eventId": event_id, "until": int(ends)},
         } | self._end(command, now)
 
-    def _end(self, command: Heard, now: float) -> Answer:
+    def _end(self, command: Command, now: float) -> Answer:
         who = {} if self.generation is Generation.MODERN else {"venId": self.ven_id}
         return {**who, "ts": int(now), "correlationId": command.correlation_id}
 

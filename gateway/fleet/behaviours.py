@@ -7,10 +7,10 @@ from types import MappingProxyType
 from gateway.fleet.noise import derive, unit
 
 
-class Manner(StrEnum):
+class Behaviour(StrEnum):
     """What a home does with the commands that it hears."""
 
-    OBEDIENT = "obedient"
+    COMPLIANT = "obedient"
     REFUSES = "refuses"  # answers that it does not shed, and does not
     SLOW = "slow"  # obeys and answers some seconds later
     SILENT = "silent"  # a bare device: answers pings and obeys nothing
@@ -27,18 +27,18 @@ class Generation(StrEnum):
     OLDER = "older"  # `ok` and `data`; it also knows shedLoad, shedPanel and setLoad
 
 
-Shares = Mapping[Manner, float]
+BehaviourShares = Mapping[Behaviour, float]
 """Which part of a fleet (0-1) has a manner; the rest is obedient."""
 
-SOME_MISBEHAVE: Shares = MappingProxyType(
+FIELD_MIX: BehaviourShares = MappingProxyType(
     {
-        Manner.REFUSES: 0.03,
-        Manner.SLOW: 0.05,
-        Manner.SILENT: 0.04,
-        Manner.REPEATS: 0.05,
-        Manner.FORGETS: 0.03,
-        Manner.LIES: 0.02,
-        Manner.PARTIAL: 0.03,
+        Behaviour.REFUSES: 0.03,
+        Behaviour.SLOW: 0.05,
+        Behaviour.SILENT: 0.04,
+        Behaviour.REPEATS: 0.05,
+        Behaviour.FORGETS: 0.03,
+        Behaviour.LIES: 0.02,
+        Behaviour.PARTIAL: 0.03,
     }
 )
 """Somewhat worse than a fleet in the field: a quarter of it."""
@@ -46,7 +46,7 @@ SOME_MISBEHAVE: Shares = MappingProxyType(
 _MANNERS, _GENERATIONS = 1, 2  # what hangs on the seed; 0 are the homes
 
 
-def checked(shares: Shares) -> Shares:
+def checked(shares: BehaviourShares) -> BehaviourShares:
     """Return the shares.
 
     Raises:
@@ -58,32 +58,32 @@ def checked(shares: Shares) -> Shares:
     return shares
 
 
-def read_shares(text: str) -> Shares:
+def parse_shares(text: str) -> BehaviourShares:
     """Read a list such as `refuses=0.1,slow=0.05`.
 
     Raises:
         ValueError: it is none.
     """
-    shares: dict[Manner, float] = {}
+    shares: dict[Behaviour, float] = {}
     for part in text.split(","):
         name, _, share = part.partition("=")
         try:
-            shares[Manner(name.strip())] = float(share)
+            shares[Behaviour(name.strip())] = float(share)
         except ValueError:
-            names = ", ".join(manner for manner in Manner if manner is not Manner.OBEDIENT)
+            names = ", ".join(behaviour for behaviour in Behaviour if behaviour is not Behaviour.COMPLIANT)
             raise ValueError(f"{part!r} is no manner with its share, such as slow=0.05; there are {names}") from None
     return checked(shares)
 
 
-def manners(seed: int, vens: int, shares: Shares) -> list[Manner]:
+def behaviours(seed: int, vens: int, shares: BehaviourShares) -> list[Behaviour]:
     """Return the manner of each home: as many of each as its share says, to the nearest, and scattered by the seed."""
     scattered = sorted(range(vens), key=lambda index: derive(derive(seed, _MANNERS), index))
-    chosen, until, done = [Manner.OBEDIENT] * vens, 0.0, 0
-    for manner in Manner:
-        until += shares.get(manner, 0.0)
+    chosen, until, done = [Behaviour.COMPLIANT] * vens, 0.0, 0
+    for behaviour in Behaviour:
+        until += shares.get(behaviour, 0.0)
         upto = round(until * vens)
         for index in scattered[done:upto]:
-            chosen[index] = manner
+            chosen[index] = behaviour
         done = upto
     return chosen
 

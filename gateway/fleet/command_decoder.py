@@ -9,7 +9,7 @@ HOUR_S = 3600.0
 """How long devices shed where a command does not say, or says 0."""
 
 
-class Heard(NamedTuple):
+class Command(NamedTuple):
     """One command: its op, by what its answer is known again, and all it said."""
 
     op: str
@@ -40,7 +40,7 @@ class Heard(NamedTuple):
         return [place[name] for place in places for name in names if name in place]
 
 
-def hear(payload: bytes) -> Heard | None:
+def decode_command(payload: bytes) -> Command | None:
     """Read a payload; None when it is no command."""
     try:
         document = msgspec.json.decode(payload)
@@ -49,7 +49,7 @@ def hear(payload: bytes) -> Heard | None:
     if not isinstance(document, dict) or not isinstance(document.get("op"), str):
         return None
     correlation_id = document.get("correlationId")
-    return Heard(document["op"], correlation_id if isinstance(correlation_id, str) else None, document)
+    return Command(document["op"], correlation_id if isinstance(correlation_id, str) else None, document)
 
 
 def _is_number(value: Any) -> bool:

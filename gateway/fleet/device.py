@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from gateway.fleet.acks import Agent, Answer, Curtailed
-from gateway.fleet.behaviours import Generation, Manner
-from gateway.fleet.command_decoder import Heard
+from gateway.fleet.behaviours import Behaviour, Generation
+from gateway.fleet.command_decoder import Command
 from gateway.fleet.home import Circuit, Meter
 
 _HALF = 0.5  # what is left of the request with those who shed less, or lie
 _ERROR = "an override at the thermostat is on"
 
 
-class Report(NamedTuple):
+class EventReport(NamedTuple):
     """What the samples of a home say about the event in which it is."""
 
     event_id: str | None = None
@@ -24,30 +24,30 @@ class Report(NamedTuple):
     requested_kw: float = 0.0
 
 
-NO_EVENT = Report()
+NO_EVENT = EventReport()
 
 
 @dataclass(frozen=True, slots=True)
 class _Active:
-    report: Report
+    report: EventReport
     ends_at: float
 
 
-class Obedience:
+class Device:
     """One home's state: what limits its circuits, and which event it reports.
 
     `natural` is what the home's meter would show if nobody had told it anything.
     """
 
-    def __init__(self, agent: Agent, circuits: tuple[Circuit, ...], manner: Manner = Manner.OBEDIENT) -> None:
+    def __init__(self, agent: Agent, circuits: tuple[Circuit, ...], behaviour: Behaviour = Behaviour.COMPLIANT) -> None:
         self.circuits = circuits  # as they are set
-        self.manner = manner
+        self.behaviour = behaviour
         self._agent = agent
         self._wired = circuits
         self._limits_kw: dict[str, float] = {}
         self._active: _Active | None = None
 
-    def report(self, now: float) -> Report:
+    def report(self, now: float) -> EventReport:
         """What a sample says that is measured now."""
         self._end_by_itself(now)
         return NO_EVENT if self._active is None else self._active.report
@@ -60,12 +60,12 @@ class Obedience:
         kws = tuple(map(self._limited, self.circuits, natural.circuits_kw))
         return Meter(round(sum(kws), 3) + 0.0, kws, natural.battery_soc)
 
-    def told(self, command: Heard, natural: Meter, now: float) -> Answer | None:
+    def told(self, command: Command, natural: Meter, now: float) -> Answer | None:
         """Obey a command; returns the answer, None where devices stay silent."""
         self._end_by_itself(now)
         if command.op == "ping":
             return self._agent.done(command, now)
-        return None if self.manner is Manner.SILENT else self._obey(command, natural, now)
+        return None if self.behaviour is Behaviour.SILENT else self._obey(command, natural, now)
 
     def forget(self) -> None:
         """End whatever is active: a `restore`, or a power cut."""
@@ -76,7 +76,7 @@ class Obedience:
         if self._active is not None and now >= self._active.ends_at:
             self.forget()
 
-    def _obey(self, command: Heard, natural: Meter, now: float) -> Answer | None:
+    def _obey(self, command: Command, natural: Meter, now: float) -> Answer | None:
         if command.op == "restore":
             self.forget()
             return self._agent.done(command, now)
@@ -94,21 +94,21 @@ class Obedience:
             return 0.0
         return min(natural_kw, circuit.capacity_kw, self._limits_kw.get(circuit.id, natural_kw))
 
-    def _shed(self, command: Heard, op: str, natural: Meter, now: float) -> Answer | None:
+    def _shed(self, command: Command, op: str, natural: Meter, now: float) -> Answer | None:
         asked_kw = command.kw("shed_kw", "requestedReductionKw", "reduceKw")
         modern = self._agent.generation is Generation.MODERN
         event_id = command.text(*(("event_id",) if modern else ("event_id", "eventId"))) or f"evt-{int(now)}"
         if asked_kw is None:
             # The agent of the recordings fails at what it cannot read, and says nothing.
             return None if modern else self._agent.refused(command, op, event_id, "how much to shed is no number", now)
-        if self.manner is Manner.REFUSES:
+        if self.behaviour is Behaviour.REFUSES:
             return self._agent.refused(command, op, event_id, _ERROR, now)
         lasts = ("duration_sec", "duration_s") if modern else ("duration_sec", "duration_s", "durationS")
         ends_at = now + command.seconds(*lasts)
         only = command.text("loadId") if op == "shedLoad" else None
-        share = _HALF if self.manner is Manner.PARTIAL else 1.0
+        share = _HALF if self.behaviour is Behaviour.PARTIAL else 1.0
         circuits = self._curtail(asked_kw * share, only, self.meter(natural, now))
-        self._say(Report(event_id, round(sum(each.curtailed_kw for each in circuits), 3), asked_kw), ends_at)
+        self._say(EventReport(event_id, round(sum(each.curtailed_kw for each in circuits), 3), asked_kw), ends_at)
         return self._agent.sheds(command, op, event_id, asked_kw, circuits, ends_at, now)
 
     def _curtail(self, wanted_kw: float, only: str | None, meter: Meter) -> list[Curtailed]:
@@ -122,19 +122,19 @@ class Obedience:
             if draws_kw <= 0 or left_kw >= draws_kw:
                 continue
             curtailed.append(Curtailed(circuit, draws_kw, draws_kw - left_kw))
-            if self.manner is Manner.LIES:
+            if self.behaviour is Behaviour.LIES:
                 left_kw = round(draws_kw - _HALF * (draws_kw - left_kw), 3)
             self._limits_kw[circuit.id] = left_kw
             wanted_kw -= curtailed[-1].curtailed_kw
         return curtailed
 
-    def _say(self, report: Report, ends_at: float) -> None:
+    def _say(self, report: EventReport, ends_at: float) -> None:
         """Another event replaces what is reported; the same one again sheds more, and reports what it did."""
         if self._active is not None and self._active.report.event_id == report.event_id:
             report = self._active.report
         self._active = _Active(report, ends_at)
 
-    def _set(self, command: Heard, now: float) -> Answer | None:
+    def _set(self, command: Command, now: float) -> Answer | None:
         load_id, enabled, capacity_kw = command.text("loadId"), command.flag("enabled"), command.kw("capacityKw")
         if all(circuit.id != load_id for circuit in self.circuits):
             return None

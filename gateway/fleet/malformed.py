@@ -12,7 +12,7 @@ _DEEP, _VERY_DEEP = 1_000, 100_000
 _YEAR_1970, _YEAR_2100 = 86_400, 4_102_444_800  # Unix seconds
 
 
-class Garbage(NamedTuple):
+class MalformedPayload(NamedTuple):
     """One payload for the metering topic; `expected_reason` is None for one that looks bad and is good.
 
     `bad_load` is the one reason that does not cost the reading: only that load is turned away.
@@ -24,7 +24,7 @@ class Garbage(NamedTuple):
     expected_reason: str | None
 
 
-def garbage(seed: int, now: datetime, topic: str = "volttron/metering") -> list[Garbage]:
+def malformed_payloads(seed: int, now: datetime, topic: str = "volttron/metering") -> list[MalformedPayload]:
     """The same list for the same arguments; where only one thing is wrong, id and time (`now`) are good.
 
     Ids are `ven-garbage-<8 hex>-<case>`, so that a test finds its own among others.
@@ -68,7 +68,7 @@ def garbage(seed: int, now: datetime, topic: str = "volttron/metering") -> list[
         ("duplicate-keys", None, lambda case: nested(case, b'1, "usedPowerKw": 2.5}')),
         ("large", None, lambda case: sample(case, x="").replace(b'""', b'"%s"' % _filler(sample(case, x="")))),
     ]
-    return [Garbage(name, topic, build(name), reason) for name, reason, build in cases]
+    return [MalformedPayload(name, topic, build(name), reason) for name, reason, build in cases]
 
 
 def _filler(payload: bytes) -> bytes:

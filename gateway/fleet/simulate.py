@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from gateway.diagnostics.reachability import why_unreachable
+from gateway.diagnostics.reachability import connect_error
 from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
-from gateway.fleet.behaviours import SOME_MISBEHAVE, Shares, read_shares
+from gateway.fleet.behaviours import FIELD_MIX, BehaviourShares, parse_shares
 from schemas.base.errors import GatewayError
 
 _PROGRESS_SECONDS = 5.0
@@ -34,7 +34,7 @@ class SimulateOptions:
     seed: int
     obey: bool
     faults: bool
-    manners: str | None
+    behaviours: str | None
 
 
 async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
@@ -47,7 +47,7 @@ async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
     if options.recording is not None and not await asyncio.to_thread(options.recording.is_file):
         raise GatewayError(f"there is no file {options.recording}")
     # A broker that goes away is waited for. One that is not there at first is more likely a wrong address.
-    why = await why_unreachable(options.host, options.port)
+    why = await connect_error(options.host, options.port)
     if why is not None:
         hint = "check --mqtt, and that the broker runs (gateway up prints its port)"
         raise GatewayError(f"{options.host}:{options.port} does not answer: {why}; {hint}")
@@ -84,7 +84,7 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
             seed=options.seed,
             loads_enabled=options.loads,
             obey=options.obey,
-            manners=shares,
+            behaviours=shares,
         )
     )
     begun = time.monotonic()
@@ -100,10 +100,10 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
     console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)
 
 
-def _shares(options: SimulateOptions) -> Shares:
-    if options.manners is None:
-        return SOME_MISBEHAVE if options.faults else {}
+def _shares(options: SimulateOptions) -> BehaviourShares:
+    if options.behaviours is None:
+        return FIELD_MIX if options.faults else {}
     try:
-        return read_shares(options.manners)
+        return parse_shares(options.behaviours)
     except ValueError as error:
         raise GatewayError(f"--manners: {error}") from None

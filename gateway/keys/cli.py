@@ -23,12 +23,12 @@ def create(
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days that it holds; without it, for ever.")] = None,
 ) -> None:
     """Make a key and print it: the one time that it is shown."""
-    from gateway.keys.operations import make
+    from gateway.keys.operations import create_key
     from gateway.local.database import with_database
 
     if not 0 < len(name) <= _MOST_NAME or not name.isprintable():
         raise GatewayError(f"the name of a key has 1 to {_MOST_NAME} characters that can be printed")
-    made = with_database("keys", lambda pool, _stop: make(pool, name, role, days))
+    made = with_database("keys", lambda pool, _stop: create_key(pool, name, role, days))
     sys.stderr.write(f"{made.key_id} ({role}) is made; keep the key below, it is shown only now:\n")
     print(made.text)
 
@@ -52,8 +52,8 @@ def list_keys(
 @app.command()
 def revoke(ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `gateway keys list` shows it.")]) -> None:
     """Revoke keys: within seconds they open nothing any more, and within a minute feeds that they opened end."""
-    from gateway.keys.operations import unmake
+    from gateway.keys.operations import revoke_keys
     from gateway.local.database import with_database
 
-    for name in with_database("keys", lambda pool, _stop: unmake(pool, ids)):
+    for name in with_database("keys", lambda pool, _stop: revoke_keys(pool, ids)):
         print(f"{name} is revoked")

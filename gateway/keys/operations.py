@@ -12,7 +12,7 @@ from schemas.base.access_role import AccessRole
 from schemas.base.errors import GatewayError
 
 
-async def make(pool: Pool, name: str, role: AccessRole, days: int | None) -> NewApiKey:
+async def create_key(pool: Pool, name: str, role: AccessRole, days: int | None) -> NewApiKey:
     """Make a key that holds for so many days; None is for ever."""
     made = new_key()
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
@@ -23,7 +23,7 @@ async def make(pool: Pool, name: str, role: AccessRole, days: int | None) -> New
     return made
 
 
-async def unmake(pool: Pool, ids: Sequence[str]) -> list[str]:
+async def revoke_keys(pool: Pool, ids: Sequence[str]) -> list[str]:
     """Revoke all of these keys or none, and return how they are called.
 
     Raises:

@@ -7,7 +7,7 @@ from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings, is_loopback
 
 
-def open_to_this_machine(tell: Callable[[str], None]) -> dict[str, str]:
+def local_api_settings(tell: Callable[[str], None]) -> dict[str, str]:
     """Return the settings with which it is; says so where others ask for tokens, as `.env` may for another API.
 
     Raises:

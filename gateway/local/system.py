@@ -80,7 +80,7 @@ class System:
         return f"http://{self._env['API_HOST']}:{self._env['API_PORT']}"
 
     @property
-    def asks_who_it_is(self) -> bool:
+    def requires_login(self) -> bool:
         """Whether the API needs a key or a token."""
         return not AccessSettings.load(**self._block(AccessSettings)).is_open(self._env["API_HOST"])
 
@@ -152,7 +152,7 @@ class System:
         finally:
             await self.stop()
 
-    def one_more(self, role: Role, number: int, *, named: bool = True) -> Worker:
+    def add_worker(self, role: Role, number: int, *, named: bool = True) -> Worker:
         """Describe one more worker of a role, to be started by the caller; it is stopped with the others.
 
         `named` workers keep their partitions through a restart, others give them back when they leave.

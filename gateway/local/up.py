@@ -26,7 +26,7 @@ async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop
             f"Other commands take them from there: set -a; . {settings}; set +a",
             *(
                 ["The API asks for a key or a token: API_AUTH or API_OIDC_ISSUER says so."]
-                if system.asks_who_it_is
+                if system.requires_login
                 else []
             ),
             "All processes answer /health/live, /health/ready and /metrics; health.json has their addresses.",

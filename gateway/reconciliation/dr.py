@@ -8,7 +8,7 @@ from schemas.dr.commands import EVENT, RESTORE
 
 
 @dataclass(frozen=True, slots=True)
-class DrBooks:
+class DrReconciliation:
     """How many VENs `told` and `restored` were, and what should be 0.
 
     `repeated` are commands beyond one for each VEN and phase, each of which would shed again; a VEN that had a power
@@ -22,7 +22,7 @@ class DrBooks:
     unrestored: int
 
     @property
-    def balanced(self) -> bool:
+    def passed(self) -> bool:
         """Whether every VEN was told once, and restored once."""
         return not (self.repeated or self.untold or self.unrestored)
 
@@ -31,11 +31,11 @@ class DrBooks:
         return asdict(self)
 
 
-def close_books(ledger: DrLedger, event_id: str, online: Collection[str], *, over: bool) -> DrBooks:
+def reconcile_dr(ledger: DrLedger, event_id: str, online: Collection[str], *, over: bool) -> DrReconciliation:
     """Count what the fleet was told of an event; `online` VENs were so when it began, and `over` says that it ended."""
     told, restored = ledger.told(event_id, EVENT), ledger.told(event_id, RESTORE)
     allowed = {ven_id: 1 + len(ledger.power_cuts.get(ven_id, ())) for ven_id in told}
-    return DrBooks(
+    return DrReconciliation(
         told=len(told),
         restored=len(restored),
         repeated=sum(max(0, number - allowed[ven_id]) for ven_id, number in told.items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
-class Received(NamedTuple):
+class ReceivedCommand(NamedTuple):
     """A command as a home received it; the time is Unix milliseconds.
 
     `payload` is None where it was no command. `redelivered` says that the MQTT broker marks it as one that it may have
@@ -21,14 +21,14 @@ class Received(NamedTuple):
     redelivered: bool = False
 
 
-class Answered(NamedTuple):
+class SentAck(NamedTuple):
     """An acknowledgement that a home sent; the time is Unix milliseconds."""
 
     time_ms: int
     payload: dict[str, Any]
 
 
-class Reported(NamedTuple):
+class ReportedSample(NamedTuple):
     """What a metering sample said: its time (Unix milliseconds), the event it named, and the shed in kW."""
 
     time_ms: int
@@ -46,7 +46,7 @@ class _Column:
     accepted: bytearray = field(default_factory=bytearray)
 
 
-class DrTicket(NamedTuple):
+class DrLedgerEntry(NamedTuple):
     """Where a published sample stands in the ledger, until the broker accepts it."""
 
     column: _Column
@@ -63,23 +63,23 @@ class DrLedger:
     """
 
     def __init__(self) -> None:
-        self.commands: dict[str, list[Received]] = {}
-        self.answers: dict[str, list[Answered]] = {}
+        self.commands: dict[str, list[ReceivedCommand]] = {}
+        self.answers: dict[str, list[SentAck]] = {}
         self.power_cuts: dict[str, list[int]] = {}
         self._columns: dict[str, _Column] = {}
         self._event_ids: list[str | None] = [None]
         self._places: dict[str | None, int] = {None: 0}
 
-    def received(self, ven_id: str, command: Received) -> None:
+    def received(self, ven_id: str, command: ReceivedCommand) -> None:
         self.commands.setdefault(ven_id, []).append(command)
 
-    def answered(self, ven_id: str, answer: Answered) -> None:
+    def answered(self, ven_id: str, answer: SentAck) -> None:
         self.answers.setdefault(ven_id, []).append(answer)
 
     def cut(self, ven_id: str, time_ms: int) -> None:
         self.power_cuts.setdefault(ven_id, []).append(time_ms)
 
-    def reported(self, ven_id: str, sample: Reported) -> DrTicket:
+    def reported(self, ven_id: str, sample: ReportedSample) -> DrLedgerEntry:
         """Record a sample that is being published; its ticket takes the PUBACK."""
         column = self._columns.get(ven_id)
         if column is None:
@@ -92,18 +92,18 @@ class DrLedger:
         column.events.append(place)
         column.shed_kw.append(sample.shed_kw)
         column.accepted.append(0)
-        return DrTicket(column, len(column.times_ms) - 1)
+        return DrLedgerEntry(column, len(column.times_ms) - 1)
 
     def vens(self) -> list[str]:
         """Return the ids of the VENs that published samples."""
         return list(self._columns)
 
-    def samples(self, ven_id: str, *, accepted_only: bool = True) -> Iterator[Reported]:
+    def samples(self, ven_id: str, *, accepted_only: bool = True) -> Iterator[ReportedSample]:
         """Iterate over the samples of a VEN, in order of publishing."""
         column = self._columns.get(ven_id, _Column())
         for at, time_ms in enumerate(column.times_ms):
             if column.accepted[at] or not accepted_only:
-                yield Reported(time_ms, self._event_ids[column.events[at]], column.shed_kw[at])
+                yield ReportedSample(time_ms, self._event_ids[column.events[at]], column.shed_kw[at])
 
     def told(self, event_id: str, op: str) -> dict[str, int]:
         """Return how many commands with this op each VEN received for an event, redelivered ones left out."""

@@ -31,7 +31,7 @@ class Column:
                 yield time_ms, Sample(self.used_kw[at], self.loads[at])
 
 
-class Ticket(NamedTuple):
+class LedgerEntry(NamedTuple):
     """Where a published sample stands in the ledger, until the broker accepts it."""
 
     column: Column
@@ -48,11 +48,11 @@ class _Line(msgspec.Struct):
     accepted: str
 
 
-class Accepted:
+class PublishLedger:
     """Per VEN: the times (integer Unix milliseconds) of its samples, each published and perhaps accepted.
 
     A sample without a PUBACK may have reached the broker all the same: what is stored must hold every
-    accepted sample (`by_ven`) and nothing that was never published (`published_by_ven`).
+    accepted sample (`accepted_samples`) and nothing that was never published (`published_samples`).
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Accepted:
         """How many samples were handed to the connection."""
         return self._published
 
-    def add(self, ven_id: str, time_ms: int, sample: Sample) -> Ticket:
+    def add(self, ven_id: str, time_ms: int, sample: Sample) -> LedgerEntry:
         """Record a sample that is being published; give the ticket to `accept` when its PUBACK arrives."""
         column = self._columns.get(ven_id)
         if column is None:
@@ -79,19 +79,19 @@ class Accepted:
         column.loads.append(sample.loads)
         column.accepted.append(0)
         self._published += 1
-        return Ticket(column, len(column.times_ms) - 1)
+        return LedgerEntry(column, len(column.times_ms) - 1)
 
-    def accept(self, ticket: Ticket) -> None:
+    def accept(self, ticket: LedgerEntry) -> None:
         """Record that the broker accepted a sample."""
         if not ticket.column.accepted[ticket.at]:
             ticket.column.accepted[ticket.at] = 1
             self._accepted += 1
 
-    def by_ven(self) -> dict[str, dict[int, Sample]]:
+    def accepted_samples(self) -> dict[str, dict[int, Sample]]:
         """VEN id -> time (ms) -> sample, accepted samples only."""
         return self._as_dicts(accepted_only=True)
 
-    def published_by_ven(self) -> dict[str, dict[int, Sample]]:
+    def published_samples(self) -> dict[str, dict[int, Sample]]:
         """VEN id -> time (ms) -> sample, everything that was published."""
         return self._as_dicts(accepted_only=False)
 
@@ -109,7 +109,7 @@ class Accepted:
                 file.write(b"\n")
 
     @classmethod
-    def read(cls, path: Path) -> "Accepted":
+    def read(cls, path: Path) -> "PublishLedger":
         """Read a ledger that `write` wrote."""
         ledger = cls()
         decoder = msgspec.json.Decoder(_Line)

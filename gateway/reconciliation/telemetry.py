@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
-from gateway.fleet import Accepted, Sample
+from gateway.fleet import PublishLedger, Sample
 from runtime.database import connect_options
 from schemas.settings.blocks import DatabaseSettings
 
@@ -45,7 +45,7 @@ SELECT count(DISTINCT (ven_id, time)) FROM load_snapshots WHERE ven_id = ANY ($1
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Reconciliation:
     """The comparison. Only `published` and `accepted` may differ: a message without PUBACK may have arrived or not.
 
     `lost` were accepted and are not stored, `duplicated` are stored more than once (rows or loads too many), `wrong`
@@ -61,7 +61,7 @@ class Balance:
     unknown: int
 
     @property
-    def balanced(self) -> bool:
+    def passed(self) -> bool:
         """Whether every accepted sample is stored, once and as it was."""
         return not (self.lost or self.duplicated or self.wrong or self.unknown)
 
@@ -70,10 +70,10 @@ class Balance:
         return asdict(self)
 
 
-async def compare(settings: DatabaseSettings, ledger: Accepted, rows: Rows = READINGS) -> Balance:
+async def reconcile(settings: DatabaseSettings, ledger: PublishLedger, rows: Rows = READINGS) -> Reconciliation:
     """Compare the ledger of a fleet with what the database holds of it now."""
-    published = ledger.published_by_ven()
-    accepted = ledger.by_ven()
+    published = ledger.published_samples()
+    accepted = ledger.accepted_samples()
     seen: dict[tuple[str, int], int] = {}
     duplicated = wrong = unknown = 0
     for row in await _fetch(settings, rows.stored, ledger):
@@ -88,7 +88,7 @@ async def compare(settings: DatabaseSettings, ledger: Accepted, rows: Rows = REA
             wrong += 1
     duplicated += sum(count - 1 for count in seen.values())
     lost = sum((ven_id, time_ms) not in seen for ven_id, samples in accepted.items() for time_ms in samples)
-    return Balance(
+    return Reconciliation(
         published=ledger.published,
         accepted=len(ledger),
         stored=len(seen),
@@ -99,9 +99,9 @@ async def compare(settings: DatabaseSettings, ledger: Accepted, rows: Rows = REA
     )
 
 
-async def settled(
-    settings: DatabaseSettings, ledger: Accepted, rows: Rows = READINGS, *, patience: float = 30
-) -> Balance:
+async def reconcile_when_stored(
+    settings: DatabaseSettings, ledger: PublishLedger, rows: Rows = READINGS, *, patience: float = 30
+) -> Reconciliation:
     """Wait until everything accepted is stored, or nothing more came for `patience` seconds; then compare."""
     loop = asyncio.get_running_loop()
     best, since = -1, loop.time()
@@ -114,7 +114,7 @@ async def settled(
         if stored > best:
             best, since = stored, loop.time()
         if stored >= len(ledger) or loop.time() - since > patience:
-            return await compare(settings, ledger, rows)
+            return await reconcile(settings, ledger, rows)
         # Counting takes from what it waits for: one part in twenty at most.
         await asyncio.sleep(min(2, max(0.25, 20 * (loop.time() - asked))))
 
@@ -128,8 +128,8 @@ def _same(row: Any, sample: Sample) -> bool:
     return bool(row["loads"] == sample.loads and abs(row["used_kw"] - sample.used_kw) < 1e-6)  # noqa: PLR2004
 
 
-async def _fetch(settings: DatabaseSettings, query: str, ledger: Accepted) -> list[Any]:
-    samples = ledger.published_by_ven()
+async def _fetch(settings: DatabaseSettings, query: str, ledger: PublishLedger) -> list[Any]:
+    samples = ledger.published_samples()
     times = [time_ms for by_time in samples.values() for time_ms in (min(by_time), max(by_time))]
     if not times:
         return await _run(settings, query, [], _EPOCH, _EPOCH)

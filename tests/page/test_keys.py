@@ -8,7 +8,7 @@ from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
 from playwright.async_api import Page, expect
 
-from gateway.keys.operations import unmake
+from gateway.keys.operations import revoke_keys
 from schemas.base.access_role import AccessRole
 from schemas.settings.access import AccessSettings
 from tests.page.world import World
@@ -65,7 +65,7 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         await page.get_by_role("button", name="Ping").click()
         await expect(page.get_by_text("ping was taken in")).to_be_visible()
         (listener,) = [each.who.id for each in guarded.app.state.feed.clients if each.who.role is AccessRole.OPERATOR]
-        await unmake(guarded.app.state.pool, [listener])
+        await revoke_keys(guarded.app.state.pool, [listener])
         # The feed ends by itself, and with it comes the question.
         await expect(dialog.get_by_text("no longer holds")).to_be_visible()
         await sign_in(page, guarded.keys[AccessRole.ADMIN])

@@ -12,7 +12,7 @@ import asyncpg
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from gateway.keys.operations import make
+from gateway.keys.operations import create_key
 from runtime.database import connect_options
 from schemas.base.access_role import AccessRole
 from schemas.settings.blocks import DatabaseSettings
@@ -28,7 +28,7 @@ def bearer(text: str) -> dict[str, str]:
 async def keys_of_all_roles(database: DatabaseSettings) -> dict[AccessRole, str]:
     """Make a key of each role, as `gateway keys create` does."""
     async with asyncpg.create_pool(**connect_options(database, "test"), min_size=0, max_size=1) as pool:
-        return {role: (await make(pool, f"the {role}", role, None)).text for role in AccessRole}
+        return {role: (await create_key(pool, f"the {role}", role, None)).text for role in AccessRole}
 
 
 class Issuer:

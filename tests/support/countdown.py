@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from math import ceil
 
-from gateway.reconciliation.command_observer import Seen
+from gateway.reconciliation.command_observer import ObservedCommand
 from runtime.database import Connection
 
 _NOTES = "SELECT correlation_id, sending_at, sent_at FROM commands WHERE correlation_id = ANY ($1)"
 
 
-async def miscounted(rows: Connection, told: Iterable[Seen], ends_at: float) -> list[str]:
+async def miscounted(rows: Connection, told: Iterable[ObservedCommand], ends_at: float) -> list[str]:
     """Return which commands of an event that ends then told another number of whole seconds, and which.
 
     A command is noted as `sending` before its seconds are counted, and as `sent` after.

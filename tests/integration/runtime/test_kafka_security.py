@@ -14,7 +14,7 @@ import pytest_asyncio
 from api.app import ApiConfig
 from api.main import serve_api
 from gateway.certs.authority import Authority
-from gateway.demo.metrics import Observer
+from gateway.demo.metrics import SystemMonitor
 from gateway.stack.child_guard import Guard
 from gateway.stack.kafka import Kafka
 from gateway.stack.polling import until
@@ -118,7 +118,7 @@ async def test_topics_producers_streams_and_readers_come_in(secured: Secured, da
 
     try:
         assert await until(lambda: role.done() or is_validated(), 60, every=0.2)
-        async with Observer(kafka, database, "http://127.0.0.1:1") as observer:
+        async with SystemMonitor(kafka, database, "http://127.0.0.1:1") as observer:
             assert (await observer.read()).received == 1
     finally:
         stop.set()

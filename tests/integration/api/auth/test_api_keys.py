@@ -13,7 +13,7 @@ from api.auth.api_keys import digest_of
 from api.auth.permissions import PUBLIC_PATHS, ROUTE_ROLES
 from api.queries.keys import fetch_key
 from api.sse.session_expiry import end_feed
-from gateway.keys.operations import unmake
+from gateway.keys.operations import revoke_keys
 from gateway.stack.polling import until
 from runtime.database import Connection, Pool, connect_options
 from schemas.base.access_role import AccessRole
@@ -234,7 +234,7 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
             admin.headers.update(bearer(keys[AccessRole.ADMIN]))
             async with feed(admin):
                 assert len(app.state.feed.clients) == 3
-                await unmake(app.state.pool, [key_id])
+                await revoke_keys(app.state.pool, [key_id])
                 with pytest.raises(EOFError):
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
@@ -253,7 +253,7 @@ async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connecti
             app.state.pool.acquire(),
             app.state.pool.acquire(),
         ):
-            await unmake(pool, [key_id])
+            await revoke_keys(pool, [key_id])
             with pytest.raises(EOFError):
                 async with asyncio.timeout(20):
                     await told.until(lambda _: False)

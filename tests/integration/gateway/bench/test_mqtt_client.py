@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.bench.mqtt_client import Link, remaining_length
+from gateway.bench.mqtt_client import MqttClient, remaining_length
 from schemas.base.errors import GatewayError
 from tests.support.mosquitto import Mosquitto, needs_mosquitto
 
 WAIT = 30
 
 
-async def connected(mosquitto: Mosquitto, client_id: str) -> Link:
-    _, link = await asyncio.get_running_loop().create_connection(Link, "127.0.0.1", mosquitto.port)
-    await asyncio.wait_for(link.enter(client_id), WAIT)
+async def connected(mosquitto: Mosquitto, client_id: str) -> MqttClient:
+    _, link = await asyncio.get_running_loop().create_connection(MqttClient, "127.0.0.1", mosquitto.port)
+    await asyncio.wait_for(link.connect(client_id), WAIT)
     return link
 
 
@@ -31,7 +31,7 @@ async def test_each_message_arrives_once_in_order_and_is_accepted_once(mosquitto
         await client.subscribe("link/#", qos=1)
         link = await connected(mosquitto, "link")
         for number, (topic, payload) in enumerate(sent):
-            await link.room()
+            await link.wait_for_capacity()
             link.send(topic, payload, lambda number=number: accepted.append(number))  # type: ignore[misc]
         await link.drain(WAIT)
         assert accepted == list(range(3000))
@@ -55,10 +55,10 @@ async def test_a_broker_that_goes_away_ends_it(mosquitto: Mosquitto) -> None:
 @needs_mosquitto
 async def test_a_broker_that_does_not_let_it_in_ends_it(mosquitto: Mosquitto) -> None:
     # As a broker answers that knows its user names.
-    _, link = await asyncio.get_running_loop().create_connection(Link, "127.0.0.1", mosquitto.port)
+    _, link = await asyncio.get_running_loop().create_connection(MqttClient, "127.0.0.1", mosquitto.port)
     link.data_received(b"\x20\x02\x00\x05")
     with pytest.raises(GatewayError, match="answered 0x20 0x0005"):
-        await asyncio.wait_for(link.enter("link"), WAIT)
+        await asyncio.wait_for(link.connect("link"), WAIT)
 
 
 async def test_what_is_never_acknowledged_is_not_waited_for_for_ever() -> None:
@@ -73,8 +73,8 @@ async def test_what_is_never_acknowledged_is_not_waited_for_for_ever() -> None:
 
     async with await asyncio.start_server(let_in_and_say_no_more, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        _, link = await asyncio.get_running_loop().create_connection(Link, "127.0.0.1", port)
-        await asyncio.wait_for(link.enter("link"), WAIT)
+        _, link = await asyncio.get_running_loop().create_connection(MqttClient, "127.0.0.1", port)
+        await asyncio.wait_for(link.connect("link"), WAIT)
         link.send("link/1", b"1", lambda: None)
         with pytest.raises(GatewayError, match="no PUBACK for 1 messages"):
             await link.drain(0.1)

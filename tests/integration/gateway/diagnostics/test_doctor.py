@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.certs.authority import Authority
-from gateway.diagnostics.doctor import BLOCKS, examine
+from gateway.diagnostics.doctor import BLOCKS, run_doctor
 from gateway.stack import LocalStack
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
@@ -73,7 +73,7 @@ def healthy(world: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 async def findings(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    well = await examine()
+    well = await run_doctor()
     found = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗")]
     assert well is not bool(found)
     return found

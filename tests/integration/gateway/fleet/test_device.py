@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
-from gateway.fleet import Fleet, FleetOptions, Manner
+from gateway.fleet import Behaviour, Fleet, FleetOptions
 from gateway.fleet.publisher import Publisher
 from gateway.stack.polling import until
 from schemas.dr.commands import Command, event_command, restore_command
@@ -28,7 +28,7 @@ class Told:
 
     async def tell(self, command: Command, times: int = 1) -> None:
         for _ in range(times):
-            await self._teller.room()
+            await self._teller.wait_for_capacity()
             payload = json.dumps(command.payload).encode()
             self._teller.send(f"ven/cmd/{command.ven_id}", payload, lambda: None)
         assert await self._teller.drain(WAIT) == 0
@@ -116,13 +116,13 @@ async def test_an_event_is_shed_answered_and_reported_and_a_restore_gives_it_bac
     assert [answer.payload for answer in dr.answers[ven_id]] == told.answers(ven_id)
     reported = list(dr.samples(ven_id))
     assert {sample.shed_kw for sample in reported if sample.event_id == "evt-1"} == {shed_kw}
-    assert len(reported) == len(told.fleet.ledger.by_ven()[ven_id])
+    assert len(reported) == len(told.fleet.ledger.accepted_samples()[ven_id])
 
 
 async def test_an_event_that_comes_twice_sheds_twice_and_is_answered_twice(mosquitto: Mosquitto) -> None:
     async with living(mosquitto, vens=40) as told:
         # One whose circuits draw enough for two sheds.
-        draws = {ven: max(by_time.items())[1].used_kw for ven, by_time in told.fleet.ledger.published_by_ven().items()}
+        draws = {ven: max(by_time.items())[1].used_kw for ven, by_time in told.fleet.ledger.published_samples().items()}
         ven_id = max(draws, key=lambda ven: draws[ven])
         await told.tell(event_command(ven_id, "evt-1", 0.5, 600), times=2)
         acks = await told.answered(ven_id, 2)
@@ -139,28 +139,28 @@ async def test_an_event_ends_by_itself_and_is_not_answered(mosquitto: Mosquitto)
 
 
 async def test_homes_misbehave_each_after_its_manner(mosquitto: Mosquitto) -> None:
-    bad = [manner for manner in Manner if manner is not Manner.OBEDIENT]
+    bad = [behaviour for behaviour in Behaviour if behaviour is not Behaviour.COMPLIANT]
     shares = dict.fromkeys(bad, 1 / 16)
-    manners = {"vens": 16, "manners": shares, "slow_seconds": 1.0, "power_cut_seconds": 1.0}
-    async with living(mosquitto, **manners) as told:
-        ven_of = {manner: ven_id for ven_id, manner in told.fleet.manners.items()}
-        assert len(ven_of) == len(Manner)
+    behaviours = {"vens": 16, "manners": shares, "slow_seconds": 1.0, "power_cut_seconds": 1.0}
+    async with living(mosquitto, **behaviours) as told:
+        ven_of = {behaviour: ven_id for ven_id, behaviour in told.fleet.behaviours.items()}
+        assert len(ven_of) == len(Behaviour)
         for ven_id in ven_of.values():
             await told.tell(event_command(ven_id, "evt-1", 0.4, 600))
-        refused = (await told.answered(ven_of[Manner.REFUSES], 1))[0]
+        refused = (await told.answered(ven_of[Behaviour.REFUSES], 1))[0]
         assert refused["error"]
         assert refused.get("status") == "rejected" or refused["ok"] is False
-        await told.sample(ven_of[Manner.SLOW], "evt-1")
-        assert len(await told.answered(ven_of[Manner.SLOW], 1)) == 1
-        first, second, third = await told.answered(ven_of[Manner.REPEATS], 3)
+        await told.sample(ven_of[Behaviour.SLOW], "evt-1")
+        assert len(await told.answered(ven_of[Behaviour.SLOW], 1)) == 1
+        first, second, third = await told.answered(ven_of[Behaviour.REPEATS], 3)
         assert first == second
         assert third == first | {"ts": third["ts"]} != first
-        lies = await told.sample(ven_of[Manner.LIES], "evt-1")
+        lies = await told.sample(ven_of[Behaviour.LIES], "evt-1")
         assert lies["shedPowerKw"] > 0
-        forgetful = await told.started_anew(ven_of[Manner.FORGETS])
+        forgetful = await told.started_anew(ven_of[Behaviour.FORGETS])
         assert (forgetful["eventId"], forgetful["message_num"]) == (None, 1)
-        assert told.answers(ven_of[Manner.SILENT]) == []
-    assert all(sample.event_id is None for sample in told.fleet.dr.samples(ven_of[Manner.SILENT]))
+        assert told.answers(ven_of[Behaviour.SILENT]) == []
+    assert all(sample.event_id is None for sample in told.fleet.dr.samples(ven_of[Behaviour.SILENT]))
 
 
 async def test_a_command_waits_for_a_fleet_whose_broker_was_away(mosquitto: Mosquitto) -> None:
@@ -174,4 +174,4 @@ async def test_a_command_waits_for_a_fleet_whose_broker_was_away(mosquitto: Mosq
 async def test_a_fleet_for_load_tests_does_not_listen(mosquitto: Mosquitto) -> None:
     fleet = Fleet(FleetOptions(host="127.0.0.1", port=mosquitto.port, vens=2, rate=1000))
     await fleet.run(stop=asyncio.Event(), messages=20)
-    assert not any((fleet.manners, fleet.generations, fleet.dr.commands, fleet.dr.vens()))
+    assert not any((fleet.behaviours, fleet.generations, fleet.dr.commands, fleet.dr.vens()))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.auth.startup_check import check_access_at_startup
-from gateway.keys.operations import unmake
+from gateway.keys.operations import revoke_keys
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
 from runtime.database import Connection, connect_options
@@ -95,11 +95,11 @@ async def test_of_keys_to_revoke_all_are_or_none(database: DatabaseSettings, row
     ids = [row["key_id"] for row in await rows.fetch("SELECT key_id FROM api_keys")]
     async with asyncpg.create_pool(**connect_options(database, "test"), min_size=0, max_size=1) as pool:
         with pytest.raises(GatewayError, match="there is no key key-0 to revoke"):
-            await unmake(pool, [*ids, "key-0"])
+            await revoke_keys(pool, [*ids, "key-0"])
         assert await rows.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == len(keys)
-        assert len(await unmake(pool, [*ids, *ids])) == len(keys)
+        assert len(await revoke_keys(pool, [*ids, *ids])) == len(keys)
         with pytest.raises(GatewayError, match=f"there is no key {ids[0]} to revoke"):
-            await unmake(pool, ids[:1])
+            await revoke_keys(pool, ids[:1])
 
 
 async def test_an_open_api_says_so_and_one_without_its_database_starts_closed(

@@ -2,13 +2,13 @@
 
 import pytest
 
-from gateway.bench.backlog import Look
-from gateway.bench.backpressure_metrics import Drained, Figures, Marks
-from gateway.reconciliation.telemetry import Balance
+from gateway.bench.backlog import BacklogSample
+from gateway.bench.backpressure_metrics import BackpressureMetrics, CommitRate, DrainTimes
+from gateway.reconciliation.telemetry import Reconciliation
 
 
 def test_the_rate_is_told_from_commit_to_commit_after_the_warm_up() -> None:
-    marks = Marks(warm_up=5)
+    marks = CommitRate(warm_up=5)
     for seconds, stored in ((1, 900), (4, 1900), (6, 2000), (7, 2000), (8, 2000)):
         marks.note(seconds, stored)
     assert marks.per_second is None
@@ -21,22 +21,24 @@ def test_the_rate_is_told_from_commit_to_commit_after_the_warm_up() -> None:
 
 
 def test_live_totals_have_all_when_they_are_of_a_time_at_which_the_bridge_had() -> None:
-    looks = [
-        Look(at=101, received=50, stored=10, live_as_of=90, live_age_s=11, rows_age_s=30),
-        Look(at=104, received=100, stored=40, live_as_of=103.5, live_age_s=0.5, rows_age_s=33),
-        Look(at=106, received=100, stored=60, live_as_of=104.5, live_age_s=1.5, rows_age_s=20),
-        Look(at=120, received=100, stored=100, live_as_of=118, live_age_s=2, rows_age_s=40),
+    samples = [
+        BacklogSample(at=101, received=50, stored=10, live_as_of=90, live_age_s=11, rows_age_s=30),
+        BacklogSample(at=104, received=100, stored=40, live_as_of=103.5, live_age_s=0.5, rows_age_s=33),
+        BacklogSample(at=106, received=100, stored=60, live_as_of=104.5, live_age_s=1.5, rows_age_s=20),
+        BacklogSample(at=120, received=100, stored=100, live_as_of=118, live_age_s=2, rows_age_s=40),
     ]
-    assert Drained.of(looks, 100, since=100) == Drained(bridge_s=4, live_s=6, rows_s=20, live_age_s=11, rows_age_s=33)
+    assert DrainTimes.of(samples, 100, since=100) == DrainTimes(
+        bridge_s=4, live_s=6, rows_s=20, live_age_s=11, rows_age_s=33
+    )
 
 
 def test_all_that_was_there_at_the_first_look_is_there_at_once() -> None:
-    look = Look(at=101, received=100, stored=100, live_as_of=101, live_age_s=0, rows_age_s=1)
-    assert Drained.of([look], 100, since=100) == Drained(1, 1, 1, 0, 1)
+    sample = BacklogSample(at=101, received=100, stored=100, live_as_of=101, live_age_s=0, rows_age_s=1)
+    assert DrainTimes.of([sample], 100, since=100) == DrainTimes(1, 1, 1, 0, 1)
 
 
-def figures(**processes: float) -> Figures:
-    return Figures(
+def metrics(**processes: float) -> BackpressureMetrics:
+    return BackpressureMetrics(
         vens=10,
         seconds=60,
         speed=0.0512,
@@ -46,16 +48,16 @@ def figures(**processes: float) -> Figures:
         in_mqtt=1,
         in_log=2,
         waiting={"sink": 3},
-        drained=Drained(1, 2, 3, 4, 5),
+        drained=DrainTimes(1, 2, 3, 4, 5),
         ours=processes,
         servers={"kafka": 400.0},
-        balance=Balance(10, 10, 10, 0, 0, 0, 0),
+        reconciliation=Reconciliation(10, 10, 10, 0, 0, 0, 0),
     )
 
 
 @pytest.mark.parametrize("peak", [250.0, 250.1])
 def test_memory_is_judged_of_our_own_processes(peak: float) -> None:
-    summed = figures(bridge=80.0, sink=peak).as_dict()
+    summed = metrics(bridge=80.0, sink=peak).as_dict()
     assert summed["within_memory"] is (peak == 250.0)
     assert summed["processes"] == {"bridge": {"peak_mb": 80.0}, "sink": {"peak_mb": peak}, "kafka": {"peak_mb": 400.0}}
     assert (summed["times"], summed["lost"], summed["duplicated"]) == (10.25, 0, 0)

@@ -4,7 +4,7 @@ import pytest
 
 from gateway.demo.event import DemoEvent
 from gateway.fleet import DrLedger
-from gateway.reconciliation.dr import DrBooks
+from gateway.reconciliation.dr import DrReconciliation
 
 NOWHERE = "http://127.0.0.1:9"
 FUNNEL = {"targeted": 9, "logged": 9, "sent": 9, "acknowledged": 7, "refused": 1, "shedding": 6, "restored": 0}
@@ -57,7 +57,7 @@ def test_what_an_event_came_to_is_one_sentence() -> None:
     stages = "9 targeted, 9 sent, 7 acknowledged, 1 refused, 6 shedding, 0 restored"
     kw = "1,234.5 kW requested, 1,000.0 kW reduced"
     assert event.words(30.0) == (f"evt-1 active: {stages}", kw)
-    said = event.came_to(DrBooks(told=9, restored=0, repeated=0, untold=0, unrestored=0))
+    said = event.came_to(DrReconciliation(told=9, restored=0, repeated=0, untold=0, unrestored=0))
     assert said == (
         f"DR event evt-1, active: {kw}; {stages}; the fleet counts 9 VENs that were told, 0 that were sent a restore, "
         "0 commands too many, "

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.fleet.acks import Agent, Answer
-from gateway.fleet.behaviours import Generation, Manner
-from gateway.fleet.command_decoder import Heard, hear
-from gateway.fleet.device import NO_EVENT, Obedience, Report
+from gateway.fleet.behaviours import Behaviour, Generation
+from gateway.fleet.command_decoder import Command, decode_command
+from gateway.fleet.device import NO_EVENT, Device, EventReport
 from gateway.fleet.home import Circuit, Home, Meter
 from schemas.dr.commands import (
     event_command,
@@ -45,28 +45,28 @@ def meter(powers: dict[str, float]) -> Meter:
 NATURAL = meter(POWERS)
 
 
-def home(manner: Manner = Manner.OBEDIENT, generation: Generation = Generation.MODERN) -> Obedience:
-    return Obedience(Agent("ven-1", generation), circuits(POWERS, FLEXIBLE), manner)
+def home(behaviour: Behaviour = Behaviour.COMPLIANT, generation: Generation = Generation.MODERN) -> Device:
+    return Device(Agent("ven-1", generation), circuits(POWERS, FLEXIBLE), behaviour)
 
 
-def command(payload: dict[str, Any]) -> Heard:
-    heard = hear(json.dumps(payload).encode())
+def command(payload: dict[str, Any]) -> Command:
+    heard = decode_command(json.dumps(payload).encode())
     assert heard is not None
     return heard
 
 
-def event(shed_kw: float, event_id: str = "evt-1", seconds: int = 600) -> Heard:
+def event(shed_kw: float, event_id: str = "evt-1", seconds: int = 600) -> Command:
     return command(event_command("ven-1", event_id, shed_kw, seconds).payload)
 
 
 RESTORE = command(restore_command("ven-1", "evt-9").payload)
 
 
-def drop_kw(state: Obedience, now: float = NOW) -> float:
+def drop_kw(state: Device, now: float = NOW) -> float:
     return round(NATURAL.used_kw - state.meter(NATURAL, now).used_kw, 3)
 
 
-def told(state: Obedience, heard: Heard, now: float = NOW) -> Answer:
+def told(state: Device, heard: Command, now: float = NOW) -> Answer:
     answer = state.told(heard, NATURAL, now)
     assert answer is not None
     return answer
@@ -87,14 +87,14 @@ def test_an_event_sheds_what_was_asked_and_says_so() -> None:
         ("heater1", 2.0, 2.5),
     ]
     assert drop_kw(state) == 5.0
-    assert state.report(NOW) == Report("evt-1", 5.0, 5.0)
+    assert state.report(NOW) == EventReport("evt-1", 5.0, 5.0)
 
 
 def test_nobody_sheds_more_than_flexible_circuits_draw() -> None:
     state = home()
     assert told(state, event(100.0))["actual_shed_kw"] == 7.5
     assert drop_kw(state) == 7.5
-    assert state.report(NOW) == Report("evt-1", 7.5, 100.0)
+    assert state.report(NOW) == EventReport("evt-1", 7.5, 100.0)
 
 
 def test_an_event_that_comes_again_sheds_again_and_reports_what_it_did() -> None:
@@ -102,7 +102,7 @@ def test_an_event_that_comes_again_sheds_again_and_reports_what_it_did() -> None
     first = told(state, event(3.0))
     again = told(state, event(3.0), NOW + 15)
     assert drop_kw(state, NOW + 15) == 6.0
-    assert state.report(NOW + 15) == Report("evt-1", 3.0, 3.0)
+    assert state.report(NOW + 15) == EventReport("evt-1", 3.0, 3.0)
     assert (first["ts"], again["ts"]) == (int(NOW), int(NOW) + 15)
     assert again["circuits_curtailed"][0]["id"] == "heater1"
 
@@ -111,7 +111,7 @@ def test_another_event_replaces_the_first_in_reports_and_both_sheds_stay() -> No
     state = home()
     told(state, event(2.0, "evt-1"))
     told(state, event(1.0, "evt-2"))
-    assert state.report(NOW) == Report("evt-2", 1.0, 1.0)
+    assert state.report(NOW) == EventReport("evt-2", 1.0, 1.0)
     assert drop_kw(state) == 3.0
 
 
@@ -146,7 +146,7 @@ def test_a_limited_circuit_draws_less_where_it_would() -> None:
 
 
 def test_manners() -> None:
-    refuses, silent, lies, partial = map(home, (Manner.REFUSES, Manner.SILENT, Manner.LIES, Manner.PARTIAL))
+    refuses, silent, lies, partial = map(home, (Behaviour.REFUSES, Behaviour.SILENT, Behaviour.LIES, Behaviour.PARTIAL))
     answer = told(refuses, event(4.0))
     assert (answer["status"], answer["error"] != "", drop_kw(refuses), refuses.report(NOW)) == (
         "rejected",
@@ -199,7 +199,7 @@ def test_silence_and_what_is_no_command(generation: Generation) -> None:
     for op in ("get", "set", "setConfig", "frobnicate"):
         assert home(generation=generation).told(command(other_command("ven-1", op, None).payload), NATURAL, NOW) is None
     for payload in (b"not json", b"", b"[]", b'{"op": 1}', b"\xff", b"[" * 100_000):
-        assert hear(payload) is None
+        assert decode_command(payload) is None
     answer = home(generation=generation).told(command({"op": "event", "shed_kw": "abc"}), NATURAL, NOW)
     assert answer is None if generation is Generation.MODERN else answer is not None and answer["ok"] is False
 
@@ -211,15 +211,15 @@ class Recorded:
         self.natural: Meter | None = None
         self.circuits: tuple[Circuit, ...] = ()
 
-    def commands(self) -> Iterator[tuple[Heard, Answer | None]]:
+    def commands(self) -> Iterator[tuple[Command, Answer | None]]:
         """Each command, with the recorded answer to it."""
-        asked: Heard | None = None
+        asked: Command | None = None
         with (RECORDINGS / "ven_enhanced.jsonl").open() as lines:
             for record in map(json.loads, lines):
                 if record["topic"].startswith("ven/cmd/"):
                     if asked is not None:
                         yield asked, None
-                    asked = hear(record["payload"].encode())
+                    asked = decode_command(record["payload"].encode())
                 elif record["topic"].startswith("ven/ack/"):
                     assert asked is not None
                     yield asked, json.loads(record["payload"])
@@ -260,7 +260,7 @@ def test_the_recorded_commands_are_answered_as_recorded() -> None:
     recorded, state, answered = Recorded(), None, 0
     for heard, expected in recorded.commands():
         assert recorded.natural is not None
-        state = state or Obedience(Agent("ven-real-enhanced", Generation.MODERN), recorded.circuits)
+        state = state or Device(Agent("ven-real-enhanced", Generation.MODERN), recorded.circuits)
         now = NOW if expected is None else float(expected["ts"])
         answer = state.told(heard, recorded.natural, now)
         assert shape(answer) == shape(expected), heard
@@ -281,7 +281,7 @@ def test_the_gateway_understands_every_answer(generation: Generation) -> None:
         told(state, event(5.0)),
         told(state, RESTORE),
         told(state, command({"op": "ping"})),
-        told(home(Manner.REFUSES, generation), event(5.0)),
+        told(home(Behaviour.REFUSES, generation), event(5.0)),
     ]
     records = []
     for answer in answers:
@@ -312,13 +312,13 @@ steps = st.lists(
 @given(
     st.lists(st.lists(watts, min_size=5, max_size=5), min_size=13, max_size=13),
     steps,
-    st.sampled_from(Manner),
+    st.sampled_from(Behaviour),
     st.sampled_from(Generation),
 )
 def test_no_power_is_impossible_and_a_restore_returns_everything(
-    powers: list[list[float]], course: list[Any], manner: Manner, generation: Generation
+    powers: list[list[float]], course: list[Any], behaviour: Behaviour, generation: Generation
 ) -> None:
-    state, now = home(manner, generation), NOW
+    state, now = home(behaviour, generation), NOW
     for would, step in zip(powers, course, strict=False):
         natural = Meter(round(sum(would), 3), tuple(would), None)
         before, said_before = state.meter(natural, now), state.report(now)
@@ -333,11 +333,11 @@ def test_no_power_is_impossible_and_a_restore_returns_everything(
             answer = state.told(event(shed_kw, event_id, seconds), natural, now)
             after, said = state.meter(natural, now), state.report(now)
             assert after.used_kw <= before.used_kw
-            obeys = manner not in {Manner.REFUSES, Manner.SILENT}
+            obeys = behaviour not in {Behaviour.REFUSES, Behaviour.SILENT}
             assert said.event_id == (event_id if obeys else said_before.event_id)
             claimed = (answer or {}).get("actual_shed_kw", (answer or {}).get("actualShedKw", 0.0))
             assert claimed <= shed_kw + 0.001
-            if manner is not Manner.LIES:
+            if behaviour is not Behaviour.LIES:
                 assert before.used_kw - after.used_kw == pytest.approx(claimed, abs=1e-6)
             if event_id != said_before.event_id and obeys:
                 assert said.shed_kw == claimed
@@ -346,7 +346,7 @@ def test_no_power_is_impossible_and_a_restore_returns_everything(
             assert kw == most if most < 0 or not circuit.flexible else 0 <= kw <= most
         assert shown.used_kw == pytest.approx(sum(shown.circuits_kw))
     state.told(RESTORE, NATURAL, now)
-    if manner is not Manner.SILENT:
+    if behaviour is not Behaviour.SILENT:
         assert state.meter(NATURAL, now) is NATURAL
 
 
@@ -354,7 +354,7 @@ def test_a_real_home_sheds_and_gets_it_back() -> None:
     for index in range(40):
         mine = Home(1, index)
         natural = mine.at(NOW)
-        state = Obedience(Agent("ven-1", Generation.MODERN), mine.circuits)
+        state = Device(Agent("ven-1", Generation.MODERN), mine.circuits)
         answer = state.told(event(1.0), natural, NOW)
         assert answer is not None
         assert natural.used_kw - state.meter(natural, NOW).used_kw == pytest.approx(answer["actual_shed_kw"])

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from gateway.fleet import Accepted, BrokerRefusedError, Fleet, FleetOptions, Sample, replay
+from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, PublishLedger, Sample, replay
 from gateway.fleet.home import Home
-from gateway.fleet.malformed import garbage
+from gateway.fleet.malformed import malformed_payloads
 from gateway.fleet.publisher import Publisher
-from gateway.fleet.schedule import turns
+from gateway.fleet.schedule import slots
 from gateway.stack.ports import claim
 from tests.support.paths import RECORDINGS
 
@@ -191,7 +191,7 @@ def test_a_battery_charges_by_as_much_as_it_takes_in() -> None:
 @pytest.mark.parametrize("interval", [5.0, 1.1, 0.25])
 def test_turns_are_spread_evenly_and_in_order(interval: float) -> None:
     options = FleetOptions(host="", port=1, vens=50, interval=interval, loads_interval=3 * interval)
-    some = list(islice(turns(options), 2000))
+    some = list(islice(slots(options), 2000))
     assert [turn.offset_ms for turn in some] == sorted(turn.offset_ms for turn in some)
     samples = [turn for turn in some if not turn.snapshot]
     assert len({(turn.ven, turn.offset_ms) for turn in samples}) == len(samples)
@@ -213,14 +213,14 @@ async def test_no_ven_and_time_comes_twice(broker: Broker, interval: float) -> N
     metering = broker.documents("volttron/metering")
     assert len(metering) == fleet.published == fleet.accepted == len(fleet.ledger) == 300
     assert len({(payload["venId"], payload["timestamp"]) for payload in metering}) == 300
-    assert sum(len(samples) for samples in fleet.ledger.by_ven().values()) == 300
+    assert sum(len(samples) for samples in fleet.ledger.accepted_samples().values()) == 300
 
 
 async def test_a_sample_says_what_the_ledger_says(broker: Broker) -> None:
     fleet = Fleet(fast(broker, vens=40))
     before = datetime.now(UTC).timestamp()
     await fleet.run(stop=asyncio.Event(), messages=120)
-    ledger = fleet.ledger.by_ven()
+    ledger = fleet.ledger.accepted_samples()
     for payload in broker.documents("volttron/metering"):
         sample = ledger[payload["venId"]][payload["timestamp"] * 1000]
         assert sample == Sample(payload["usedPowerKw"], len(payload["loads"]))
@@ -242,7 +242,7 @@ async def test_snapshots_go_to_each_vens_own_topic(broker: Broker) -> None:
     snapshots = [(topic, json.loads(payload)) for topic, payload in broker.published if topic.startswith("ven/loads/")]
     assert len(snapshots) == len(fleet.snapshots) == fleet.snapshots.published > 7
     assert all(topic == f"ven/loads/{snapshot['venId']}" for topic, snapshot in snapshots)
-    kept = fleet.snapshots.by_ven()
+    kept = fleet.snapshots.accepted_samples()
     for _, snapshot in snapshots:
         used_kw = sum(load["currentPowerKw"] for load in snapshot["loads"])
         assert kept[snapshot["venId"]][snapshot["timestamp"] * 1000].used_kw == pytest.approx(used_kw)
@@ -273,11 +273,11 @@ async def test_accepted_means_acknowledged_by_the_broker(broker: Broker) -> None
         group.create_task(fleet.run(stop=asyncio.Event(), messages=10))
         await broker.received(10)
         assert (fleet.published, fleet.accepted) == (10, 0)
-        assert fleet.ledger.by_ven() == {}
-        assert sum(map(len, fleet.ledger.published_by_ven().values())) == 10
+        assert fleet.ledger.accepted_samples() == {}
+        assert sum(map(len, fleet.ledger.published_samples().values())) == 10
         broker.acknowledge()
     assert fleet.accepted == 10
-    assert fleet.ledger.by_ven() == fleet.ledger.published_by_ven()
+    assert fleet.ledger.accepted_samples() == fleet.ledger.published_samples()
 
 
 async def test_a_full_window_makes_the_sender_wait(broker: Broker) -> None:
@@ -285,10 +285,10 @@ async def test_a_full_window_makes_the_sender_wait(broker: Broker) -> None:
     accepted: list[int] = []
     async with Publisher("127.0.0.1", broker.port, "full", window=3) as publisher:
         for n in range(3):
-            await publisher.room()
+            await publisher.wait_for_capacity()
             publisher.send("t", b"{}", lambda n=n: accepted.append(n))  # type: ignore[misc]
         await broker.received(3)
-        waiting = asyncio.create_task(publisher.room())
+        waiting = asyncio.create_task(publisher.wait_for_capacity())
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(asyncio.shield(waiting), 0.05)
         broker.acknowledge(1)
@@ -341,17 +341,17 @@ async def test_a_refusal_is_told_and_not_tried_again() -> None:
 
 
 def test_a_ledger_survives_its_process(tmp_path: Path) -> None:
-    ledger = Accepted()
+    ledger = PublishLedger()
     tickets = [ledger.add(f"ven-{n % 3}", n * 1000, Sample(n / 8 - 1, 8)) for n in range(10)]
     for ticket in tickets[:7]:
         ledger.accept(ticket)
         ledger.accept(ticket)
     ledger.write(tmp_path / "ledger.jsonl")
-    again = Accepted.read(tmp_path / "ledger.jsonl")
+    again = PublishLedger.read(tmp_path / "ledger.jsonl")
     assert (len(again), again.published) == (len(ledger), ledger.published) == (7, 10)
-    assert again.by_ven() == ledger.by_ven() != {}
-    assert again.published_by_ven() == ledger.published_by_ven() != ledger.by_ven()
-    assert again.by_ven()["ven-1"] == {1000: Sample(-0.875, 8), 4000: Sample(-0.5, 8)}
+    assert again.accepted_samples() == ledger.accepted_samples() != {}
+    assert again.published_samples() == ledger.published_samples() != ledger.accepted_samples()
+    assert again.accepted_samples()["ven-1"] == {1000: Sample(-0.875, 8), 4000: Sample(-0.5, 8)}
 
 
 async def test_a_replay_sends_what_vens_sent(broker: Broker) -> None:
@@ -411,9 +411,9 @@ async def test_a_replay_sends_only_what_is_asked_for(broker: Broker) -> None:
 
 def test_garbage_is_the_same_again_and_says_what_is_wrong() -> None:
     now = datetime(2025, 3, 1, tzinfo=UTC)
-    cases = {case.name: case for case in garbage(1, now)}
-    assert list(cases.values()) == garbage(1, now) != garbage(2, now)
-    assert len(cases) == len(garbage(1, now)) == 25
+    cases = {case.name: case for case in malformed_payloads(1, now)}
+    assert list(cases.values()) == malformed_payloads(1, now) != malformed_payloads(2, now)
+    assert len(cases) == len(malformed_payloads(1, now)) == 25
     assert all(len(case.payload) <= 128 * 1024 for case in cases.values())
     assert len(cases["large"].payload) == 128 * 1024
     assert len(json.loads(cases["long-id"].payload)["venId"]) == 129

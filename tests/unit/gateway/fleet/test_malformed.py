@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.fleet.malformed import Garbage, garbage
+from gateway.fleet.malformed import MalformedPayload, malformed_payloads
 from schemas.base.rejection import Reason, Rejection
 from schemas.base.time_window import TimeWindow
 from schemas.parsing.result import Parsed
@@ -13,10 +13,10 @@ from tests.unit.samples import parse_metering
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WINDOW = TimeWindow(90, timedelta(minutes=5))
-CASES = garbage(7, NOW)
+CASES = malformed_payloads(7, NOW)
 
 
-def reasons(case: Garbage) -> list[str]:
+def reasons(case: MalformedPayload) -> list[str]:
     """All reasons that the case gives rise to, in the order of the gateway's work."""
     outcome = parse_metering(case.payload, NOW)
     if isinstance(outcome, Parsed):
@@ -26,7 +26,7 @@ def reasons(case: Garbage) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_garbage_is_turned_away_for_the_reason_it_names(case: Garbage) -> None:
+def test_garbage_is_turned_away_for_the_reason_it_names(case: MalformedPayload) -> None:
     assert reasons(case) == ([] if case.expected_reason is None else [case.expected_reason])
 
 
@@ -58,5 +58,5 @@ def test_what_looks_bad_and_is_good_is_a_reading() -> None:
 
 def test_the_reason_is_the_same_for_every_seed() -> None:
     for seed in range(20):
-        assert [reasons(case) for case in garbage(seed, NOW)] == [reasons(case) for case in CASES]
-        assert not isinstance(parse_metering(garbage(seed, NOW)[-1].payload, NOW), Rejection)
+        assert [reasons(case) for case in malformed_payloads(seed, NOW)] == [reasons(case) for case in CASES]
+        assert not isinstance(parse_metering(malformed_payloads(seed, NOW)[-1].payload, NOW), Rejection)

@@ -37,7 +37,7 @@ def options(port: int, recording: Path | None = None) -> SimulateOptions:
         seed=1,
         obey=True,
         faults=False,
-        manners=None,
+        behaviours=None,
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.local.api_auth import open_to_this_machine
+from gateway.local.api_auth import local_api_settings
 from gateway.local.system import System
 from schemas.base.errors import GatewayError
 
@@ -26,7 +26,7 @@ def test_it_is_open_and_says_so_where_others_are_not(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     told: list[str] = []
-    assert open_to_this_machine(told.append) == settings
+    assert local_api_settings(told.append) == settings
     assert [line[: len(beginning)] for line, beginning in zip(told, said, strict=True)] == said
 
 
@@ -45,15 +45,15 @@ def test_what_somebody_wants_closed_stays_so(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(GatewayError, match=message):
-        open_to_this_machine(lambda _: None)
+        local_api_settings(lambda _: None)
 
 
 def test_a_system_knows_whether_its_api_asks_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(tmp_path / "data")
     system._env = {"API_HOST": "127.0.0.1"}
-    assert not system.asks_who_it_is
+    assert not system.requires_login
     for name, value in ISSUER.items():
         monkeypatch.setenv(name, value)
-    assert system.asks_who_it_is
+    assert system.requires_login
     system._env["API_AUTH"] = "open"
-    assert not system.asks_who_it_is
+    assert not system.requires_login

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from gateway.fleet import DrLedger, Manner, Received, Reported
-from gateway.fleet.behaviours import SOME_MISBEHAVE, generations, manners, read_shares
-from gateway.reconciliation.dr import DrBooks, close_books, online_at
+from gateway.fleet import Behaviour, DrLedger, ReceivedCommand, ReportedSample
+from gateway.fleet.behaviours import FIELD_MIX, behaviours, generations, parse_shares
+from gateway.reconciliation.dr import DrReconciliation, online_at, reconcile_dr
 from tests.support.dr_figures import commands_of, outcome_of, reduction_at
 
 
@@ -14,13 +14,13 @@ def ledger_of(samples: Mapping[str, Sequence[tuple[float, str | None, float]]]) 
     ledger = DrLedger()
     for ven_id, told in samples.items():
         for seconds, event_id, kw in told:
-            ledger.reported(ven_id, Reported(int(seconds * 1000), event_id, kw)).accept()
+            ledger.reported(ven_id, ReportedSample(int(seconds * 1000), event_id, kw)).accept()
     return ledger
 
 
 def told(ledger: DrLedger, ven_id: str, *ops: str, redelivered: bool = False) -> None:
     for op in ops:
-        ledger.received(ven_id, Received(0, op, None, "evt-1", {}, redelivered))
+        ledger.received(ven_id, ReceivedCommand(0, op, None, "evt-1", {}, redelivered))
 
 
 def test_figures_weigh_by_time_and_not_by_samples() -> None:
@@ -30,7 +30,7 @@ def test_figures_weigh_by_time_and_not_by_samples() -> None:
             "b": [(15, "evt-1", 1), (25, "evt-2", 5), (95, "evt-1", 1)],
         }
     )
-    ledger.reported("a", Reported(12_000, "evt-1", 100.0))  # never accepted
+    ledger.reported("a", ReportedSample(12_000, "evt-1", 100.0))  # never accepted
     outcome = outcome_of(ledger, "evt-1", 10, 110)
     assert outcome.mean_kw == pytest.approx({"a": (4 * 10 + 2 * 20) / 100, "b": (1 * 10 + 1 * 15) / 100})
     assert outcome.delivered_kwh == pytest.approx(outcome.reduction_kw * 100 / 3600)
@@ -46,8 +46,8 @@ def test_each_ven_is_to_be_told_once_and_restored_once() -> None:
     assert online == {"a", "b"}
     for ven in ("a", "b", "late"):
         told(ledger, ven, "event", "restore")
-    assert close_books(ledger, "evt-1", online, over=True) == DrBooks(3, 3, 0, 0, 0)
-    assert close_books(ledger, "evt-1", online, over=True).balanced
+    assert reconcile_dr(ledger, "evt-1", online, over=True) == DrReconciliation(3, 3, 0, 0, 0)
+    assert reconcile_dr(ledger, "evt-1", online, over=True).passed
     assert commands_of(ledger, "evt-1")["late", "restore"] == 1
 
 
@@ -60,26 +60,26 @@ def test_the_books_do_not_balance_where_something_was_told_twice_or_not_at_all()
     told(ledger, "again", "event", "restore")
     told(ledger, "again", "event", redelivered=True)
     online = online_at(ledger, 5000)
-    assert close_books(ledger, "evt-1", online, over=True) == DrBooks(4, 3, 2, 1, 1)
-    assert close_books(ledger, "evt-1", online, over=False) == DrBooks(4, 3, 2, 1, 0)
-    assert not close_books(ledger, "evt-1", online, over=False).balanced
+    assert reconcile_dr(ledger, "evt-1", online, over=True) == DrReconciliation(4, 3, 2, 1, 1)
+    assert reconcile_dr(ledger, "evt-1", online, over=False) == DrReconciliation(4, 3, 2, 1, 0)
+    assert not reconcile_dr(ledger, "evt-1", online, over=False).passed
 
 
 def test_manners_are_as_many_as_their_shares_and_the_same_again() -> None:
-    chosen = manners(1, 200, SOME_MISBEHAVE)
-    assert chosen == manners(1, 200, SOME_MISBEHAVE) != manners(2, 200, SOME_MISBEHAVE)
-    assert {manner: chosen.count(manner) for manner in SOME_MISBEHAVE} == {
-        manner: round(200 * share) for manner, share in SOME_MISBEHAVE.items()
+    chosen = behaviours(1, 200, FIELD_MIX)
+    assert chosen == behaviours(1, 200, FIELD_MIX) != behaviours(2, 200, FIELD_MIX)
+    assert {behaviour: chosen.count(behaviour) for behaviour in FIELD_MIX} == {
+        behaviour: round(200 * share) for behaviour, share in FIELD_MIX.items()
     }
-    assert set(manners(1, 50, {})) == {Manner.OBEDIENT}
+    assert set(behaviours(1, 50, {})) == {Behaviour.COMPLIANT}
     assert len(set(generations(1, 50))) == 2
 
 
 def test_shares_are_read_and_what_is_none_is_named() -> None:
-    assert read_shares("slow=0.1, refuses=0.05") == {Manner.SLOW: 0.1, Manner.REFUSES: 0.05}
+    assert parse_shares("slow=0.1, refuses=0.05") == {Behaviour.SLOW: 0.1, Behaviour.REFUSES: 0.05}
     for wrong in ("rude=0.1", "slow", "slow=much", ""):
         with pytest.raises(ValueError, match="is no manner with its share"):
-            read_shares(wrong)
+            parse_shares(wrong)
     for wrong in ("slow=0.6,lies=0.6", "slow=-0.1", "slow=nan"):
         with pytest.raises(ValueError, match="parts of 1"):
-            read_shares(wrong)
+            parse_shares(wrong)

@@ -11,15 +11,15 @@ from typing import Any
 import asyncpg
 import httpx
 
-from gateway.fleet import Accepted, Fleet, FleetOptions, publishing
+from gateway.fleet import Fleet, FleetOptions, PublishLedger, publishing
 from gateway.local.system import System
 from gateway.local.worker import Worker
-from gateway.reconciliation.telemetry import READINGS, SNAPSHOTS, Balance, settled
+from gateway.reconciliation.telemetry import READINGS, SNAPSHOTS, Reconciliation, reconcile_when_stored
 from gateway.stack.polling import until
 from runtime.database import connect_options
 from schemas.settings.blocks import DatabaseSettings
 from tests.faults.results import Result
-from tests.faults.watch import Watch
+from tests.faults.storage_monitor import StorageMonitor
 
 RATE = 400  # messages/s, all kinds
 VENS = 100
@@ -28,7 +28,7 @@ WAIT = 120
 PATIENCE = 120
 
 # What of a fleet is compared.
-BOOKS = ((READINGS, "ledger"), (SNAPSHOTS, "snapshots"))
+LEDGERS = ((READINGS, "ledger"), (SNAPSHOTS, "snapshots"))
 
 ONLINE = """
 SELECT count(*) AS vens, COALESCE(sum(used_power_kw), 0) AS used_kw
@@ -38,21 +38,21 @@ FROM ven_status WHERE reading_received_at > now() - interval '60 s'
 _numbers = itertools.count(1)
 
 
-class Ordeal:
+class FaultRun:
     """What a fault may use: the system, the fleet, and chance."""
 
-    def __init__(self, system: System, fleet: Fleet, choose: random.Random) -> None:
+    def __init__(self, system: System, fleet: Fleet, rng: random.Random) -> None:
         self.system = system
         self.fleet = fleet
-        self.watch = Watch(direct(system), fleet)
-        self.choose = choose
+        self.storage = StorageMonitor(direct_database(system), fleet)
+        self.rng = rng
         self.times = 0
         self.note = ""
-        self.balances: list[Balance] = []  # of more than the fleet
+        self.reconciliations: list[Reconciliation] = []  # of more than the fleet
 
-    async def moment(self) -> None:
+    async def random_moment(self) -> None:
         """Wait for a random moment: after work has gone on, not when all has come to rest."""
-        await self.accepted(self.choose.randrange(RATE // 8, RATE * 3 // 2))
+        await self.accepted(self.rng.randrange(RATE // 8, RATE * 3 // 2))
 
     async def accepted(self, more: int) -> None:
         """Wait until the broker has accepted so many more messages."""
@@ -65,11 +65,11 @@ class Ordeal:
             assert await until(worker.ready, WAIT), f"{worker.name} needs a hand: {worker.process.see_log()}"
 
 
-Fault = Callable[[Ordeal], Awaitable[None]]
+Fault = Callable[[FaultRun], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Trials:
+class FaultRunner:
     """Puts a system through ordeals and keeps the results; `full` is the long form."""
 
     system: System
@@ -86,52 +86,52 @@ class Trials:
         if not self.full:
             deck = [fault for fault in faults.values() for _ in range(short)]
             random.Random(self.seed).shuffle(deck)
-            async with self.ordeal(f"{kind} {', '.join(faults)}") as ordeal:
+            async with self.run(f"{kind} {', '.join(faults)}") as run:
                 for fault in deck:
-                    await _once(ordeal, fault)
+                    await _inject(run, fault)
             return
         failures: list[Exception] = []
         for name, fault in faults.items():
             try:
-                async with self.ordeal(f"{kind} {name}") as ordeal:
+                async with self.run(f"{kind} {name}") as run:
                     for _ in range(times):
-                        await _once(ordeal, fault)
+                        await _inject(run, fault)
             except (Exception, AssertionError) as failure:  # noqa: BLE001 - raised below
                 failures.append(failure)
         if failures:
             raise ExceptionGroup(f"{kind}: {len(failures)} of {len(faults)} faults did harm", failures)
 
     @asynccontextmanager
-    async def ordeal(self, fault: str, ledger: Accepted | None = None, **options: Any) -> AsyncIterator[Ordeal]:
+    async def run(self, fault: str, ledger: PublishLedger | None = None, **options: Any) -> AsyncIterator[FaultRun]:
         """Have a fleet under way inside; afterwards its books must balance and nothing need a hand."""
         number = next(_numbers)
         fleet = make_fleet(self.system, **{"prefix": f"fault-{number}", "rate": RATE, "seed": self.seed, **options})
         if ledger is not None:
             fleet.ledger = ledger
-        ordeal = Ordeal(self.system, fleet, random.Random(f"{self.seed} {fault}"))
-        watching = asyncio.create_task(ordeal.watch.run())
+        run = FaultRun(self.system, fleet, random.Random(f"{self.seed} {fault}"))
+        watching = asyncio.create_task(run.storage.run())
         try:
             async with publishing(fleet):
-                await ordeal.accepted(RATE // 2)
-                yield ordeal
-            balances = [*await books(self.system, fleet), *ordeal.balances]
+                await run.accepted(RATE // 2)
+                yield run
+            reconciliations = [*await reconcile_fleet(self.system, fleet), *run.reconciliations]
         finally:
             watching.cancel()
             # A watch that ended before has seen no pause: that must not look like a good result.
             with suppress(asyncio.CancelledError):
                 await watching
-        result = _result(fault, ordeal, balances, ordeal.watch.longest_pause)
+        result = _result(fault, run, reconciliations, run.storage.longest_pause)
         self.results.append(result)
         assert result.accepted > RATE // 2
-        assert result.balanced, balances
-        await needs_no_hand(self.system)
-        await totals_agree(self.system)
+        assert result.passed, reconciliations
+        await assert_recovered(self.system)
+        await assert_live_totals_match(self.system)
 
 
-async def _once(ordeal: Ordeal, fault: Fault) -> None:
-    await fault(ordeal)
-    ordeal.times += 1
-    await ordeal.moment()
+async def _inject(run: FaultRun, fault: Fault) -> None:
+    await fault(run)
+    run.times += 1
+    await run.random_moment()
 
 
 def make_fleet(system: System, **options: Any) -> Fleet:
@@ -139,32 +139,35 @@ def make_fleet(system: System, **options: Any) -> Fleet:
     return Fleet(FleetOptions(host=system.stack.mqtt_host, port=system.stack.mqtt_port, **{"vens": VENS, **options}))
 
 
-async def books(system: System, fleet: Fleet) -> list[Balance]:
+async def reconcile_fleet(system: System, fleet: Fleet) -> list[Reconciliation]:
     """Wait until what was accepted is stored, and compare."""
-    return [await settled(direct(system), getattr(fleet, of), rows, patience=PATIENCE) for rows, of in BOOKS]
+    return [
+        await reconcile_when_stored(direct_database(system), getattr(fleet, of), rows, patience=PATIENCE)
+        for rows, of in LEDGERS
+    ]
 
 
-def direct(system: System) -> DatabaseSettings:
+def direct_database(system: System) -> DatabaseSettings:
     """Return the way to the database that no test cuts."""
     stack = system.stack
     return system.database.model_copy(update={"db_host": stack.postgres_host, "db_port": stack.postgres_port})
 
 
-def _result(fault: str, ordeal: Ordeal, balances: list[Balance], pause: float) -> Result:
+def _result(fault: str, run: FaultRun, reconciliations: list[Reconciliation], pause: float) -> Result:
     return Result(
         fault,
-        max(1, ordeal.times),
-        sum(balance.accepted for balance in balances),
-        sum(balance.stored for balance in balances),
-        sum(balance.lost for balance in balances),
-        sum(balance.duplicated for balance in balances),
-        sum(balance.wrong + balance.unknown for balance in balances),
+        max(1, run.times),
+        sum(balance.accepted for balance in reconciliations),
+        sum(balance.stored for balance in reconciliations),
+        sum(balance.lost for balance in reconciliations),
+        sum(balance.duplicated for balance in reconciliations),
+        sum(balance.wrong + balance.unknown for balance in reconciliations),
         pause,
-        ordeal.note,
+        run.note,
     )
 
 
-async def needs_no_hand(system: System) -> None:
+async def assert_recovered(system: System) -> None:
     """Every server runs and every process of ours does its work again."""
     stack = system.stack
     assert all(server.running for server in (stack.kafka, stack.postgres, stack.mqtt))
@@ -176,9 +179,9 @@ def _needs_a_hand(worker: Worker) -> str:
     return f"{worker.name} needs a hand: {worker.process.see_log()}"
 
 
-async def totals_agree(system: System) -> None:
+async def assert_live_totals_match(system: System) -> None:
     """The live totals, rebuilt several times by now, are those of the rows: of all VENs heard in the last minute."""
-    connection = await asyncpg.connect(**connect_options(direct(system), "test"))
+    connection = await asyncpg.connect(**connect_options(direct_database(system), "test"))
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
 

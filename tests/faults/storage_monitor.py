@@ -14,7 +14,7 @@ EVERY_SECONDS = 0.25
 COUNT = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1)"
 
 
-class Watch:
+class StorageMonitor:
     """Counts the rows of a fleet again and again.
 
     `longest_pause` (s) is the longest time without a newly committed row while the broker had accepted messages that

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.fleet import SOME_MISBEHAVE, Fleet, Manner, publishing
+from gateway.fleet import FIELD_MIX, Behaviour, Fleet, publishing
 from gateway.local.system import System
-from gateway.reconciliation.command_observer import Wire, wire
+from gateway.reconciliation.command_observer import CommandObserver, observe_commands
 from gateway.stack.polling import until
-from tests.faults.ordeal import WAIT, make_fleet
+from tests.faults.fault_run import WAIT, make_fleet
 from tests.support.dr_figures import Outcome, commands_of, outcome_of
 
 VENS = 100
@@ -25,21 +25,21 @@ ROUNDED = 1e-6  # they have six decimals
 SETTLED_SECONDS = 180
 
 STATUS = {
-    Manner.REFUSES: {"refused"},
-    Manner.SILENT: {"unanswered"},
+    Behaviour.REFUSES: {"refused"},
+    Behaviour.SILENT: {"unanswered"},
     # What was lost while nobody could look is known later; what was lost just before the end is never known.
-    Manner.FORGETS: {"lost", "restored"},
+    Behaviour.FORGETS: {"lost", "restored"},
 }
 
 
-class DrTrial:
+class DrFaultRun:
     """What faults may use, and what is looked at afterwards."""
 
-    def __init__(self, system: System, fleet: Fleet, seen: Wire) -> None:
+    def __init__(self, system: System, fleet: Fleet, seen: CommandObserver) -> None:
         self.system = system
         self.fleet = fleet
-        self.wire = seen
-        self.vens = list(fleet.manners)
+        self.observer = seen
+        self.vens = list(fleet.behaviours)
 
     async def get(self, path: str) -> httpx.Response:
         """Ask until somebody answers: the API may be down just now."""
@@ -62,32 +62,36 @@ class DrTrial:
             "status": "active" if begins is None else "scheduled",
             "venIds": self.vens,
         }
-        answer = await self.post("/api/events", body, key=f"trial-{start.timestamp()}")
+        answer = await self.post("/api/events", body, key=f"fault-run-{start.timestamp()}")
         return dict(answer.raise_for_status().json())
 
     async def detail(self, event_id: str) -> dict[str, Any]:
         return dict((await self.get(f"/api/events/{event_id}")).raise_for_status().json())
 
-    async def told(self, event_id: str, seconds: float = WAIT) -> None:
+    async def wait_until_commanded(self, event_id: str, seconds: float = WAIT) -> None:
         """Wait until all were told."""
-        assert await self.wire.reaches_all(event_id, "event", self.vens, seconds), self._missing(event_id, "event")
+        assert await self.observer.wait_for_vens(event_id, "event", self.vens, seconds), self._missing(
+            event_id, "event"
+        )
 
-    async def restored(self, event_id: str, seconds: float = WAIT) -> None:
+    async def wait_until_restored(self, event_id: str, seconds: float = WAIT) -> None:
         """Wait until all were restored."""
-        assert await self.wire.reaches_all(event_id, "restore", self.vens, seconds), self._missing(event_id, "restore")
+        assert await self.observer.wait_for_vens(event_id, "restore", self.vens, seconds), self._missing(
+            event_id, "restore"
+        )
 
     def _missing(self, event_id: str, op: str) -> str:
-        missing = {(ven_id, op) for ven_id in self.vens} - self.wire.times(event_id).keys()
+        missing = {(ven_id, op) for ven_id in self.vens} - self.observer.counts(event_id).keys()
         return f"{len(missing)} of {len(self.vens)} had no {op}: {sorted(missing)[:3]}"
 
-    def each_once(self, event_id: str) -> None:
+    def assert_sent_once(self, event_id: str) -> None:
         """One command for each VEN and phase went out, and each home received as many."""
         expected = Counter((ven_id, op) for ven_id in self.vens for op in ("event", "restore"))
-        for count in (self.wire.times(event_id), commands_of(self.fleet.dr, event_id)):
+        for count in (self.observer.counts(event_id), commands_of(self.fleet.dr, event_id)):
             assert {each: n for each, n in count.items() if n > 1} == {}, "told twice"
             assert count == expected
 
-    async def comes_to_what_the_fleet_says(self, event_id: str) -> dict[str, Any]:
+    async def wait_for_settled_metrics(self, event_id: str) -> dict[str, Any]:
         """Wait until the event is over with figures and statuses as they have to be."""
         event = await self.detail(event_id)
         start = datetime.fromisoformat(event["startTime"]).timestamp()
@@ -116,13 +120,13 @@ class DrTrial:
     def _statuses_are_right(self, event: dict[str, Any]) -> bool:
         return not self._wrong_statuses(event)
 
-    def _wrong_statuses(self, event: dict[str, Any]) -> Counter[tuple[Manner, str]]:
-        found = Counter((self.fleet.manners[ven["venId"]], ven["status"]) for ven in event["vens"])
+    def _wrong_statuses(self, event: dict[str, Any]) -> Counter[tuple[Behaviour, str]]:
+        found = Counter((self.fleet.behaviours[ven["venId"]], ven["status"]) for ven in event["vens"])
         return Counter(
             {
-                (manner, status): number
-                for (manner, status), number in found.items()
-                if status not in STATUS.get(manner, {"restored"})
+                (behaviour, status): number
+                for (behaviour, status), number in found.items()
+                if status not in STATUS.get(behaviour, {"restored"})
             }
         )
 
@@ -131,7 +135,7 @@ class DrTrial:
         expected = (outcome.reduction_kw, outcome.delivered_kwh, outcome.covered_share)
         figures = f"{[event[name] for name in names]} are to be {expected}"
         vens = {
-            ven["venId"]: (ven["deliveredKwh"], outcome.energy_kwh[ven["venId"]], self.fleet.manners[ven["venId"]])
+            ven["venId"]: (ven["deliveredKwh"], outcome.energy_kwh[ven["venId"]], self.fleet.behaviours[ven["venId"]])
             for ven in event["vens"]
             if ven["deliveredKwh"] != pytest.approx(outcome.energy_kwh[ven["venId"]], rel=EXACT, abs=ROUNDED)
         }
@@ -153,17 +157,20 @@ class DrTrial:
 
 
 @asynccontextmanager
-async def dr_trial(system: System, prefix: str, **options: Any) -> AsyncIterator[DrTrial]:
+async def dr_fault_run(system: System, prefix: str, **options: Any) -> AsyncIterator[DrFaultRun]:
     """Have a fleet that obeys inside, all of it online."""
-    given = {"vens": VENS, "interval": 2.0, "manners": SOME_MISBEHAVE, "slow_seconds": 3.0, "power_cut_seconds": 8.0}
+    given = {"vens": VENS, "interval": 2.0, "manners": FIELD_MIX, "slow_seconds": 3.0, "power_cut_seconds": 8.0}
     fleet = make_fleet(system, **{**given, "prefix": prefix, **options})
-    async with wire(system.stack.mqtt_host, system.stack.mqtt_port, "test-dr-wire") as seen, publishing(fleet):
-        trial = DrTrial(system, fleet, seen)
+    async with (
+        observe_commands(system.stack.mqtt_host, system.stack.mqtt_port, "test-dr-wire") as seen,
+        publishing(fleet),
+    ):
+        run = DrFaultRun(system, fleet, seen)
 
         async def online() -> bool:
-            vens = (await trial.get("/api/vens/summary?limit=1000")).json()
-            return {ven["id"] for ven in vens if ven["status"] == "online"} >= set(trial.vens)
+            vens = (await run.get("/api/vens/summary?limit=1000")).json()
+            return {ven["id"] for ven in vens if ven["status"] == "online"} >= set(run.vens)
 
         assert await until(online, WAIT, every=0.25), "the fleet does not come online"
-        yield trial
+        yield run
         await asyncio.gather(*(until(worker.ready, WAIT) for worker in system.workers.values() if worker.supervised))
