@@ -25,9 +25,9 @@ from schemas.settings.blocks import (
     validate_all,
 )
 from streams.dead_letters.replay import add_dead_letters
-from streams.dr.command_monitor import add_watch
-from streams.dr.delivery_evidence import add_command_log
-from streams.dr.dispatcher import add_dispatch
+from streams.dr.command_monitor import add_command_monitor
+from streams.dr.delivery_evidence import add_delivery_evidence
+from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
 from streams.live.network_totals import add_live
@@ -133,7 +133,7 @@ async def _add_sink_and_what_is_beside(
     partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
     add_dead_letters(app, kafka, streams, log, rows, partitions)
-    add_command_log(app, kafka, streams, log, rows)
+    add_delivery_evidence(app, kafka, streams, log, rows)
     beside = await connection("rollups")
     add_rollups(app, beside, partitions)
     add_network_history(app, kafka, streams, beside, partitions)
@@ -141,8 +141,8 @@ async def _add_sink_and_what_is_beside(
     add_minutes(app, kafka, log, telling)
     add_disabled(app, kafka, log, telling)
     offline_after = streams.offline_after_seconds
-    add_dispatch(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
-    add_watch(app, config.dispatch, offline_after, await connection("watch"))
+    add_dispatcher(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
+    add_command_monitor(app, config.dispatch, offline_after, await connection("watch"))
     add_settlement(app, await connection("settlement"), offline_after)
     return lambda: rows.connected
 

@@ -25,7 +25,7 @@ CASE WHEN c.ack_status IN ({GOOD_WORDS}) THEN c.ack_status
 """  # noqa: S608 - our own text
 STEPS = ", ".join([*(f"c.{name}" for name in STEP_COLUMNS if name != "ack_status"), _ACK_STATUS])
 _COMMAND = f"""
-SELECT c.correlation_id, c.ven_id, c.op, c.event_id, c.phase, c.telling, c.attempt, c.payload, c.created_at,
+SELECT c.correlation_id, c.ven_id, c.op, c.event_id, c.phase, c.command_revision, c.attempt, c.payload, c.created_at,
        c.expires_at, c.ends_at, {STEPS}
 FROM commands AS c
 """  # noqa: S608 - our own text

@@ -19,7 +19,7 @@ NOW = "SELECT clock_timestamp()"
 # come before all that are planned, however many these are.
 EVENTS = f"""
 SELECT event_id, start_time, end_time, requested_reduction_kw, created_at, ended_at, cancelled_at, actual_reduction_kw,
-       closed_at IS NOT NULL AND figured_at IS NOT NULL AS is_settled,
+       closed_at IS NOT NULL AND settled_at IS NOT NULL AS is_settled,
        CASE WHEN deleted_at IS NOT NULL THEN 'deleted' ELSE {STATUS} END AS status
 FROM events
 WHERE CASE WHEN deleted_at IS NULL THEN closed_at IS NULL OR closed_at > now() - interval '10 minutes'

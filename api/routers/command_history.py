@@ -9,9 +9,9 @@ from api.http.pagination import Cursor, add_next_link
 from api.http.problems import not_found
 from api.queries.command_history import fetch_acks_of_command, fetch_command, fetch_commands_of_ven
 from api.routers.preconditions import require_ven
-from api.views.command_history import steps_view, trail_view
+from api.views.command_history import command_history_view, command_steps_view
 from schemas.parsing.acks import MAX_INDEXED
-from schemas.rest.command_history import MOST_ACKS, CommandSteps, CommandTrail
+from schemas.rest.command_history import MOST_ACKS, CommandHistory, CommandSteps
 
 router = APIRouter(prefix="/api", tags=["commands"])
 
@@ -29,12 +29,12 @@ CorrelationId = Annotated[
 
 # An operator's event id is part of it, and may have slashes.
 @router.get("/commands/{correlation_id:path}")
-async def read_command(correlation_id: CorrelationId, database: Database) -> CommandTrail:
+async def read_command(correlation_id: CorrelationId, database: Database) -> CommandHistory:
     """Read the whole way of a command, and all that the VEN answered to it."""
     row = await fetch_command(database, correlation_id)
     if row is None:
         raise not_found("command", correlation_id)
-    return trail_view(row, await fetch_acks_of_command(database, correlation_id, MOST_ACKS))
+    return command_history_view(row, await fetch_acks_of_command(database, correlation_id, MOST_ACKS))
 
 
 @router.get("/vens/{ven_id}/commands")
@@ -51,4 +51,4 @@ async def list_commands(
     rows = await fetch_commands_of_ven(database, ven_id, cursor=cursor, limit=limit + 1)
     if len(rows) > limit:
         add_next_link(request, response, limit=limit, cursor=rows[limit - 1]["correlation_id"])
-    return [steps_view(row) for row in rows[:limit]]
+    return [command_steps_view(row) for row in rows[:limit]]

@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from api.dependencies import LoadId, VenId
 from api.http.problems import conflict_response
 from api.idempotency import CreateResult, Idempotent, IdempotentRequest
-from api.services.command_admission import take_in
+from api.services.command_admission import admit
 from api.services.request_tracing import trace_request
 from runtime.database import PooledConnection
 from schemas.dr.commands import Command, event_command, new_event_id, shed_load_command
@@ -56,7 +56,7 @@ async def send_command(ven_id: VenId, free: FreeCommand, once: Idempotent) -> Re
 
 async def _send(once: IdempotentRequest, body: RestModel, command: Command, load_id: str | None = None) -> Response:
     async def send(connection: PooledConnection) -> CreateResult:
-        taken = await take_in(connection, command, load_id)
+        taken = await admit(connection, command, load_id)
         trace.command(taken)
         sent = Sent(correlation_id=taken.correlation_id, ven_id=taken.ven_id, op=taken.op, event_id=taken.event_id)
         return CreateResult(HTTPStatus.ACCEPTED, sent, taken.correlation_id)

@@ -6,7 +6,7 @@ from api.auth.audit import CurrentAction
 from api.dependencies import Database, LoadId, Settings, VenId
 from api.http.problems import not_found
 from api.queries.vens import fetch_ven
-from api.services.command_admission import take_in
+from api.services.command_admission import admit
 from api.services.request_tracing import trace_request
 from api.views.vens import loads_view
 from runtime.database import Pool
@@ -42,7 +42,7 @@ async def set_load(
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
     with trace_request() as trace:
         async with action.transaction(database) as connection:
-            taken = await take_in(connection, command, load_id)
+            taken = await admit(connection, command, load_id)
             action.result = taken.correlation_id
             trace.command(taken)
     return await read_load(ven_id, load_id, database, settings)

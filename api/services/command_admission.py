@@ -9,7 +9,7 @@ from schemas.dr.commands import EVENT, RESTORE, SHED_PANEL, SHEDDING, Command
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
 
 
-async def take_in(connection: PooledConnection, command: Command, load_id: str | None = None) -> Command:
+async def admit(connection: PooledConnection, command: Command, load_id: str | None = None) -> Command:
     """Take a command in for the dispatcher, and return it; `load_id` has to be among the VEN's loads.
 
     A disabled VEN may be asked and set, but sheds nothing. An event is not sent twice: a device would shed once more

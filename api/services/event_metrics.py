@@ -17,7 +17,7 @@ _SLACK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class EventPerformance:
     """How an event goes, or went. Power in kW, by VEN id; what is delivered is None until the event is over.
 
     `vens` are all that were named, chosen, told, or have spoken of it, ordered by id.
@@ -51,7 +51,7 @@ def acks_interval(event: Any) -> tuple[datetime, datetime]:
     )
 
 
-async def figure(pool: Pool, event: Any, hold_seconds: float) -> Figures:
+async def figure(pool: Pool, event: Any, hold_seconds: float) -> EventPerformance:
     """Work out all figures of an event; a sample covers `hold_seconds` of it at most."""
     event_id, status = event["event_id"], event["status"]
     chosen = await fetch_chosen(pool, event_id)
@@ -68,7 +68,7 @@ async def figure(pool: Pool, event: Any, hold_seconds: float) -> Figures:
     if status == "completed" and event["is_settled"]:
         actual = event["actual_reduction_kw"]
     named = frozenset(event["ven_ids"] or ())
-    return Figures(
+    return EventPerformance(
         actual_kw=actual,
         current_kw=actual if status == "active" else 0.0,
         delivered_kwh=actual * hours if status == "completed" else None,

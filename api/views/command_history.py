@@ -8,7 +8,7 @@ import msgspec
 from api.queries.command_history import steps_of
 from api.views.acks import ack_view
 from schemas.dr.command_state import state_of
-from schemas.rest.command_history import CommandAck, CommandSteps, CommandTrail
+from schemas.rest.command_history import CommandAck, CommandHistory, CommandSteps
 
 _AS_THEY_ARE = (
     "correlation_id",
@@ -16,7 +16,7 @@ _AS_THEY_ARE = (
     "op",
     "event_id",
     "phase",
-    "telling",
+    "command_revision",
     "attempt",
     "logged_at",
     "sending_at",
@@ -33,14 +33,16 @@ _AS_THEY_ARE = (
 )
 
 
-def steps_view(row: Any) -> CommandSteps:
+def command_steps_view(row: Any) -> CommandSteps:
     """Make a command of its row."""
     return CommandSteps(**_fields(row))
 
 
-def trail_view(row: Any, acks: Sequence[Any]) -> CommandTrail:
+def command_history_view(row: Any, acks: Sequence[Any]) -> CommandHistory:
     """Make a command of its row, with its acknowledgements."""
-    return CommandTrail(**_fields(row), ack_count=acks[0]["all_acks"] if acks else 0, acks=[_ack(ack) for ack in acks])
+    return CommandHistory(
+        **_fields(row), ack_count=acks[0]["all_acks"] if acks else 0, acks=[_ack(ack) for ack in acks]
+    )
 
 
 def _fields(row: Any) -> dict[str, Any]:

@@ -17,10 +17,10 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from bridge.downlink.command_index import KnownCommands
+from bridge.downlink.command_index import CommandIndex
 from runtime.backoff import Backoff
 from runtime.kafka import client_options, enqueue
-from schemas.records.commands import Dispatch, Evidence, State, decode_evidence
+from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState, decode_delivery_evidence
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import KafkaSettings
@@ -42,10 +42,10 @@ class CommandLog:
         self._producer = producer
         self._topic = kafka.topics(COMMAND_LOG)
         self._run = uuid4().hex.encode()
-        self.known = KnownCommands()
+        self.known = CommandIndex()
         self._claims: dict[tuple[str, int], asyncio.Future[bool]] = {}
         self._proofs: dict[str, asyncio.Future[None]] = {}
-        self._notes: deque[tuple[Evidence, asyncio.Future[None]]] = deque()
+        self._notes: deque[tuple[DeliveryEvidence, asyncio.Future[None]]] = deque()
         self._noted = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
         self._read: dict[TopicPartition, int] = {}
@@ -69,17 +69,17 @@ class CommandLog:
                 each.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def claim(self, dispatch: Dispatch) -> "asyncio.Future[bool]":
+    def claim(self, command: CommandRecord) -> "asyncio.Future[bool]":
         """Note that a command is about to be sent; the result is whether it may be, once the log has told."""
-        claim = self._claims[dispatch.correlation_id, dispatch.attempt] = asyncio.get_running_loop().create_future()
-        self._note(_evidence(dispatch, "sending"))
+        claim = self._claims[command.correlation_id, command.attempt] = asyncio.get_running_loop().create_future()
+        self._note(_evidence(command, "sending"))
         return claim
 
-    def expired(self, dispatch: Dispatch, because: str) -> "asyncio.Future[None]":
+    def expired(self, command: CommandRecord, reason: str) -> "asyncio.Future[None]":
         """Note that a command was not sent; done when the log has it."""
-        return self._note(_evidence(dispatch, "expired", because))
+        return self._note(_evidence(command, "expired", reason))
 
-    def sent(self, correlation_id: str, because: str | None = None) -> "asyncio.Future[None] | None":
+    def sent(self, correlation_id: str, reason: str | None = None) -> "asyncio.Future[None] | None":
         """Note that the MQTT broker has a command; done when the log has it.
 
         None where that is in the log already, or the command is not.
@@ -89,13 +89,13 @@ class CommandLog:
             return None
         proof = self._proofs.get(correlation_id)
         if proof is None:
-            evidence = Evidence(
+            evidence = DeliveryEvidence(
                 correlation_id=correlation_id,
                 ven_id=known.ven_id,
                 attempt=known.attempt,
                 state="sent",
                 at=datetime.now(UTC),
-                because=because,
+                reason=reason,
                 expires_at=known.expires_at,
             )
             proof = self._proofs[correlation_id] = self._note(evidence)
@@ -123,7 +123,7 @@ class CommandLog:
                     continue
             await backoff.wait()
 
-    def _note(self, evidence: Evidence) -> "asyncio.Future[None]":
+    def _note(self, evidence: DeliveryEvidence) -> "asyncio.Future[None]":
         note: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._notes.append((evidence, note))
         self._noted.set()
@@ -137,11 +137,13 @@ class CommandLog:
             self._noted.clear()
             await self._noted.wait()
 
-    async def _send(self, evidence: Evidence) -> "asyncio.Future[Any]":
+    async def _send(self, evidence: DeliveryEvidence) -> "asyncio.Future[Any]":
         key, headers = evidence.correlation_id.encode(), [(HEADER_RUN, self._run)]
         return await enqueue(self._producer, self._topic, encode_record(evidence), key=key, headers=headers)
 
-    def _on_written(self, evidence: Evidence, note: "asyncio.Future[None]", written: "asyncio.Future[Any]") -> None:
+    def _on_written(
+        self, evidence: DeliveryEvidence, note: "asyncio.Future[None]", written: "asyncio.Future[Any]"
+    ) -> None:
         if written.cancelled():
             return
         error = written.exception()
@@ -193,7 +195,7 @@ class CommandLog:
 
     def _take(self, record: Any) -> None:
         try:
-            evidence = decode_evidence(record.value or b"")
+            evidence = decode_delivery_evidence(record.value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return  # others may write here, too
         ours = dict(record.headers).get(HEADER_RUN) == self._run
@@ -213,13 +215,13 @@ class CommandLog:
             self.known.forget(datetime.now(UTC))
 
 
-def _evidence(dispatch: Dispatch, state: State, because: str | None = None) -> Evidence:
-    return Evidence(
-        correlation_id=dispatch.correlation_id,
-        ven_id=dispatch.ven_id,
-        attempt=dispatch.attempt,
+def _evidence(command: CommandRecord, state: DeliveryState, reason: str | None = None) -> DeliveryEvidence:
+    return DeliveryEvidence(
+        correlation_id=command.correlation_id,
+        ven_id=command.ven_id,
+        attempt=command.attempt,
         state=state,
         at=datetime.now(UTC),
-        because=because,
-        expires_at=dispatch.expires_at,
+        reason=reason,
+        expires_at=command.expires_at,
     )

@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 from aiolimiter import AsyncLimiter
 
 from bridge.downlink.command_log import CommandLog
-from bridge.downlink.send_policy import COMMAND_TOPIC, LATE, decide, message_at, read_dispatch
+from bridge.downlink.send_policy import COMMAND_TOPIC, LATE, decide, message_at, read_command
 from bridge.downlink.tracing import CommandSpans
 from bridge.mqtt.connection import Connection
 from runtime.backoff import Backoff
@@ -27,7 +27,7 @@ from runtime.kafka import client_options, enqueue
 from runtime.metrics import COMMANDS_EXPIRED, COMMANDS_SENT, COMMANDS_UNSURE, DEAD_LETTERS
 from schemas.base.rejection import RejectedError, Rejection
 from schemas.dr import commands
-from schemas.records.commands import Dispatch
+from schemas.records.commands import CommandRecord
 from schemas.records.dead_letters import dead_letter_headers_for
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import KafkaSettings
@@ -80,7 +80,7 @@ class Downlink:
         self._group = f"{kafka.kafka_topic_prefix}gateway-downlink"
         self._connection: Connection | None = None
         self._changed = asyncio.Event()
-        self._outstanding: dict[asyncio.Future[None], Dispatch] = {}
+        self._outstanding: dict[asyncio.Future[None], CommandRecord] = {}
         self._given_up: set[asyncio.Future[None]] = set()
         self._notes: list[asyncio.Future[None]] = []
         self._spans = CommandSpans()
@@ -102,12 +102,12 @@ class Downlink:
         """Send no more on the connection; what it has not acknowledged stays open."""
         self._connection = None
         outstanding, self._outstanding = self._outstanding, {}
-        for settled, dispatch in outstanding.items():
+        for settled, command in outstanding.items():
             settled.set_result(None)
-            if self._log.is_sent(dispatch.correlation_id):
-                self._sent(dispatch)  # it has come back already
+            if self._log.is_sent(command.correlation_id):
+                self._sent(command)  # it has come back already
             elif settled not in self._given_up:
-                self._leave_open(dispatch, "the MQTT connection was lost")
+                self._leave_open(command, "the MQTT connection was lost")
         self._given_up.clear()
 
     async def run(self) -> None:
@@ -180,7 +180,7 @@ class Downlink:
 
     async def _handle(self, records: Sequence[Any]) -> bool:
         """See a batch through: all of it is sent, expired, or left open at return; False when it is time to end."""
-        batch = [dispatch for record in records if (dispatch := await self._decoded(record)) is not None]
+        batch = [command for record in records if (command := await self._decoded(record)) is not None]
         if not await self._connected():
             return False
         if self.took_over:
@@ -188,37 +188,37 @@ class Downlink:
             self.took_over = False
             await self._log.caught_up()
         decisions = decide(batch, self._log.known.get, datetime.now(UTC))
-        self._notes = [self._expired(dispatch, because) for dispatch, because in decisions.expired]
-        claims = [self._log.claim(dispatch) for dispatch in decisions.to_send]
-        for dispatch, claim in zip(decisions.to_send, claims, strict=True):
+        self._notes = [self._expired(command, reason) for command, reason in decisions.expired]
+        claims = [self._log.claim(command) for command in decisions.to_send]
+        for command, claim in zip(decisions.to_send, claims, strict=True):
             if await claim:
-                await self._send(dispatch)
+                await self._send(command)
         await self._settled()
         await asyncio.gather(*self._notes)
         self._spans.forget()
         return True
 
-    async def _send(self, dispatch: Dispatch) -> None:
+    async def _send(self, command: CommandRecord) -> None:
         """Hand a command that was claimed to the broker; waits for a connection, and then looks at it anew."""
-        if dispatch.attempt > 1 and self._is_under_way(dispatch.correlation_id):
+        if command.attempt > 1 and self._is_under_way(command.correlation_id):
             # On a connection that hangs: when it goes on, both would arrive.
-            self._leave_open(dispatch, "the attempt before is still under way")
+            self._leave_open(command, "the attempt before is still under way")
             return
         if self._limiter is not None:
             await self._limiter.acquire()
-        while self._log.known.may_send(dispatch.correlation_id, dispatch.attempt):
-            message = message_at(dispatch, datetime.now(UTC))
+        while self._log.known.may_send(command.correlation_id, command.attempt):
+            message = message_at(command, datetime.now(UTC))
             if message is None:
-                self._notes.append(self._expired(dispatch, LATE))
+                self._notes.append(self._expired(command, LATE))
                 return
             settled = asyncio.get_running_loop().create_future()
             acknowledged = partial(self._on_acknowledged, settled)
-            topic = COMMAND_TOPIC + dispatch.ven_id
+            topic = COMMAND_TOPIC + command.ven_id
             if self._connection is not None and self._connection.publish(topic, message, acknowledged):
-                self._outstanding[settled] = dispatch
+                self._outstanding[settled] = command
                 return
             if self._stopping:
-                self._leave_open(dispatch, "the bridge ends without an MQTT connection")
+                self._leave_open(command, "the bridge ends without an MQTT connection")
                 return
             self._changed.clear()
             with suppress(TimeoutError):
@@ -240,47 +240,47 @@ class Downlink:
             self._leave_open(self._outstanding[settled], f"no PUBACK within {_MOST_UNANSWERED_SECONDS:.0f} s")
 
     def _on_acknowledged(self, settled: "asyncio.Future[None]") -> None:
-        dispatch = self._outstanding.pop(settled)
+        command = self._outstanding.pop(settled)
         self._given_up.discard(settled)
         settled.set_result(None)
-        self._sent(dispatch)
+        self._sent(command)
 
-    def _sent(self, dispatch: Dispatch) -> None:
-        COMMANDS_SENT.labels(dispatch.op if dispatch.op in _OPS else "other").inc()
-        self._spans.end(dispatch)
-        note = self._log.sent(dispatch.correlation_id)
+    def _sent(self, command: CommandRecord) -> None:
+        COMMANDS_SENT.labels(command.op if command.op in _OPS else "other").inc()
+        self._spans.end(command)
+        note = self._log.sent(command.correlation_id)
         if note is not None:
             self._notes.append(note)
 
-    def _expired(self, dispatch: Dispatch, because: str) -> "asyncio.Future[None]":
+    def _expired(self, command: CommandRecord, reason: str) -> "asyncio.Future[None]":
         COMMANDS_EXPIRED.inc()
-        self._spans.end(dispatch, because)
-        return self._log.expired(dispatch, because)
+        self._spans.end(command, reason)
+        return self._log.expired(command, reason)
 
-    def _leave_open(self, dispatch: Dispatch, because: str) -> None:
+    def _leave_open(self, command: CommandRecord, reason: str) -> None:
         COMMANDS_UNSURE.inc()
-        self._spans.end(dispatch, because)
+        self._spans.end(command, reason)
         logger.warning(
             "%s to %s may not have arrived: %s; it is not sent again unless evidence shows that it did not",
-            dispatch.correlation_id,
-            dispatch.ven_id,
-            because,
+            command.correlation_id,
+            command.ven_id,
+            reason,
             extra={
                 "action": "command_unsure",
-                "correlation_id": dispatch.correlation_id,
-                "ven_id": dispatch.ven_id,
-                "event_id": dispatch.event_id,
+                "correlation_id": command.correlation_id,
+                "ven_id": command.ven_id,
+                "event_id": command.event_id,
             },
         )
 
-    async def _decoded(self, record: Any) -> Dispatch | None:
+    async def _decoded(self, record: Any) -> CommandRecord | None:
         try:
-            dispatch = read_dispatch(record.value or b"")
+            command = read_command(record.value or b"")
         except RejectedError as error:
             await self._dead_letter(record, error.rejection)
             return None
-        self._spans.begin(dispatch, record)
-        return dispatch
+        self._spans.begin(command, record)
+        return command
 
     async def _dead_letter(self, record: Any, rejection: Rejection) -> None:
         name, headers = self._kafka.topics.dead_letters(record.topic), dead_letter_headers_for(record, rejection)

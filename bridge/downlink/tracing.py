@@ -3,7 +3,7 @@
 from typing import Any
 
 from runtime.traces import TRACES, Attributes, Span
-from schemas.records.commands import Dispatch
+from schemas.records.commands import CommandRecord
 from schemas.records.tracing import TRACEPARENT, Place
 
 
@@ -13,7 +13,7 @@ class CommandSpans:
     def __init__(self) -> None:
         self._spans: dict[str, Span] = {}
 
-    def begin(self, dispatch: Dispatch, record: Any) -> None:
+    def begin(self, command: CommandRecord, record: Any) -> None:
         """Begin the span of a command, where its record says that it was chosen."""
         if not TRACES.on or not record.headers:
             return
@@ -23,18 +23,18 @@ class CommandSpans:
         attributes: Attributes = {
             "messaging.system": "mqtt",
             "messaging.operation.type": "send",
-            "gateway.correlation.id": dispatch.correlation_id,
-            "gateway.ven.id": dispatch.ven_id,
-            "gateway.op": dispatch.op,
-            "gateway.attempt": dispatch.attempt,
+            "gateway.correlation.id": command.correlation_id,
+            "gateway.ven.id": command.ven_id,
+            "gateway.op": command.op,
+            "gateway.attempt": command.attempt,
         }
         span = TRACES.begin("bridge send command", "client", parent=parent, attributes=attributes)
         if span is not None:
-            self._spans[dispatch.correlation_id] = span
+            self._spans[command.correlation_id] = span
 
-    def end(self, dispatch: Dispatch, failed: str | None = None) -> None:
+    def end(self, command: CommandRecord, failed: str | None = None) -> None:
         """End it; `failed` says why it did not go out, or may not have."""
-        span = self._spans.pop(dispatch.correlation_id, None)
+        span = self._spans.pop(command.correlation_id, None)
         if span is not None:
             span.end(failed)
 

@@ -11,7 +11,7 @@ from schemas.mqtt.routing import Kind
 from schemas.parsing.registry import parse
 from schemas.parsing.result import Parsed, Source
 from schemas.records import topics
-from schemas.records.commands import Dispatch, Evidence
+from schemas.records.commands import CommandRecord, DeliveryEvidence
 from schemas.records.minutes import Minute, power
 from schemas.records.network import (
     Disabled,
@@ -82,7 +82,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
     totals, types = Totals(3, 24.6, 14.4, 6.3, 6.3), {"hvac": LoadTypeTotals(21.6, 6.3, 6.3)}
     return {
         topics.COMMANDS: [
-            Dispatch(
+            CommandRecord(
                 correlation_id=command_id,
                 ven_id=ven_id,
                 op=command["op"],
@@ -93,7 +93,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
             )
         ],
         topics.COMMAND_LOG: [
-            Evidence(correlation_id=command_id, ven_id=ven_id, attempt=1, state="sent", at=_AT, expires_at=end)
+            DeliveryEvidence(correlation_id=command_id, ven_id=ven_id, attempt=1, state="sent", at=_AT, expires_at=end)
         ],
         topics.MINUTES: [
             Minute(

@@ -12,7 +12,7 @@ from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
 from schemas.parsing.vtn_messages import VtnMessage
 from schemas.records import topics
-from schemas.records.commands import Dispatch, Evidence
+from schemas.records.commands import CommandRecord, DeliveryEvidence
 from schemas.records.minutes import Minute
 from schemas.records.network import Disabled, Heartbeat, NetworkTotals, Partial, ScopeTotals, VenLoads
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
@@ -30,8 +30,8 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.ACKS: (Ack,),
     topics.SHADOW: (Shadow,),
     topics.VTN_MESSAGES: (VtnMessage,),
-    topics.COMMANDS: (Dispatch,),
-    topics.COMMAND_LOG: (Evidence,),
+    topics.COMMANDS: (CommandRecord,),
+    topics.COMMAND_LOG: (DeliveryEvidence,),
     topics.MINUTES: (Minute,),
     topics.STATS: (NetworkTotals, ScopeTotals),
     topics.PARTIALS: (Partial,),

@@ -13,12 +13,12 @@ DURATIONS = ("duration_s", "durationS", "duration_sec")
 """Every spelling under which devices read how long they are to shed."""
 
 
-class Dispatch(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+class CommandRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """One command to be sent, the value of ven.commands; `payload` is what the VEN reads, but for its durations.
 
     It is sent before `expires_at` or not at all. `ends_at` is when what it asks for is over; its durations are counted
     to there when it is sent. `attempt` counts from 1: it goes up only where nothing shows that the one before arrived.
-    `telling` is 2 where a VEN that had lost the event is told once more. Times are UTC.
+    `command_revision` is 2 where the event or its restore is sent to the VEN once more. Times are UTC.
     """
 
     correlation_id: str
@@ -29,26 +29,26 @@ class Dispatch(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     event_id: str | None = None
     ends_at: AwareDatetime | None = None
     attempt: int = 1
-    telling: int = 1
+    command_revision: int = 1
 
 
-State = Literal["sending", "sent", "expired"]
+DeliveryState = Literal["sending", "sent", "expired"]
 
 
-class Evidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+class DeliveryEvidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """What the bridge knows of a command, the value of ven.command-log under its correlation id.
 
     `sending` is written before the command goes out, `sent` once the MQTT broker has it, `expired` when it was too late
-    to send it. `at` is UTC, by the bridge's clock; `because` says how the bridge knows, where that is not plain.
+    to send it. `at` is UTC, by the bridge's clock; `reason` says how the bridge knows, where that is not plain.
     `expires_at` is the command's own: until then bridges have to remember what is known of it.
     """
 
     correlation_id: str
     ven_id: VenId
     attempt: int
-    state: State
+    state: DeliveryState
     at: AwareDatetime
-    because: str | None = None
+    reason: str | None = None
     expires_at: AwareDatetime | None = None
 
 
@@ -57,19 +57,19 @@ def seconds_left(ends_at: datetime, now: datetime) -> int:
     return ceil((ends_at - now).total_seconds())
 
 
-def payload_to_send(dispatch: Dispatch, now: datetime) -> dict[str, Any] | None:
+def payload_to_send(command: CommandRecord, now: datetime) -> dict[str, Any] | None:
     """Return what to publish at `now`, its durations in whole seconds that are left, at least 1; None when too late.
 
     A duration is never 0 or null, for devices take either for an hour.
     """
-    if now >= dispatch.expires_at:
+    if now >= command.expires_at:
         return None
-    if dispatch.ends_at is None:
-        return dispatch.payload
-    left = seconds_left(dispatch.ends_at, now)
+    if command.ends_at is None:
+        return command.payload
+    left = seconds_left(command.ends_at, now)
     if left < 1:
         return None
-    payload = _counted_to(dispatch.payload, left)
+    payload = _counted_to(command.payload, left)
     data = payload.get("data")
     return payload | {"data": _counted_to(data, left)} if isinstance(data, Mapping) else payload
 
@@ -78,5 +78,5 @@ def _counted_to(given: Mapping[str, Any], left: int) -> dict[str, Any]:
     return {name: left if name in DURATIONS else value for name, value in given.items()}
 
 
-decode_dispatch = msgspec.json.Decoder(Dispatch).decode
-decode_evidence = msgspec.json.Decoder(Evidence).decode
+decode_command_record = msgspec.json.Decoder(CommandRecord).decode
+decode_delivery_evidence = msgspec.json.Decoder(DeliveryEvidence).decode

@@ -77,9 +77,9 @@ CANONICAL = (
     Topic(ACKS, "VEN id", "Ack"),
     Topic(SHADOW, "VEN id", "Shadow", "compact"),
     Topic(VTN_MESSAGES, "VEN id, where the message names one", "VtnMessage", partitions=1),
-    Topic(COMMANDS, "VEN id", "Dispatch"),
+    Topic(COMMANDS, "VEN id", "CommandRecord"),
     # The last word on each command, for as long as commands are kept.
-    Topic(COMMAND_LOG, "correlation id", "Evidence", "compact,delete"),
+    Topic(COMMAND_LOG, "correlation id", "DeliveryEvidence", "compact,delete"),
 )
 
 TOPICS = (

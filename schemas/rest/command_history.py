@@ -14,7 +14,7 @@ _TRAIL = {
     "op": "event",
     "eventId": "evt-1f0c9a3b",
     "phase": "event",
-    "telling": 1,
+    "commandRevision": 1,
     "attempt": 1,
     "state": "acknowledged",
     "payload": {
@@ -59,9 +59,9 @@ _ACK = {
 class CommandSteps(RestModel):
     """A command and how far it got. `state` follows from the steps: what the VEN said counts before all else.
 
-    `phase` is `event` or `restore` where the gateway sends it for a DR event, null where an operator did. `telling` is
-    2 where a VEN that had lost the event was told once more; `attempt` counts how often the bridge was asked to send
-    this command, which is more than once only where nothing shows that it arrived.
+    `phase` is `event` or `restore` where the gateway sends it for a DR event, null where an operator did.
+    `command_revision` is 2 where the event or its restore was sent to the VEN once more. `attempt` counts
+    how often the bridge was asked to send this command: above 1 only where nothing shows that it arrived.
 
     The steps: decided; in the log (`logged_at`); about to be sent (`sending_at`); at the MQTT broker (`sent_at`);
     answered (`acked_at`, with what the VEN said in `ack_status`); a sample names its event, or after a restore no
@@ -78,7 +78,7 @@ class CommandSteps(RestModel):
     op: str
     event_id: str | None
     phase: Literal["event", "restore"] | None
-    telling: int
+    command_revision: int
     attempt: int
     state: CommandState
     payload: dict[str, Any]
@@ -106,7 +106,7 @@ class CommandAck(VenEventAck):
     late: bool
 
 
-class CommandTrail(CommandSteps):
+class CommandHistory(CommandSteps):
     """A command, how far it got, and what the VEN said of it.
 
     `ack_count` is how often the VEN answered: more than once shows that it heard the command more than once, or said

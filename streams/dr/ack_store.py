@@ -12,8 +12,8 @@ from runtime.database import Connection
 from runtime.metrics import ACK_SECONDS, ACKS, COMMAND_STEPS
 from schemas.parsing.acks import Ack, Curtailment
 from schemas.records.telemetry import encode_record
-from streams.dr.command_store import match_acks, note_answers
-from streams.dr.tracing import tell_answered
+from streams.dr.command_store import match_acks, record_answers
+from streams.dr.tracing import trace_answered
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
 from streams.store.partitions import Partitions
@@ -80,14 +80,14 @@ class AckStore:
         for row in self._answered:
             COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
-            tell_answered(row)
+            trace_answered(row)
         for by, number in self._matched.items():
             ACKS.labels(by).inc(number)
 
     async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
         await record_contact(connection, acks)
         answers, self._matched = await match_acks(connection, acks)
-        self._answered = await note_answers(connection, answers)
+        self._answered = await record_answers(connection, answers)
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give an ack that has come before, and counts by its arrival, the time at which it came first."""

@@ -25,7 +25,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class ParticipantTotals:
     """What shares are figured from: how many VENs, how many of them have told what they can shed, and that in kW."""
 
     vens: int = 0
@@ -33,16 +33,18 @@ class Basis:
     capability_kw: float = 0.0
 
     @classmethod
-    def of(cls, capabilities: Iterable[float | None]) -> "Basis":
+    def of(cls, capabilities: Iterable[float | None]) -> "ParticipantTotals":
         """Add up VENs; None is one that has told nothing."""
         all_of_them = list(capabilities)
         known = [capability for capability in all_of_them if capability is not None]
         return cls(len(all_of_them), len(known), sum(known))
 
-    def joined_by(self, capabilities: Iterable[float | None]) -> "Basis":
+    def including(self, capabilities: Iterable[float | None]) -> "ParticipantTotals":
         """Return the basis with some VENs more."""
-        more = Basis.of(capabilities)
-        return Basis(self.vens + more.vens, self.known + more.known, self.capability_kw + more.capability_kw)
+        more = ParticipantTotals.of(capabilities)
+        return ParticipantTotals(
+            self.vens + more.vens, self.known + more.known, self.capability_kw + more.capability_kw
+        )
 
 
 class Share(NamedTuple):
@@ -52,7 +54,7 @@ class Share(NamedTuple):
     reason: str
 
 
-def share_of(requested_kw: float, basis: Basis, capability_kw: float | None) -> Share:
+def share_of(requested_kw: float, basis: ParticipantTotals, capability_kw: float | None) -> Share:
     """Return the share of a VEN that is part of the basis."""
     if capability_kw is None:
         return Share(round(requested_kw / basis.vens, _DIGITS), UNKNOWN)

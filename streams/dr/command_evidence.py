@@ -1,4 +1,4 @@
-"""What samples and silence show of the commands that are watched: each a statement that changes what has become known.
+"""What samples and silence show of the monitored commands: each statement records newly known evidence.
 
 All times are those of the gateway's own clock. `heard_at` is when the sample that the VEN's latest values are from was
 received: what is received later but was measured earlier says nothing of now.
@@ -22,7 +22,7 @@ _SHOWN = """
         WHERE t.event_id = c.event_id AND t.ven_id = c.ven_id AND t.time > c.created_at - interval '1 day'
             AND t.received_at >= c.created_at - interval '1 second'
     ) AS first
-    WHERE c.watched AND c.op IN ('event', 'shedPanel') AND first.reported_at IS NOT NULL
+    WHERE c.monitored AND c.op IN ('event', 'shedPanel') AND first.reported_at IS NOT NULL
 """
 _NOTE_SHOWN = f"""
 UPDATE commands AS c SET
@@ -46,7 +46,7 @@ _EARLY = "interval '5 seconds'"
 LOST = f"""
 UPDATE commands AS c SET lost_at = {_HEARD_AT}
 FROM ven_status AS s
-WHERE c.watched AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND s.ven_id = c.ven_id
+WHERE c.monitored AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND s.ven_id = c.ven_id
     AND s.event_id IS DISTINCT FROM c.event_id AND {_HEARD_AT} > c.reported_at AND {_HEARD_AT} < c.ends_at - {_EARLY}
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
@@ -62,37 +62,39 @@ FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
       ) AS first JOIN telemetry_readings AS t ON t.ven_id = c.ven_id AND t.time > first.time
           AND t.time < c.ends_at - {_EARLY} - s.clock_skew_seconds * interval '1 second'
           AND t.event_id IS DISTINCT FROM c.event_id
-      WHERE c.watched AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND {_OVER}
+      WHERE c.monitored AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND {_OVER}
       GROUP BY c.correlation_id) AS gone
 WHERE c.correlation_id = gone.correlation_id
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 # Lost, and doing nothing else now. What runs out within moments is not worth a command.
-RETELL = f"""
+RESEND_LOST = f"""
 SELECT c.event_id, c.ven_id, e.share_kw, c.expires_at, c.ends_at
 FROM commands AS c
      JOIN event_vens AS e ON e.event_id = c.event_id AND e.ven_id = c.ven_id
      JOIN ven_status AS s ON s.ven_id = c.ven_id
      JOIN vens AS v ON v.ven_id = c.ven_id
-WHERE c.watched AND c.phase = 'event' AND c.telling = 1 AND c.lost_at IS NOT NULL AND c.ends_at > now() + {_EARLY}
-    AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0 AND v.status <> 'disabled'
+WHERE c.monitored AND c.phase = 'event' AND c.command_revision = 1 AND c.lost_at IS NOT NULL
+    AND c.ends_at > now() + {_EARLY} AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0
+    AND v.status <> 'disabled'
     AND NOT EXISTS (SELECT FROM commands AS again WHERE again.event_id = c.event_id AND again.ven_id = c.ven_id
-                        AND again.phase = 'event' AND again.telling = 2)
+                        AND again.phase = 'event' AND again.command_revision = 2)
 """  # noqa: S608 - our own text
 
 # A restore that the broker has had for so long, and the VEN still names the event and was told nothing since: it missed
 # it, and would shed to its planned end. To be restored twice does no harm.
 RESTORE_AGAIN = f"""
 SELECT c.event_id, c.ven_id, c.expires_at FROM commands AS c JOIN ven_status AS s USING (ven_id)
-WHERE c.watched AND c.phase = 'restore' AND c.telling = 1 AND c.expires_at > now() AND s.event_id = c.event_id
-    AND {_HEARD_AT} > c.sent_at + $1::float8 * interval '1 second'
+WHERE c.monitored AND c.phase = 'restore' AND c.command_revision = 1 AND c.expires_at > now()
+    AND s.event_id = c.event_id AND {_HEARD_AT} > c.sent_at + $1::float8 * interval '1 second'
     AND NOT EXISTS (SELECT FROM commands AS later WHERE later.ven_id = c.ven_id AND later.seq > c.seq
-                        AND (later.op IN ('event', 'shedPanel') OR later.event_id = c.event_id AND later.telling = 2))
+                        AND (later.op IN ('event', 'shedPanel')
+                             OR later.event_id = c.event_id AND later.command_revision = 2))
 """  # noqa: S608 - our own text
 # Disabled while it sheds: it takes part in no event.
 LEAVING = """
 SELECT c.event_id, c.ven_id, c.ends_at FROM commands AS c JOIN vens AS v USING (ven_id)
-WHERE c.watched AND c.phase = 'event' AND c.ends_at > now() AND v.status = 'disabled'
+WHERE c.monitored AND c.phase = 'event' AND c.ends_at > now() AND v.status = 'disabled'
     AND NOT EXISTS (SELECT FROM commands AS restore WHERE restore.event_id = c.event_id AND restore.ven_id = c.ven_id
                         AND restore.phase = 'restore')
 """
@@ -110,7 +112,7 @@ _MEASURED_SINCE = """COALESCE((
 REPEAT = f"""
 UPDATE commands AS c SET attempt = c.attempt + 1, logged_at = NULL, sending_at = NULL
 FROM ven_status AS s
-WHERE c.watched AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
+WHERE c.monitored AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
     AND c.expired_at IS NULL AND c.expires_at > now() AND s.ven_id = c.ven_id
     AND CASE WHEN {_OF_EVENT} THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second' AND {_MEASURED_SINCE}
                   AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0
@@ -126,7 +128,7 @@ RETURNING {_KIND}
 RESTORED = f"""
 UPDATE commands AS c SET reported_at = {_HEARD_AT}
 FROM ven_status AS s
-WHERE c.watched AND c.op = 'restore' AND c.event_id IS NOT NULL AND c.reported_at IS NULL AND s.ven_id = c.ven_id
+WHERE c.monitored AND c.op = 'restore' AND c.event_id IS NOT NULL AND c.reported_at IS NULL AND s.ven_id = c.ven_id
     AND s.event_id IS DISTINCT FROM c.event_id AND {_HEARD_AT} > COALESCE(c.sent_at, c.sending_at)
     AND EXISTS (SELECT FROM commands AS told WHERE told.ven_id = c.ven_id AND told.event_id = c.event_id
                     AND told.op IN ('event', 'shedPanel') AND told.reported_at IS NOT NULL)
@@ -135,13 +137,13 @@ RETURNING {_KIND}
 
 EXPIRED = f"""
 UPDATE commands AS c SET expired_at = now(), logged_at = COALESCE(c.logged_at, now())
-WHERE c.watched AND c.expires_at < now() - interval '5 seconds' AND c.expired_at IS NULL AND c.sending_at IS NULL
+WHERE c.monitored AND c.expires_at < now() - interval '5 seconds' AND c.expired_at IS NULL AND c.sending_at IS NULL
     AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 UNANSWERED = f"""
 UPDATE commands AS c SET unanswered_at = now()
-WHERE c.watched AND c.acked_at IS NULL AND c.unanswered_at IS NULL
+WHERE c.monitored AND c.acked_at IS NULL AND c.unanswered_at IS NULL
     AND (c.sent_at < now() - $1::float8 * interval '1 second'
          OR c.sending_at IS NOT NULL AND c.expires_at < now() - $1::float8 * interval '1 second')
 RETURNING {_KIND}
@@ -149,8 +151,8 @@ RETURNING {_KIND}
 
 # How long samples are waited for after an event, and after a restore.
 UNWATCH = f"""
-UPDATE commands AS c SET watched = false
-WHERE c.watched AND (c.acked_at IS NOT NULL OR c.unanswered_at IS NOT NULL OR c.expired_at IS NOT NULL)
+UPDATE commands AS c SET monitored = false
+WHERE c.monitored AND (c.acked_at IS NOT NULL OR c.unanswered_at IS NOT NULL OR c.expired_at IS NOT NULL)
     AND CASE WHEN c.op IN ('event', 'shedPanel') THEN {_OVER}
              WHEN c.op = 'restore' THEN c.reported_at IS NOT NULL OR c.created_at < now() - interval '10 minutes'
              ELSE true END

@@ -12,8 +12,8 @@ from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.settings.blocks import DispatchSettings
 from streams.dr import command_evidence, event_store
-from streams.dr.allocation import Basis
-from streams.dr.command_planning import decide_event, decide_restores, tell_vens
+from streams.dr.allocation import ParticipantTotals
+from streams.dr.command_planning import plan_event_commands, plan_restores, plan_event
 from streams.store.database import Database
 from streams.store.leader_lock import LeaderLock
 
@@ -24,9 +24,9 @@ _SHORTEST = timedelta(seconds=1)
 """What is left of an event that it makes sense to join."""
 
 
-def add_watch(app: Any, settings: DispatchSettings, offline_after: float, database: Database) -> None:
+def add_command_monitor(app: Any, settings: DispatchSettings, offline_after: float, database: Database) -> None:
     """Register the watch with the app; in a large fleet a look takes seconds, and no start of an event waits for it."""
-    watch = Watch(database, settings, offline_after)
+    watch = CommandMonitor(database, settings, offline_after)
 
     @app.task  # type: ignore[untyped-decorator]
     async def keep_watch() -> None:
@@ -35,7 +35,7 @@ def add_watch(app: Any, settings: DispatchSettings, offline_after: float, databa
             await app.sleep(EVERY_SECONDS)
 
 
-class Watch:
+class CommandMonitor:
     """Looks at what is under way; each look may be by any worker, and again."""
 
     def __init__(self, database: Database, settings: DispatchSettings, offline_after: float) -> None:
@@ -62,39 +62,41 @@ class Watch:
             look = partial(command_evidence.kinds, statement=statement, arguments=arguments)
             for kind in await self._lock.run_if_leader(look) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
-        if settings.event_retell_lost:
-            await self._lock.run_or_skip(self._retell, "telling once more")
+        if settings.event_resend_lost:
+            await self._lock.run_or_skip(self._resend_lost, "telling once more")
         if settings.event_restore_again:
             await self._lock.run_or_skip(self._restore_again, "restoring once more")
         await self._lock.run_or_skip(self._restore_disabled, "restoring what was disabled")
         await self._lock.run_if_leader(command_evidence.unwatch)
 
     async def _join(self, connection: Connection, event_id: str) -> None:
-        event, times, now = await event_store.hold_event(connection, event_id)
+        event, times, now = await event_store.lock_event(connection, event_id)
         if times.closed_at is not None or times.over_at - now < _SHORTEST:
             return
         vens = await event_store.candidates(connection, event, self._offline_after)
         if vens:
-            there = Basis(**await event_store.basis_of(connection, event_id))
-            await tell_vens(connection, event, vens, there, late=True)
+            there = ParticipantTotals(**await event_store.participant_totals(connection, event_id))
+            await plan_event(connection, event, vens, there, late=True)
 
-    async def _retell(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.RETELL):
+    async def _resend_lost(self, connection: Connection) -> None:
+        for row in await connection.fetch(command_evidence.RESEND_LOST):
             # Held: whoever ends the event comes before this, or after it with a restore.
-            _, times, now = await event_store.hold_event(connection, row["event_id"])
+            _, times, now = await event_store.lock_event(connection, row["event_id"])
             if times.closed_at is not None or times.over_at - now < _SHORTEST:
                 continue
-            await decide_event(connection, row["event_id"], {row["ven_id"]: row["share_kw"]}, row["ends_at"], telling=2)
-            _warn("%s has lost %s and is told once more", row, "event_retold")
+            await plan_event_commands(
+                connection, row["event_id"], {row["ven_id"]: row["share_kw"]}, row["ends_at"], command_revision=2
+            )
+            _warn("%s has lost %s and is told once more", row, "event_resent")
 
     async def _restore_again(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.RESTORE_AGAIN, self._settings.command_evidence_seconds):
-            await decide_restores(connection, row["event_id"], [row["ven_id"]], row["expires_at"], telling=2)
+            await plan_restores(connection, row["event_id"], [row["ven_id"]], row["expires_at"], command_revision=2)
             _warn("%s still sheds for %s and is restored once more", row, "event_restored_again")
 
     async def _restore_disabled(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.LEAVING):
-            await decide_restores(connection, row["event_id"], [row["ven_id"]], row["ends_at"])
+            await plan_restores(connection, row["event_id"], [row["ven_id"]], row["ends_at"])
             await connection.execute(command_evidence.LEFT, row["event_id"], row["ven_id"])
             _warn("%s was disabled and leaves %s", row, "event_left")
 

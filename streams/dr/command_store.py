@@ -9,11 +9,11 @@ import msgspec
 from runtime.database import Connection
 from schemas.dr.command_state import GOOD
 from schemas.parsing.acks import Ack
-from schemas.records.commands import Dispatch, Evidence
+from schemas.records.commands import CommandRecord, DeliveryEvidence
 
 # In the order in which they were decided. One that was sent after all, or withdrawn, is only taken off the list.
 UNLOGGED = """
-SELECT correlation_id, ven_id, op, event_id, payload, attempt, telling, ends_at,
+SELECT correlation_id, ven_id, op, event_id, payload, attempt, command_revision, ends_at,
        COALESCE(expires_at, ends_at, created_at + $1::float8 * interval '1 second') AS expires_at,
        sent_at IS NULL AND expired_at IS NULL AS wanted, COALESCE(phase, 'operator') AS kind
 FROM commands WHERE logged_at IS NULL
@@ -83,12 +83,12 @@ async def note_logged(connection: Connection, rows: Sequence[Any], logged: Mappi
     await connection.execute(LOGGED, ids, [row["expires_at"] for row in rows], [logged.get(each) for each in ids])
 
 
-async def take_evidence(connection: Connection, evidences: Sequence[Evidence]) -> None:
+async def record_evidence(connection: Connection, evidences: Sequence[DeliveryEvidence]) -> None:
     """Take in what the bridge knows; in any order and again."""
     await connection.execute(HOLD, [evidence.correlation_id for evidence in evidences])
     # One row can be changed once in a statement, so each state has one of its own.
     for state in ("sending", "sent", "expired"):
-        first: dict[str, Evidence] = {}
+        first: dict[str, DeliveryEvidence] = {}
         for evidence in evidences:
             known = first.get(evidence.correlation_id)
             if evidence.state == state and (known is None or evidence.attempt > known.attempt):
@@ -142,7 +142,7 @@ async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[
     return answers, counts
 
 
-async def note_answers(connection: Connection, answers: dict[str, Answer]) -> list[Any]:
+async def record_answers(connection: Connection, answers: dict[str, Answer]) -> list[Any]:
     """Note what VENs answered; returns the commands of which this is news, with `kind`, `good` and `seconds`."""
     rows = [(correlation_id, *answer) for correlation_id, answer in sorted(answers.items())]
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
@@ -150,9 +150,9 @@ async def note_answers(connection: Connection, answers: dict[str, Answer]) -> li
     return list(await connection.fetch(ANSWERED, *columns, list(GOOD)))
 
 
-def dispatch_of(row: Any) -> Dispatch:
+def command_record_of(row: Any) -> CommandRecord:
     """Make the record of ven.commands of a command's row."""
-    return Dispatch(
+    return CommandRecord(
         correlation_id=row["correlation_id"],
         ven_id=row["ven_id"],
         op=row["op"],
@@ -161,5 +161,5 @@ def dispatch_of(row: Any) -> Dispatch:
         expires_at=row["expires_at"],
         ends_at=row["ends_at"],
         attempt=row["attempt"],
-        telling=row["telling"],
+        command_revision=row["command_revision"],
     )

@@ -8,17 +8,17 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas.base.rejection import Reason, Rejection
-from schemas.records.commands import Evidence, decode_evidence
+from schemas.records.commands import DeliveryEvidence, decode_delivery_evidence
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
-from streams.dr.command_store import take_evidence
+from streams.dr.command_store import record_evidence
 from streams.engine.batch_consumer import Record
 from streams.engine.batch_processing import merged_batches
 from streams.engine.batch_producer import BatchProducer
 from streams.store.database import DATA_FAULTS, Database
 
 
-def add_command_log(
+def add_delivery_evidence(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, database: Database
 ) -> None:
     """Register the agent with the app."""
@@ -40,11 +40,11 @@ def add_command_log(
 
 
 async def _take_or_set_apart(
-    database: Database, batch_producer: BatchProducer, evidences: Sequence[tuple[Record, Evidence]]
+    database: Database, batch_producer: BatchProducer, evidences: Sequence[tuple[Record, DeliveryEvidence]]
 ) -> None:
     """Find what the database refuses by halving: one bad record would else stop the whole role, again and again."""
     try:
-        await database.run(partial(take_evidence, evidences=[known for _, known in evidences]))
+        await database.run(partial(record_evidence, evidences=[known for _, known in evidences]))
     except DATA_FAULTS as error:
         if len(evidences) == 1:
             batch_producer.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
@@ -54,9 +54,9 @@ async def _take_or_set_apart(
         await _take_or_set_apart(database, batch_producer, evidences[middle:])
 
 
-def decoded(record: Record) -> Evidence | Rejection:
+def decoded(record: Record) -> DeliveryEvidence | Rejection:
     """Decode what the bridge wrote; others may write there, too."""
     try:
-        return decode_evidence(record.value or b"")
+        return decode_delivery_evidence(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Rejection(Reason.BAD_VALUE, str(error))

@@ -15,14 +15,14 @@ from aiokafka import AIOKafkaProducer
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS, STEPS, declare_series
 from schemas.dr.event_lifecycle import Step, next_step
-from schemas.records.commands import Dispatch
+from schemas.records.commands import CommandRecord
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DispatchSettings, KafkaSettings
 from streams.dr import command_store, event_store
-from streams.dr.allocation import Basis
-from streams.dr.command_planning import decide_restores, tell_vens
-from streams.dr.tracing import Phase, tell_logged, tell_phase, traceparent_of
+from streams.dr.allocation import ParticipantTotals
+from streams.dr.command_planning import plan_restores, plan_event
+from streams.dr.tracing import Phase, trace_logged, trace_phase, traceparent_of
 from streams.engine.publish import OutgoingRecord, PublishError, publish
 from streams.store.database import Database
 from streams.store.leader_lock import LeaderLock
@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.2
 LOGGED_AT_ONCE = 2000
 
 
-def add_dispatch(
+def add_dispatcher(
     app: Any,
     kafka: KafkaSettings,
     settings: DispatchSettings,
@@ -80,7 +80,7 @@ class Dispatcher:
             began = time.time()
             phase = await self._lock.run_or_skip(partial(self._step, event_id=event_id), event_id)
             if phase is not None:
-                tell_phase(event_id, phase, began)
+                trace_phase(event_id, phase, began)
 
     async def hand_over(self) -> None:
         """Hand every command that the log does not have to it, in the order in which they were decided."""
@@ -90,14 +90,14 @@ class Dispatcher:
                 for row in rows:
                     if row["wanted"]:
                         COMMAND_STEPS.labels(row["kind"], "logged").inc()
-                tell_logged(rows, began)
+                trace_logged(rows, began)
                 began = time.time()
         except PublishError as error:
             logger.warning("the log does not take commands: %s; trying on", error, extra={"action": "commands_wait"})
 
     async def _step(self, connection: Connection, event_id: str) -> Phase | None:
         """Do what is due of an event; returns of what phase its VENs are told now."""
-        event, times, now = await event_store.hold_event(connection, event_id)
+        event, times, now = await event_store.lock_event(connection, event_id)
         match next_step(times, now):
             case Step.START:
                 await self._start(connection, event, now)
@@ -121,7 +121,7 @@ class Dispatcher:
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
         vens = await event_store.candidates(connection, event, self._offline_after)
-        told = await tell_vens(connection, event, vens, Basis(), late=False)
+        told = await plan_event(connection, event, vens, ParticipantTotals(), late=False)
         await event_store.note_started(connection, event["event_id"])
         behind = (now - event["start_time"]).total_seconds()
         logger.info(
@@ -138,7 +138,7 @@ class Dispatcher:
         told = await event_store.end_commands(connection, event_id, over_at)
         # A device whose restore went astray ends by itself at the time that it was told first.
         expires = max(over_at, event["end_time"]) + timedelta(seconds=self._settings.command_expires_seconds)
-        await decide_restores(connection, event_id, told, expires)
+        await plan_restores(connection, event_id, told, expires)
         await event_store.close_event(connection, event_id)
         about = {"action": "event_ended", "event_id": event_id}
         logger.info("%s ended: %d VENs to be restored", event_id, len(told), extra=about)
@@ -147,11 +147,11 @@ class Dispatcher:
         rows = await command_store.unlogged(connection, self._settings.command_expires_seconds, LOGGED_AT_ONCE)
         if rows:
             # A crash from here on hands them over again; the bridge knows them by correlation id and attempt.
-            logged = await self._send([command_store.dispatch_of(row) for row in rows if row["wanted"]])
+            logged = await self._send([command_store.command_record_of(row) for row in rows if row["wanted"]])
             await command_store.note_logged(connection, rows, logged)
         return rows
 
-    async def _send(self, dispatches: list[Dispatch]) -> dict[str, datetime]:
+    async def _send(self, dispatches: list[CommandRecord]) -> dict[str, datetime]:
         """Write to the log; returns by correlation id when, as the log has it: the bridge is at work before we know."""
         told = (
             OutgoingRecord(

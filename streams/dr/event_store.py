@@ -65,10 +65,10 @@ ON CONFLICT (event_id, ven_id) DO UPDATE SET
 WHERE mine.share_kw IS NULL AND (excluded.share_kw IS NOT NULL OR excluded.reason <> mine.reason)
 """
 DECIDE = """
-INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, telling, expires_at, ends_at)
+INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, command_revision, expires_at, ends_at)
 SELECT correlation_id, ven_id, op, $1, payload, $6, $7, $8, $9
 FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS decided(correlation_id, ven_id, op, payload)
-ON CONFLICT (event_id, ven_id, phase, telling) WHERE phase IS NOT NULL DO NOTHING
+ON CONFLICT (event_id, ven_id, phase, command_revision) WHERE phase IS NOT NULL DO NOTHING
 """
 STARTED = "UPDATE events SET started_at = now() WHERE event_id = $1"
 
@@ -103,7 +103,7 @@ async def due_events(connection: Connection) -> list[Any]:
     return list(await connection.fetch(DUE))
 
 
-async def hold_event(connection: Connection, event_id: str) -> tuple[Any, Times, datetime]:
+async def lock_event(connection: Connection, event_id: str) -> tuple[Any, Times, datetime]:
     """Hold an event for this transaction; returns its row, its times, and the time now."""
     row = await connection.fetchrow(HOLD, event_id)
     return row, times_of(row), await clock(connection)
@@ -121,12 +121,12 @@ async def candidates(connection: Connection, event: Any, offline_after: float) -
     return list(await connection.fetch(ABILITIES, [row["ven_id"] for row in held])) if held else []
 
 
-async def basis_of(connection: Connection, event_id: str) -> Any:
+async def participant_totals(connection: Connection, event_id: str) -> Any:
     """Return what the shares of an event were figured from: `vens`, `known`, `capability_kw`."""
     return await connection.fetchrow(BASIS, event_id)
 
 
-async def take_part(
+async def record_participants(
     connection: Connection,
     event_id: str,
     chosen: Sequence[tuple[str, float | None, float | None, str]],
@@ -138,7 +138,7 @@ async def take_part(
         await connection.execute(TAKE_PART, event_id, *(list(column) for column in zip(*chosen, strict=True)), late)
 
 
-async def decide(
+async def insert_commands(
     connection: Connection,
     event_id: str,
     commands: Iterable[Command],
@@ -146,9 +146,9 @@ async def decide(
     phase: str,
     expires_at: datetime,
     ends_at: datetime | None = None,
-    telling: int = 1,
+    command_revision: int = 1,
 ) -> None:
-    """Write commands of an event for the outbox; one that exists for its VEN, phase and telling stays as it is.
+    """Write commands of an event for the outbox; a VEN that has one of this phase and revision keeps it.
 
     Raises:
         asyncpg.UniqueViolationError: a correlation id was given before; try again with others.
@@ -159,7 +159,7 @@ async def decide(
     ]
     if rows:
         columns = (list(column) for column in zip(*rows, strict=True))
-        await connection.execute(DECIDE, event_id, *columns, phase, telling, expires_at, ends_at)
+        await connection.execute(DECIDE, event_id, *columns, phase, command_revision, expires_at, ends_at)
 
 
 async def note_started(connection: Connection, event_id: str) -> None:

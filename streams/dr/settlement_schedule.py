@@ -8,11 +8,11 @@ AGAIN_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), 
 """How long after the end; what comes later than the last changes the figures no more."""
 
 
-def is_due(known_at: datetime, figured_at: datetime | None, now: datetime) -> bool:
+def is_due(known_at: datetime, settled_at: datetime | None, now: datetime) -> bool:
     """Tell whether an event that is over is to be settled at `now`.
 
-    `known_at` is when it was over and known, `figured_at` the beginning of the last settlement, None before the first.
+    `known_at` is when it was over and known, `settled_at` the beginning of the last settlement, None before the first.
     """
-    if figured_at is None:
+    if settled_at is None:
         return now >= known_at + FIRST_AFTER
-    return any(figured_at < known_at + after <= now for after in AGAIN_AFTER)
+    return any(settled_at < known_at + after <= now for after in AGAIN_AFTER)

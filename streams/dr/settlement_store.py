@@ -17,11 +17,11 @@ VENS_AT_ONCE = 100
 # The condition is that of the index events_unsettled, which holds the events of about a day.
 UNSETTLED = """
 SELECT event_id, start_time, COALESCE(ended_at, end_time) AS over_at,
-       GREATEST(COALESCE(ended_at, end_time), created_at) AS known_at, figured_at
+       GREATEST(COALESCE(ended_at, end_time), created_at) AS known_at, settled_at
 FROM events
 WHERE closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL
-    AND (figured_at IS NULL OR figured_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')
-ORDER BY figured_at NULLS FIRST, closed_at
+    AND (settled_at IS NULL OR settled_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')
+ORDER BY settled_at NULLS FIRST, closed_at
 """
 
 VENS = f"""
@@ -39,12 +39,12 @@ ON CONFLICT (event_id, ven_id) DO UPDATE SET
 """  # noqa: S608 - our own text
 
 SETTLED = """
-UPDATE events SET figured_at = $2, actual_reduction_kw = CASE
+UPDATE events SET settled_at = $2, actual_reduction_kw = CASE
     WHEN COALESCE(ended_at, end_time) > start_time
     THEN (SELECT COALESCE(sum(energy_kwh), 0) FROM event_vens WHERE event_vens.event_id = $1)
         * 3600 / extract(epoch FROM COALESCE(ended_at, end_time) - start_time)::float8
     ELSE 0 END
-WHERE event_id = $1 AND (figured_at IS NULL OR figured_at < $2)
+WHERE event_id = $1 AND (settled_at IS NULL OR settled_at < $2)
 """
 
 

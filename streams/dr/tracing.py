@@ -11,7 +11,7 @@ Phase = Literal["event", "restore"]
 _NAMES = {"event": "sink start event", "restore": "sink end event"}
 
 
-def tell_phase(event_id: str, phase: Phase, began: float) -> None:
+def trace_phase(event_id: str, phase: Phase, began: float) -> None:
     """Tell that an event has started or ended; `began` is in seconds since 1970."""
     if TRACES.events:
         _tell(
@@ -31,7 +31,7 @@ def traceparent_of(correlation_id: str, event_id: str | None, attempt: int) -> l
     return [command_place(correlation_id, event_id, attempt).header()]
 
 
-def tell_logged(rows: Iterable[Any], began: float) -> None:
+def trace_logged(rows: Iterable[Any], began: float) -> None:
     """Tell that the log has commands; `rows` are as handed over."""
     for row in rows:
         correlation_id, event_id = row["correlation_id"], row["event_id"]
@@ -42,7 +42,7 @@ def tell_logged(rows: Iterable[Any], began: float) -> None:
             _tell("sink log command", "producer", place, parent, began, _about(row) | {"gateway.op": row["op"]})
 
 
-def tell_answered(row: Any) -> None:
+def trace_answered(row: Any) -> None:
     """Tell that a VEN has answered to a command for the first time, from the receipt of its answer."""
     if TRACES.choose_command(row["correlation_id"]):
         parent = command_place(row["correlation_id"], row["event_id"], row["attempt"])

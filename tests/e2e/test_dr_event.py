@@ -16,8 +16,8 @@ from gateway.local.system import System
 from gateway.reconciliation.command_observer import CommandObserver, ObservedCommand, observe_commands
 from gateway.stack.polling import until
 from runtime.database import Connection
-from tests.support.countdown import miscounted
-from tests.support.dr_figures import Outcome, commands_of, outcome_of, reduction_at
+from tests.support.command_durations import miscounted
+from tests.support.expected_performance import Outcome, commands_of, outcome_of, reduction_at
 
 VENS = 200
 LATE = 6

@@ -15,7 +15,7 @@ from gateway.local.system import System
 from gateway.reconciliation.command_observer import CommandObserver, observe_commands
 from gateway.stack.polling import until
 from tests.faults.fault_run import WAIT, make_fleet
-from tests.support.dr_figures import Outcome, commands_of, outcome_of
+from tests.support.expected_performance import Outcome, commands_of, outcome_of
 
 VENS = 100
 ASKED_KW = 40.0

@@ -17,7 +17,7 @@ from tests.faults.conftest import SEED
 from tests.faults.dr_fault_run import VENS, DrFaultRun, dr_fault_run
 from tests.faults.fault_run import WAIT, direct_database
 from tests.faults.systems import BehindProxies, on
-from tests.support.countdown import miscounted
+from tests.support.command_durations import miscounted
 from tests.support.servers import connection
 
 SINKS = ("streams-sink", "streams-sink-2")

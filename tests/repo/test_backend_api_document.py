@@ -21,7 +21,7 @@ def test_every_call_is_documented_and_no_other() -> None:
 
 
 def test_the_words_of_a_good_answer_are_told() -> None:
-    (told,) = re.findall(r"^`ackStatus` is .*?\. `telling`", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    (told,) = re.findall(r"^`ackStatus` is .*?\. `commandRevision`", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     assert set(re.findall(r"`(\w+)`", told.partition("are good")[0])) >= GOOD
 
 

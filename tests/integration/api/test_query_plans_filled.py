@@ -45,7 +45,7 @@ FILL = (
     """INSERT INTO event_vens (event_id, ven_id, reason)
        SELECT 'evt-' || k, 'ven-' || n, 'equal'
        FROM generate_series(1, 4000) AS n, generate_series(1, 20) AS k WHERE k > 1 OR n % 100 = 0""",
-    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, created_at, closed_at, figured_at)
+    """INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, created_at, closed_at, settled_at)
        SELECT 'evt-' || n, now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour', 1,
               now() - n * interval '1 hour', now() - (n - 1) * interval '1 hour',
               CASE WHEN n > 1 THEN now() END

@@ -15,10 +15,10 @@ from schemas.tables.buckets import WIDTHS, floor_to
 from streams.sink.network_history import NetworkHistory
 from tests.contract.filled import fill
 from tests.integration.streams.sink.test_network_history import Record
+from tests.support.command_rows import tell
 from tests.support.grafana import FOLDER, as_sent, queries
 from tests.support.pipeline import WINDOW
 from tests.support.readings import stores
-from tests.support.telling import tell
 
 VARIABLES = {"offline_after": "60"}
 

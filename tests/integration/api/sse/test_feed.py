@@ -92,7 +92,7 @@ async def test_an_event_and_its_commands_are_told_until_it_is_gone(
         # Events and commands are looked at apart.
         await follower.has(is_told("sent"))
         # What changes nothing of a command's state is told nobody.
-        await rows.execute("UPDATE commands SET watched = false")
+        await rows.execute("UPDATE commands SET monitored = false")
         await rows.execute("UPDATE commands SET acked_at = now(), ack_status = 'accepted'")
         await follower.until(lambda told: told.kind == "event" and told.data["funnel"]["acknowledged"] == 1)
         await follower.has(is_told("acknowledged"))

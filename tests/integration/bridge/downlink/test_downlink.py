@@ -13,7 +13,7 @@ from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
-from tests.support.commanding import event, evidence, hand_over, restore, shows, witness
+from tests.support.command_records import event, evidence, hand_over, restore, shows, witness
 from tests.support.log import read_all
 from tests.support.publishing import publish
 from tests.support.servers import committed
@@ -85,7 +85,7 @@ async def test_what_is_too_late_expires_and_durations_are_counted_down(
     (message,) = seen.messages
     assert 60 < message["duration_sec"] <= 100
     assert message["data"]["duration_s"] == message["duration_sec"]
-    assert [each.because for each in (await evidence(bridges.kafka))[late.correlation_id]] == ["late"]
+    assert [each.reason for each in (await evidence(bridges.kafka))[late.correlation_id]] == ["late"]
 
 
 async def test_what_is_withdrawn_before_it_went_out_never_does(stack: LocalStack, bridges: Bridges, site: str) -> None:
@@ -96,7 +96,7 @@ async def test_what_is_withdrawn_before_it_went_out_never_does(stack: LocalStack
         assert await seen.saw([other])
         assert await shows(bridges.kafka, [told, ended], "expired")
         assert set(seen.times) == {other.correlation_id}
-    assert {each.because for each in (await evidence(bridges.kafka))[ended.correlation_id]} == {"withdrawn"}
+    assert {each.reason for each in (await evidence(bridges.kafka))[ended.correlation_id]} == {"withdrawn"}
 
 
 async def test_garbage_is_set_apart_and_stops_nothing(stack: LocalStack, bridges: Bridges, site: str) -> None:
@@ -171,7 +171,7 @@ async def test_without_the_echo_commands_are_sent_all_the_same(stack: LocalStack
             return bool(await read_all(bridges.kafka, bridges.kafka.topics("ven.raw.metering")))
 
         assert await until(last, WAIT, every=0.2)
-    assert [each.because for each in (await evidence(bridges.kafka))[second.correlation_id]] == [None, None]
+    assert [each.reason for each in (await evidence(bridges.kafka))[second.correlation_id]] == [None, None]
 
 
 async def test_two_bridges_share_the_commands(

@@ -15,12 +15,12 @@ import bridge.downlink.downlink
 from gateway.stack import LocalStack, Server
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
-from schemas.records.commands import Dispatch
+from schemas.records.commands import CommandRecord
 from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
 from tests.support.brokers import broker
-from tests.support.commanding import event, evidence, hand_over, shows, witness
+from tests.support.command_records import event, evidence, hand_over, shows, witness
 from tests.support.proxy import Proxy
 
 __all__ = ["broker"]
@@ -58,7 +58,7 @@ def bridges(network: Proxy, kafka: KafkaSettings, tmp_path: Path) -> Bridges:
 
 
 async def told(kafka: KafkaSettings, correlation_id: str) -> list[tuple[str, str | None]]:
-    return [(each.state, each.because) for each in (await evidence(kafka)).get(correlation_id, ())]
+    return [(each.state, each.reason) for each in (await evidence(kafka)).get(correlation_id, ())]
 
 
 async def test_while_the_broker_is_away_commands_wait_and_then_go_out_once(
@@ -172,7 +172,7 @@ async def test_kills_at_any_moment_never_lead_to_two(
 ) -> None:
     moments = random.Random(SEED)
     stop = asyncio.Event()
-    commands: list[Dispatch] = []
+    commands: list[CommandRecord] = []
     bridges.settings["shutdown_timeout"] = WAIT
 
     async def stream() -> None:

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.dispatching import Grid, grid
+from tests.support.dr_harness import Grid, grid
 
 SHEDS: dict[str, Any] = {"event_id": "evt-1", "shed_power_kw": 2.0}
 
@@ -137,7 +137,7 @@ async def test_what_was_lost_while_nobody_could_look_is_noted_when_it_is_over(wo
         await world.step()
     assert (await command(world))["reported_at"] is not None
     assert ((await command(world))["lost_at"] is None) == (left < 5)
-    assert not (await command(world))["watched"]
+    assert not (await command(world))["monitored"]
 
 
 @pytest.mark.parametrize("left", [4, 100])
@@ -163,7 +163,7 @@ async def test_a_late_sample_of_before_says_nothing(world: Grid) -> None:
 async def test_who_has_lost_it_is_told_once_more_if_a_setting_says_so(
     kafka: KafkaSettings, database: DatabaseSettings
 ) -> None:
-    async with grid(kafka, database, event_retell_lost=True) as world:
+    async with grid(kafka, database, event_resend_lost=True) as world:
         await told(world)
         first = await command(world)
         for _ in range(2):
@@ -176,7 +176,7 @@ async def test_who_has_lost_it_is_told_once_more_if_a_setting_says_so(
         assert len(sent) == 2
         assert sent[0].payload["shed_kw"] == sent[1].payload["shed_kw"]
         second = await command(world)
-        assert (second["telling"], second["ends_at"]) == (2, first["ends_at"])
+        assert (second["command_revision"], second["ends_at"]) == (2, first["ends_at"])
         assert second["correlation_id"] != first["correlation_id"]
         assert second["lost_at"] is not None
         await world.rows.execute("UPDATE events SET ended_at = now()")
@@ -185,7 +185,7 @@ async def test_who_has_lost_it_is_told_once_more_if_a_setting_says_so(
 
 
 async def test_who_does_something_else_now_is_not_told_again(kafka: KafkaSettings, database: DatabaseSettings) -> None:
-    async with grid(kafka, database, event_retell_lost=True) as world:
+    async with grid(kafka, database, event_resend_lost=True) as world:
         await told(world)
         await world.home("a", **SHEDS)
         await world.step()
@@ -329,16 +329,16 @@ async def test_commands_are_let_go_of_when_all_is_known(world: Grid) -> None:
     await world.evidence("sent", "a")
     await world.ack("a")
     await world.step()
-    assert (await command(world))["watched"]
+    assert (await command(world))["monitored"]
     await world.rows.execute("UPDATE events SET ended_at = now()")
     await world.step()
     await world.later(121)
     await world.step()
-    assert not (await command(world))["watched"]
+    assert not (await command(world))["monitored"]
 
 
 async def restored(world: Grid) -> list[int]:
-    return [one.telling for one in await world.sent() if one.op == "restore"]
+    return [one.command_revision for one in await world.sent() if one.op == "restore"]
 
 
 @pytest_asyncio.fixture

@@ -6,17 +6,17 @@ from random import Random
 
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.records.commands import Evidence, State
+from schemas.records.commands import DeliveryEvidence, DeliveryState
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
-from streams.dr.command_store import note_logged, take_evidence
+from streams.dr.command_store import note_logged, record_evidence
 from streams.main import StreamsConfig, run_role
-from tests.support.dispatching import grid
+from tests.support.dr_harness import grid
 from tests.support.log import read_all, writer
 from tests.support.servers import committed, connection
 
 WAIT = 60
-STATES: tuple[State, ...] = ("sending", "sent")
+STATES: tuple[DeliveryState, ...] = ("sending", "sent")
 EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
 GARBAGE = [
     b"",
@@ -72,12 +72,12 @@ async def test_evidence_and_the_dispatcher_never_wait_for_each_other_crosswise(
         async def take(opened: Connection) -> None:
             for turn in range(30):
                 said = [
-                    Evidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
+                    DeliveryEvidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
                     for state in STATES
                     for name in Random(turn).sample(ids, 1000)
                 ]
                 async with opened.transaction():
-                    await take_evidence(opened, said)
+                    await record_evidence(opened, said)
 
         async def note(opened: Connection) -> None:
             for turn in range(30):

@@ -10,7 +10,7 @@ import pytest_asyncio
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.dr.event_store import HOLD, candidates
-from tests.support.dispatching import Grid, grid
+from tests.support.dr_harness import Grid, grid
 from tests.support.log import read_all
 
 

@@ -18,7 +18,6 @@ from streams.dr.settlement_schedule import FIRST_AFTER
 from streams.store.database import database as open_database
 from streams.store.leader_lock import TRY_LOCK
 from tests.support.readings import NOON, Stores, reading, stores
-from tests.support.telling import choose
 
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
@@ -59,7 +58,7 @@ class Books(NamedTuple):
     async def figures(self, event_id: str = "evt-1") -> tuple[Any, Any]:
         row = await self.rows.fetchrow("SELECT * FROM events WHERE event_id = $1", event_id)
         assert row is not None
-        return row["actual_reduction_kw"], row["figured_at"]
+        return row["actual_reduction_kw"], row["settled_at"]
 
     async def energies(self, event_id: str = "evt-1") -> dict[str, Any]:
         found = await self.rows.fetch("SELECT * FROM event_vens WHERE event_id = $1", event_id)
@@ -122,10 +121,10 @@ async def test_late_samples_are_taken_in_at_their_times_and_no_more_after_a_day(
     for minutes, again in (*looks, (1439, False), (1440, True)):
         await books.says(f"late-{minutes}", 0, 1.0)
         await books.settlement.step(END + minutes * MINUTE)
-        kw, figured_at = await books.figures()
+        kw, settled_at = await books.figures()
         if again:
             expected = float(await books.rows.fetchval("SELECT count(*) FROM telemetry_readings"))
-            assert figured_at == END + minutes * MINUTE
+            assert settled_at == END + minutes * MINUTE
         assert (kw or 0.0) == pytest.approx(expected), minutes
     await books.says("too-late", 0, 1.0)
     await books.settlement.step(END + timedelta(days=40))
@@ -195,6 +194,6 @@ async def test_a_ven_that_was_deleted_is_not_brought_back(books: Books) -> None:
 async def test_it_goes_by_the_clock_of_the_database(books: Books) -> None:
     await books.event()
     await books.settlement.step()
-    figured_at = (await books.figures())[1]
-    assert figured_at is not None
-    assert abs(figured_at - await books.rows.fetchval("SELECT now()")) < MINUTE
+    settled_at = (await books.figures())[1]
+    assert settled_at is not None
+    assert abs(settled_at - await books.rows.fetchval("SELECT now()")) < MINUTE

@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from bridge.downlink.command_index import KnownCommands
+from bridge.downlink.command_index import CommandIndex
 from bridge.downlink.send_policy import decide
 from schemas.dr.commands import event_command
-from schemas.records.commands import Dispatch, Evidence, State
+from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BRIDGES = st.integers(0, 2)
@@ -23,9 +23,9 @@ class Bridge:
 
     def __init__(self, run: int) -> None:
         self.run = run
-        self.known = KnownCommands()
+        self.known = CommandIndex()
         self.read = 0
-        self.claimed: list[Dispatch] = []
+        self.claimed: list[CommandRecord] = []
 
 
 class Bridges(RuleBasedStateMachine):
@@ -33,7 +33,7 @@ class Bridges(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.log: list[tuple[int, Evidence]] = []
+        self.log: list[tuple[int, DeliveryEvidence]] = []
         self.runs = 0
         self.bridges = [self.started() for _ in range(3)]
         self.attempts = dict.fromkeys((each.correlation_id for each in COMMANDS), 1)
@@ -44,9 +44,9 @@ class Bridges(RuleBasedStateMachine):
         self.runs += 1
         return Bridge(self.runs)
 
-    def note(self, bridge: Bridge, correlation_id: str, attempt: int, state: State) -> None:
+    def note(self, bridge: Bridge, correlation_id: str, attempt: int, state: DeliveryState) -> None:
         ven_id = next(each.ven_id for each in COMMANDS if each.correlation_id == correlation_id)
-        evidence = Evidence(correlation_id=correlation_id, ven_id=ven_id, attempt=attempt, state=state, at=NOW)
+        evidence = DeliveryEvidence(correlation_id=correlation_id, ven_id=ven_id, attempt=attempt, state=state, at=NOW)
         self.log.append((bridge.run, evidence))
 
     @rule(which=BRIDGES)
@@ -102,9 +102,9 @@ class Bridges(RuleBasedStateMachine):
             if each is command:
                 self.attempts[each.correlation_id] += 1
 
-    def dispatch(self, correlation_id: str) -> Dispatch:
+    def dispatch(self, correlation_id: str) -> CommandRecord:
         command = next(each for each in COMMANDS if each.correlation_id == correlation_id)
-        return Dispatch(
+        return CommandRecord(
             correlation_id=correlation_id,
             ven_id=command.ven_id,
             op=command.op,
@@ -124,12 +124,14 @@ TestBridges.settings = settings(
 )
 
 
-def evidence(state: State, attempt: int = 1, expires_at: datetime | None = None) -> Evidence:
-    return Evidence(correlation_id="evt-1", ven_id="ven-1", attempt=attempt, state=state, at=NOW, expires_at=expires_at)
+def evidence(state: DeliveryState, attempt: int = 1, expires_at: datetime | None = None) -> DeliveryEvidence:
+    return DeliveryEvidence(
+        correlation_id="evt-1", ven_id="ven-1", attempt=attempt, state=state, at=NOW, expires_at=expires_at
+    )
 
 
 def test_sent_stands_for_good() -> None:
-    known = KnownCommands()
+    known = CommandIndex()
     for each in (evidence("sending", 2), evidence("sent", 1), evidence("sending", 3), evidence("expired", 2)):
         known.learn(each, ours=True)
     found = known.get("evt-1")
@@ -139,7 +141,7 @@ def test_sent_stands_for_good() -> None:
 
 
 def test_the_first_to_claim_may_send_and_no_other() -> None:
-    known = KnownCommands()
+    known = CommandIndex()
     known.learn(evidence("sending"), ours=False)
     known.learn(evidence("sending"), ours=True)
     assert not known.may_send("evt-1", 1)
@@ -152,7 +154,7 @@ def test_the_first_to_claim_may_send_and_no_other() -> None:
 
 
 def test_what_can_no_longer_be_sent_is_forgotten() -> None:
-    known = KnownCommands()
+    known = CommandIndex()
     known.learn(evidence("sent", expires_at=NOW), ours=True)
     known.forget(NOW + timedelta(minutes=1))
     assert len(known) == 1
@@ -161,9 +163,9 @@ def test_what_can_no_longer_be_sent_is_forgotten() -> None:
 
 
 def test_a_time_that_no_calendar_has_in_utc_is_forgotten_like_others() -> None:
-    known = KnownCommands()
+    known = CommandIndex()
     for number, text in enumerate(("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")):
-        said = Evidence(correlation_id=f"c-{number}", ven_id="a", attempt=1, state="sent", at=NOW)
+        said = DeliveryEvidence(correlation_id=f"c-{number}", ven_id="a", attempt=1, state="sent", at=NOW)
         known.learn(msgspec.structs.replace(said, expires_at=datetime.fromisoformat(text)), ours=False)
     known.forget(NOW)
     assert known.get("c-0") is None

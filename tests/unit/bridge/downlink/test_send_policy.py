@@ -8,18 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.downlink.command_index import Known
-from bridge.downlink.send_policy import LATE, WITHDRAWN, Decisions, decide, read_dispatch
+from bridge.downlink.command_index import CommandStatus
+from bridge.downlink.send_policy import LATE, WITHDRAWN, Decisions, decide, read_command
 from schemas.base.rejection import Reason, RejectedError
 from schemas.dr.commands import event_command, restore_command
-from schemas.records.commands import Dispatch, State
+from schemas.records.commands import CommandRecord, DeliveryState
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-def event(ven_id: str = "ven-1", event_id: str = "evt-1", **changed: Any) -> Dispatch:
+def event(ven_id: str = "ven-1", event_id: str = "evt-1", **changed: Any) -> CommandRecord:
     command = event_command(ven_id, event_id, 1.0, 600)
-    made = Dispatch(
+    made = CommandRecord(
         correlation_id=command.correlation_id,
         ven_id=ven_id,
         op=command.op,
@@ -31,9 +31,9 @@ def event(ven_id: str = "ven-1", event_id: str = "evt-1", **changed: Any) -> Dis
     return msgspec.structs.replace(made, **changed)
 
 
-def restore(ven_id: str = "ven-1", event_id: str = "evt-1") -> Dispatch:
+def restore(ven_id: str = "ven-1", event_id: str = "evt-1") -> CommandRecord:
     command = restore_command(ven_id, event_id)
-    return Dispatch(
+    return CommandRecord(
         correlation_id=command.correlation_id,
         ven_id=ven_id,
         op=command.op,
@@ -43,11 +43,11 @@ def restore(ven_id: str = "ven-1", event_id: str = "evt-1") -> Dispatch:
     )
 
 
-def known(state: State, attempt: int = 1) -> Known:
-    return Known("ven-1", attempt, state, None)
+def known(state: DeliveryState, attempt: int = 1) -> CommandStatus:
+    return CommandStatus("ven-1", attempt, state, None)
 
 
-def decided(batch: list[Dispatch], known_of: dict[str, Known] | None = None) -> Decisions:
+def decided(batch: list[CommandRecord], known_of: dict[str, CommandStatus] | None = None) -> Decisions:
     return decide(batch, (known_of or {}).get, NOW)
 
 
@@ -77,7 +77,7 @@ def test_late_and_large_ones_expire() -> None:
     large.payload["x"] = "x" * 200_000
     decisions = decided([late, over, large])
     assert not decisions.to_send
-    assert [because for _, because in decisions.expired[:2]] == [LATE, LATE]
+    assert [reason for _, reason in decisions.expired[:2]] == [LATE, LATE]
     assert "131072" in decisions.expired[2][1]
 
 
@@ -95,7 +95,7 @@ def test_the_end_of_what_may_be_out_is_sent() -> None:
     assert decided([again, ended], {again.correlation_id: known("sending")}) == ([ended], [(again, WITHDRAWN)])
     assert decided([told, again, ended], {told.correlation_id: known("sent")}).to_send == [ended]
     # Told once more, for it had lost the event: the first telling was out.
-    retold = event(telling=2)
+    retold = event(command_revision=2)
     assert decided([retold, ended]) == ([ended], [(retold, WITHDRAWN)])
     assert decided([ended]).to_send == [ended]
     assert decided([event(event_id="evt-2"), ended]).to_send[1:] == [ended]
@@ -103,7 +103,7 @@ def test_the_end_of_what_may_be_out_is_sent() -> None:
 
 
 @given(st.lists(st.sampled_from([event(), event("ven-2"), restore(), restore("ven-2"), event(event_id="evt-2")])))
-def test_every_new_command_is_decided_once_and_order_is_kept(batch: list[Dispatch]) -> None:
+def test_every_new_command_is_decided_once_and_order_is_kept(batch: list[CommandRecord]) -> None:
     decisions = decided(batch)
     names = [each.correlation_id for each in batch]
     decided_names = [each.correlation_id for each in decisions.to_send]
@@ -126,11 +126,11 @@ def test_every_new_command_is_decided_once_and_order_is_kept(batch: list[Dispatc
 )
 def test_garbage_has_a_reason(value: bytes, reason: Reason) -> None:
     with pytest.raises(RejectedError) as raised:
-        read_dispatch(value)
+        read_command(value)
     assert raised.value.rejection.reason is reason
 
 
 @given(st.binary() | st.text().map(str.encode))
 def test_garbage_of_any_kind_is_rejected(value: bytes) -> None:
     with pytest.raises(RejectedError):
-        read_dispatch(value)
+        read_command(value)

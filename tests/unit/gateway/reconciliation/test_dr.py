@@ -7,7 +7,7 @@ import pytest
 from gateway.fleet import Behaviour, DrLedger, ReceivedCommand, ReportedSample
 from gateway.fleet.behaviours import FIELD_MIX, behaviours, generations, parse_shares
 from gateway.reconciliation.dr import DrReconciliation, online_at, reconcile_dr
-from tests.support.dr_figures import commands_of, outcome_of, reduction_at
+from tests.support.expected_performance import commands_of, outcome_of, reduction_at
 
 
 def ledger_of(samples: Mapping[str, Sequence[tuple[float, str | None, float]]]) -> DrLedger:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.dr.allocation import ALL_IT_CAN, NOTHING_TO_SHED, PROPORTIONAL, UNKNOWN, Basis, Share, share_of
+from streams.dr.allocation import ALL_IT_CAN, NOTHING_TO_SHED, PROPORTIONAL, UNKNOWN, ParticipantTotals, Share, share_of
 
 FLEETS = st.lists(st.one_of(st.none(), st.floats(0, 50)), min_size=1, max_size=40)
 KW = st.floats(0.001, 1e6)
 
 
 def shares(requested: float, fleet: list[float | None]) -> list[Share]:
-    basis = Basis.of(fleet)
+    basis = ParticipantTotals.of(fleet)
     return [share_of(requested, basis, capability) for capability in fleet]
 
 
@@ -46,8 +46,8 @@ def test_equal_shares_where_nobody_has_told(requested: float, number: int) -> No
 def test_a_late_joiner_is_figured_as_if_it_had_been_there(
     requested: float, fleet: list[float | None], joiner: float | None
 ) -> None:
-    late = share_of(requested, Basis.of(fleet).joined_by([joiner]), joiner)
-    there = share_of(requested, Basis.of([*fleet, joiner]), joiner)
+    late = share_of(requested, ParticipantTotals.of(fleet).including([joiner]), joiner)
+    there = share_of(requested, ParticipantTotals.of([*fleet, joiner]), joiner)
     assert late.kw == pytest.approx(there.kw, abs=1e-6)
 
 
@@ -58,5 +58,5 @@ def test_reasons() -> None:
 
 
 def test_the_first_to_join_an_event_that_nobody_was_there_for() -> None:
-    assert share_of(5, Basis().joined_by([None]), None) == Share(5, UNKNOWN)
-    assert share_of(5, Basis().joined_by([3.0]), 3.0) == Share(3.0, ALL_IT_CAN)
+    assert share_of(5, ParticipantTotals().including([None]), None) == Share(5, UNKNOWN)
+    assert share_of(5, ParticipantTotals().including([3.0]), 3.0) == Share(3.0, ALL_IT_CAN)

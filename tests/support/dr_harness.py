@@ -9,12 +9,12 @@ from typing import Any
 from runtime.database import Connection
 from runtime.kafka import producer
 from schemas.parsing.acks import Ack
-from schemas.records.commands import Dispatch, Evidence, State, decode_dispatch
+from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState, decode_command_record
 from schemas.records.telemetry import Load, Reading
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, DispatchSettings, KafkaSettings
-from streams.dr.command_monitor import Watch
-from streams.dr.command_store import take_evidence
+from streams.dr.command_monitor import CommandMonitor
+from streams.dr.command_store import record_evidence
 from streams.dr.dispatcher import Dispatcher
 from streams.store.database import database as open_database
 from tests.support.log import read_all
@@ -43,7 +43,7 @@ class Grid:
     rows: Connection
     sink: Stores
     dispatcher: Dispatcher
-    watch: Watch
+    watch: CommandMonitor
     _measured: dict[str, datetime] = field(default_factory=dict)
 
     async def home(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
@@ -99,17 +99,17 @@ class Grid:
         found = await self.rows.fetch("SELECT * FROM commands WHERE phase IS NOT DISTINCT FROM $1 ORDER BY seq", phase)
         return {row["ven_id"]: row for row in found}
 
-    async def evidence(self, state: State, ven_id: str, phase: str | None = "event", attempt: int = 1) -> None:
+    async def evidence(self, state: DeliveryState, ven_id: str, phase: str | None = "event", attempt: int = 1) -> None:
         """Let the bridge say something of a VEN's command."""
         command = (await self.commands(phase))[ven_id]
-        said = Evidence(
+        said = DeliveryEvidence(
             correlation_id=command["correlation_id"],
             ven_id=ven_id,
             attempt=attempt,
             state=state,
             at=datetime.now(UTC),
         )
-        await self.sink.database.run(lambda connection: take_evidence(connection, [said]))
+        await self.sink.database.run(lambda connection: record_evidence(connection, [said]))
 
     async def ack(self, ven_id: str, correlation_id: str | None = None, **fields: Any) -> None:
         """Let a VEN acknowledge its event, or what is named."""
@@ -121,9 +121,11 @@ class Grid:
             [Ack(ven_id=ven_id, timestamp=now, received_at=now, correlation_id=correlation_id, **values)]
         )
 
-    async def sent(self) -> list[Dispatch]:
+    async def sent(self) -> list[CommandRecord]:
         """Return what the log has for the bridge, by VEN and then in order."""
-        found = [decode_dispatch(record.value) for record in await read_all(self.kafka, self.kafka.topics(COMMANDS))]
+        found = [
+            decode_command_record(record.value) for record in await read_all(self.kafka, self.kafka.topics(COMMANDS))
+        ]
         return sorted(found, key=lambda one: one.ven_id)
 
 
@@ -139,4 +141,4 @@ async def grid(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any
     ):
         made = DispatchSettings(**settings)
         dispatcher = Dispatcher(acting, log, kafka.topics(COMMANDS), made, OFFLINE_AFTER)
-        yield Grid(kafka, rows, sink, dispatcher, Watch(watching, made, OFFLINE_AFTER))
+        yield Grid(kafka, rows, sink, dispatcher, CommandMonitor(watching, made, OFFLINE_AFTER))

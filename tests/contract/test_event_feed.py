@@ -13,7 +13,7 @@ from tests.support.feed import feed
 TIMES = ("logged_at", "sending_at", "sent_at", "expired_at", "acked_at", "unanswered_at", "reported_at", "shed_at")
 INSERT_EVENT = """
 INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw, started_at, ven_ids, ended_at, closed_at,
-                    figured_at, actual_reduction_kw)
+                    settled_at, actual_reduction_kw)
 VALUES ($1, $2, $3, 100, now(), $4, $5, $5, $5, $6)
 """
 INSERT_VEN = """

@@ -6,7 +6,7 @@ from typing import Any
 
 from runtime.database import Connection
 
-COLUMNS = "correlation_id, ven_id, op, event_id, payload, phase, telling, created_at, expires_at, ends_at"
+COLUMNS = "correlation_id, ven_id, op, event_id, payload, phase, command_revision, created_at, expires_at, ends_at"
 
 
 async def tell(
@@ -15,7 +15,7 @@ async def tell(
     ven_id: str,
     *,
     phase: str = "event",
-    telling: int = 1,
+    command_revision: int = 1,
     decided_at: datetime | None = None,
     ends_at: datetime | None = None,
     correlation_id: str = "",
@@ -25,7 +25,7 @@ async def tell(
     """Write a command of an event, and what is known of it: columns of `commands`; a number is seconds later."""
     decided = decided_at or datetime.now(UTC)
     op = "restore" if phase == "restore" else "event"
-    correlation_id = correlation_id or f"{op}-{event_id}-{ven_id}-{telling}"
+    correlation_id = correlation_id or f"{op}-{event_id}-{ven_id}-{command_revision}"
     payload = payload or {"op": op, "correlationId": correlation_id, "venId": ven_id, "event_id": event_id}
     await rows.execute(
         f"INSERT INTO commands ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)",  # noqa: S608 - our own
@@ -35,7 +35,7 @@ async def tell(
         event_id,
         json.dumps(payload),
         phase,
-        telling,
+        command_revision,
         decided,
         ends_at or decided + timedelta(hours=1),
     )

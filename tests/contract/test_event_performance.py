@@ -107,7 +107,7 @@ async def test_the_figures_of_an_event_that_was_settled_are_shown_as_they_are(wo
     )
     await world.rows("UPDATE events SET actual_reduction_kw = 1.5 WHERE event_id = $1", event_id)
     assert await actuals(world, event_id) == {2.0}  # not yet settled
-    await world.rows("UPDATE events SET figured_at = now() WHERE event_id = $1", event_id)
+    await world.rows("UPDATE events SET settled_at = now() WHERE event_id = $1", event_id)
     assert await actuals(world, event_id) == {1.5}
     detail = await world.get(f"/api/events/{event_id}")
     assert (detail["deliveredKwh"], detail["coveredShare"], detail["vensResponding"]) == (1.5, 0.25, 1)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import World
+from tests.support.command_rows import tell
 from tests.support.rest import assert_problem
 from tests.support.servers import connection
-from tests.support.telling import tell
 
 
 def z(moment: datetime) -> str:
@@ -61,7 +61,7 @@ async def test_a_command_is_read_from_decision_to_shed(world: World, slash: str)
         "op": "event",
         "eventId": f"evt-way{len(slash)}",
         "phase": "event",
-        "telling": 1,
+        "commandRevision": 1,
         "attempt": 1,
         "state": "sent",
         "payload": {
