@@ -13,7 +13,7 @@ from runtime.metrics import COMMAND_STEPS
 from schemas.settings.blocks import DispatchSettings
 from streams.dr import command_evidence, event_store
 from streams.dr.allocation import ParticipantTotals
-from streams.dr.command_planning import plan_event_commands, plan_restores, plan_event
+from streams.dr.command_planning import plan_event, plan_event_commands, plan_restores
 from streams.store.database import Database
 from streams.store.leader_lock import LeaderLock
 

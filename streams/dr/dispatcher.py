@@ -21,7 +21,7 @@ from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DispatchSettings, KafkaSettings
 from streams.dr import command_store, event_store
 from streams.dr.allocation import ParticipantTotals
-from streams.dr.command_planning import plan_restores, plan_event
+from streams.dr.command_planning import plan_event, plan_restores
 from streams.dr.tracing import Phase, trace_logged, trace_phase, traceparent_of
 from streams.engine.publish import OutgoingRecord, PublishError, publish
 from streams.store.database import Database

@@ -17,6 +17,7 @@ from streams.dr.settlement import Settlement
 from streams.dr.settlement_schedule import FIRST_AFTER
 from streams.store.database import database as open_database
 from streams.store.leader_lock import TRY_LOCK
+from tests.support.command_rows import choose
 from tests.support.readings import NOON, Stores, reading, stores
 
 HOUR = timedelta(hours=1)
