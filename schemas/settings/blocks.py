@@ -229,7 +229,7 @@ class DispatchSettings(Block):
     # event, tells that it was not.
     command_evidence_seconds: float = Field(30, ge=1, le=86_400)
     # Whether a VEN that has lost an event, in a power cut for example, is told of it once more.
-    event_resend_lost: bool = False
+    event_reissue_lost: bool = False
     # Whether a VEN that still names an event so long after the broker had its restore is restored once more.
     event_restore_again: bool = False
 

@@ -68,7 +68,7 @@ WHERE c.correlation_id = gone.correlation_id
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 # Lost, and doing nothing else now. What runs out within moments is not worth a command.
-RESEND_LOST = f"""
+REISSUE_LOST = f"""
 SELECT c.event_id, c.ven_id, e.share_kw, c.expires_at, c.ends_at
 FROM commands AS c
      JOIN event_vens AS e ON e.event_id = c.event_id AND e.ven_id = c.ven_id

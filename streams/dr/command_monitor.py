@@ -62,8 +62,8 @@ class CommandMonitor:
             look = partial(command_evidence.kinds, statement=statement, arguments=arguments)
             for kind in await self._lock.run_if_leader(look) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
-        if settings.event_resend_lost:
-            await self._lock.run_or_skip(self._resend_lost, "telling once more")
+        if settings.event_reissue_lost:
+            await self._lock.run_or_skip(self._reissue_lost, "telling once more")
         if settings.event_restore_again:
             await self._lock.run_or_skip(self._restore_again, "restoring once more")
         await self._lock.run_or_skip(self._restore_disabled, "restoring what was disabled")
@@ -78,8 +78,8 @@ class CommandMonitor:
             there = ParticipantTotals(**await event_store.participant_totals(connection, event_id))
             await plan_event(connection, event, vens, there, late=True)
 
-    async def _resend_lost(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.RESEND_LOST):
+    async def _reissue_lost(self, connection: Connection) -> None:
+        for row in await connection.fetch(command_evidence.REISSUE_LOST):
             # Held: whoever ends the event comes before this, or after it with a restore.
             _, times, now = await event_store.lock_event(connection, row["event_id"])
             if times.closed_at is not None or times.over_at - now < _SHORTEST:
@@ -87,7 +87,7 @@ class CommandMonitor:
             await plan_event_commands(
                 connection, row["event_id"], {row["ven_id"]: row["share_kw"]}, row["ends_at"], command_revision=2
             )
-            _warn("%s has lost %s and is told once more", row, "event_resent")
+            _warn("%s has lost %s and is told once more", row, "event_reissued")
 
     async def _restore_again(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.RESTORE_AGAIN, self._settings.command_evidence_seconds):

@@ -163,7 +163,7 @@ async def test_a_late_sample_of_before_says_nothing(world: Grid) -> None:
 async def test_who_has_lost_it_is_told_once_more_if_a_setting_says_so(
     kafka: KafkaSettings, database: DatabaseSettings
 ) -> None:
-    async with grid(kafka, database, event_resend_lost=True) as world:
+    async with grid(kafka, database, event_reissue_lost=True) as world:
         await told(world)
         first = await command(world)
         for _ in range(2):
@@ -185,7 +185,7 @@ async def test_who_has_lost_it_is_told_once_more_if_a_setting_says_so(
 
 
 async def test_who_does_something_else_now_is_not_told_again(kafka: KafkaSettings, database: DatabaseSettings) -> None:
-    async with grid(kafka, database, event_resend_lost=True) as world:
+    async with grid(kafka, database, event_reissue_lost=True) as world:
         await told(world)
         await world.home("a", **SHEDS)
         await world.step()
