@@ -84,7 +84,7 @@ async def down(worker: Worker) -> AsyncIterator[None]:
 
 
 async def test_kills_between_creation_and_end(system: System, rng: random.Random, full: bool) -> None:  # noqa: FBT001
-    """When it starts, in the middle of sending, when it ends and after restoring; the other moments are left to chance."""
+    """Kill at the start, while commands are sent, at the end and after the restores; more kills at random times."""
     others = 6 if full else 1
     lasts = 20.0 + 7.0 * others
     async with second_sink(system), dr_fault_run(system, f"dr-kills-{SEED}") as run:
