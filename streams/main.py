@@ -38,7 +38,7 @@ from streams.sink.disabled_vens import add_disabled
 from streams.sink.network_history import add_network_history
 from streams.sink.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
-from streams.store.partitions import Partitions
+from streams.store.day_partitions import DayPartitions
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.validator import add_validate
 
@@ -130,7 +130,7 @@ async def _add_sink_and_what_is_beside(
         return await stack.enter_async_context(database(settings, f"gateway-{name}", number))
 
     rows = await connection("sink", AT_ONCE)
-    partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
+    partitions = DayPartitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
     add_dead_letters(app, kafka, streams, log, rows, partitions)
     add_delivery_evidence(app, kafka, streams, log, rows)

@@ -17,7 +17,7 @@ from streams.dead_letters.store import DeadLetterStore
 from streams.engine.batch_processing import merged_batches
 from streams.engine.batch_producer import BatchProducer
 from streams.store.database import Database
-from streams.store.partitions import Partitions
+from streams.store.day_partitions import DayPartitions
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def add_dead_letters(
     streams: StreamsSettings,
     producer: AIOKafkaProducer,
     database: Database,
-    partitions: Partitions,
+    partitions: DayPartitions,
 ) -> None:
     """Register the index and the replaying with the app."""
     store = DeadLetterStore(database, partitions, streams.window)

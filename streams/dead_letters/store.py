@@ -18,7 +18,7 @@ from streams.dead_letters.replay_store import note_refused
 from streams.engine.batch_consumer import Record, headers_of
 from streams.store.bulk_insert import Insert, Row, insert_in_one_transaction
 from streams.store.database import Database, json_text
-from streams.store.partitions import Partitions
+from streams.store.day_partitions import DayPartitions
 
 COLUMNS = (
     "id",
@@ -63,7 +63,7 @@ class DeadLetter(NamedTuple):
 class DeadLetterStore:
     """Indexes batches of letters, each in one transaction; a letter that was written twice is one row."""
 
-    def __init__(self, database: Database, partitions: Partitions, window: TimeWindow) -> None:
+    def __init__(self, database: Database, partitions: DayPartitions, window: TimeWindow) -> None:
         self._database = database
         self._partitions = partitions
         self._window = window

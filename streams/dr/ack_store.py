@@ -15,9 +15,9 @@ from schemas.records.telemetry import encode_record
 from streams.dr.command_store import match_acks, record_answers
 from streams.dr.tracing import trace_answered
 from streams.store.bulk_insert import Row
-from streams.store.database import Database, json_text
-from streams.store.partitions import Partitions
-from streams.store.row_store import Rows, RowStore, TransactionHook
+from streams.store.database import Database, TransactionHook, json_text
+from streams.store.day_partitions import DayPartitions
+from streams.store.row_store import RowStore, TableRows
 from streams.store.ven_status import record_contact
 
 ACK_COLUMNS = (
@@ -60,9 +60,9 @@ ORDER BY load_id, time DESC, of_reading DESC
 class AckStore:
     """Stores batches of acknowledgements, each in one transaction."""
 
-    def __init__(self, database: Database, partitions: Partitions) -> None:
+    def __init__(self, database: Database, partitions: DayPartitions) -> None:
         self._database = database
-        rows = Rows("ven_acks", ACK_COLUMNS, _ack_rows)
+        rows = TableRows("ven_acks", ACK_COLUMNS, _ack_rows)
         self._rows = RowStore(database, partitions, (rows,), self._take_in, key=_key)
         self._answered: list[Any] = []
         self._matched: dict[str, int] = {}

@@ -10,8 +10,8 @@ from schemas.tables.buckets import HOUR, MINUTE, floor_to
 from schemas.tables.partitioning import day_of
 from streams.rollups import store as rollup_store
 from streams.store.database import Database, now_of
+from streams.store.day_partitions import DayPartitions
 from streams.store.leader_lock import LeaderLock
-from streams.store.partitions import Partitions
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ STALE_ROUNDS = 10
 LOCK_NAME = "rollups"
 
 
-def add_rollups(app: Any, database: Database, partitions: Partitions) -> None:
+def add_rollups(app: Any, database: Database, partitions: DayPartitions) -> None:
     """Register the rolling up with the app; the database is its own, so that no batch waits for it."""
 
     @app.task  # type: ignore[untyped-decorator]
@@ -41,7 +41,7 @@ def add_rollups(app: Any, database: Database, partitions: Partitions) -> None:
 class RollUp:
     """One look at what there is to roll up."""
 
-    def __init__(self, database: Database, partitions: Partitions) -> None:
+    def __init__(self, database: Database, partitions: DayPartitions) -> None:
         self._database = database
         self._lock = LeaderLock(database, LOCK_NAME)
         self._partitions = partitions

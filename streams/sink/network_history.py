@@ -17,7 +17,7 @@ from schemas.tables.partitioning import day_of
 from streams.engine.batch_consumer import Record
 from streams.engine.batch_processing import merged_batches
 from streams.store.database import Database
-from streams.store.partitions import Partitions
+from streams.store.day_partitions import DayPartitions
 
 WIDTH = timedelta(seconds=10)
 
@@ -30,7 +30,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (time) DO NOTHING
 
 
 def add_network_history(
-    app: Any, kafka: KafkaSettings, streams: StreamsSettings, database: Database, partitions: Partitions
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, database: Database, partitions: DayPartitions
 ) -> None:
     """Register the agent with the app."""
     history = NetworkHistory(database, partitions, streams.window)
@@ -44,7 +44,7 @@ def add_network_history(
 class NetworkHistory:
     """Keeps the first totals of each bucket."""
 
-    def __init__(self, database: Database, partitions: Partitions, window: TimeWindow) -> None:
+    def __init__(self, database: Database, partitions: DayPartitions, window: TimeWindow) -> None:
         self._database = database
         self._partitions = partitions
         self._window = window

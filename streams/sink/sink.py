@@ -29,9 +29,9 @@ from streams.engine.batch_producer import BatchProducer
 from streams.sink.audit_retention import forget_old_audit
 from streams.sink.document_store import keep_notices, keep_shadows
 from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
-from streams.store.database import DATA_FAULTS, Database
-from streams.store.partitions import Partitions
-from streams.store.row_store import TransactionHook, UpsertStore
+from streams.store.database import DATA_FAULTS, Database, TransactionHook
+from streams.store.day_partitions import DayPartitions
+from streams.store.row_store import UpsertStore
 from streams.store.ven_status import record_status
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def add_sink(
     streams: StreamsSettings,
     producer: AIOKafkaProducer,
     database: Database,
-    partitions: Partitions,
+    partitions: DayPartitions,
 ) -> None:
     """Register the role's agents and its housekeeping with the app."""
     window = streams.window

@@ -9,8 +9,8 @@ from streams.rollups.store import note_late
 from streams.sink.copy_encoding import LOAD_COLUMNS, encoded_loads
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
-from streams.store.partitions import Partitions
-from streams.store.row_store import Rows, RowStore
+from streams.store.day_partitions import DayPartitions
+from streams.store.row_store import RowStore, TableRows
 from streams.store.ven_status import record_contact, record_loads, record_readings
 
 READING_COLUMNS = (
@@ -34,11 +34,11 @@ READING_COLUMNS = (
 FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
 
 
-def reading_store(database: Database, partitions: Partitions) -> RowStore[Reading]:
+def reading_store(database: Database, partitions: DayPartitions) -> RowStore[Reading]:
     """Return the store of readings with their loads."""
-    rows: tuple[Rows[Reading], ...] = (
-        Rows("telemetry_readings", READING_COLUMNS, _reading_rows),
-        Rows("telemetry_loads", LOAD_COLUMNS, encoded_loads),
+    rows: tuple[TableRows[Reading], ...] = (
+        TableRows("telemetry_readings", READING_COLUMNS, _reading_rows),
+        TableRows("telemetry_loads", LOAD_COLUMNS, encoded_loads),
     )
     return RowStore(database, partitions, rows, _take_in)
 
@@ -48,14 +48,14 @@ async def _take_in(connection: Connection, readings: Sequence[Reading]) -> None:
     await note_late(connection, readings)
 
 
-def snapshot_store(database: Database, partitions: Partitions) -> RowStore[LoadSnapshot]:
+def snapshot_store(database: Database, partitions: DayPartitions) -> RowStore[LoadSnapshot]:
     """Return the store of load snapshots."""
-    return RowStore(database, partitions, (Rows("load_snapshots", LOAD_COLUMNS, encoded_loads),), record_loads)
+    return RowStore(database, partitions, (TableRows("load_snapshots", LOAD_COLUMNS, encoded_loads),), record_loads)
 
 
-def fault_store(database: Database, partitions: Partitions) -> RowStore[FaultReport]:
+def fault_store(database: Database, partitions: DayPartitions) -> RowStore[FaultReport]:
     """Return the store of what VENs report as wrong with themselves."""
-    rows = Rows("ven_faults", FAULT_COLUMNS, _fault_rows)
+    rows = TableRows("ven_faults", FAULT_COLUMNS, _fault_rows)
     return RowStore(
         database, partitions, (rows,), record_contact, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error)
     )

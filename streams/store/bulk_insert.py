@@ -1,4 +1,4 @@
-"""Inserting rows whose natural keys may be there already: quickly when none is, rightly when some are."""
+"""Inserts rows with natural keys: by COPY, and more slowly if some of the rows exist already."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ import asyncpg
 
 from runtime.database import Connection
 from runtime.metrics import ROWS_STORED
-from streams.store.database import Database
+from streams.store.database import Database, TransactionHook
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Rows in the binary form of COPY, and how many they are."""
+    """Rows in the binary format of COPY, and their number."""
 
     data: bytes
     rows: int
@@ -26,7 +26,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Rows for one table, in the order of its columns as named."""
+    """Rows for one table; their values are in the order of `columns`."""
 
     table: str
     columns: tuple[str, ...]
@@ -34,10 +34,10 @@ class Insert:
 
 
 async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
-    """COPY straight into the tables; returns how many rows of each are new, which is all.
+    """COPY into the tables; return the number of new rows per table, which is all of them.
 
     Raises:
-        asyncpg.UniqueViolationError: a row is there already; nothing of the transaction can be kept.
+        asyncpg.UniqueViolationError: a row exists already; the transaction must be rolled back.
     """
     for insert in inserts:
         if insert.rows:
@@ -45,10 +45,10 @@ async def copy_new(connection: Connection, inserts: Sequence[Insert]) -> list[in
     return [len(insert.rows) for insert in inserts]
 
 
-async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
-    """COPY into temporary tables, and from there what is missing; a row that is there is left as it is.
+async def insert_missing(connection: Connection, inserts: Sequence[Insert]) -> list[int]:
+    """COPY into temporary tables, then insert the rows that are missing; existing rows stay unchanged.
 
-    Returns how many rows of each are new.
+    Returns the number of new rows per table.
     """
     new = [0] * len(inserts)
     for number, insert in enumerate(inserts):
@@ -57,11 +57,11 @@ async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> lis
         columns = ", ".join(insert.columns)
         staging = f"{insert.table}_staging"
         await connection.execute(
-            f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {columns} FROM {insert.table} WITH NO DATA"  # noqa: S608 - names of our own tables
+            f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS SELECT {columns} FROM {insert.table} WITH NO DATA"  # noqa: S608 - constants of this code
         )
         await _copy(connection, staging, insert)
         done = await connection.execute(
-            f"INSERT INTO {insert.table} ({columns}) SELECT {columns} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608 - names of our own tables
+            f"INSERT INTO {insert.table} ({columns}) SELECT {columns} FROM {staging} ON CONFLICT DO NOTHING"  # noqa: S608 - constants of this code
         )
         new[number] = int(done.rpartition(" ")[2])  # "INSERT 0 5"
     return new
@@ -69,33 +69,33 @@ async def copy_missing(connection: Connection, inserts: Sequence[Insert]) -> lis
 
 async def _copy(connection: Connection, table: str, insert: Insert) -> None:
     if isinstance(insert.rows, Encoded):
-        # As a buffer: around a file asyncpg makes a class, which is a cycle, and all rows stay in it until garbage is
-        # looked for; bytes it would take for the name of a file. (The stubs do not know of buffers, its documents do.)
+        # A memoryview, because asyncpg takes bytes for a file name, and wraps a file in a reference cycle that keeps
+        # the rows in memory until the next garbage collection. Any, because the type stubs lack buffers.
         source: Any = memoryview(insert.rows.data)
         await connection.copy_to_table(table, source=source, columns=insert.columns, format="binary")
     else:
         await connection.copy_records_to_table(table, columns=insert.columns, records=insert.rows)
 
 
-async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], hook: Any) -> None:
-    """Insert all rows, and do `hook` (an async function of the connection), in one transaction.
+async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], hook: TransactionHook) -> None:
+    """Insert all rows and run `hook` in one transaction.
 
-    Optimistic, because almost always no row is there yet; the second way costs about twice as much.
+    COPY is tried first, because rows are almost always new; the second way costs about twice as much.
     """
 
-    async def optimistic(connection: Connection) -> list[int]:
+    async def copy(connection: Connection) -> list[int]:
         new = await copy_new(connection, inserts)
         await hook(connection)
         return new
 
-    async def careful(connection: Connection) -> list[int]:
-        new = await copy_missing(connection, inserts)
+    async def copy_through_staging(connection: Connection) -> list[int]:
+        new = await insert_missing(connection, inserts)
         await hook(connection)
         return new
 
     try:
-        new = await database.run(optimistic)
+        new = await database.run(copy)
     except asyncpg.UniqueViolationError:
-        new = await database.run(careful)
+        new = await database.run(copy_through_staging)
     for insert, number in zip(inserts, new, strict=True):
         ROWS_STORED.labels(insert.table).inc(number)

@@ -1,4 +1,4 @@
-"""Records as rows under natural keys: what comes again meets its own row and changes nothing."""
+"""Stores batches of records as rows with natural keys; duplicates change nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -9,63 +9,63 @@ from typing import Any, Generic, TypeVar
 from runtime.database import Connection
 from schemas.tables.partitioning import day_of
 from streams.store.bulk_insert import Encoded, Insert, Row, insert_in_one_transaction
-from streams.store.database import Database
-from streams.store.partitions import Partitions
+from streams.store.database import Database, TransactionHook
+from streams.store.day_partitions import DayPartitions
 from streams.store.recent_keys import RecentKeys
 
 R = TypeVar("R")
 
-TransactionHook = Callable[[Connection], Awaitable[None]]
-"""More work for the transaction of a batch."""
+Update = Callable[[Connection, Sequence[R]], Awaitable[None]]
+"""Statements for all records of a batch, duplicates included."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows(Generic[R]):
-    """What a record is in one table; the table has the columns `ven_id` and `time`."""
+class TableRows(Generic[R]):
+    """How records become rows of one table; the table has the columns `ven_id` and `time`."""
 
     table: str
     columns: tuple[str, ...]
-    of: Callable[[Iterable[R]], Sequence[Row] | Encoded]
+    rows_of: Callable[[Iterable[R]], Sequence[Row] | Encoded]
 
 
 class RowStore(Generic[R]):
-    """Stores batches of records of one kind, each in one transaction, and takes in what they say of their VENs."""
+    """Stores records of one kind by COPY, and updates what is derived from them, in one transaction per batch."""
 
     def __init__(
         self,
         database: Database,
-        partitions: Partitions,
-        rows: Sequence[Rows[R]],
-        take_in: Callable[[Connection, Sequence[R]], Awaitable[None]],
+        partitions: DayPartitions,
+        tables: Sequence[TableRows[R]],
+        update: Update[R],
         key: Callable[[R], tuple[Any, ...]] = lambda record: (record.ven_id, record.timestamp),  # type: ignore[attr-defined]
     ) -> None:
         self._database = database
         self._partitions = partitions
-        self._rows = rows
-        self._take_in = take_in
+        self._tables = tables
+        self._update = update
         self._key = key
         self._recent = RecentKeys()
-        self._under_way: list[_UnderWay] = []
+        self._in_progress: list[_BatchInProgress] = []
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Where the rows are."""
-        return tuple(rows.table for rows in self._rows)
+        """The tables that hold a row of each record."""
+        return tuple(table.table for table in self._tables)
 
     async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
-        """Store records, and do `hook` with them; at return all is committed.
+        """Store records and run `hook` in one transaction; return after the commit.
 
         Raises:
-            DATA_FAULTS: a value that the tables refuse.
+            DATA_FAULTS: the database refuses a value.
         """
-        # Of a key that comes twice, the first counts.
+        # The first of several records with the same key counts.
         fresh = {self._key(record): record for record in reversed(records)}
         if hook is None:
             fresh = {key: record for key, record in fresh.items() if key not in self._recent}
-        inserts = [Insert(rows.table, rows.columns, rows.of(fresh.values())) for rows in self._rows]
+        inserts = [Insert(table.table, table.columns, table.rows_of(fresh.values())) for table in self._tables]
 
         async def finish(connection: Connection) -> None:
-            await self._take_in(connection, records)
+            await self._update(connection, records)
             if hook is not None:
                 await hook(connection)
 
@@ -75,54 +75,50 @@ class RowStore(Generic[R]):
 
     @asynccontextmanager
     async def exclusive_keys(self, records: Sequence[R]) -> AsyncIterator[None]:
-        """Wait for batches under way that have a key of these; else both would find it missing, and either might count.
+        """Wait until no other batch in progress has a key of these records, and reserve their keys.
 
-        All keys are taken at once, so no two batches wait for one another.
+        Otherwise two batches would both find a key missing, and either could win. All keys are reserved at once, so
+        batches cannot deadlock.
         """
         keys = {self._key(record) for record in records}
-        while other := next((one for one in self._under_way if not one.keys.isdisjoint(keys)), None):
-            await other.over.wait()
-        mine = _UnderWay(keys, asyncio.Event())
-        self._under_way.append(mine)
+        while other := next((batch for batch in self._in_progress if not batch.keys.isdisjoint(keys)), None):
+            await other.finished.wait()
+        batch = _BatchInProgress(keys, asyncio.Event())
+        self._in_progress.append(batch)
         try:
             yield
         finally:
-            self._under_way.remove(mine)
-            mine.over.set()
+            self._in_progress.remove(batch)
+            batch.finished.set()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _UnderWay:
-    """The keys of a batch that is being stored, and when it is over."""
+class _BatchInProgress:
+    """The keys of a batch that is being stored."""
 
     keys: set[Any]
-    over: asyncio.Event
+    finished: asyncio.Event
 
 
 class UpsertStore(Generic[R]):
-    """Stores records of which only the latest is kept, or that are few: by an upsert that is right in any order."""
+    """Stores records by an upsert that is correct in any order: rare records, and those of which the latest counts."""
 
     tables: tuple[str, ...] = ()
 
-    def __init__(
-        self,
-        database: Database,
-        upsert: Callable[[Connection, Sequence[R]], Awaitable[None]],
-        partitions: Partitions | None = None,
-    ) -> None:
+    def __init__(self, database: Database, upsert: Update[R], partitions: DayPartitions | None = None) -> None:
         self._database = database
         self._upsert = upsert
         self._partitions = partitions
 
     def exclusive_keys(self, _records: Sequence[R]) -> AbstractAsyncContextManager[None]:
-        """Need no others kept away: it is right in any order, or its batches come one by one."""
+        """Reserve nothing: the upsert is correct in any order."""
         return nullcontext()
 
     async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
-        """Store records, and do `hook` with them; at return all is committed.
+        """Store records and run `hook` in one transaction; return after the commit.
 
         Raises:
-            DATA_FAULTS: a value that the tables refuse.
+            DATA_FAULTS: the database refuses a value.
         """
 
         async def work(connection: Connection) -> None:

@@ -1,8 +1,8 @@
-"""The latest of each VEN in ven_status, and its entry in the registry when it is heard for the first time.
+"""Updates `ven_status`, one row per VEN with its latest values, and registers VENs at their first contact.
 
-Measured values move forward in event time, received times in received time; loads have a clock of their own, for not
-every reading speaks of them. Of a reading and a snapshot of the same time the reading counts. So messages may come
-late, twice and in any order.
+Measured values move forward in event time, receive times in receive time. Loads have their own event time, because not
+every reading contains loads; a reading wins over a load snapshot of the same time. So records may arrive late,
+repeatedly and in any order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,65 +14,66 @@ from schemas.parsing.status import OFFLINE, VenStatus
 from schemas.records.telemetry import Reading, encode_record
 from streams.store.bulk_insert import Row
 
-
-def _forward(clock: str, *columns: str, newer: str = ">") -> str:
-    """Assignments that move columns forward by a clock of theirs, and never back."""
-    newer = f"known.{clock} IS NULL OR excluded.{clock} {newer} known.{clock}"
-    return ", ".join(f"{name} = CASE WHEN {newer} THEN excluded.{name} ELSE known.{name} END" for name in columns)
-
-
-_MEASURED = (
-    "measured_at",
-    "used_power_kw",
-    "shed_power_kw",
-    "requested_reduction_kw",
-    "battery_soc",
-    "event_id",
-    "clock_skew_seconds",
-)
-_LOADS = ("loads_measured_at", "loads")
-_RECEIVED = "received_at = GREATEST(known.received_at, excluded.received_at)"
-# Tells which VENs were never heard before.
-_RETURNING = "RETURNING ven_id, (xmax = 0) AS is_new"
-
-UPSERT_MEASURED = f"""
+# GREATEST ignores NULL. Each statement returns `is_new` for the VENs whose row it inserted.
+UPSERT_READINGS = """
 INSERT INTO ven_status AS known
-    (ven_id, received_at, reading_received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)})
-SELECT ven_id, received_at, received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)}
+    (ven_id, received_at, reading_received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
+     battery_soc, event_id, clock_skew_seconds, loads_measured_at, loads)
+SELECT ven_id, received_at, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
+       battery_soc, event_id, clock_skew_seconds, loads_measured_at, loads
 FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[], $7::float8[],
             $8::text[], $9::float8[], $10::timestamptz[], $11::json[])
-    AS fresh(ven_id, received_at, {", ".join(_MEASURED)}, {", ".join(_LOADS)})
+    AS fresh(ven_id, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc,
+             event_id, clock_skew_seconds, loads_measured_at, loads)
 ON CONFLICT (ven_id) DO UPDATE SET
-    {_RECEIVED},
+    received_at = GREATEST(known.received_at, excluded.received_at),
     reading_received_at = GREATEST(known.reading_received_at, excluded.reading_received_at),
-    {_forward("measured_at", *_MEASURED)},
-    {_forward("loads_measured_at", *_LOADS, newer=">=")}
-{_RETURNING}
-"""  # noqa: S608 - names of our own columns
+    measured_at = GREATEST(known.measured_at, excluded.measured_at),
+    used_power_kw = CASE WHEN known.measured_at >= excluded.measured_at
+        THEN known.used_power_kw ELSE excluded.used_power_kw END,
+    shed_power_kw = CASE WHEN known.measured_at >= excluded.measured_at
+        THEN known.shed_power_kw ELSE excluded.shed_power_kw END,
+    requested_reduction_kw = CASE WHEN known.measured_at >= excluded.measured_at
+        THEN known.requested_reduction_kw ELSE excluded.requested_reduction_kw END,
+    battery_soc = CASE WHEN known.measured_at >= excluded.measured_at
+        THEN known.battery_soc ELSE excluded.battery_soc END,
+    event_id = CASE WHEN known.measured_at >= excluded.measured_at THEN known.event_id ELSE excluded.event_id END,
+    clock_skew_seconds = CASE WHEN known.measured_at >= excluded.measured_at
+        THEN known.clock_skew_seconds ELSE excluded.clock_skew_seconds END,
+    loads_measured_at = GREATEST(known.loads_measured_at, excluded.loads_measured_at),
+    loads = CASE WHEN known.loads_measured_at > excluded.loads_measured_at OR excluded.loads_measured_at IS NULL
+        THEN known.loads ELSE excluded.loads END
+RETURNING ven_id, (xmax = 0) AS is_new
+"""
 
-UPSERT_LOADS = f"""
-INSERT INTO ven_status AS known (ven_id, received_at, {", ".join(_LOADS)})
+UPSERT_LOADS = """
+INSERT INTO ven_status AS known (ven_id, received_at, loads_measured_at, loads)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::json[])
-ON CONFLICT (ven_id) DO UPDATE SET {_RECEIVED}, {_forward("loads_measured_at", *_LOADS)}
-{_RETURNING}
-"""  # noqa: S608 - names of our own columns
+ON CONFLICT (ven_id) DO UPDATE SET
+    received_at = GREATEST(known.received_at, excluded.received_at),
+    loads_measured_at = GREATEST(known.loads_measured_at, excluded.loads_measured_at),
+    loads = CASE WHEN known.loads_measured_at >= excluded.loads_measured_at THEN known.loads ELSE excluded.loads END
+RETURNING ven_id, (xmax = 0) AS is_new
+"""
 
-UPSERT_SAID = f"""
+UPSERT_STATUS = """
 INSERT INTO ven_status AS known (ven_id, received_at, reported_at, reported_status, left_at)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::text[], $5::timestamptz[])
 ON CONFLICT (ven_id) DO UPDATE SET
-    {_RECEIVED},
-    {_forward("reported_at", "reported_at", "reported_status")},
+    received_at = GREATEST(known.received_at, excluded.received_at),
+    reported_at = GREATEST(known.reported_at, excluded.reported_at),
+    reported_status = CASE WHEN known.reported_at >= excluded.reported_at
+        THEN known.reported_status ELSE excluded.reported_status END,
     left_at = GREATEST(known.left_at, excluded.left_at)
-{_RETURNING}
-"""  # noqa: S608 - names of our own columns
+RETURNING ven_id, (xmax = 0) AS is_new
+"""
 
-UPSERT_HEARD = f"""
+UPSERT_CONTACT = """
 INSERT INTO ven_status AS known (ven_id, received_at)
 SELECT * FROM unnest($1::text[], $2::timestamptz[])
-ON CONFLICT (ven_id) DO UPDATE SET {_RECEIVED}
-{_RETURNING}
-"""  # noqa: S608 - names of our own columns
+ON CONFLICT (ven_id) DO UPDATE SET received_at = GREATEST(known.received_at, excluded.received_at)
+RETURNING ven_id, (xmax = 0) AS is_new
+"""
 
 REGISTER = """
 INSERT INTO vens (ven_id, name)
@@ -82,29 +83,29 @@ ON CONFLICT (ven_id) DO NOTHING
 
 
 async def record_readings(connection: Connection, readings: Sequence[Reading]) -> None:
-    """Take in what readings say."""
-    await _upsert(connection, UPSERT_MEASURED, readings, _measured_row)
+    """Update the measured values and the loads from readings."""
+    await _upsert(connection, UPSERT_READINGS, readings, _reading_row)
 
 
 async def record_loads(connection: Connection, snapshots: Sequence[Any]) -> None:
-    """Take in what load snapshots say."""
-    await _upsert(connection, UPSERT_LOADS, snapshots, _listed_row)
+    """Update the loads from load snapshots."""
+    await _upsert(connection, UPSERT_LOADS, snapshots, _loads_row)
 
 
 async def record_status(connection: Connection, statuses: Sequence[VenStatus]) -> None:
-    """Take in what VENs say of themselves."""
-    await _upsert(connection, UPSERT_SAID, statuses, _said_row)
+    """Update the status that VENs report; a last will sets `left_at`."""
+    await _upsert(connection, UPSERT_STATUS, statuses, _status_row)
 
 
 async def record_contact(connection: Connection, records: Sequence[Any]) -> None:
-    """Note that VENs were heard, by records of any kind that name one."""
-    await _upsert(connection, UPSERT_HEARD, records, lambda ven_id, mine: (ven_id, _last_received(mine)))
+    """Update when VENs were last in contact, from records of any kind; records without a VEN id are skipped."""
+    await _upsert(connection, UPSERT_CONTACT, records, lambda ven_id, mine: (ven_id, _last_received(mine)))
 
 
 async def _upsert(
     connection: Connection, statement: str, records: Iterable[Any], row_of: Callable[[str, list[Any]], Row]
 ) -> None:
-    """One row a VEN, ordered by id, so that no two workers wait for each other's rows crosswise."""
+    """Upsert one row per VEN, ordered by id so that two workers cannot deadlock."""
     by_ven: dict[str, list[Any]] = {}
     for record in records:
         if record.ven_id is not None:
@@ -112,16 +113,16 @@ async def _upsert(
     if not by_ven:
         return
     rows = [row_of(ven_id, by_ven[ven_id]) for ven_id in sorted(by_ven)]
-    known = await connection.fetch(statement, *(list(column) for column in zip(*rows, strict=True)))
-    new = sorted(row["ven_id"] for row in known if row["is_new"])
+    upserted = await connection.fetch(statement, *(list(column) for column in zip(*rows, strict=True)))
+    new = sorted(row["ven_id"] for row in upserted if row["is_new"])
     if new:
-        # Unless an operator already has.
+        # No effect on VENs that an operator has registered already.
         await connection.execute(REGISTER, new)
 
 
-def _measured_row(ven_id: str, readings: list[Reading]) -> Row:
+def _reading_row(ven_id: str, readings: list[Reading]) -> Row:
     latest = max(readings, key=_measured_at)
-    loads = max((reading for reading in readings if reading.loads is not None), key=_measured_at, default=None)
+    with_loads = max((reading for reading in readings if reading.loads is not None), key=_measured_at, default=None)
     return (
         ven_id,
         _last_received(readings),
@@ -132,22 +133,22 @@ def _measured_row(ven_id: str, readings: list[Reading]) -> Row:
         latest.battery_soc,
         latest.event_id,
         (latest.received_at - latest.timestamp).total_seconds(),
-        *((None, None) if loads is None else _loads_of(loads)),
+        *((None, None) if with_loads is None else _time_and_loads(with_loads)),
     )
 
 
-def _listed_row(ven_id: str, snapshots: list[Any]) -> Row:
-    return (ven_id, _last_received(snapshots), *_loads_of(max(snapshots, key=_measured_at)))
+def _loads_row(ven_id: str, snapshots: list[Any]) -> Row:
+    return (ven_id, _last_received(snapshots), *_time_and_loads(max(snapshots, key=_measured_at)))
 
 
-def _loads_of(record: Any) -> tuple[datetime, str]:
+def _time_and_loads(record: Any) -> tuple[datetime, str]:
     return record.timestamp, encode_record(record.loads).decode()
 
 
-def _said_row(ven_id: str, statuses: list[VenStatus]) -> Row:
-    last = max(statuses, key=lambda status: status.received_at)
+def _status_row(ven_id: str, statuses: list[VenStatus]) -> Row:
+    latest = max(statuses, key=lambda status: status.received_at)
     wills = [status.received_at for status in statuses if status.status == OFFLINE]
-    return (ven_id, last.received_at, last.received_at, last.status, max(wills, default=None))
+    return (ven_id, latest.received_at, latest.received_at, latest.status, max(wills, default=None))
 
 
 def _last_received(records: Iterable[Any]) -> datetime:
@@ -156,5 +157,5 @@ def _last_received(records: Iterable[Any]) -> datetime:
 
 
 def _measured_at(record: Any) -> datetime:
-    moment: datetime = record.timestamp
-    return moment
+    measured_at: datetime = record.timestamp
+    return measured_at

@@ -14,7 +14,7 @@ from streams.dr.ack_store import AckStore
 from streams.sink.document_store import keep_notices, keep_shadows
 from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
 from streams.store.database import Database, database
-from streams.store.partitions import Partitions
+from streams.store.day_partitions import DayPartitions
 from streams.store.row_store import RowStore, UpsertStore
 from streams.store.ven_status import record_status
 
@@ -58,7 +58,7 @@ class Stores(NamedTuple):
     """What one sink worker has."""
 
     database: Database
-    partitions: Partitions
+    partitions: DayPartitions
     readings: RowStore[Reading]
     faults: RowStore[FaultReport]
     snapshots: RowStore[LoadSnapshot]
@@ -74,7 +74,7 @@ async def stores(
 ) -> AsyncIterator[Stores]:
     """Open the stores of one worker."""
     async with database(settings, "test-sink", connections) as opened:
-        partitions = Partitions(opened, TimeWindow(retention_days, timedelta(minutes=5)), 7)
+        partitions = DayPartitions(opened, TimeWindow(retention_days, timedelta(minutes=5)), 7)
         yield Stores(
             opened,
             partitions,

@@ -32,7 +32,7 @@ def test_a_key_is_ven_and_time_together() -> None:
 
 
 def test_a_batch_larger_than_the_bound_leaves_its_end() -> None:
-    recent = RecentKeys(most=3)
+    recent = RecentKeys(max_keys=3)
     recent.add(keys(list(range(1000))))
     assert [number for number in range(1000) if ("ven", number) in recent] == [997, 998, 999]
 
