@@ -20,6 +20,7 @@ TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULT
 _INLINE = re.compile(r"`(?:uv run )?gateway ([^`]+)`")
 _MAKE = re.compile(r"\bmake ([a-z]+)\b")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_PATH = re.compile(r"`((?:api|bridge|streams|schemas|runtime|gateway|migrations|tests|deploy)/[\w./-]*)(?:::\w+)?`")
 _ENDS = {"|", ">", "<", "&&", "||", ";", "&", "2>&1"}
 
 
@@ -64,6 +65,12 @@ def test_every_link_leads_somewhere(document: Path) -> None:
             target = (document.parent / path).resolve() if path else document
             assert target.exists(), f"{document.name}: {link}"
             assert not anchor or anchor in _anchors(target), f"{document.name}: {link}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_path_of_the_code_exists(document: Path) -> None:
+    for path in _PATH.findall(document.read_text()):
+        assert (ROOT / path).exists(), f"{document.name}: {path}"
 
 
 def test_the_checks_find_what_is_wrong() -> None:
