@@ -26,7 +26,7 @@ FROM dead_letters
 
 ONE = """
 SELECT id, time, source_topic, source_partition, source_offset, mqtt_topic, ven_id, reason, detail,
-       octet_length(payload) AS size, state, state_at, state_detail, replays, payload, mended, headers
+       octet_length(payload) AS size, state, state_at, state_detail, replays, payload, corrected_payload, headers
 FROM dead_letters
 WHERE id = $1
 ORDER BY time DESC
@@ -49,7 +49,8 @@ LEAST_TRIED_FIRST = " ORDER BY replays, time, id LIMIT "
 REQUEST = """
 WITH requested AS (
     UPDATE dead_letters
-    SET state = 'requested', state_at = now(), state_detail = NULL, replays = replays + 1, mended = COALESCE($3, mended)
+    SET state = 'requested', state_at = now(), state_detail = NULL, replays = replays + 1,
+        corrected_payload = COALESCE($3, corrected_payload)
     WHERE id = $1 AND time = $2 AND ($4::text[] IS NULL OR state = ANY ($4::text[]))
     RETURNING id, time, replays
 )
@@ -157,13 +158,16 @@ async def transaction(pool: Pool) -> AsyncIterator[PooledConnection]:
 
 
 async def request_replays(
-    pool: Pool, keys: Iterable[DeadLetterKey], mended: bytes | None = None, begin: TransactionFactory = transaction
+    pool: Pool,
+    keys: Iterable[DeadLetterKey],
+    corrected_payload: bytes | None = None,
+    begin: TransactionFactory = transaction,
 ) -> list[RequestedReplay]:
     """Ask for the replay of these letters, all or none, with another payload where one is given."""
     ordered = sorted(keys)
 
     async def request(connection: PooledConnection) -> list[RequestedReplay]:
-        return await _request(connection, ordered, mended, None)
+        return await _request(connection, ordered, corrected_payload, None)
 
     return await _in_transaction(pool, request, begin)
 
@@ -192,10 +196,10 @@ async def request_matching(
 async def _request(
     connection: PooledConnection,
     keys: Sequence[DeadLetterKey],
-    mended: bytes | None,
+    corrected_payload: bytes | None,
     states: Sequence[DeadLetterState] | None,
 ) -> list[RequestedReplay]:
-    arguments = [(key.id, key.time, mended, states) for key in keys]
+    arguments = [(key.id, key.time, corrected_payload, states) for key in keys]
     rows = await connection.fetchmany(REQUEST, arguments) if arguments else []
     return [RequestedReplay(DeadLetterKey(row["time"], row["id"]), row["attempt"]) for row in rows]
 

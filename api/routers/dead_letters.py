@@ -115,15 +115,15 @@ async def replay_one(
     body: ReplayRequest | None = None,
     wait: Wait = 5,
 ) -> ReplayOutcome:
-    """Replay one letter, mended or as it was tried last; 202 where it is not settled within `wait`.
+    """Replay one letter, corrected or as it was tried last; 202 where it is not settled within `wait`.
 
     What is stored already is not stored again, so a replay can be repeated at will.
     """
     keys = await find_keys(database, [dead_letter_id])
     if not keys:
         raise not_found("dead letter", dead_letter_id)
-    mended = body.mended if body else None
-    requested = await request_replays(database, keys.values(), mended, action.transaction)
+    corrected_payload = body.corrected_payload if body else None
+    requested = await request_replays(database, keys.values(), corrected_payload, action.transaction)
     if not requested:
         raise not_found("dead letter", dead_letter_id)
     watch = ReplayTracker(database, requested)

@@ -17,13 +17,13 @@ def dead_letter(row: Any) -> DeadLetter:
 
 def dead_letter_detail_view(row: Any) -> WholeDeadLetter:
     """Make a letter with all it carries of its row."""
-    payload, mended = as_text(row["payload"]), as_text(row["mended"])
+    payload, corrected_payload = as_text(row["payload"]), as_text(row["corrected_payload"])
     return WholeDeadLetter(
         **_summary(row),
         payload=payload,
         payload_base64=_base64(row["payload"]) if payload is None else None,
-        mended=mended,
-        mended_base64=_base64(row["mended"]) if mended is None else None,
+        corrected_payload=corrected_payload,
+        corrected_payload_base64=_base64(row["corrected_payload"]) if corrected_payload is None else None,
         headers=msgspec.json.decode(row["headers"]),
         source=LetterSource(topic=row["source_topic"], partition=row["source_partition"], offset=row["source_offset"]),
     )

@@ -65,9 +65,9 @@ def show(
 
     row = with_database("deadletters", lambda pool, _stop: one(pool, dead_letter_id))
     if payload:
-        sys.stdout.buffer.write(row["payload"] if row["mended"] is None else row["mended"])
+        sys.stdout.buffer.write(row["payload"] if row["corrected_payload"] is None else row["corrected_payload"])
     else:
-        print_letter(dead_letter_detail_view(row), row["payload"], row["mended"])
+        print_letter(dead_letter_detail_view(row), row["payload"], row["corrected_payload"])
 
 
 @app.command()
@@ -99,7 +99,7 @@ def replay(
 
     filtered = any(given is not None for given in (topic, ven, reason, state, since, until))
     _check(ids or [], payload, filtered=filtered, everything=everything)
-    mended = None if payload is None else _read(payload)
+    corrected_payload = None if payload is None else _read(payload)
     if ids:
         keys = with_database("deadletters", lambda pool, _stop: named(pool, ids))
     else:
@@ -112,7 +112,9 @@ def replay(
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Replay {len(keys)} dead letters?", abort=True)
     # Ctrl-C ends the waiting: what became of the replays so far is said all the same.
-    outcomes = with_database("deadletters", lambda pool, stop: replay_all(pool, keys, mended, wait, stop), grace=None)
+    outcomes = with_database(
+        "deadletters", lambda pool, stop: replay_all(pool, keys, corrected_payload, wait, stop), grace=None
+    )
     print_outcomes(outcomes)
     if any(outcome.state in {DeadLetterState.REQUESTED, DeadLetterState.SENT} for outcome in outcomes):
         sys.stderr.write(

@@ -71,7 +71,7 @@ async def matching(pool: Pool, letters: DeadLetterFilter) -> list[DeadLetterKey]
 
 
 async def replay(
-    pool: Pool, keys: Sequence[DeadLetterKey], mended: bytes | None, wait: float, stop: asyncio.Event
+    pool: Pool, keys: Sequence[DeadLetterKey], corrected_payload: bytes | None, wait: float, stop: asyncio.Event
 ) -> list[ReplayProgress]:
     """Ask for all replays, then follow them until all are settled, or for `wait` seconds none was, or `stop` is set."""
     console = Console(stderr=True)
@@ -85,7 +85,7 @@ async def replay(
             some = keys[first : first + CHUNK]
             action = AuditedAction(cli_principal(), "CLI", f"gateway deadletters replay ({len(some)})")
             action.result = " ".join(key.id for key in some)
-            requested = await request_replays(pool, some, mended, action.transaction)
+            requested = await request_replays(pool, some, corrected_payload, action.transaction)
             watches.append(ReplayTracker(pool, requested))
             progress.advance(asked, len(requested))
         for watch in watches:

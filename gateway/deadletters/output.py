@@ -47,7 +47,7 @@ def print_page(page: DeadLetterPage) -> None:
         _console().print("none")
 
 
-def print_letter(letter: WholeDeadLetter, payload: bytes, mended: bytes | None) -> None:
+def print_letter(letter: WholeDeadLetter, payload: bytes, corrected_payload: bytes | None) -> None:
     """Print all that is known of a letter, and how to mend it."""
     table = Table.grid(padding=(0, 2))
     for name, value in _fields(letter):
@@ -55,14 +55,14 @@ def print_letter(letter: WholeDeadLetter, payload: bytes, mended: bytes | None) 
     console = _console()
     console.print(table)
     _print_payload(console, "payload", payload)
-    if mended is not None:
-        _print_payload(console, "mended payload of the last replay", mended)
+    if corrected_payload is not None:
+        _print_payload(console, "corrected payload of the last replay", corrected_payload)
     name = shlex.quote(letter.id)
     console.print(Text("\nto mend it", "bold"))
     for step in (
-        f"gateway deadletters show {name} --payload > mended.json",
-        "edit mended.json",
-        f"gateway deadletters replay {name} --payload mended.json",
+        f"gateway deadletters show {name} --payload > corrected.json",
+        "edit corrected.json",
+        f"gateway deadletters replay {name} --payload corrected.json",
     ):
         console.print(Text(f"  {step}"), soft_wrap=True)
 

@@ -37,12 +37,12 @@ dead_letters = Table(
     Column("key", LargeBinary),
     Column("headers", JSONB, nullable=False),
     Column("payload", LargeBinary, nullable=False),
-    # See schemas.records.dead_letters.State; `replays` counts the attempts, `mended` is the payload of the last one.
+    # See schemas.records.dead_letters.State; `replays` counts the attempts, `corrected_payload` is of the last one.
     Column("state", Text, nullable=False, server_default=text("'open'")),
     Column("state_at", DateTime(timezone=True)),
     Column("state_detail", Text),
     Column("replays", Integer, nullable=False, server_default=text("0")),
-    Column("mended", LargeBinary),
+    Column("corrected_payload", LargeBinary),
     Index("dead_letters_time", "time"),
     Index("dead_letters_ven_id", "ven_id", "time"),
     Index("dead_letters_reason", "reason", "time"),

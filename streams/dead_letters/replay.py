@@ -70,7 +70,7 @@ class Replayer:
             headers = [*source_headers(msgspec.json.decode(row["headers"]), replay.letter_time), replay.header()]
             size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
             if size > MAX_RECORD_BYTES:
-                # A mended payload, or what strangers wrote: the log would refuse it for ever, and all others with it.
+                # Kafka would reject the whole batch for ever. A corrected payload can be this large.
                 because = f"{Reason.TOO_LARGE}: {size} bytes with its headers; its topic holds {MAX_RECORD_BYTES}"
                 too_large.append((replay, because))
             else:

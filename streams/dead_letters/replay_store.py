@@ -9,7 +9,8 @@ from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState, ReplayOf
 
 REQUESTED = """
-SELECT r.letter_id, r.letter_time, r.attempt, d.source_topic, d.key, d.headers, COALESCE(d.mended, d.payload) AS payload
+SELECT r.letter_id, r.letter_time, r.attempt, d.source_topic, d.key, d.headers,
+       COALESCE(d.corrected_payload, d.payload) AS payload
 FROM replay_requests AS r JOIN dead_letters AS d ON d.id = r.letter_id AND d.time = r.letter_time
 ORDER BY r.requested_at
 LIMIT $1

@@ -32,7 +32,7 @@ KINDS = (Kind.METERING, Kind.ACKS)
 
 REQUEST = """
 WITH asked AS (
-    UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, mended = $2
+    UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, corrected_payload = $2
     WHERE id = $1 RETURNING id, time, replays
 )
 INSERT INTO replay_requests (letter_id, letter_time, attempt) SELECT * FROM asked
@@ -110,9 +110,9 @@ class Pipeline:
         """The rows of the index."""
         return [dict(row) for row in await self.rows.fetch("SELECT * FROM dead_letters ORDER BY time, detail")]
 
-    async def request(self, letter_id: str, mended: bytes | None = None) -> None:
+    async def request(self, letter_id: str, corrected_payload: bytes | None = None) -> None:
         """Request a replay, as operators do."""
-        await self.rows.execute(REQUEST, letter_id, mended)
+        await self.rows.execute(REQUEST, letter_id, corrected_payload)
 
     async def replay(self) -> int:
         """Send what was requested, by a process of its own."""

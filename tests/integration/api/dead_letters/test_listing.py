@@ -115,8 +115,8 @@ async def test_a_whole_letter_has_its_content(client: httpx.AsyncClient) -> None
     assert whole == {
         "payload": '{"venId": "ven-1"}',
         "payloadBase64": None,
-        "mended": None,
-        "mendedBase64": None,
+        "correctedPayload": None,
+        "correctedPayloadBase64": None,
         "headers": {"mqtt-topic": "volttron/metering"},
         "source": {"topic": "ven.raw.metering", "partition": 0, "offset": 7},
     }
@@ -136,12 +136,12 @@ async def test_any_payload_is_shown(
     database: DatabaseSettings, rows: Connection, payload: bytes, text: str | None
 ) -> None:
     await write(rows, [letter("one", payload=payload)])
-    await rows.execute("UPDATE dead_letters SET mended = $1", payload)
+    await rows.execute("UPDATE dead_letters SET corrected_payload = $1", payload)
     async with api(database) as client:
         whole = (await client.get(f"{URL}/one")).json()
     base64 = b64encode(payload).decode() if text is None else None
     assert (whole["size"], whole["payload"], whole["payloadBase64"]) == (len(payload), text, base64)
-    assert (whole["mended"], whole["mendedBase64"]) == (text, base64)
+    assert (whole["correctedPayload"], whole["correctedPayloadBase64"]) == (text, base64)
 
 
 @pytest.mark.parametrize("path", ["nobody", "nobody/", "a%2Fb", "replay", "%F0%9F%98%80"])

@@ -68,14 +68,16 @@ async def _are_requested(rows: Connection, count: int) -> bool:
 
 
 async def test_a_request_is_written_down_for_the_streams(client: httpx.AsyncClient, rows: Connection) -> None:
-    await rows.execute("UPDATE dead_letters SET state = 'rejected', state_detail = 'x', mended = 'old', replays = 3")
+    await rows.execute(
+        "UPDATE dead_letters SET state = 'rejected', state_detail = 'x', corrected_payload = 'old', replays = 3"
+    )
     answer = await client.post(f"{URL}/one/replay?wait=0")
     assert answer.status_code == 202
     assert answer.json() == {"id": "one", "state": "requested", "stateDetail": None, "attempt": 4}
     assert await requests(rows) == [("one", NOON, 4)]
     row = await rows.fetchrow("SELECT * FROM dead_letters WHERE id = 'one'")
     assert row is not None
-    assert (row["state"], row["state_detail"], row["replays"], row["mended"]) == (
+    assert (row["state"], row["state_detail"], row["replays"], row["corrected_payload"]) == (
         "requested",
         None,
         4,
@@ -136,7 +138,7 @@ async def test_a_stored_letter_can_be_replayed_again(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize(
-    ("body", "mended"),
+    ("body", "corrected_payload"),
     [
         (None, None),
         ({}, None),
@@ -149,10 +151,12 @@ async def test_a_stored_letter_can_be_replayed_again(client: httpx.AsyncClient, 
         ({"payloadText": "x" * MAX_PAYLOAD_BYTES}, b"x" * MAX_PAYLOAD_BYTES),
     ],
 )
-async def test_a_mended_payload_is_kept_as_given(shared: Shared, body: Any, mended: bytes | None) -> None:
+async def test_a_corrected_payload_is_kept_as_given(shared: Shared, body: Any, corrected_payload: bytes | None) -> None:
     answer = await shared.client.post(f"{URL}/one/replay?wait=0", json=body)
     assert answer.status_code == 202, answer.text
-    assert await shared.rows.fetchval("SELECT mended FROM dead_letters WHERE id = 'one'") == mended
+    assert (
+        await shared.rows.fetchval("SELECT corrected_payload FROM dead_letters WHERE id = 'one'") == corrected_payload
+    )
     assert await shared.rows.fetchval("SELECT payload FROM dead_letters WHERE id = 'one'") == letter("one")["payload"]
 
 

@@ -139,7 +139,7 @@ async def test_a_letter_is_shown_with_its_payload_and_how_to_mend_it(gateway: Ga
         '"power": 1.10,',
     ):
         assert said in out
-    assert "gateway deadletters replay 'a b' --payload mended.json" in out
+    assert "gateway deadletters replay 'a b' --payload corrected.json" in out
 
 
 async def test_what_a_device_sent_is_never_a_command_to_the_terminal(gateway: Gateway, rows: Connection) -> None:
@@ -158,27 +158,29 @@ async def test_what_a_device_sent_is_never_a_command_to_the_terminal(gateway: Ga
     assert "/xs=" in out
 
 
-async def test_a_letter_is_mended_in_a_file(gateway: Gateway, rows: Connection, tmp_path: Path) -> None:
+async def test_a_letter_is_corrected_in_a_file(gateway: Gateway, rows: Connection, tmp_path: Path) -> None:
     await write(rows, [letter("one", payload=b"\xff{}\n"), letter("two")])
     process = await gateway.start("show", "one", "--payload")
     out, _ = await process.communicate()
     assert out == b"\xff{}\n"
-    (tmp_path / "mended.json").write_bytes(b'{"venId": "ven-1"}\xff')
-    asked = asyncio.create_task(gateway("replay", "one", "--payload", "mended.json"))
+    (tmp_path / "corrected.json").write_bytes(b'{"venId": "ven-1"}\xff')
+    asked = asyncio.create_task(gateway("replay", "one", "--payload", "corrected.json"))
     assert await all_requested(rows, 1)
-    assert await rows.fetchval("SELECT mended FROM dead_letters WHERE id = 'one'") == b'{"venId": "ven-1"}\xff'
+    assert (
+        await rows.fetchval("SELECT corrected_payload FROM dead_letters WHERE id = 'one'") == b'{"venId": "ven-1"}\xff'
+    )
     await settle(rows, ["one"], DeadLetterState.STORED)
     code, out_text, err = await asked
     assert (code, err) == (0, "")
     assert out_text.splitlines()[-1] == "1 replayed: 1 stored"
-    # What was tried last is what is mended next, and standard input does as well as a file.
+    # The payload that was sent last is corrected next, and standard input does as well as a file.
     process = await gateway.start("show", "one", "--payload")
     assert (await process.communicate())[0] == b'{"venId": "ven-1"}\xff'
     process = await gateway.start("replay", "one", "--payload", "-", "--wait", "0", stdin=PIPE)
     code, _, err = await outcome(process, b"again")
     assert code == 0
     assert "Not all are settled yet" in err
-    assert await rows.fetchval("SELECT mended FROM dead_letters WHERE id = 'one'") == b"again"
+    assert await rows.fetchval("SELECT corrected_payload FROM dead_letters WHERE id = 'one'") == b"again"
     assert await replays(rows) == [("one", 1), ("one", 2)]
 
 

@@ -37,9 +37,9 @@ async def letter(way: Pipeline) -> dict[str, Any]:
     return found
 
 
-async def again(way: Pipeline, mended: bytes | None = None) -> tuple[str, str | None]:
+async def again(way: Pipeline, corrected_payload: bytes | None = None) -> tuple[str, str | None]:
     """Replay the one letter; returns what became of it."""
-    await way.request((await letter(way))["id"], mended)
+    await way.request((await letter(way))["id"], corrected_payload)
     assert (await letter(way))["state"] == "requested"
     assert await way.replay() == 1
     assert (await letter(way))["state"] == "sent"
@@ -57,7 +57,7 @@ async def pairs(way: Pipeline, select: str) -> dict[str, Any]:
     return {row[0]: row[1] for row in await way.rows.fetch(select)}
 
 
-async def test_a_mended_letter_is_stored_and_a_second_time_adds_nothing(way: Pipeline) -> None:
+async def test_a_corrected_letter_is_stored_and_a_second_time_adds_nothing(way: Pipeline) -> None:
     await way.receive(RECEIVED, BAD)
     assert await powers(way) == []
     assert await again(way, sample(usedPowerKw=2.0)) == ("stored", None)
@@ -65,7 +65,7 @@ async def test_a_mended_letter_is_stored_and_a_second_time_adds_nothing(way: Pip
     assert await again(way, sample(usedPowerKw=3.0)) == ("already_stored", None)
     assert await powers(way) == [2.0]
     found = await letter(way)
-    assert (found["replays"], found["payload"], found["mended"]) == (2, BAD, sample(usedPowerKw=3.0))
+    assert (found["replays"], found["payload"], found["corrected_payload"]) == (2, BAD, sample(usedPowerKw=3.0))
 
 
 async def test_what_is_refused_again_says_why_and_is_no_new_letter(way: Pipeline) -> None:
@@ -73,7 +73,7 @@ async def test_what_is_refused_again_says_why_and_is_no_new_letter(way: Pipeline
     state, detail = await again(way)
     assert state == "rejected"
     assert (detail or "").startswith("bad_value: ")
-    state, detail = await again(way, b"mended badly")
+    state, detail = await again(way, b"corrected badly")
     assert state == "rejected"
     assert (detail or "").startswith("not_json: ")
     # A reason that no longer holds is not shown beside the next outcome.
@@ -96,17 +96,19 @@ async def test_a_replay_does_not_make_the_ven_look_as_if_it_was_heard_now(way: P
     assert await pairs(way, "SELECT ven_id, received_at FROM telemetry_readings") == heard
 
 
-async def test_a_mended_load_adds_only_what_was_missing(way: Pipeline) -> None:
+async def test_a_corrected_load_adds_only_what_was_missing(way: Pipeline) -> None:
     hvac, kiln = {"id": "hvac", "currentPowerKw": 2.0}, {"id": "kiln", "currentPowerKw": "hot"}
     await way.receive(RECEIVED, sample(loads=[hvac, kiln]))
     before = await way.rows.fetch("SELECT * FROM telemetry_readings")
-    mended = sample(usedPowerKw=9.0, loads=[{**hvac, "currentPowerKw": 5.0}, {**kiln, "currentPowerKw": 9.0}])
-    assert await again(way, mended) == ("stored", None)
+    corrected_payload = sample(
+        usedPowerKw=9.0, loads=[{**hvac, "currentPowerKw": 5.0}, {**kiln, "currentPowerKw": 9.0}]
+    )
+    assert await again(way, corrected_payload) == ("stored", None)
     assert await way.rows.fetch("SELECT * FROM telemetry_readings") == before
     assert await pairs(way, "SELECT load_id, current_power_kw FROM telemetry_loads") == {"hvac": 2.0, "kiln": 9.0}
     latest = msgspec.json.decode(await way.rows.fetchval("SELECT loads FROM ven_status"))
     assert [load["id"] for load in latest] == ["hvac", "kiln"]
-    assert await again(way, mended) == ("already_stored", None)
+    assert await again(way, corrected_payload) == ("already_stored", None)
     # With the load as bad as it was, there is a reason again.
     state, detail = await again(way, sample(loads=[hvac, kiln]))
     assert state == "rejected"
@@ -176,7 +178,7 @@ async def test_an_acknowledgement_comes_back_too(way: Pipeline) -> None:
     headers = [(topics.HEADER_TOPIC, b"ven/ack/ven-1")]
     await way.send(way.kafka.topics.raw(Kind.ACKS), b'{"op":"ping"}', headers)
     await way.settle()
-    mended = msgspec.json.encode({"op": "ping", "status": "success", "ts": HOUR_AGO.isoformat()})
-    assert await again(way, mended) == ("stored", None)
-    assert await again(way, mended) == ("already_stored", None)
+    corrected_payload = msgspec.json.encode({"op": "ping", "status": "success", "ts": HOUR_AGO.isoformat()})
+    assert await again(way, corrected_payload) == ("stored", None)
+    assert await again(way, corrected_payload) == ("already_stored", None)
     assert await way.rows.fetchval("SELECT count(*) FROM ven_acks") == 1

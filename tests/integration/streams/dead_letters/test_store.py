@@ -52,7 +52,7 @@ async def test_a_letter_is_indexed_with_all_that_is_known_of_it(way: Pipeline) -
         "state_at": None,
         "state_detail": None,
         "replays": 0,
-        "mended": None,
+        "corrected_payload": None,
     }
 
 
