@@ -23,9 +23,9 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.main import StreamsConfig, run_role
+from streams.validate.agents import add_validate
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.dead_letter_rate import WINDOW_SECONDS
-from streams.validate.validator import add_validate
 from tests.support.apps import running
 from tests.support.log import read_all, writer
 from tests.support.metrics import Shown, parsed
