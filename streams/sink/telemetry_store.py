@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from runtime.database import Connection
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
-from streams.rollups.store import note_late
+from streams.rollups.late_readings import mark_late_minutes
 from streams.sink.copy_encoding import LOAD_COLUMNS, encode_load_rows
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
@@ -45,7 +45,7 @@ def reading_store(database: Database, partitions: DayPartitions) -> RowStore[Rea
 
 async def _update(connection: Connection, readings: Sequence[Reading]) -> None:
     await record_readings(connection, readings)
-    await note_late(connection, readings)
+    await mark_late_minutes(connection, readings)
 
 
 def snapshot_store(database: Database, partitions: DayPartitions) -> RowStore[LoadSnapshot]:

@@ -15,6 +15,7 @@ from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, HEARTBEATS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
 from streams.main import StreamsConfig, run_role
+from streams.validate.receive_time import receive_time
 from tests.support.bridges import Bridges
 from tests.support.log import read_all
 
