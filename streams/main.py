@@ -30,7 +30,7 @@ from streams.dr.delivery_evidence import add_delivery_evidence
 from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
-from streams.live.network_totals import add_live
+from streams.live.agents import add_live
 from streams.roles import Role
 from streams.rollups.job import add_rollups
 from streams.rollups.minute_publisher import add_minutes
