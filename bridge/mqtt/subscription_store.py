@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from runtime.backoff import Backoff
+from runtime.kafka import client_options
 from schemas.mqtt.subscriptions import SubscriptionList
 from schemas.records.topics import SUBSCRIPTIONS
 from schemas.settings.blocks import KafkaSettings
@@ -27,7 +28,7 @@ class SubscriptionStore:
         """Read the list from Kafka; waits while Kafka is unavailable."""
         backoff = Backoff(max_seconds=5)
         while True:
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(**client_options(self._kafka), enable_auto_commit=False)
             try:
                 await consumer.start()
                 self.list = await self._latest(consumer)

@@ -16,6 +16,7 @@ from gateway.fleet.dr_ledger import DrLedger, ReceivedCommand, SentAck
 from gateway.fleet.home import Home
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Publisher
+from schemas.mqtt.routing import COMMAND_TOPIC
 
 logger = logging.getLogger(__name__)
 
