@@ -12,7 +12,8 @@ from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
-from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, GATHER_SECONDS, Batch
+from streams.engine.batch import Batch
+from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, FETCH_PAUSE_SECONDS
 from streams.engine.batch_processing import BATCH_BYTES, merged_batches
 from tests.support.apps import ManualAgent, running
 from tests.support.log import writer
@@ -88,7 +89,7 @@ async def test_records_gather_between_an_answer_and_the_next_fetch(kafka: KafkaS
         assert await until(lambda: sum(len(event.value.records) for event in held.events) == number, WAIT)
     pauses = [next_asked - at for at, next_asked in zip(answered, asked[1:], strict=False)]
     assert len(pauses) >= 4
-    assert min(pauses) > GATHER_SECONDS - 0.001
+    assert min(pauses) > FETCH_PAUSE_SECONDS - 0.001
 
 
 async def test_a_record_after_a_pause_is_answered_at_once(

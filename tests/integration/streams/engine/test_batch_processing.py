@@ -10,7 +10,7 @@ from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_processing import process_concurrently
 from tests.support.apps import running
 from tests.support.log import Writer, writer

@@ -17,7 +17,7 @@ from schemas.base.time_window import TimeWindow
 from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.main import StreamsConfig, run_role
 from streams.sink.sink import Sink
