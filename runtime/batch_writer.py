@@ -76,8 +76,9 @@ class BatchWriter:
         key: bytes | None = None,
         headers: Headers | None = None,
         partition: int | None = None,
+        timestamp_ms: int | None = None,
     ) -> "asyncio.Future[Any]":
-        """Add a record; waits while the log is away and what is before it in its partition was not sent.
+        """Add a record, of now unless a time is given; waits while the log is away and its partition's batch is full.
 
         The future is that of its batch, the same for all records in it: the log's word, once it was handed over.
         """
@@ -85,12 +86,12 @@ class BatchWriter:
             await self._look_up(topic)
         place = topic, self._spreads[topic].of(key) if partition is None else partition
         batch = self._open.get(place)
-        if batch is None or batch.append(timestamp=None, key=key, value=value, headers=headers or []) is None:
+        if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or []) is None:
             if batch is not None:
                 await self._send_batch(place)
             batch = self._open[place] = _Open(self._client.create_batch())
             # The first one always has room.
-            batch.append(timestamp=None, key=key, value=value, headers=headers or [])
+            batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
         return batch.written
 
     async def send_batches(self) -> None:

@@ -188,6 +188,18 @@ ACKS = Counter(
     ["match"],
     registry=REGISTRY,
 )
+OUTBOX_PENDING_ROWS = Gauge(
+    "gateway_outbox_pending_rows",
+    "Rows of the transactional outbox that Kafka has not confirmed yet, at most 100,000",
+    ["kind"],
+    registry=REGISTRY,
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "gateway_outbox_oldest_seconds",
+    "Age of the oldest pending row of the transactional outbox; 0 if none is pending",
+    ["kind"],
+    registry=REGISTRY,
+)
 DEAD_LETTER_RATIO = CallbackMetric(
     GaugeMetricFamily,
     "gateway_dead_letter_ratio",

@@ -15,7 +15,17 @@ from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.traces import TRACES
 from schemas.mqtt.routing import Kind
-from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
+from schemas.records.topics import (
+    COMMANDS,
+    DISABLED,
+    HEARTBEATS,
+    LIVE_LOADS,
+    LOADS,
+    MINUTES,
+    STATUS,
+    TELEMETRY,
+    raw_topic,
+)
 from schemas.settings.blocks import (
     DatabaseSettings,
     DispatchSettings,
@@ -24,18 +34,21 @@ from schemas.settings.blocks import (
     TraceSettings,
     validate_all,
 )
-from streams.dead_letters.replay import add_dead_letters
+from streams.dead_letters.agents import add_dead_letters
+from streams.dead_letters.replay_source import replay_source
 from streams.dr.command_monitor import add_command_monitor
+from streams.dr.command_source import command_source
 from streams.dr.delivery_evidence import add_delivery_evidence
 from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
 from streams.live.agents import add_live
+from streams.outbox.publisher import add_outbox
 from streams.roles import Role
 from streams.rollups.job import add_rollups
-from streams.rollups.minute_publisher import add_minutes
+from streams.rollups.minute_source import minute_source
 from streams.sink.agents import SAMPLE_CONCURRENCY, add_sink
-from streams.sink.disabled_vens import add_disabled
+from streams.sink.disabled_vens import disabled_ven_source
 from streams.sink.network_history import add_network_history
 from streams.store.database import Database, database
 from streams.store.day_partitions import DayPartitions
@@ -132,17 +145,22 @@ async def _add_sink_and_what_is_beside(
     rows = await connection("sink", SAMPLE_CONCURRENCY)
     partitions = DayPartitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
-    add_dead_letters(app, kafka, streams, log, rows, partitions)
+    add_dead_letters(app, kafka, streams, rows, partitions)
     add_delivery_evidence(app, kafka, streams, log, rows)
     beside = await connection("rollups")
     add_rollups(app, beside, partitions)
     add_network_history(app, kafka, streams, beside, partitions)
-    telling = await connection("telling")
-    add_minutes(app, kafka, log, telling)
-    add_disabled(app, kafka, log, telling)
+    topics, dispatch = kafka.topics, config.dispatch
+    sources = (
+        command_source(topics(COMMANDS), dispatch.command_expires_seconds),
+        disabled_ven_source(topics(DISABLED)),
+        minute_source(topics(MINUTES)),
+        replay_source(),
+    )
+    add_outbox(app, log, await connection("outbox", len(sources)), sources)
     offline_after = streams.offline_after_seconds
-    add_dispatcher(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
-    add_command_monitor(app, config.dispatch, offline_after, await connection("watch"))
+    add_dispatcher(app, dispatch, offline_after, await connection("dispatch"))
+    add_command_monitor(app, dispatch, offline_after, await connection("watch"))
     add_settlement(app, await connection("settlement"), offline_after)
     return lambda: rows.connected
 

@@ -1,4 +1,4 @@
-"""Commands to VENs: each a row, which the dispatcher sends."""
+"""Commands to VENs: each a row, and a row of the outbox that gets it published."""
 
 import msgspec
 
@@ -22,9 +22,13 @@ RETURNING event_id, seq
 """
 
 INSERT = """
-INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, created_at, ends_at)
-SELECT $1, $2, $3, $4, $5, clock.now, clock.now + $6::float8 * interval '1 second'
-FROM (SELECT clock_timestamp() AS now) AS clock
+WITH command AS (
+    INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, created_at, ends_at)
+    SELECT $1, $2, $3, $4, $5, clock.now, clock.now + $6::float8 * interval '1 second'
+    FROM (SELECT clock_timestamp() AS now) AS clock
+    RETURNING correlation_id
+)
+INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM command
 """
 
 
@@ -57,7 +61,7 @@ async def end_shedding(connection: PooledConnection, ven_id: str) -> str | None:
 
 
 async def insert_command(connection: PooledConnection, command: Command) -> None:
-    """Hand a command to the dispatcher."""
+    """Store a command, to be published after the commit."""
     payload = msgspec.json.encode(command.payload).decode()
     await connection.execute(
         INSERT,

@@ -53,10 +53,8 @@ WITH requested AS (
         corrected_payload = COALESCE($3, corrected_payload)
     WHERE id = $1 AND time = $2 AND ($4::text[] IS NULL OR state = ANY ($4::text[]))
     RETURNING id, time, replays
-)
-INSERT INTO replay_requests (letter_id, letter_time, attempt)
-SELECT id, time, replays FROM requested
-RETURNING letter_id AS id, letter_time AS time, attempt
+), queued AS (INSERT INTO outbox (kind, key, time) SELECT 'replay', id, time FROM requested)
+SELECT id, time, replays AS attempt FROM requested
 """
 
 STATES = """

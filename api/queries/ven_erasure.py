@@ -32,10 +32,10 @@ _STAYS = {
     "event_vens": _UNDER_WAY.format(table="event_vens"),
 }
 # As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
-LATEST = ("ven_status", "ven_shadows", "commands", "event_vens", "rollup_late", "minutes_corrected", "vens")
+LATEST = ("ven_status", "ven_shadows", "commands", "event_vens", "rollup_late", "vens")
 
-NOTED = ("ven_removals", "disabled_told")
-"""What is still to be done about VENs that are gone: erased, and told to the log."""
+NOTED = ("ven_removals",)
+"""What is still to be done about VENs that are gone."""
 
 NOTE = """
 INSERT INTO ven_removals (ven_id, removed_at) VALUES ($1, clock_timestamp())

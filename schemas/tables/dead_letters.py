@@ -48,13 +48,3 @@ dead_letters = Table(
     Index("dead_letters_reason", "reason", "time"),
     postgresql_partition_by="RANGE (time)",
 )
-
-# What is to be replayed, until it is back in its topic.
-replay_requests = Table(
-    "replay_requests",
-    metadata,
-    Column("letter_id", Text, primary_key=True),
-    Column("letter_time", DateTime(timezone=True), nullable=False),
-    Column("attempt", Integer, primary_key=True),
-    Column("requested_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-)

@@ -120,7 +120,6 @@ commands = Table(
         unique=True,
         postgresql_where=text("phase IS NOT NULL"),
     ),
-    Index("commands_unlogged", "seq", postgresql_where=text("logged_at IS NULL")),
     Index("commands_monitored", "ven_id", postgresql_where=text("monitored")),
     Index("commands_changed_at", "changed_at"),
     Index("commands_ends_at", "ends_at", "ven_id", postgresql_where=text("ends_at IS NOT NULL")),

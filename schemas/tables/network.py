@@ -1,6 +1,6 @@
-"""Live totals as they were, and what the log has been told."""
+"""The history of the live totals."""
 
-from sqlalchemy import Boolean, CheckConstraint, Column, DateTime, Double, Integer, Table, Text, text
+from sqlalchemy import Column, DateTime, Double, Integer, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
 from schemas.tables.metadata import metadata
@@ -18,26 +18,4 @@ network_stats = Table(
     Column("potential_load_reduction_kw", Double, nullable=False),
     Column("load_types", JSONB, nullable=False),
     postgresql_partition_by="RANGE (time)",
-)
-
-# One row. Minutes before `told_up_to` are in ven.telemetry.1m, but for those that were computed again since.
-minutes_told = Table(
-    "minutes_told",
-    metadata,
-    Column("one", Boolean, CheckConstraint("one"), primary_key=True, server_default=text("true")),
-    Column("told_up_to", DateTime(timezone=True), nullable=False),
-)
-minutes_corrected = Table(
-    "minutes_corrected",
-    metadata,
-    Column("ven_id", Text, primary_key=True),
-    Column("time", DateTime(timezone=True), primary_key=True),
-)
-
-# The VENs of which ven.disabled says that they are; or may say so, where it is to be told how they are.
-disabled_told = Table(
-    "disabled_told",
-    metadata,
-    Column("ven_id", Text, primary_key=True),
-    Column("is_told", Boolean, nullable=False, server_default=text("true")),
 )

@@ -16,7 +16,6 @@ vens = Table(
     Column("status", Text, nullable=False, server_default=text("'offline'")),
     Column("status_set_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
-    Index("vens_disabled", "ven_id", postgresql_where=text("status = 'disabled'")),
 )
 
 # The latest of each VEN: measured values move forward in event time only, the received times in received time.

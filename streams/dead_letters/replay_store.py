@@ -1,4 +1,4 @@
-"""Dead letters on their way back: what was requested, and what became of it."""
+"""Replays in the table `dead_letters`: what is sent, and the outcome."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,30 +7,20 @@ import asyncpg
 
 from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState, ReplayOf
+from streams.outbox.store import Reference
 
-REQUESTED = """
-SELECT r.letter_id, r.letter_time, r.attempt, d.source_topic, d.key, d.headers,
-       COALESCE(d.corrected_payload, d.payload) AS payload
-FROM replay_requests AS r JOIN dead_letters AS d ON d.id = r.letter_id AND d.time = r.letter_time
-ORDER BY r.requested_at
-LIMIT $1
-"""
-
-# Letters that were dropped with their day can be replayed no longer.
-FORGET = """
-DELETE FROM replay_requests AS r
-WHERE NOT EXISTS (SELECT FROM dead_letters AS d WHERE d.id = r.letter_id AND d.time = r.letter_time)
+# Dead letters that were dropped with their day are missing here: they can no longer be replayed.
+REPLAYS = """
+SELECT d.id, d.time, d.replays, d.source_topic, d.key, d.headers, COALESCE(d.corrected_payload, d.payload) AS payload
+FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS queued(id, time, number)
+JOIN dead_letters AS d USING (id, time)
+ORDER BY queued.number
 """
 
 SENT = """
-WITH sent AS (
-    DELETE FROM replay_requests USING unnest($1::text[], $2::integer[]) AS s(letter_id, attempt)
-    WHERE replay_requests.letter_id = s.letter_id AND replay_requests.attempt = s.attempt
-    RETURNING replay_requests.letter_id, letter_time, replay_requests.attempt
-)
 UPDATE dead_letters AS d SET state = 'sent', state_at = now(), state_detail = NULL
-FROM sent
-WHERE d.id = sent.letter_id AND d.time = sent.letter_time AND d.replays = sent.attempt AND d.state = 'requested'
+FROM unnest($1::text[], $2::timestamptz[], $3::integer[]) AS sent(id, time, attempt)
+WHERE d.id = sent.id AND d.time = sent.time AND d.replays = sent.attempt AND d.state = 'requested'
 """
 
 OUTCOME = """
@@ -46,19 +36,16 @@ WHERE id = $1 AND time = $2 AND replays = $3
 EXISTS = "SELECT EXISTS (SELECT FROM dead_letters WHERE id = $1 AND time = $2)"
 
 
-async def forget_gone(connection: Connection) -> None:
-    """Drop the requests whose letters are gone."""
-    await connection.execute(FORGET)
+async def fetch_replays(connection: Connection, references: Sequence[Reference]) -> list[asyncpg.Record]:
+    """Return the dead letters to replay, in the order in which their replay was requested."""
+    keys, times = [reference.key for reference in references], [reference.time for reference in references]
+    return await connection.fetch(REPLAYS, keys, times)
 
 
-async def requested(connection: Connection, most: int) -> list[asyncpg.Record]:
-    """Return letters that are to be replayed, the first requested first."""
-    return await connection.fetch(REQUESTED, most)
-
-
-async def note_sent(connection: Connection, replays: Sequence[ReplayOf]) -> None:
-    """Note that letters are back in their topics."""
-    await connection.execute(SENT, [replay.letter_id for replay in replays], [replay.attempt for replay in replays])
+async def mark_sent(connection: Connection, replays: Sequence[ReplayOf]) -> None:
+    """Set the state `sent`, unless there is an outcome already, or a newer request."""
+    ids, times, attempts = (list(column) for column in zip(*replays, strict=True)) if replays else ([], [], [])
+    await connection.execute(SENT, ids, times, attempts)
 
 
 async def note_refused(connection: Connection, replay: ReplayOf, because: str) -> bool:

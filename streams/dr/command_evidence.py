@@ -110,6 +110,7 @@ _MEASURED_SINCE = """COALESCE((
     WHERE t.ven_id = c.ven_id AND t.time > c.sending_at - interval '1 day' AND t.received_at <= c.sending_at
     ORDER BY t.time DESC LIMIT 1), true)"""
 REPEAT = f"""
+WITH repeated AS (
 UPDATE commands AS c SET attempt = c.attempt + 1, logged_at = NULL, sending_at = NULL
 FROM ven_status AS s
 WHERE c.monitored AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
@@ -122,7 +123,9 @@ WHERE c.monitored AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked
                                       AND later.op IN ('event', 'shedPanel') AND later.seq > c.seq)
              ELSE c.op IN ('ping', 'get', 'setLoad', 'setConfig')
                   AND c.sending_at + $1::float8 * interval '1 second' < now() END
-RETURNING {_KIND}
+RETURNING c.correlation_id, {_KIND}
+), queued AS (INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM repeated)
+SELECT kind FROM repeated
 """  # noqa: S608 - our own text
 # Of a VEN that had reported the event: one that never did has nothing to show.
 RESTORED = f"""

@@ -1,31 +1,15 @@
-"""Commands in the database: what is to be handed to the log, and what is known of what became of it."""
+"""Commands in the database: what is known of what became of each."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from runtime.database import Connection
 from schemas.parsing.acks import Ack
-from schemas.records.commands import CommandRecord, DeliveryEvidence
+from schemas.records.commands import DeliveryEvidence
 
-# In the order in which they were decided. One that was sent after all, or withdrawn, is only taken off the list.
-UNLOGGED = """
-SELECT correlation_id, ven_id, op, event_id, payload, attempt, command_revision, ends_at,
-       COALESCE(expires_at, ends_at, created_at + $1::float8 * interval '1 second') AS expires_at,
-       sent_at IS NULL AND expired_at IS NULL AS wanted, COALESCE(phase, 'operator') AS kind
-FROM commands WHERE logged_at IS NULL
-ORDER BY seq LIMIT $2
-"""
 # The dispatcher, evidence and answers change the same commands at the same time: each holds its own in one order first,
 # so that no two wait for each other crosswise.
 HOLD = "SELECT FROM commands WHERE correlation_id = ANY ($1) ORDER BY correlation_id FOR NO KEY UPDATE"
-LOGGED = """
-UPDATE commands SET logged_at = COALESCE(handed.logged_at, now()), expires_at = handed.expires_at
-FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS handed(correlation_id, expires_at, logged_at)
-WHERE commands.correlation_id = handed.correlation_id
-"""
 
 # Evidence of an attempt before the last says nothing of the last, but for `sent`: then it has arrived. One that expired
 # has not gone out, whatever was meant to happen before.
@@ -71,18 +55,6 @@ WHERE c.correlation_id = ack.correlation_id
 RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at, COALESCE(c.phase, 'operator') AS kind,
           is_good_ack(c.ack_status) AS good, extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
 """
-
-
-async def unlogged(connection: Connection, expires_seconds: float, most: int) -> list[Any]:
-    """Return commands that the log does not have, the oldest first; `expires_seconds` is for those without an end."""
-    return list(await connection.fetch(UNLOGGED, expires_seconds, most))
-
-
-async def note_logged(connection: Connection, rows: Sequence[Any], logged: Mapping[str, datetime]) -> None:
-    """Note that these are off the list, and since when the log has them, by correlation id."""
-    ids = [row["correlation_id"] for row in rows]
-    await connection.execute(HOLD, ids)
-    await connection.execute(LOGGED, ids, [row["expires_at"] for row in rows], [logged.get(each) for each in ids])
 
 
 async def record_evidence(connection: Connection, evidences: Sequence[DeliveryEvidence]) -> None:
@@ -138,19 +110,4 @@ async def record_acks(connection: Connection, acks: Sequence[Ack], commands: Map
             [ack.received_at for ack in matched],
             [ack.status for ack in matched],
         )
-    )
-
-
-def command_record_of(row: Any) -> CommandRecord:
-    """Make the record of ven.commands of a command's row."""
-    return CommandRecord(
-        correlation_id=row["correlation_id"],
-        ven_id=row["ven_id"],
-        op=row["op"],
-        event_id=row["event_id"],
-        payload=msgspec.json.decode(row["payload"]),
-        expires_at=row["expires_at"],
-        ends_at=row["ends_at"],
-        attempt=row["attempt"],
-        command_revision=row["command_revision"],
     )

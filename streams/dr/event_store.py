@@ -61,13 +61,21 @@ ON CONFLICT (event_id, ven_id) DO UPDATE SET
 WHERE mine.share_kw IS NULL AND (excluded.share_kw IS NOT NULL OR excluded.reason <> mine.reason)
 """
 DECIDE = """
-INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, command_revision, expires_at, ends_at)
-SELECT correlation_id, ven_id, op, $1, payload, $6, $7, $8, $9
-FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS decided(correlation_id, ven_id, op, payload)
-ON CONFLICT (event_id, ven_id, phase, command_revision) WHERE phase IS NOT NULL DO NOTHING
+WITH decided AS (
+    INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, command_revision, expires_at, ends_at)
+    SELECT correlation_id, ven_id, op, $1, payload, $6, $7, $8, $9
+    FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS given(correlation_id, ven_id, op, payload)
+    ON CONFLICT (event_id, ven_id, phase, command_revision) WHERE phase IS NOT NULL DO NOTHING
+    RETURNING correlation_id
+)
+INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM decided
 """
 STARTED = "UPDATE events SET started_at = now() WHERE event_id = $1"
 
+# The publisher, evidence and answers change the same commands. All lock them in one order, which prevents deadlocks.
+LOCK_COMMANDS = """
+SELECT FROM commands WHERE event_id = $1 AND phase = 'event' ORDER BY correlation_id FOR NO KEY UPDATE
+"""
 # What the log is not known to have is withdrawn; where one was on its way to be tried again, that try is.
 WITHDRAW = """
 UPDATE commands SET logged_at = now(), expired_at = CASE WHEN attempt = 1 THEN now() ELSE expired_at END
@@ -167,6 +175,7 @@ async def end_commands(connection: Connection, event_id: str, over_at: datetime)
     # Asked first: the log may take, when it is back, what it did not confirm, and a crash may have come before we noted
     # that it has it. Who hears of the event so has to hear of its end.
     told = [row["ven_id"] for row in await connection.fetch(TOLD, event_id)]
+    await connection.execute(LOCK_COMMANDS, event_id)
     await connection.execute(WITHDRAW, event_id)
     await connection.execute(OVER, event_id, over_at)
     return told

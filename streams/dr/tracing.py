@@ -32,10 +32,10 @@ def traceparent_of(correlation_id: str, event_id: str | None, attempt: int) -> l
 
 
 def trace_logged(rows: Iterable[Any], began: float) -> None:
-    """Tell that the log has commands; `rows` are as handed over."""
+    """End the span of each command that was published; `rows` are those of `command_source`."""
     for row in rows:
         correlation_id, event_id = row["correlation_id"], row["event_id"]
-        if row["wanted"] and TRACES.choose_command(correlation_id):
+        if TRACES.choose_command(correlation_id):
             operators = row["kind"] == "operator"
             parent = command_asked_place(correlation_id, event_id) if operators else phase_place(event_id, row["kind"])
             place = command_place(correlation_id, event_id, row["attempt"])

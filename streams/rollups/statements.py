@@ -76,9 +76,21 @@ def _recompute(table: str, source: str, aggregates: str, width: str, extra: _Ext
     """  # noqa: S608 - constants of this file
 
 
-ROLL_UP_MINUTES = _roll_up("telemetry_minutes", "telemetry_readings", _FROM_READINGS, "1 minute", _VERSION)
+def _and_enqueue(minutes: str) -> str:
+    """Write an outbox row for each minute too, so that it is published."""
+    return f"""
+        WITH rolled_up AS ({minutes} RETURNING ven_id, time)
+        INSERT INTO outbox (kind, key, time) SELECT 'minute', ven_id, time FROM rolled_up
+    """  # noqa: S608 - constants of this file
+
+
+ROLL_UP_MINUTES = _and_enqueue(
+    _roll_up("telemetry_minutes", "telemetry_readings", _FROM_READINGS, "1 minute", _VERSION)
+)
 ROLL_UP_HOURS = _roll_up("telemetry_hours", "telemetry_minutes", _FROM_MINUTES, "1 hour")
-RECOMPUTE_MINUTES = _recompute("telemetry_minutes", "telemetry_readings", _FROM_READINGS, "1 minute", _VERSION)
+RECOMPUTE_MINUTES = _and_enqueue(
+    _recompute("telemetry_minutes", "telemetry_readings", _FROM_READINGS, "1 minute", _VERSION)
+)
 RECOMPUTE_HOURS = _recompute("telemetry_hours", "telemetry_minutes", _FROM_MINUTES, "1 hour")
 
 

@@ -32,10 +32,6 @@ WHERE (ven_id, time) IN (
 RETURNING ven_id, time
 """
 
-MARK_CORRECTED = """
-INSERT INTO minutes_corrected (ven_id, time)
-SELECT * FROM unnest($1::text[], $2::timestamptz[]) ON CONFLICT DO NOTHING
-"""
 MARK_STALE = """
 INSERT INTO network_stale (granularity, time)
 SELECT $1, bucket FROM unnest($2::timestamptz[]) AS bucket ON CONFLICT DO NOTHING
@@ -88,7 +84,6 @@ async def recompute_late(connection: Connection, limit: int) -> int:
         return 0
     minutes = [row["ven_id"] for row in late], [row["time"] for row in late]
     await connection.execute(RECOMPUTE_MINUTES, *minutes)
-    await connection.execute(MARK_CORRECTED, *minutes)
     hours = {(row["ven_id"], floor_to(row["time"], HOUR)) for row in late}
     closed = sorted((ven_id, hour) for ven_id, hour in hours if hour + HOUR <= end)
     await connection.execute(RECOMPUTE_HOURS, [ven_id for ven_id, _ in closed], [hour for _, hour in closed])

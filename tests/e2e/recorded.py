@@ -30,7 +30,7 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
     done = """
         SELECT rolled_up_to > (SELECT max(time) FROM telemetry_readings WHERE ven_id = $1)
             AND NOT EXISTS (SELECT FROM rollup_late WHERE ven_id = $1)
-            AND NOT EXISTS (SELECT FROM minutes_corrected WHERE ven_id = $1)
+            AND NOT EXISTS (SELECT FROM outbox WHERE kind = 'minute' AND key = $1)
         FROM rollup_progress
     """
 

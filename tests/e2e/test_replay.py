@@ -57,4 +57,4 @@ async def test_a_bad_sample_is_corrected_and_replayed_and_counts_once(system: Sy
     await stored.execute(REQUEST, found["id"], corrected_payload)
     await becomes(stored, "already_stored")
     assert await stored.fetch(readings, VEN_ID) == before
-    assert await stored.fetchval("SELECT count(*) FROM replay_requests WHERE letter_id = $1", found["id"]) == 0
+    assert await stored.fetchval("SELECT count(*) FROM outbox WHERE key = $1", found["id"]) == 0

@@ -14,8 +14,10 @@ from schemas.records.telemetry import Load, Reading
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, DispatchSettings, KafkaSettings
 from streams.dr.command_monitor import CommandMonitor
+from streams.dr.command_source import command_source
 from streams.dr.command_store import record_evidence
 from streams.dr.dispatcher import Dispatcher
+from streams.outbox.publisher import OutboxPublisher
 from streams.store.database import database as open_database
 from tests.support.log import read_all
 from tests.support.readings import Stores, stores
@@ -44,6 +46,7 @@ class Grid:
     sink: Stores
     dispatcher: Dispatcher
     watch: CommandMonitor
+    publisher: OutboxPublisher
     _measured: dict[str, datetime] = field(default_factory=dict)
 
     async def home(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
@@ -78,7 +81,7 @@ class Grid:
         """Let the dispatcher do everything once."""
         await self.dispatcher.act()
         await self.watch.look()
-        await self.dispatcher.hand_over()
+        await self.publisher.publish_pending()
 
     async def later(self, seconds: float) -> None:
         """Let time pass: everything that happened is so much longer ago."""
@@ -93,6 +96,21 @@ class Grid:
             moves = ", ".join(f"{column} = {column} {past}" for column in columns)
             await self.rows.execute(f"UPDATE {table} SET {moves}")  # noqa: S608 - our own names
         self._measured = {ven_id: at - timedelta(seconds=seconds) for ven_id, at in self._measured.items()}
+
+    async def operator_command(self, correlation_id: str, ven_id: str, op: str, **columns: Any) -> None:
+        """Store a command of an operator, as the API does."""
+        values = {"correlation_id": correlation_id, "ven_id": ven_id, "op": op, "payload": "{}", **columns}
+        places = ", ".join(f"${n}" for n in range(1, len(values) + 1))
+        await self.rows.execute(
+            f"INSERT INTO commands ({', '.join(values)}) VALUES ({places})",  # noqa: S608 - our own names
+            *values.values(),
+        )
+        await self.rows.execute("INSERT INTO outbox (kind, key) VALUES ('command', $1)", correlation_id)
+
+    async def forget_publication(self) -> None:
+        """Put the rows back as they were before commands were published, as a crash before the commit does."""
+        await self.rows.execute("UPDATE commands SET logged_at = NULL")
+        await self.rows.execute("INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM commands")
 
     async def commands(self, phase: str | None = "event") -> dict[str, Any]:
         """Return the last command of a phase by VEN."""
@@ -138,7 +156,10 @@ async def grid(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any
         producer(kafka, "test") as log,
         open_database(database, "test-dispatch") as acting,
         open_database(database, "test-watch") as watching,
+        open_database(database, "test-outbox") as publishing,
     ):
         made = DispatchSettings(**settings)
-        dispatcher = Dispatcher(acting, log, kafka.topics(COMMANDS), made, OFFLINE_AFTER)
-        yield Grid(kafka, rows, sink, dispatcher, CommandMonitor(watching, made, OFFLINE_AFTER))
+        dispatcher = Dispatcher(acting, made, OFFLINE_AFTER)
+        commands = command_source(kafka.topics(COMMANDS), made.command_expires_seconds)
+        publisher = OutboxPublisher(publishing, log, commands)
+        yield Grid(kafka, rows, sink, dispatcher, CommandMonitor(watching, made, OFFLINE_AFTER), publisher)

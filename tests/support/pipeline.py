@@ -17,11 +17,11 @@ from schemas.parsing.acks import decode_ack
 from schemas.records import topics
 from schemas.records.telemetry import decode_reading
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.dead_letters.replay import Replayer
-from streams.dead_letters.replay_store import forget_gone
+from streams.dead_letters.replay_source import replay_source
 from streams.dead_letters.store import DeadLetterStore
 from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
+from streams.outbox.publisher import OutboxPublisher
 from streams.sink.sink import Sink, Store
 from streams.validate.heartbeats import heartbeat_of
 from streams.validate.validator import Validator
@@ -34,9 +34,9 @@ KINDS = (Kind.METERING, Kind.ACKS)
 REQUEST = """
 WITH asked AS (
     UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, corrected_payload = $2
-    WHERE id = $1 RETURNING id, time, replays
+    WHERE id = $1 RETURNING id, time
 )
-INSERT INTO replay_requests (letter_id, letter_time, attempt) SELECT * FROM asked
+INSERT INTO outbox (kind, key, time) SELECT 'replay', id, time FROM asked
 """
 
 
@@ -117,12 +117,8 @@ class Pipeline:
         await self.rows.execute(REQUEST, letter_id, corrected_payload)
 
     async def replay(self) -> int:
-        """Send what was requested, by a process of its own."""
-        return await Replayer(self._batch_producer(), self._store.database).replay_some()
-
-    async def forget_gone(self) -> None:
-        """What a process does first."""
-        await self._store.database.run(forget_gone)
+        """Publish the replays that were requested, by a process of its own; returns how many."""
+        return await OutboxPublisher(self._store.database, self.log, replay_source()).publish_pending()
 
 
 @asynccontextmanager

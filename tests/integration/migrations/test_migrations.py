@@ -124,3 +124,57 @@ async def test_a_server_that_is_down_is_waited_for_but_not_for_ever(postgres: Po
     await server.start()
     await migrating
     assert {*metadata.tables} <= await tables(settings)
+
+
+async def test_what_waits_for_publication_moves_to_the_outbox_and_back(databases: Databases) -> None:
+    settings = await databases.migrated()
+    await in_alembic(settings, lambda connection: command.downgrade(alembic_config(connection), "0015"))
+    noon = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0)
+    next_minute = noon + timedelta(minutes=1)
+    async with connection(settings) as rows:
+        await rows.executemany(
+            "INSERT INTO commands (correlation_id, ven_id, op, payload, logged_at) VALUES ($1, 'a', 'ping', '{}', $2)",
+            [("first", None), ("published", noon), ("second", None)],
+        )
+        await rows.execute(
+            "INSERT INTO vens (ven_id, name, status) VALUES "
+            "('known', 'x', 'disabled'), ('new', 'x', 'disabled'), ('unsure', 'x', 'disabled'), ('back', 'x', 'x')"
+        )
+        await rows.execute(
+            "INSERT INTO disabled_told (ven_id, is_told) VALUES "
+            "('known', true), ('unsure', false), ('back', true), ('deleted', true)"
+        )
+        await rows.executemany(
+            "INSERT INTO telemetry_minutes (ven_id, time, samples, used_samples, used_sum, shed_samples, shed_sum) "
+            "VALUES ('a', $1, 1, 0, 0, 0, 0)",
+            [(noon,), (next_minute,)],
+        )
+        await rows.execute("UPDATE minutes_told SET told_up_to = $1", next_minute)
+        await rows.execute("UPDATE rollup_progress SET rolled_up_to = $1", next_minute + timedelta(minutes=1))
+        await rows.execute("INSERT INTO minutes_corrected VALUES ('a', $1)", noon)
+        await rows.execute(
+            "INSERT INTO dead_letters (id, time, source_topic, reason, detail, headers, payload, replays) "
+            "VALUES ('letter', $1, 'ven.raw.metering', 'not_json', 'x', '{}', '', 2)",
+            noon,
+        )
+        await rows.execute("INSERT INTO replay_requests VALUES ('letter', $1, 2)", noon)
+    waiting = {
+        ("command", "first", None),
+        ("command", "second", None),
+        ("disabled_ven", "new", None),
+        ("disabled_ven", "unsure", None),
+        ("disabled_ven", "back", None),
+        ("disabled_ven", "deleted", None),
+        ("minute", "a", noon),
+        ("minute", "a", next_minute),
+        ("replay", "letter", noon),
+    }
+    for _ in range(2):
+        await migrate(settings)
+        async with connection(settings) as rows:
+            found = await rows.fetch("SELECT kind, key, time FROM outbox ORDER BY id")
+        assert {tuple(row) for row in found} == waiting
+        assert [row["key"] for row in found if row["kind"] == "command"] == ["first", "second"]
+        await in_alembic(settings, lambda connection: command.downgrade(alembic_config(connection), "0015"))
+    async with connection(settings) as rows:
+        assert await rows.fetchval("SELECT attempt FROM replay_requests") == 2

@@ -51,7 +51,7 @@ async def untouched(databases: Databases) -> AsyncIterator[Untouched]:
 
 
 async def requested(rows: Connection) -> set[str]:
-    return {row["letter_id"] for row in await rows.fetch("SELECT letter_id FROM replay_requests")}
+    return {row["key"] for row in await rows.fetch("SELECT key FROM outbox WHERE kind = 'replay'")}
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ async def test_a_letter_is_never_marked_without_its_request(
 ) -> None:
     """The request cannot be written, and then nothing has happened."""
     async with connection(database) as other, other.transaction():
-        await other.execute("DROP TABLE replay_requests")
+        await other.execute("DROP TABLE outbox")
         asked = asyncio.create_task(client.post(f"{URL}?wait=0", json={"all": True}))
         assert await until(lambda: _somebody_waits(rows), WAIT)
     assert (await asked).status_code == 500

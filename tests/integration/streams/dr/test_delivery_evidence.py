@@ -9,7 +9,9 @@ from runtime.database import Connection
 from schemas.records.commands import DeliveryEvidence, DeliveryState
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
-from streams.dr.command_store import note_logged, record_evidence
+from streams.dr.command_source import UNPUBLISHED, CommandPublication
+from streams.dr.command_store import record_evidence
+from streams.dr.event_store import end_commands
 from streams.main import StreamsConfig, run_role
 from tests.support.dr_harness import grid
 from tests.support.log import read_all, writer
@@ -56,20 +58,26 @@ async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken
         assert sorted(record.value for record in found) == sorted(GARBAGE)
 
 
-async def test_evidence_and_the_dispatcher_never_wait_for_each_other_crosswise(
+async def test_evidence_publisher_and_dispatcher_never_deadlock(
     kafka: KafkaSettings, database: DatabaseSettings
 ) -> None:
-    """The bridge is at work on a command before the dispatcher has noted that the log has it."""
-    async with grid(kafka, database) as world, connection(database) as sink, connection(database) as dispatcher:
+    """Kafka has a command, and the bridge evidence of it, before the publisher has committed; the event may end."""
+    async with (
+        grid(kafka, database) as world,
+        connection(database) as sink,
+        connection(database) as publisher,
+        connection(database) as dispatcher,
+    ):
         ids = [f"c-{number:04}" for number in range(2000)]
         await world.rows.execute(
-            "INSERT INTO commands (correlation_id, ven_id, op, payload) "
-            "SELECT id, id, 'ping', '{}' FROM unnest($1::text[]) AS id",
+            "INSERT INTO commands (correlation_id, ven_id, op, event_id, phase, payload) "
+            "SELECT id, id, 'event', 'evt-1', 'event', '{}' FROM unnest($1::text[]) AS id",
             ids,
         )
+        pending = await world.rows.fetch(UNPUBLISHED, ids, 60.0)
         now = datetime.now(UTC)
 
-        async def take(opened: Connection) -> None:
+        async def store_evidence(opened: Connection) -> None:
             for turn in range(30):
                 said = [
                     DeliveryEvidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
@@ -79,11 +87,15 @@ async def test_evidence_and_the_dispatcher_never_wait_for_each_other_crosswise(
                 async with opened.transaction():
                     await record_evidence(opened, said)
 
-        async def note(opened: Connection) -> None:
+        async def confirm(opened: Connection) -> None:
             for turn in range(30):
-                rows = [{"correlation_id": name, "expires_at": now} for name in Random(-turn).sample(ids, 1000)]
                 async with opened.transaction():
-                    await note_logged(opened, rows, {})
+                    await CommandPublication(Random(-turn).sample(pending, 1000), "any").confirm(opened, now)
 
-        # A deadlock is raised in one of the two.
-        await asyncio.gather(take(sink), note(dispatcher))
+        async def end(opened: Connection) -> None:
+            for _ in range(10):
+                async with opened.transaction():
+                    await end_commands(opened, "evt-1", now)
+
+        # A deadlock is raised in one of them.
+        await asyncio.gather(store_evidence(sink), confirm(publisher), end(dispatcher))

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -122,7 +123,7 @@ async def test_what_the_log_is_not_known_to_have_is_withdrawn_and_restored_all_t
     await world.event()
     await world.step()
     # As after a crash, or an outage of the log, which takes later on what it did not confirm.
-    await world.rows.execute("UPDATE commands SET logged_at = NULL")
+    await world.forget_publication()
     await world.rows.execute("UPDATE events SET ended_at = now()")
     await world.step()
     assert [one.op for one in await world.sent()] == ["event", "restore"]
@@ -257,10 +258,8 @@ OF = "SELECT ven_id FROM commands WHERE event_id = $1"
 
 async def test_a_ven_that_an_operator_told_to_shed_is_busy(world: Grid) -> None:
     await world.home("a")
-    await world.rows.execute(
-        "INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, ends_at) "
-        "VALUES ('c-1', 'a', 'event', 'evt-own', '{}', now() + interval '1 hour')"
-    )
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    await world.operator_command("c-1", "a", "event", event_id="evt-own", ends_at=in_an_hour)
     await world.event()
     await world.step()
     assert [one.event_id for one in await world.sent()] == ["evt-own"]
@@ -288,7 +287,7 @@ async def test_a_crash_after_handing_over_hands_over_the_same_again(world: Grid)
     await world.home("a")
     await world.event()
     await world.step()
-    await world.rows.execute("UPDATE commands SET logged_at = NULL")
+    await world.forget_publication()
     await world.step()
     first, second = await world.sent()
     assert first == second
@@ -297,11 +296,7 @@ async def test_a_crash_after_handing_over_hands_over_the_same_again(world: Grid)
 async def test_operators_commands_go_out_in_order_and_expire(world: Grid) -> None:
     await world.home("a")
     for number, op in enumerate(("ping", "get", "setLoad")):
-        await world.rows.execute(
-            "INSERT INTO commands (correlation_id, ven_id, op, payload) VALUES ($1, 'a', $2, '{\"op\": \"x\"}')",
-            f"c-{number}",
-            op,
-        )
+        await world.operator_command(f"c-{number}", "a", op, payload='{"op": "x"}')
     await world.step()
     sent = await world.sent()
     assert [one.op for one in sent] == ["ping", "get", "setLoad"]

@@ -1,13 +1,12 @@
 """ven.telemetry.1m: whatever comes late, twice or between restarts, the last version is what all readings say."""
 
 import random
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
-import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from runtime.database import Connection
 from runtime.kafka import producer
@@ -16,10 +15,9 @@ from schemas.records.telemetry import Reading
 from schemas.records.topics import MINUTES
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from schemas.tables.buckets import MINUTE, floor_to
-from streams.engine.publish import PublishError
+from streams.outbox.publisher import OutboxPublisher
 from streams.rollups.job import CLOSED_AFTER
-from streams.rollups.minute_publisher import Minutes
-from streams.rollups.minute_store import tell_closed, tell_corrected
+from streams.rollups.minute_source import minute_source
 from tests.support.log import read_all
 from tests.support.readings import NOON, reading
 from tests.support.rollups import rolling, some
@@ -41,6 +39,23 @@ class Losing:
             await self._inner.flush()
             raise RuntimeError("killed")
         return sent
+
+
+class Refusing:
+    """A producer that hands over some batches; the others it refuses."""
+
+    def __init__(self, inner: AIOKafkaProducer, batches: int) -> None:
+        self._inner = inner
+        self._batches = batches
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self._batches -= 1
+        if self._batches < 0:
+            raise KafkaError("refused")
+        return await self._inner.send_batch(*args, **kwargs)
 
 
 def naive(readings: dict[tuple[str, datetime], Reading], until: datetime) -> dict[tuple[str, datetime], Any]:
@@ -99,15 +114,14 @@ async def last_versions(kafka: KafkaSettings) -> dict[tuple[str, datetime], Minu
 
 
 async def test_the_last_version_of_each_minute_is_what_all_readings_say(
-    database: DatabaseSettings, rows: Connection, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+    database: DatabaseSettings, kafka: KafkaSettings
 ) -> None:
     # A kill comes between two pieces of a minute, too.
-    monkeypatch.setattr("streams.rollups.minute_publisher.AT_ONCE", 2)
+    source = replace(minute_source(kafka.topics(MINUTES)), rows_at_once=2)
     choose = random.Random(11)
     readings: dict[tuple[str, datetime], Reading] = {}
     crashes = 0
     async with rolling(database, NOON) as (store, rollup), producer(kafka, "test") as log:
-        await rows.execute("UPDATE minutes_told SET told_up_to = $1", NOON)
         for minutes in (1, 3, 3, 20, 21, 40, 61, 90, 150):
             # Of the whole two hours and a half, late and early, some of them twice.
             more = [*some(choose, 40, 2.5), *choose.sample(list(readings.values()), k=min(5, len(readings)))]
@@ -118,7 +132,7 @@ async def test_the_last_version_of_each_minute_is_what_all_readings_say(
             await rollup.step(now)
             for _ in range(50):
                 try:
-                    await Minutes(store.database, Losing(log, choose), kafka.topics(MINUTES)).step()
+                    await OutboxPublisher(store.database, Losing(log, choose), source).publish_pending()
                     break
                 except RuntimeError:
                     crashes += 1
@@ -133,17 +147,16 @@ async def test_the_last_version_of_each_minute_is_what_all_readings_say(
     assert crashes > 2
 
 
-async def test_a_minute_is_told_once_it_is_over_and_again_when_a_sample_was_late(
-    database: DatabaseSettings, rows: Connection, kafka: KafkaSettings
+async def test_a_minute_is_published_when_over_and_again_after_a_late_sample(
+    database: DatabaseSettings, kafka: KafkaSettings
 ) -> None:
     async with rolling(database, NOON) as (store, rollup), producer(kafka, "test") as log:
-        await rows.execute("UPDATE minutes_told SET told_up_to = $1", NOON)
-        minutes = Minutes(store.database, log, kafka.topics(MINUTES))
+        minutes = OutboxPublisher(store.database, log, minute_source(kafka.topics(MINUTES)))
 
         async def after(seconds: float, *arriving: Reading) -> list[Minute]:
             await store.readings.store(list(arriving))
             await rollup.step(NOON + timedelta(seconds=seconds))
-            await minutes.step()
+            await minutes.publish_pending()
             return [decode_minute(record.value) for record in await read_all(kafka, kafka.topics(MINUTES))]
 
         assert await after(70, reading("ven-1", 5, used_power_kw=2.0)) == []
@@ -155,38 +168,30 @@ async def test_a_minute_is_told_once_it_is_over_and_again_when_a_sample_was_late
         assert len(await after(95, reading("ven-1", 10, used_power_kw=4.0))) <= 3
 
 
-async def test_a_minute_of_many_is_told_in_pieces_and_noted_after_the_last(
-    database: DatabaseSettings, rows: Connection
+async def test_a_refused_piece_leaves_its_rows_pending(
+    database: DatabaseSettings, rows: Connection, kafka: KafkaSettings
 ) -> None:
-    pieces: list[list[str]] = []
-    refused: set[int] = set()
+    async with rolling(database, NOON) as (store, rollup), producer(kafka, "test") as log:
+        source = replace(minute_source(kafka.topics(MINUTES)), rows_at_once=2)
+        # Of one VEN, so that each piece is one batch.
+        await store.readings.store([reading("ven-1", 60 * minute, used_power_kw=2.0) for minute in range(5)])
+        await rollup.step(NOON + 5 * MINUTE + CLOSED_AFTER)
+        assert await OutboxPublisher(store.database, Refusing(log, 1), source).publish_pending() == 2
+        assert await rows.fetchval("SELECT count(*) FROM outbox") == 3
+        assert len(await last_versions(kafka)) == 2
+        assert await OutboxPublisher(store.database, log, source).publish_pending() == 3
+        assert len(await last_versions(kafka)) == 5
+        assert await OutboxPublisher(store.database, log, source).publish_pending() == 0
 
-    async def send(minutes: Sequence[Minute]) -> None:
-        pieces.append([minute.ven_id for minute in minutes])
-        if len(pieces) in refused:
-            raise PublishError("no")
 
-    async def step(work: Any) -> Any:
-        pieces.clear()
-        return await store.database.run(partial(work, send=send, most=2))
-
-    vens = {f"ven-{number}" for number in range(5)}
-    async with rolling(database, NOON) as (store, rollup):
-        await rows.execute("UPDATE minutes_told SET told_up_to = $1", NOON)
-        await store.readings.store([reading(ven_id, 5, used_power_kw=2.0) for ven_id in vens])
-        await rollup.step(NOON + MINUTE + CLOSED_AFTER)
-        refused.add(2)
-        with pytest.raises(PublishError):
-            await step(tell_closed)
-        assert await rows.fetchval("SELECT told_up_to FROM minutes_told") == NOON
-        refused.clear()
-        assert await step(tell_closed)
-        assert sorted(map(len, pieces)) == [1, 2, 2]
-        assert {ven_id for piece in pieces for ven_id in piece} == vens
-        assert not await step(tell_closed)
-        await store.readings.store([reading(ven_id, 6, used_power_kw=3.0) for ven_id in vens])
-        await rollup.step(NOON + MINUTE + CLOSED_AFTER)
-        told_again = []
-        while await step(tell_corrected):
-            told_again += pieces
-        assert [len(piece) for piece in [*told_again, *pieces]] == [2, 2, 1]
+async def test_a_minute_that_was_corrected_twice_is_published_once(
+    database: DatabaseSettings, kafka: KafkaSettings
+) -> None:
+    async with rolling(database, NOON) as (store, rollup), producer(kafka, "test") as log:
+        for second in (5, 6, 7):
+            await store.readings.store([reading("ven-1", second, used_power_kw=2.0)])
+            await rollup.step(NOON + MINUTE + CLOSED_AFTER)
+        publisher = OutboxPublisher(store.database, log, minute_source(kafka.topics(MINUTES)))
+        assert await publisher.publish_pending() == 3
+        (record,) = await read_all(kafka, kafka.topics(MINUTES))
+        assert decode_minute(record.value).samples == 3

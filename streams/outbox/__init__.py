@@ -1,0 +1,1 @@
+"""The transactional outbox: publishes committed database changes to Kafka."""
