@@ -13,7 +13,7 @@ from schemas.records.telemetry import FaultReport, Load, LoadSnapshot
 from schemas.settings.blocks import DatabaseSettings
 from streams.dr.ack_store import AckStore
 from tests.support.command_rows import choose, tell
-from tests.support.letters import letter, write
+from tests.support.dead_letter_rows import dead_letter, insert
 from tests.support.readings import reading, stores
 from tests.support.servers import connection
 
@@ -124,4 +124,4 @@ async def _records(rows: Connection, now: datetime) -> None:
             kind,
             ven_id,
         )
-    await write(rows, [letter(LETTER), letter("binary", 1, payload=b"\xff", mqtt_topic=None, ven_id=None)])
+    await insert(rows, [dead_letter(LETTER), dead_letter("binary", 1, payload=b"\xff", mqtt_topic=None, ven_id=None)])

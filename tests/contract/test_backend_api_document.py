@@ -11,7 +11,7 @@ from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import fill
 from tests.support.backend_api import DOCUMENT, calls
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.rest import api
 from tests.support.servers import connection
 

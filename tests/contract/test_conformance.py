@@ -29,7 +29,7 @@ from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import COMMAND, EVENT, LETTER, LOAD, VEN, fill
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.rest import api_in_a_thread
 from tests.support.servers import Databases, Topics
 

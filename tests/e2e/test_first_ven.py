@@ -19,7 +19,7 @@ from gateway.local.system import System
 from schemas.records import topics
 from tests.support.asyncapi import wrong_with
 from tests.support.documents import blocks
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
@@ -112,7 +112,7 @@ async def _every_record_is_as_described(system: System) -> None:
     """All that this system has written to any topic, by whatever test, is what docs/reference/asyncapi.yaml says."""
     seen = set()
     for topic in VALUES:
-        for record in await read_all(system.kafka, system.kafka.topics(topic), beats=True):
+        for record in await read_all(system.kafka, system.kafka.topics(topic), heartbeats=True):
             if record.value:
                 seen.add(topic)
                 assert wrong_with(topic, msgspec.json.decode(record.value)) is None

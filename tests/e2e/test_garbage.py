@@ -10,7 +10,7 @@ from gateway.local.system import System
 from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.records.topics import HEADER_DETAIL, HEADER_REASON
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.publishing import publish
 
 TOPIC = "volttron/metering"

@@ -18,7 +18,7 @@ from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_TOPIC, raw_topic
 from tests.e2e.recorded import all_processed, dump, other_kinds_are_right
 from tests.support import paths
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 RECORDINGS = sorted(paths.RECORDINGS.glob("*.jsonl"))
 METERING = ("volttron/metering", "ven/telemetry/")

@@ -12,7 +12,7 @@ from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.records.tracing import Place
 from tests.support.collector import Collector
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.publishing import publish
 
 WAIT = 60

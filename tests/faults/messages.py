@@ -18,7 +18,7 @@ from gateway.stack.polling import until
 from schemas.base.rejection import Reason
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 TOPIC = "volttron/metering"
 WAIT = 120

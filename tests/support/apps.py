@@ -1,4 +1,4 @@
-"""Running Faust apps in the test's own process, as streams/main.py does."""
+"""Faust apps in the test's own process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,14 @@ from typing import Any
 
 from gateway.stack.polling import until
 
-# One that waits for what is never acknowledged would not end at all.
+# An app that waited for unacknowledged batches would never stop.
 STOP_SECONDS = 30
 WAIT = 60
 
 
 @asynccontextmanager
 async def running(app: Any) -> AsyncIterator[None]:
-    """Have the app run inside; it must end by itself."""
+    """Run the app inside the context; it must stop in time."""
     app.finalize()
     app.loop = asyncio.get_running_loop()
     await app.start()
@@ -26,14 +26,14 @@ async def running(app: Any) -> AsyncIterator[None]:
 
 
 class ManualAgent:
-    """An agent that gives its events to the test, which finishes them when it likes."""
+    """An agent whose events the test acknowledges."""
 
     def __init__(self, app: Any, topic: str) -> None:
         self.events: list[Any] = []
         self.stream: Any = None
 
         @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
-        async def hold(stream: Any) -> None:
+        async def collect(stream: Any) -> None:
             self.stream = stream.noack()
             async for event in self.stream.events():
                 self.events.append(event)

@@ -17,7 +17,7 @@ from schemas.records.commands import CommandRecord, DeliveryEvidence, decode_del
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMAND_LOG, COMMANDS
 from schemas.settings.blocks import KafkaSettings
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 
 def command_record_of(

@@ -19,7 +19,7 @@ from streams.dr.command_store import record_evidence
 from streams.dr.dispatcher import Dispatcher
 from streams.outbox.publisher import OutboxPublisher
 from streams.store.database import database as open_database
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 

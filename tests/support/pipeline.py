@@ -1,4 +1,4 @@
-"""The way of a message from its raw topic to its rows, step by step in the test's own hands, over a real log."""
+"""The path of a message from its raw topic to its rows, driven step by step by a test, on a real Kafka."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -41,7 +41,7 @@ INSERT INTO outbox (kind, key, time) SELECT 'replay', id, time FROM asked
 
 
 class Pipeline:
-    """`validate` and `sink` for readings and acknowledgements, without Faust: they take what the log has when told."""
+    """`validate` and `sink` for readings and acks, without Faust: they process what Kafka holds when a test calls."""
 
     def __init__(
         self, kafka: KafkaSettings, log: AIOKafkaProducer, consumer: AIOKafkaConsumer, store: Stores, rows: Connection
@@ -71,7 +71,7 @@ class Pipeline:
         return [*sources, *map(self.kafka.topics.dead_letters, sources)]
 
     async def receive(self, received_at: datetime, *payloads: dict[str, Any] | bytes, **fields: Any) -> None:
-        """Put metering samples into the raw topic as the bridge does, and let them go their way."""
+        """Write metering samples to the raw topic, as the bridge does, and process them."""
         for payload in payloads or (fields,):
             value = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
             headers = [
@@ -86,7 +86,7 @@ class Pipeline:
         await self.log.send_and_wait(topic, value, **{"key": b"ven-1", "headers": headers, **more})
 
     async def settle(self) -> None:
-        """Take all that the log holds, and all that follows from it."""
+        """Process all records, also those that processing produces."""
         partitions = self._consumer.assignment()
         while True:
             await self.log.flush()
@@ -109,7 +109,7 @@ class Pipeline:
             await self.letters.store(records)
 
     async def index(self) -> list[dict[str, Any]]:
-        """The rows of the index."""
+        """Return all rows of the table `dead_letters`."""
         return [dict(row) for row in await self.rows.fetch("SELECT * FROM dead_letters ORDER BY time, detail")]
 
     async def request(self, letter_id: str, corrected_payload: bytes | None = None) -> None:

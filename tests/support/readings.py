@@ -1,4 +1,4 @@
-"""Canonical records for tests, and the stores of one sink worker."""
+"""Canonical records, and the stores of one sink worker."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,32 +19,32 @@ from streams.store.row_store import RowStore, UpsertStore
 from streams.store.ven_status import record_status
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
-"""A time of yesterday: it surely has its partition, and is not in the future."""
+"""Noon of yesterday: its partition exists, and it is not in the future."""
 
 HVAC = Load("hvac", "HVAC", "hvac", 7.2, 2.0, 1.5, priority=5)
 FRIDGE = Load("fridge", None, None, 1.0, 0.25, 0.0, enabled=False)
 
 
 def reading(ven_id: str = "ven-1", second: float = 0, **fields: Any) -> Reading:
-    """Make a reading of yesterday's noon plus some seconds, received when it was measured."""
+    """Make a reading that was measured and received `second` seconds after `NOON`."""
     moment = NOON + timedelta(seconds=second)
     values: dict[str, Any] = {"timestamp": moment, "received_at": moment, "used_power_kw": 1.0}
     return Reading(ven_id=ven_id, **{**values, **fields})
 
 
 def at(second: float) -> datetime:
-    """Return yesterday's noon plus some seconds."""
+    """Return the time `second` seconds after `NOON`."""
     return NOON + timedelta(seconds=second)
 
 
 def snapshot(ven_id: str = "ven-1", second: float = 0, received: float | None = None, *loads: Load) -> LoadSnapshot:
-    """Make a load snapshot, received when it was measured unless said otherwise."""
-    heard = at(second if received is None else received)
-    return LoadSnapshot(ven_id=ven_id, timestamp=at(second), received_at=heard, loads=loads)
+    """Make a load snapshot, by default received when it was measured."""
+    received_at = at(second if received is None else received)
+    return LoadSnapshot(ven_id=ven_id, timestamp=at(second), received_at=received_at, loads=loads)
 
 
 def status(status: str, received: float, ven_id: str = "ven-1") -> VenStatus:
-    """Make a word of a VEN."""
+    """Make a status that a VEN reports."""
     return VenStatus(ven_id=ven_id, received_at=at(received), status=status)
 
 
@@ -55,7 +55,7 @@ def ack(second: float = 0, *circuits: Curtailment, ven_id: str = "ven-1", **fiel
 
 
 class Stores(NamedTuple):
-    """What one sink worker has."""
+    """The stores of one sink worker."""
 
     database: Database
     partitions: DayPartitions

@@ -1,4 +1,4 @@
-"""Readings that are rolled up, for tests."""
+"""Readings that are rolled up."""
 
 import random
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from tests.support.readings import Stores, reading, stores
 
 @asynccontextmanager
 async def rolling(settings: DatabaseSettings, begin: datetime) -> AsyncIterator[tuple[Stores, RollUp]]:
-    """A sink worker's stores and its rolling up, on a database whose rollups begin at a time."""
+    """Open a sink worker's stores and its roll-up job, on a database whose rollups begin at a time."""
     async with stores(settings) as store, open_database(settings, "test-rollups") as beside:
         await beside.run(
             lambda connection: connection.execute(

@@ -13,7 +13,7 @@ from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.readings import reading, stores
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Topics, frozen, settings_of

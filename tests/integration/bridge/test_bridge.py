@@ -23,7 +23,7 @@ from schemas.settings.blocks import BridgeSettings, KafkaSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from streams.engine.batch_producer import BatchProducer
 from tests.support import publishing
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 WINDOW = 50
 

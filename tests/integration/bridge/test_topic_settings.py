@@ -21,7 +21,7 @@ from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
 from tests.support.brokers import broker
-from tests.support.log import read_all, writer
+from tests.support.kafka_records import read_all, writer
 from tests.support.publishing import publish
 
 __all__ = ["broker"]

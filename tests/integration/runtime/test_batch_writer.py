@@ -12,7 +12,7 @@ from runtime.batch_writer import BatchWriter
 from runtime.kafka import producer
 from schemas.records.topics import FAULTS
 from schemas.settings.blocks import KafkaSettings
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 
 async def test_keys_go_where_the_producer_itself_sends_them_and_stay_in_order(kafka: KafkaSettings) -> None:

@@ -27,7 +27,7 @@ from schemas.mqtt.subscriptions import Subscription, SubscriptionList
 from schemas.records.topics import HEADER_TOPIC, TELEMETRY
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
 from streams.main import StreamsConfig, run_role
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 NO_DATABASE = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nothing")
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"

@@ -1,4 +1,4 @@
-"""How a role's process ends: told to, or because something is wrong for good."""
+"""How the process of a stream role ends."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from schemas.mqtt.routing import Kind
 from schemas.settings.blocks import StreamsSettings
 from streams.main import StreamsConfig, run_role
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.servers import Topics, committed
 
 WAIT = 60

@@ -14,7 +14,7 @@ from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
-from tests.support.letters import NOON, letter, settle, write
+from tests.support.dead_letter_rows import NOON, dead_letter, insert, set_state
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection
 
@@ -22,15 +22,15 @@ URL = "/api/dead-letters/replay"
 WAIT = 60
 
 LETTERS = [
-    *(letter(state, n, state=state) for n, state in enumerate(DeadLetterState)),
-    letter("other", 10, ven_id="ven-2", reason="too_old", source_topic="ven.telemetry", mqtt_topic=None),
-    letter("older", 0, time=NOON - timedelta(days=2)),
+    *(dead_letter(state, n, state=state) for n, state in enumerate(DeadLetterState)),
+    dead_letter("other", 10, ven_id="ven-2", reason="too_old", source_topic="ven.telemetry", mqtt_topic=None),
+    dead_letter("older", 0, time=NOON - timedelta(days=2)),
 ]
 
 
 @pytest_asyncio.fixture
 async def client(database: DatabaseSettings, rows: Connection) -> AsyncIterator[httpx.AsyncClient]:
-    await write(rows, LETTERS)
+    await insert(rows, LETTERS)
     async with api(database) as opened:
         yield opened
 
@@ -46,7 +46,7 @@ class Untouched(NamedTuple):
 async def untouched(databases: Databases) -> AsyncIterator[Untouched]:
     settings = await databases.migrated()
     async with connection(settings) as rows, api(settings) as client:
-        await write(rows, LETTERS)
+        await insert(rows, LETTERS)
         yield Untouched(client, rows)
 
 
@@ -91,9 +91,9 @@ async def test_the_answer_counts_the_outcomes(client: httpx.AsyncClient, rows: C
         return len(await requested(rows)) == 4
 
     assert await until(all_requested, WAIT)
-    await settle(rows, ["open", "other"], DeadLetterState.STORED)
-    await settle(rows, ["older"], DeadLetterState.ALREADY_STORED)
-    await settle(rows, ["rejected"], DeadLetterState.REJECTED, "bad_id: still bad")
+    await set_state(rows, ["open", "other"], DeadLetterState.STORED)
+    await set_state(rows, ["older"], DeadLetterState.ALREADY_STORED)
+    await set_state(rows, ["rejected"], DeadLetterState.REJECTED, "bad_id: still bad")
     answer = await asked
     assert answer.status_code == 200
     assert answer.json()["outcomes"] == {"stored": 2, "already_stored": 1, "rejected": 1}
@@ -114,12 +114,12 @@ async def test_what_is_over_the_limit_is_counted_and_comes_next(client: httpx.As
         seen.append(answer["deadLetters"][0]["id"])
         if left == 1:
             # All are rejected again: who was tried least often is next, then the oldest.
-            await settle(rows, seen, DeadLetterState.REJECTED)
+            await set_state(rows, seen, DeadLetterState.REJECTED)
     assert seen == ["older", "open", "rejected", "other", "older"]
 
 
 async def test_a_thousand_at_once(client: httpx.AsyncClient, rows: Connection) -> None:
-    await write(rows, [letter(f"many-{n}", n, ven_id="many") for n in range(1100)])
+    await insert(rows, [dead_letter(f"many-{n}", n, ven_id="many") for n in range(1100)])
     answer = (await client.post(f"{URL}?wait=0", json={"venId": "many"})).json()
     assert (answer["matched"], answer["requested"], answer["outcomes"]) == (1100, 1000, {"requested": 1000})
     asked = asyncio.create_task(client.post(f"{URL}?wait=30", json={"venId": "many"}, timeout=WAIT))
@@ -128,12 +128,12 @@ async def test_a_thousand_at_once(client: httpx.AsyncClient, rows: Connection) -
         return len(await requested(rows)) == 1100
 
     assert await until(all_requested, WAIT)
-    await settle(rows, [f"many-{n}" for n in range(1100)], DeadLetterState.STORED)
+    await set_state(rows, [f"many-{n}" for n in range(1100)], DeadLetterState.STORED)
     assert (await asked).json()["outcomes"] == {"stored": 100}
 
 
 async def test_two_at_once_share_the_letters(client: httpx.AsyncClient, rows: Connection) -> None:
-    await write(rows, [letter(f"many-{n}", n, ven_id="many") for n in range(300)])
+    await insert(rows, [dead_letter(f"many-{n}", n, ven_id="many") for n in range(300)])
     answers = await asyncio.gather(*(client.post(f"{URL}?wait=0", json={"venId": "many"}) for _ in range(4)))
     assert {answer.status_code for answer in answers} <= {200, 202}
     assert sum(answer.json()["requested"] for answer in answers) == 300

@@ -14,7 +14,7 @@ from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey, page_query
 from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
-from tests.support.letters import NOON, letter, write
+from tests.support.dead_letter_rows import NOON, dead_letter, insert
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection
 
@@ -22,13 +22,13 @@ URL = "/api/dead-letters"
 DAYS = 4
 
 VARIED = [
-    letter("plain", 0),
-    letter("other-ven", 1, ven_id="ven-2"),
-    letter("other-topic", 2, source_topic="ven.telemetry", mqtt_topic="ven/telemetry/ven-1"),
-    letter("no-ven", 3, ven_id=None, mqtt_topic=None, reason="not_json", payload=b"\xff\x00", headers="{}"),
-    letter("stored", 4, state=DeadLetterState.STORED, replays=2),
-    letter("refused", 5, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1),
-    letter("zoë 50%&+", 6, reason="bad_id", ven_id="vén & co"),
+    dead_letter("plain", 0),
+    dead_letter("other-ven", 1, ven_id="ven-2"),
+    dead_letter("other-topic", 2, source_topic="ven.telemetry", mqtt_topic="ven/telemetry/ven-1"),
+    dead_letter("no-ven", 3, ven_id=None, mqtt_topic=None, reason="not_json", payload=b"\xff\x00", headers="{}"),
+    dead_letter("stored", 4, state=DeadLetterState.STORED, replays=2),
+    dead_letter("refused", 5, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1),
+    dead_letter("zoë 50%&+", 6, reason="bad_id", ven_id="vén & co"),
 ]
 
 
@@ -36,7 +36,7 @@ VARIED = [
 async def filled(databases: Databases) -> DatabaseSettings:
     settings = await databases.migrated()
     async with connection(settings) as rows:
-        await write(rows, VARIED)
+        await insert(rows, VARIED)
     return settings
 
 
@@ -135,7 +135,7 @@ async def test_a_payload_that_is_no_text_is_base64(client: httpx.AsyncClient) ->
 async def test_any_payload_is_shown(
     database: DatabaseSettings, rows: Connection, payload: bytes, text: str | None
 ) -> None:
-    await write(rows, [letter("one", payload=payload)])
+    await insert(rows, [dead_letter("one", payload=payload)])
     await rows.execute("UPDATE dead_letters SET corrected_payload = $1", payload)
     async with api(database) as client:
         whole = (await client.get(f"{URL}/one")).json()
@@ -169,8 +169,8 @@ async def test_pages_are_complete_and_stay_so_while_letters_arrive(
 ) -> None:
     # Many at the same instant, and over days: the id decides where the time does not.
     times = [NOON - timedelta(days=day) for day in range(DAYS)]
-    old = [letter(f"{day}-{n:02}", time=time) for day, time in enumerate(times) for n in range(7)]
-    await write(rows, [*old, *(letter(f"x-{n}", time=time, ven_id="ven-2") for n, time in enumerate(times))])
+    old = [dead_letter(f"{day}-{n:02}", time=time) for day, time in enumerate(times) for n in range(7)]
+    await insert(rows, [*old, *(dead_letter(f"x-{n}", time=time, ven_id="ven-2") for n, time in enumerate(times))])
     async with api(database) as client:
         path: str | None = f"{URL}?limit=5&venId=ven-1&reason=bad_time"
         seen: list[str] = []
@@ -183,7 +183,7 @@ async def test_pages_are_complete_and_stay_so_while_letters_arrive(
             link = answer.links.get("next")
             assert (link is None) == (page["next"] is None)
             path = str(link["url"]) if link else None
-            await write(rows, [letter(f"new-{len(sizes)}", time=datetime.now(UTC))])
+            await insert(rows, [dead_letter(f"new-{len(sizes)}", time=datetime.now(UTC))])
         assert seen == sorted((each["id"] for each in old), key=lambda name: (-int(name[0]), name), reverse=True)
         assert sizes == [5, 5, 5, 5, 5, 3]
         # The cursor alone serves as well.
@@ -201,7 +201,7 @@ async def crowded(databases: Databases) -> DatabaseSettings:
     """A month with some thousand letters a day."""
     settings = await databases.migrated()
     async with connection(settings) as rows:
-        await write(rows, [letter(f"day-{day}", time=NOON - timedelta(days=day)) for day in range(FILLED_DAYS)])
+        await insert(rows, [dead_letter(f"day-{day}", time=NOON - timedelta(days=day)) for day in range(FILLED_DAYS)])
         await rows.execute(
             """
             INSERT INTO dead_letters (id, time, source_topic, ven_id, reason, detail, headers, payload)

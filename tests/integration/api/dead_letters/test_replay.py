@@ -18,7 +18,7 @@ from runtime.database import Connection
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
-from tests.support.letters import NOON, letter, settle, write
+from tests.support.dead_letter_rows import NOON, dead_letter, insert, set_state
 from tests.support.rest import api, assert_problem
 from tests.support.servers import Databases, connection, settings_of
 
@@ -28,7 +28,7 @@ WAIT = 60
 
 @pytest_asyncio.fixture
 async def client(database: DatabaseSettings, rows: Connection) -> AsyncIterator[httpx.AsyncClient]:
-    await write(rows, [letter("one"), letter("two", 1)])
+    await insert(rows, [dead_letter("one"), dead_letter("two", 1)])
     async with api(database) as opened:
         yield opened
 
@@ -44,7 +44,7 @@ class Shared(NamedTuple):
 async def shared(databases: Databases) -> AsyncIterator[Shared]:
     settings = await databases.migrated()
     async with connection(settings) as rows, api(settings) as client:
-        await write(rows, [letter("one"), letter("untouched")])
+        await insert(rows, [dead_letter("one"), dead_letter("untouched")])
         yield Shared(client, rows)
 
 
@@ -99,8 +99,8 @@ async def test_the_answer_waits_for_the_outcome(
 ) -> None:
     asked = asyncio.create_task(client.post(f"{URL}/one/replay{slash}"))
     assert await requested(rows, 1)
-    await settle(rows, ["one"], DeadLetterState.SENT)
-    await settle(rows, ["one"], state, detail)
+    await set_state(rows, ["one"], DeadLetterState.SENT)
+    await set_state(rows, ["one"], state, detail)
     answer = await asked
     assert answer.status_code == 200
     assert answer.json() == {"id": "one", "state": state, "stateDetail": detail, "attempt": 1}
@@ -110,7 +110,7 @@ async def test_what_takes_too_long_is_told_as_it_stands(client: httpx.AsyncClien
     began = time.monotonic()
     asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=3"))
     assert await requested(rows, 1)
-    await settle(rows, ["one"], DeadLetterState.SENT)
+    await set_state(rows, ["one"], DeadLetterState.SENT)
     answer = await asked
     assert time.monotonic() - began >= 3
     assert answer.status_code == 202
@@ -120,7 +120,7 @@ async def test_what_takes_too_long_is_told_as_it_stands(client: httpx.AsyncClien
 async def test_two_requests_at_once_are_two_attempts(client: httpx.AsyncClient, rows: Connection) -> None:
     asked = [asyncio.create_task(client.post(f"{URL}/one/replay")) for _ in range(5)]
     assert await requested(rows, 5)
-    await settle(rows, ["one"], DeadLetterState.STORED)
+    await set_state(rows, ["one"], DeadLetterState.STORED)
     answers = [await each for each in asked]
     assert {answer.status_code for answer in answers} == {200}
     assert sorted(answer.json()["attempt"] for answer in answers) == [1, 2, 3, 4, 5]
@@ -131,7 +131,7 @@ async def test_two_requests_at_once_are_two_attempts(client: httpx.AsyncClient, 
 
 
 async def test_a_stored_letter_can_be_replayed_again(client: httpx.AsyncClient, rows: Connection) -> None:
-    await settle(rows, ["one"], DeadLetterState.STORED)
+    await set_state(rows, ["one"], DeadLetterState.STORED)
     answer = await client.post(f"{URL}/one/replay?wait=0")
     # The old outcome is none of this attempt.
     assert (answer.status_code, answer.json()["state"]) == (202, "requested")
@@ -157,7 +157,9 @@ async def test_a_corrected_payload_is_kept_as_given(shared: Shared, body: Any, c
     assert (
         await shared.rows.fetchval("SELECT corrected_payload FROM dead_letters WHERE id = 'one'") == corrected_payload
     )
-    assert await shared.rows.fetchval("SELECT payload FROM dead_letters WHERE id = 'one'") == letter("one")["payload"]
+    assert (
+        await shared.rows.fetchval("SELECT payload FROM dead_letters WHERE id = 'one'") == dead_letter("one")["payload"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -207,14 +209,14 @@ async def test_waiting_requests_hold_no_connection(
     database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("API_POOL_SIZE", "2")
-    await write(rows, [letter(f"wait-{n}") for n in range(20)])
+    await insert(rows, [dead_letter(f"wait-{n}") for n in range(20)])
     async with api(database) as client:
         asked = [asyncio.create_task(client.post(f"{URL}/wait-{n}/replay?wait=30", timeout=WAIT)) for n in range(20)]
         assert await requested(rows, 20)
         for _ in range(20):
             assert (await client.get(f"{URL}?limit=1")).status_code == 200
         assert not any(each.done() for each in asked)
-        await settle(rows, [f"wait-{n}" for n in range(20)], DeadLetterState.STORED)
+        await set_state(rows, [f"wait-{n}" for n in range(20)], DeadLetterState.STORED)
         assert {(await each).status_code for each in asked} == {200}
 
 
@@ -223,7 +225,7 @@ async def test_an_outage_while_waiting_is_waited_out(postgres: Postgres) -> None
     settings = settings_of(postgres)
     await migrate(settings)
     async with connection(settings) as rows:
-        await write(rows, [letter("one")])
+        await insert(rows, [dead_letter("one")])
     async with api(settings) as client:
         asked = asyncio.create_task(client.post(f"{URL}/one/replay?wait=30", timeout=WAIT))
         async with connection(settings) as rows:
@@ -233,6 +235,6 @@ async def test_an_outage_while_waiting_is_waited_out(postgres: Postgres) -> None
         assert_problem(await client.get(URL), 503)
         await postgres.start()
         async with connection(settings) as rows:
-            await settle(rows, ["one"], DeadLetterState.STORED)
+            await set_state(rows, ["one"], DeadLetterState.STORED)
         answer = await asked
         assert (answer.status_code, answer.json()["state"]) == (200, "stored")

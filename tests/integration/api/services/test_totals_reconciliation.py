@@ -21,7 +21,7 @@ from schemas.records.telemetry import Load, LoadSnapshot, Reading, astuple, enco
 from schemas.records.topics import STATS
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 from streams.live.aggregation import PartitionTotals
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.readings import stores
 from tests.support.rest import api
 

@@ -21,9 +21,9 @@ from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.store.ven_status import record_status
+from tests.support.dead_letter_rows import dead_letter, insert
 from tests.support.feed import Feed, Told, feed
-from tests.support.letters import letter, write
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.metrics import parsed
 from tests.support.readings import reading, stores
 from tests.support.rest import api, assert_problem, serving
@@ -141,7 +141,7 @@ async def test_vens_that_come_and_go_and_new_dead_letters_are_told(
         await store.database.run(lambda connection: record_status(connection, [left]))
         told = await follower.until(lambda told: told.kind == "vens")
         assert [(each["id"], each["status"]) for each in told.data["vens"]] == [("ven-1", "offline")]
-        await write(rows, [letter("l-1", time=now), letter("l-2", time=now)])
+        await insert(rows, [dead_letter("l-1", time=now), dead_letter("l-2", time=now)])
         told = await follower.until(lambda told: told.kind == "deadLetters")
         assert sorted(each["id"] for each in told.data["deadLetters"]) == ["l-1", "l-2"]
         assert (

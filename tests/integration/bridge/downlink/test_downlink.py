@@ -14,7 +14,7 @@ from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
 from tests.support.command_records import event, evidence, publish_commands, restore, shows, witness
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.publishing import publish
 from tests.support.servers import committed
 

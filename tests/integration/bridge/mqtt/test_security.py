@@ -26,7 +26,7 @@ from schemas.mqtt.routing import Kind
 from schemas.settings.blocks import BridgeSettings, DatabaseSettings, KafkaSettings, SettingsError
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.bridges import Bridges
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.mosquitto import needs_mosquitto
 from tests.support.pipeline import pipeline
 from tests.support.secured import Secured, secured

@@ -17,7 +17,7 @@ from schemas.settings.mqtt import MqttSettings
 from streams.main import StreamsConfig, run_role
 from streams.validate.receive_time import receive_time
 from tests.support.bridges import Bridges
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 WAIT = 60
 PARTITIONS = 2
@@ -33,7 +33,7 @@ async def test_the_bridge_sends_heartbeats_to_every_partition(
     bridges = Bridges(mqtt, kafka, tmp_path)
 
     async def heartbeats(partition: int) -> list[datetime]:
-        records = await read_all(kafka, raw, beats=True)
+        records = await read_all(kafka, raw, heartbeats=True)
         assert all(record.value == b"" and record.key is None for record in records)
         return [receive_time(dict(one.headers), 0) for one in records if one.partition == partition]
 

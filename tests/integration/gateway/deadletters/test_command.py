@@ -19,7 +19,7 @@ from runtime.database import Connection
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
-from tests.support.letters import letter, settle, write
+from tests.support.dead_letter_rows import dead_letter, insert, set_state
 from tests.support.rest import api
 
 WAIT = 60
@@ -84,12 +84,14 @@ def ids(out: str) -> list[str]:
 
 async def test_letters_are_listed_newest_first(gateway: Gateway, rows: Connection) -> None:
     now = datetime.now(UTC)
-    await write(
+    await insert(
         rows,
         [
-            letter("old", time=now - timedelta(days=3), reason="too_old"),
-            letter("hour", time=now - timedelta(minutes=70), ven_id="ven-2", source_topic="ven.telemetry"),
-            letter("fresh", time=now, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1),
+            dead_letter("old", time=now - timedelta(days=3), reason="too_old"),
+            dead_letter("hour", time=now - timedelta(minutes=70), ven_id="ven-2", source_topic="ven.telemetry"),
+            dead_letter(
+                "fresh", time=now, state=DeadLetterState.REJECTED, state_detail="bad_time: still none", replays=1
+            ),
         ],
     )
     code, out, err = await gateway("list")
@@ -117,7 +119,7 @@ async def test_letters_are_listed_newest_first(gateway: Gateway, rows: Connectio
 
 
 async def test_the_json_is_that_of_the_rest_api(gateway: Gateway, rows: Connection, database: DatabaseSettings) -> None:
-    await write(rows, [letter(f"id-{n}", n) for n in range(3)])
+    await insert(rows, [dead_letter(f"id-{n}", n) for n in range(3)])
     async with api(database) as client:
         for limit in ("2", "3"):
             code, out, err = await gateway("list", "--json", "--limit", limit)
@@ -127,7 +129,7 @@ async def test_the_json_is_that_of_the_rest_api(gateway: Gateway, rows: Connecti
 
 
 async def test_a_letter_is_shown_with_its_payload_and_how_to_mend_it(gateway: Gateway, rows: Connection) -> None:
-    await write(rows, [letter("a b", payload=b'{"power": 1.10,"loads":[1]}', headers='{"mqtt-qos": "1"}')])
+    await insert(rows, [dead_letter("a b", payload=b'{"power": 1.10,"loads":[1]}', headers='{"mqtt-qos": "1"}')])
     code, out, err = await gateway("show", "a b")
     assert (code, err) == (0, "")
     for said in (
@@ -144,9 +146,12 @@ async def test_a_letter_is_shown_with_its_payload_and_how_to_mend_it(gateway: Ga
 
 async def test_what_a_device_sent_is_never_a_command_to_the_terminal(gateway: Gateway, rows: Connection) -> None:
     nasty = "\x1b[2J\x07[bold]x[/bold]\u202e"
-    await write(
+    await insert(
         rows,
-        [letter("nasty", payload=nasty.encode(), detail=nasty, ven_id=nasty), letter("binary", payload=b"\xff\x1b")],
+        [
+            dead_letter("nasty", payload=nasty.encode(), detail=nasty, ven_id=nasty),
+            dead_letter("binary", payload=b"\xff\x1b"),
+        ],
     )
     for command in (("list",), ("show", "nasty"), ("show", "binary"), ("replay", "nasty", "--wait", "0")):
         code, out, _ = await gateway(*command)
@@ -159,7 +164,7 @@ async def test_what_a_device_sent_is_never_a_command_to_the_terminal(gateway: Ga
 
 
 async def test_a_letter_is_corrected_in_a_file(gateway: Gateway, rows: Connection, tmp_path: Path) -> None:
-    await write(rows, [letter("one", payload=b"\xff{}\n"), letter("two")])
+    await insert(rows, [dead_letter("one", payload=b"\xff{}\n"), dead_letter("two")])
     process = await gateway.start("show", "one", "--payload")
     out, _ = await process.communicate()
     assert out == b"\xff{}\n"
@@ -169,7 +174,7 @@ async def test_a_letter_is_corrected_in_a_file(gateway: Gateway, rows: Connectio
     assert (
         await rows.fetchval("SELECT corrected_payload FROM dead_letters WHERE id = 'one'") == b'{"venId": "ven-1"}\xff'
     )
-    await settle(rows, ["one"], DeadLetterState.STORED)
+    await set_state(rows, ["one"], DeadLetterState.STORED)
     code, out_text, err = await asked
     assert (code, err) == (0, "")
     assert out_text.splitlines()[-1] == "1 replayed: 1 stored"
@@ -186,12 +191,12 @@ async def test_a_letter_is_corrected_in_a_file(gateway: Gateway, rows: Connectio
 
 
 async def test_what_became_of_each_is_said_and_a_rejection_is_an_error(gateway: Gateway, rows: Connection) -> None:
-    await write(rows, [letter(f"id-{n}", n) for n in range(4)])
+    await insert(rows, [dead_letter(f"id-{n}", n) for n in range(4)])
     asked = asyncio.create_task(gateway("replay", "id-0", "id-1", "id-2", "id-1"))
     assert await all_requested(rows, 3)
-    await settle(rows, ["id-0"], DeadLetterState.STORED)
-    await settle(rows, ["id-1"], DeadLetterState.ALREADY_STORED)
-    await settle(rows, ["id-2"], DeadLetterState.REJECTED, "bad_id: still bad")
+    await set_state(rows, ["id-0"], DeadLetterState.STORED)
+    await set_state(rows, ["id-1"], DeadLetterState.ALREADY_STORED)
+    await set_state(rows, ["id-2"], DeadLetterState.REJECTED, "bad_id: still bad")
     code, out, err = await asked
     assert code == 1
     (sentence,) = err.splitlines()
@@ -206,11 +211,11 @@ async def test_what_became_of_each_is_said_and_a_rejection_is_an_error(gateway: 
 
 
 async def test_more_than_fit_into_one_transaction_are_replayed(gateway: Gateway, rows: Connection) -> None:
-    await write(rows, [letter(f"many-{n}", n, ven_id="many") for n in range(2100)])
-    await write(rows, [letter("other"), letter("stored", ven_id="many", state=DeadLetterState.STORED)])
+    await insert(rows, [dead_letter(f"many-{n}", n, ven_id="many") for n in range(2100)])
+    await insert(rows, [dead_letter("other"), dead_letter("stored", ven_id="many", state=DeadLetterState.STORED)])
     asked = asyncio.create_task(gateway("replay", "--ven", "many", "--since", "1w"))
     assert await all_requested(rows, 2100)
-    await settle(rows, [f"many-{n}" for n in range(2100)], DeadLetterState.STORED)
+    await set_state(rows, [f"many-{n}" for n in range(2100)], DeadLetterState.STORED)
     code, out, err = await asked
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == "2100 replayed: 2100 stored"
@@ -226,7 +231,7 @@ async def test_more_than_fit_into_one_transaction_are_replayed(gateway: Gateway,
 async def test_on_a_terminal_bulk_is_confirmed(
     gateway: Gateway, rows: Connection, answer: bytes | None, options: tuple[str, ...], count: int
 ) -> None:
-    await write(rows, [letter("one"), letter("two")])
+    await insert(rows, [dead_letter("one"), dead_letter("two")])
     ours, theirs = pty.openpty()
     try:
         process = await gateway.start("replay", "--all", "--wait", "0", *options, stdin=theirs)
@@ -241,10 +246,10 @@ async def test_on_a_terminal_bulk_is_confirmed(
 
 
 async def test_ctrl_c_ends_the_waiting_and_says_how_things_stand(gateway: Gateway, rows: Connection) -> None:
-    await write(rows, [letter("one"), letter("two")])
+    await insert(rows, [dead_letter("one"), dead_letter("two")])
     process = await gateway.start("replay", "--all", "--wait", "60")
     assert await all_requested(rows, 2)
-    await settle(rows, ["one"], DeadLetterState.STORED)
+    await set_state(rows, ["one"], DeadLetterState.STORED)
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     code, out, err = await outcome(process)
@@ -275,7 +280,7 @@ async def test_ctrl_c_ends_the_waiting_and_says_how_things_stand(gateway: Gatewa
 async def test_what_cannot_be_done_is_one_sentence(
     gateway: Gateway, rows: Connection, tmp_path: Path, arguments: tuple[str, ...], said: str
 ) -> None:
-    await write(rows, [letter("one")])
+    await insert(rows, [dead_letter("one")])
     (tmp_path / "large.json").write_bytes(b"x" * (MAX_PAYLOAD_BYTES + 1))
     code, out, err = await gateway(*arguments)
     assert (code, out) == (1, "")

@@ -11,7 +11,7 @@ import pytest_asyncio
 from schemas.mqtt.routing import Kind
 from schemas.records import topics
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.pipeline import Pipeline, pipeline
 
 NOW = datetime.now(UTC).replace(microsecond=0)

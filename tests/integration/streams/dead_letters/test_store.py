@@ -1,4 +1,4 @@
-"""The index of the dead-letter topics: a row a letter, whoever wrote it and whatever is in it."""
+"""Dead letters in PostgreSQL: one row each, whatever a record contains."""
 
 import json
 from collections.abc import AsyncIterator

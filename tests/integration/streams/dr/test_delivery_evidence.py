@@ -14,7 +14,7 @@ from streams.dr.command_store import record_evidence
 from streams.dr.event_store import end_commands
 from streams.main import StreamsConfig, run_role
 from tests.support.dr_harness import grid
-from tests.support.log import read_all, writer
+from tests.support.kafka_records import read_all, writer
 from tests.support.servers import committed, connection
 
 WAIT = 60

@@ -12,7 +12,7 @@ from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.dr.event_store import HOLD, candidates
 from tests.support.dr_harness import Grid, grid
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 
 @pytest_asyncio.fixture

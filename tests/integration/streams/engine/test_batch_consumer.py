@@ -9,7 +9,7 @@ from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch_processing import merged_batches
 from tests.support.apps import ManualAgent, running
 from tests.support.batches import ROLE, WAIT, app_of, until_committed, values
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.servers import committed
 
 

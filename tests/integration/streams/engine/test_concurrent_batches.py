@@ -1,4 +1,4 @@
-"""Batches that are worked on while others are: each is acknowledged for itself, and the log goes on from the first."""
+"""Batches in progress at the same time: each is acknowledged alone, and offsets are committed in order."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from streams.engine.app import make_app
 from streams.engine.batch import Batch
 from streams.engine.batch_processing import process_concurrently
 from tests.support.apps import running
-from tests.support.log import Writer, writer
+from tests.support.kafka_records import Writer, writer
 from tests.support.servers import Topics, committed
 
 ROLE = "gathering"

@@ -12,7 +12,7 @@ from streams.engine.batch import Batch
 from streams.engine.batch_consumer import FETCH_PAUSE_SECONDS
 from tests.support.apps import ManualAgent, running
 from tests.support.batches import WAIT, app_of, values
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 
 
 async def test_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSettings, topic: str) -> None:

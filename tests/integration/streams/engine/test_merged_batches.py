@@ -9,7 +9,7 @@ from streams.engine.batch_consumer import FETCH_PARTITION_BYTES
 from streams.engine.batch_processing import BATCH_BYTES, merged_batches
 from tests.support.apps import running
 from tests.support.batches import ROLE, WAIT, app_of, until_committed, values
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.servers import Topics, committed
 
 

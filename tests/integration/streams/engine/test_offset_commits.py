@@ -1,4 +1,4 @@
-"""Acknowledgements of the batch consumer: driven by hand, and with two workers that exchange partitions."""
+"""Which offsets the batch consumer commits: driven by hand, and with two workers that exchange partitions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from streams.engine.app import make_app
 from streams.engine.batch import Batch
 from streams.engine.batch_processing import merged_batches
 from tests.support.apps import ManualAgent, running
-from tests.support.log import writer
+from tests.support.kafka_records import writer
 from tests.support.servers import Topics, committed
 
 WAIT = 60

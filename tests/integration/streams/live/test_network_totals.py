@@ -1,4 +1,4 @@
-"""Role `live` on a real log: exact totals, which neither repeats, late readings nor a restart may disturb."""
+"""Role `live` on a real Kafka: totals are exact despite repeats, late readings and restarts."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.live.assigned_partitions import AssignedPartitions
 from streams.live.network_totals import sum_partials
 from streams.main import StreamsConfig, run_role
-from tests.support.log import Writer, read_all, writer
+from tests.support.kafka_records import Writer, read_all, writer
 from tests.support.servers import committed
 
 WAIT = 60

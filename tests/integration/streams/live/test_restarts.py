@@ -1,4 +1,4 @@
-"""Live totals while the role is killed, started again, joined by a second worker and left by it: no dip and no jump."""
+"""Live totals while workers are killed, restarted, join and leave: they neither dip nor jump."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from schemas.records.network import Heartbeat
 from schemas.records.telemetry import Load, Reading, encode_record
 from schemas.records.topics import HEARTBEATS, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.log import Writer, writer
+from tests.support.kafka_records import Writer, writer
 from tests.support.rest import api
 from tests.support.servers import Topics
 

@@ -1,4 +1,4 @@
-"""What keeps live totals from lying: standstills, restarts with rare lists of loads, and VENs that are disabled."""
+"""Live totals during stalls, after restarts with rarely reported loads, and with disabled VENs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from streams.outbox.publisher import OutboxPublisher
 from streams.sink.disabled_vens import disabled_ven_source
 from streams.store.database import database as open_database
 from tests.integration.streams.live.test_network_totals import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
-from tests.support.log import Writer, read_all, writer
+from tests.support.kafka_records import Writer, read_all, writer
 
 MINUTE = timedelta(minutes=1)
 KILN = Load("kiln", type="kiln", capacity_kw=10.0, current_power_kw=9.0, shed_capability_kw=8.0)

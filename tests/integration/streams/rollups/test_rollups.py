@@ -1,4 +1,4 @@
-"""Rollups say what the readings say, whatever comes late, twice or in the middle."""
+"""Rollups equal the readings, whatever arrives late or twice."""
 
 import asyncio
 import random

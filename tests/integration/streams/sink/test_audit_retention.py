@@ -1,4 +1,4 @@
-"""The audit is kept for so many days."""
+"""Audit entries are deleted after their retention."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Rows that were packed by us are, in the database, what the driver would have made of them."""
+"""Load rows that we encode are equal to what asyncpg would have stored."""
 
 import json
 from datetime import UTC, datetime

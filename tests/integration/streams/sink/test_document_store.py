@@ -1,4 +1,4 @@
-"""Shadow documents and messages for the record, as rows."""
+"""Device shadows and VTN messages in PostgreSQL."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Live totals every ten seconds in the database: the first of each ten, once, whatever comes again."""
+"""Live totals in PostgreSQL: the first of every ten seconds, once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The sink's care for single records: what cannot be stored is set apart with its reason, the rest is stored."""
+"""Records that cannot be stored become dead letters; all others are stored."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.main import StreamsConfig, run_role
 from streams.sink.sink import Sink
-from tests.support.log import read_all, writer
+from tests.support.kafka_records import read_all, writer
 from tests.support.readings import HVAC, reading, stores
 from tests.support.servers import committed
 

@@ -1,4 +1,4 @@
-"""Readings and faults as rows of a real database: once each, the first one wins, the latest only moves forward."""
+"""Readings and fault reports in PostgreSQL: stored once, the first of a key wins, the status moves forward only."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The connections of one Database: as many transactions at a time, and none is used again that failed."""
+"""The connections of a Database: their number limits transactions, and failed ones are not reused."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Days as partitions: made when a row needs them, dropped when they are past keeping, whatever was interrupted."""
+"""Day partitions: created when needed, dropped after the retention, also after interruptions."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""The store while the database goes away in the middle of its work: waited out, nothing lost, nothing doubled."""
+"""Stores wait for PostgreSQL during an outage; nothing is lost or stored twice."""
 
 import asyncio
 from collections.abc import AsyncIterator

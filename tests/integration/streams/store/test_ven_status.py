@@ -1,4 +1,4 @@
-"""The latest of each VEN, whatever kind of message says it, in whatever order, batches and number they come."""
+"""The status of a VEN is the same for any order, batches and repeats of its records."""
 
 import json
 from collections.abc import Sequence

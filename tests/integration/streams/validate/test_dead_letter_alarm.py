@@ -1,4 +1,4 @@
-"""A flood of bad payloads raises the alarm, stops nothing, and the alarm falls when it is over."""
+"""A high dead-letter rate raises the alarm and stops nothing."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ from streams.validate.agents import add_validate
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.dead_letter_rate import WINDOW_SECONDS
 from tests.support.apps import running
-from tests.support.log import read_all, writer
+from tests.support.kafka_records import read_all, writer
 from tests.support.metrics import Shown, parsed
 from tests.support.servers import Topics
 

@@ -1,4 +1,4 @@
-"""What `validate` makes of odd records: each becomes its canonical record or a dead letter, and stops nobody."""
+"""Unusual records become canonical records or dead letters, and stop nothing."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from schemas.records.telemetry import decode_reading
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch_producer import BatchProducer
 from streams.validate.validator import Validator
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 
 WINDOW = TimeWindow(90, timedelta(minutes=5))
 NOW = datetime.now(UTC).replace(microsecond=0)

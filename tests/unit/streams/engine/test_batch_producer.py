@@ -1,4 +1,4 @@
-"""What an outbox counts: records that were set apart, and dead letters by reason, once the log holds them."""
+"""What a batch producer counts: dead letters by reason, and rejected records, once Kafka holds them."""
 
 import asyncio
 from typing import Any

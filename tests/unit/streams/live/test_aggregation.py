@@ -1,4 +1,4 @@
-"""Live totals of one partition: the last values of each VEN, whatever order and how often its readings come."""
+"""Live totals of one partition, for any order and repeats of readings."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Live totals of one partition from all that is taken in: readings, load snapshots and last wills, in any order."""
+"""Live totals of one partition, for any order of readings, load snapshots and last wills."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What one partition of the live totals takes in, record by record."""
+"""How heartbeats change the state of a partition."""
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple

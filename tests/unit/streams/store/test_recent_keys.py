@@ -1,4 +1,4 @@
-"""The shortcut for duplicates remembers the last keys, and no more than its bound."""
+"""Recent keys: the last ones are kept, up to a limit."""
 
 from hypothesis import given
 from hypothesis import strategies as st

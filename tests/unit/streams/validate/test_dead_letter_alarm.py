@@ -1,4 +1,4 @@
-"""The alarm tells its rise and its fall once each."""
+"""The dead-letter alarm logs its begin and its end once each."""
 
 import logging
 

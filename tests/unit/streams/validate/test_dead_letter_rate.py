@@ -1,4 +1,4 @@
-"""The flood of dead letters, against a list of everything that was counted."""
+"""The dead-letter rate, compared with a computation from all counts."""
 
 from math import floor
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Writing to the log and reading it back, for tests."""
+"""Write records to Kafka and read them back."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,13 +12,13 @@ from schemas.settings.blocks import KafkaSettings
 
 
 class Writer:
-    """Puts records in the log."""
+    """Writes records to Kafka."""
 
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
 
     async def together(self, topic: str, values: Sequence[bytes], partition: int = 0) -> None:
-        """Write records as one unit: one fetch finds all of them or none."""
+        """Write records as one batch: a fetch returns all of them or none."""
         batch = self._producer.create_batch()
         for value in values:
             assert batch.append(key=None, value=value, timestamp=None) is not None
@@ -36,8 +36,8 @@ async def writer(kafka: KafkaSettings) -> AsyncIterator[Writer]:
         yield Writer(producer)
 
 
-async def read_all(kafka: KafkaSettings, topic: str, *, beats: bool = False) -> list[Any]:
-    """Return every record that a topic holds now, partition by partition; the bridge's beats when they are wanted."""
+async def read_all(kafka: KafkaSettings, topic: str, *, heartbeats: bool = False) -> list[Any]:
+    """Return all records of a topic by partition, with or without the bridge's heartbeats."""
     async with AIOKafkaConsumer(**client_options(kafka), enable_auto_commit=False) as consumer:
         await consumer._client.force_metadata_update()
         cluster = await consumer._client.fetch_all_metadata()
@@ -49,4 +49,4 @@ async def read_all(kafka: KafkaSettings, topic: str, *, beats: bool = False) -> 
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
-    return [record for record in found if beats or HEADER_HEARTBEAT not in dict(record.headers)]
+    return [record for record in found if heartbeats or HEADER_HEARTBEAT not in dict(record.headers)]

@@ -1,4 +1,4 @@
-"""Dead letters for tests, put into the table as the index of the dead-letter topics does."""
+"""Rows of the table `dead_letters`."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -20,8 +20,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 MARK = "UPDATE dead_letters SET state = $2, state_at = now(), state_detail = $3 WHERE id = ANY($1)"
 
 
-def letter(letter_id: str, second: float = 0, **fields: Any) -> dict[str, Any]:
-    """Make a letter of yesterday's noon plus some seconds."""
+def dead_letter(letter_id: str, second: float = 0, **fields: Any) -> dict[str, Any]:
+    """Make a dead letter received `second` seconds after `NOON`."""
     return {
         "id": letter_id,
         "time": NOON + timedelta(seconds=second),
@@ -42,8 +42,8 @@ def letter(letter_id: str, second: float = 0, **fields: Any) -> dict[str, Any]:
     }
 
 
-async def write(rows: Connection, letters: Iterable[dict[str, Any]]) -> None:
-    """Insert letters, with the partitions of their days."""
+async def insert(rows: Connection, letters: Iterable[dict[str, Any]]) -> None:
+    """Insert dead letters; create the partitions of their days."""
     values = [tuple(each.values()) for each in letters]
     for day in {day_of(value[1]) for value in values}:
         if not await rows.fetchval("SELECT to_regclass($1)", partition_name("dead_letters", day)):
@@ -52,6 +52,6 @@ async def write(rows: Connection, letters: Iterable[dict[str, Any]]) -> None:
     await rows.executemany(INSERT, values)
 
 
-async def settle(rows: Connection, ids: Sequence[str], state: DeadLetterState, detail: str | None = None) -> None:
-    """Do what the streams do in the end."""
+async def set_state(rows: Connection, ids: Sequence[str], state: DeadLetterState, detail: str | None = None) -> None:
+    """Set the state of dead letters, as the stream role does after a replay."""
     await rows.execute(MARK, ids, state, detail)
