@@ -24,7 +24,7 @@ from schemas.records.dead_letters import ReplayOf
 from schemas.records.minutes import decode_minute
 from schemas.records.topics import COMMANDS, DISABLED, HEADER_REPLAY_OF, MINUTES
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.log import read_all
+from tests.support.kafka_records import read_all
 from tests.support.paths import ROOT
 from tests.support.servers import connect
 
