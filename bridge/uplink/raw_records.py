@@ -8,7 +8,8 @@ from bridge.mqtt.packet_reader import Message
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
 from schemas.base.rejection import Reason, Rejection
-from schemas.mqtt.routing import Kind, Routes, ven_id_in_topic
+from schemas.mqtt.routing import Kind, Routes
+from schemas.mqtt.sender import sender_of
 from schemas.parsing.common import MAX_ID_LENGTH
 from schemas.records import topics
 from schemas.records.dead_letters import dead_letter_headers
@@ -76,13 +77,13 @@ class RawRecords:
 
 def message_key(kind: Kind, topic: str, payload: bytes) -> bytes | None:
     """Return the VEN id as the record's key; None, and so any partition, if the message names no VEN."""
-    if kind in (Kind.ACKS, Kind.SHADOW):
-        ven_id = ven_id_in_topic(kind, topic)
-    else:
-        try:
-            ids = _decode_ids(payload)
-            ven_id = ids.ven_id if ids.venId is None else ids.venId
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            ven_id = None
-        ven_id = ven_id or ven_id_in_topic(kind, topic)
+    ven_id = sender_of(kind, topic, lambda: _stated_id(payload))
     return ven_id.encode() if isinstance(ven_id, str) and 0 < len(ven_id) <= MAX_ID_LENGTH else None
+
+
+def _stated_id(payload: bytes) -> Any:
+    try:
+        ids = _decode_ids(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return ids.ven_id if ids.venId is None else ids.venId

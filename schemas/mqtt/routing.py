@@ -1,12 +1,10 @@
-"""Which kind of message an MQTT topic carries, and which VEN it speaks of."""
+"""Which kind of message an MQTT topic carries."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schemas.base.rejection import RejectedError
 from schemas.mqtt.filters import covers, matches, uncovered, unshared, width
-from schemas.parsing.common import check_ven_id
 
 
 class Kind(StrEnum):
@@ -121,31 +119,3 @@ def _by_name(topic_filter: str) -> Kind:
 
 def _first(claims: Iterable[_Claim], topic: str) -> _Claim | None:
     return next((claim for claim in claims if matches(claim.filter, topic)), None)
-
-
-_THINGS = ["$aws", "things"]
-# An id that stands in a topic of these forms is the VEN's; that of `oadr/meter/+` may be a meter's.
-_OF_A_VEN = tuple(pattern for pattern, _ in KNOWN_PATTERNS if pattern.startswith("ven/"))
-
-
-def ven_id_in_topic(kind: Kind, topic: str) -> str | None:
-    """Return the VEN id where the topic of this kind holds one: the thing name of a shadow, else the last level."""
-    levels = topic.split("/")
-    if kind is Kind.SHADOW:
-        candidate = _thing(levels)
-    elif kind is Kind.ACKS or any(matches(pattern, topic) for pattern in _OF_A_VEN):
-        candidate = levels[-1]
-    else:
-        return None
-    try:
-        return check_ven_id(candidate)
-    except RejectedError:
-        return None
-
-
-def _thing(levels: list[str]) -> str:
-    """Of $aws/things/<thing>/shadow/…; under other names it stands before the level `shadow`, or after it."""
-    if levels[:2] == _THINGS:
-        return levels[2] if len(levels) > 2 else ""  # noqa: PLR2004 - the third level
-    at = levels.index("shadow") if "shadow" in levels else len(levels)
-    return levels[at - 1] if at else levels[1] if len(levels) > 1 else ""

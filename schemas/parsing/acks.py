@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError, Rejection
-from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import check_sender, sender_of
 from schemas.parsing.common import (
     convert_fields,
     decode_object,
@@ -115,9 +116,9 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
         RejectedError: it does not count.
     """
     document = decode_object(payload)
-    ven_id = ven_id_in_topic(Kind.ACKS, source.topic)
-    if first_of(document, "venId", "ven_id") is not None or ven_id is None:
-        ven_id = ven_id_of(document)
+    ven_id = sender_of(Kind.ACKS, source.topic, lambda: ven_id_of(document))
+    if first_of(document, "venId", "ven_id") is not None:
+        check_sender(Kind.ACKS, source.topic, ven_id_of(document))
     timestamp = source.received_at if first_of(document, "timestamp", "ts") is None else time_of(document)
     wire = convert_fields(document, AckFields, _SPELLINGS, Reason.BAD_VALUE)
     rejected: list[Rejection] = []

@@ -1,13 +1,13 @@
 """A payload of any kind becomes one canonical record, or one reason why not, or nothing; never an exception."""
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
-from typing import Any
+from functools import partial
 
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError, Rejection
-from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import check_sender
 from schemas.parsing.acks import parse_ack
 from schemas.parsing.common import MAX_DEPTH
 from schemas.parsing.metering import parse_metering
@@ -39,25 +39,12 @@ def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | No
     try:
         parsed = parser(payload, source)
         if parsed is not None:
-            _check_sender(kind, parsed.record, source)
+            check_sender(kind, source.topic, parsed.record.ven_id)
     except RejectedError as error:
         return error.rejection
     except RecursionError:
         return Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
     return _as_heard(parsed, source) if parsed is not None and source.retained else parsed
-
-
-# Matching patterns costs more than all else here, and devices keep to their topics.
-_sender = lru_cache(maxsize=100_000)(ven_id_in_topic)
-_LONGEST_CACHED_TOPIC = 256
-
-
-def _check_sender(kind: Kind, record: Any, source: Source) -> None:
-    """Brokers let a VEN publish on its own topics only; a payload must not speak for another one."""
-    find = _sender if len(source.topic) <= _LONGEST_CACHED_TOPIC else ven_id_in_topic
-    sender = find(kind, source.topic)
-    if sender is not None and record.ven_id not in (None, sender):
-        raise RejectedError(Reason.ID_MISMATCH, f"the topic is of {sender!r}, the payload of {record.ven_id!r}")
 
 
 def _as_heard(parsed: Parsed, source: Source) -> Parsed:

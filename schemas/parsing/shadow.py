@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError
-from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import ven_id_in_topic
 from schemas.parsing.common import decode_object, first_of, parse_time, storable
 from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import AwareDatetime, VenId

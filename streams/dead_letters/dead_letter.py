@@ -8,7 +8,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from schemas.base.time_window import TimeWindow
-from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import ven_id_in_topic
 from schemas.parsing.common import MAX_ID_LENGTH, storable
 from schemas.records import topics
 from schemas.records.dead_letters import ReplayOf

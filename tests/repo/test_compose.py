@@ -19,7 +19,7 @@ from gateway.certs.environment import NAMES, write_environment
 from gateway.certs.folder import BRIDGE, CONTAINER_USER, Certificates
 from gateway.cli import app
 from schemas.mqtt.filters import matches
-from schemas.mqtt.routing import ven_id_in_topic
+from schemas.mqtt.sender import ven_id_in_topic
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, BridgeSettings, DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings

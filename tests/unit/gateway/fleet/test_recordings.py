@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import ven_id_in_topic
 from schemas.parsing.acks import Ack, Curtailment
 from schemas.parsing.shadow import Shadow
 from schemas.records.telemetry import Load, LoadSnapshot, Reading

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schemas.mqtt.routing import ACK_FILTER, Kind, Routes, ven_id_in_topic
+from schemas.mqtt.routing import ACK_FILTER, Kind, Routes
 from schemas.records.topics import RAW, raw_topic
 from schemas.settings.mqtt import MqttTopicSettings
 
@@ -78,7 +78,6 @@ def test_a_wider_shadow_filter_takes_all_shadow_topics() -> None:
     for last in ("update", "get", "update/delta"):
         topic = f"$aws/things/ven-1/shadow/{last}"
         assert wide.kind_of(topic) is Kind.SHADOW
-        assert ven_id_in_topic(Kind.SHADOW, topic) == "ven-1"
 
 
 @pytest.mark.parametrize(
@@ -106,32 +105,6 @@ def test_extra_topics_are_a_list_with_commas_blanks_and_repetitions() -> None:
 def test_a_named_topic_keeps_its_kind_under_a_wide_extra_filter() -> None:
     wide = routes(mqtt_topics="#")
     assert {topic: wide.kind_of(topic) for topic in DEFAULTS} == DEFAULTS
-
-
-@pytest.mark.parametrize(
-    ("kind", "topic", "ven_id"),
-    [
-        (Kind.ACKS, "ven/ack/ven-1", "ven-1"),
-        (Kind.ACKS, "ven/ack/", None),
-        (Kind.SHADOW, SHADOW, "ven-1"),
-        (Kind.SHADOW, "$aws/things", None),
-        (Kind.SHADOW, "$aws/things//shadow/update", None),
-        (Kind.METERING, "volttron/metering", None),
-        (Kind.METERING, "ven/telemetry/ven-1", "ven-1"),
-        (Kind.METERING, "oadr/meter/meter-7", None),
-        (Kind.SHADOW, "site/ven-1/shadow/update", "ven-1"),
-        (Kind.SHADOW, "shadow/ven-1/update", "ven-1"),
-        (Kind.SHADOW, "shadow", None),
-        (Kind.LOADS, "ven/loads/ven-1", "ven-1"),
-        (Kind.STATUS, "volttron/dev", None),
-        (Kind.OTHER, "site/weather", None),
-        (Kind.ACKS, "ven/ack/" + "v" * 128, "v" * 128),
-        (Kind.ACKS, "ven/ack/" + "v" * 129, None),
-        (Kind.ACKS, "ven/ack/a\tb", None),
-    ],
-)
-def test_the_ven_of_a_topic_is_read_where_the_topic_names_one(kind: Kind, topic: str, ven_id: str | None) -> None:
-    assert ven_id_in_topic(kind, topic) == ven_id
 
 
 def test_every_kind_has_its_raw_topic() -> None:
