@@ -44,7 +44,7 @@ from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
 from streams.live.agents import add_live
 from streams.outbox.publisher import add_outbox
-from streams.roles import Role
+from streams.roles import StreamRole
 from streams.rollups.job import add_rollups
 from streams.rollups.minute_source import minute_source
 from streams.sink.agents import SAMPLE_CONCURRENCY, add_sink
@@ -64,7 +64,7 @@ _SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, HEARTBEATS,
 class StreamsConfig:
     """All that a role is told; `database` is None for roles that need none."""
 
-    role: Role
+    role: StreamRole
     kafka: KafkaSettings
     streams: StreamsSettings
     database: DatabaseSettings | None
@@ -72,7 +72,7 @@ class StreamsConfig:
     traces: TraceSettings = field(default_factory=TraceSettings)
 
     @classmethod
-    def load(cls, role: Role) -> "StreamsConfig":
+    def load(cls, role: StreamRole) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
         database = (DatabaseSettings,) if role == "sink" else ()
         validate_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)

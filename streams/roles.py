@@ -2,5 +2,5 @@
 
 from typing import Literal, get_args
 
-Role = Literal["validate", "sink", "live"]
-ROLES: tuple[Role, ...] = get_args(Role)
+StreamRole = Literal["validate", "sink", "live"]
+ROLES: tuple[StreamRole, ...] = get_args(StreamRole)

@@ -147,7 +147,7 @@ async def measure(system: System, options: FeedOptions, progress: Callable[[str]
             raise GatewayError(f"{clients.disconnected} clients that read were cut off")
     return {
         "clients": options.clients,
-        "deaf": options.stalled,
+        "stalled": options.stalled,
         "cut_off": cut_off,
         "api_mb_before": round(before_mb, 1),
         "totals": totals.metrics(),

@@ -1,1 +1,1 @@
-"""A private certificate authority for a small installation."""
+"""`gateway certs`: a private CA, certificates for broker, bridge and VENs, and the passwords of compose.yaml."""

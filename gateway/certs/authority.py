@@ -1,4 +1,4 @@
-"""A private CA, and the certificates that it signs: of a server under its names, of a client under its identity."""
+"""A private CA that signs certificates: for servers with their names, for clients with their identity."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 CA_DAYS = 3650
-# Of devices and other machines whose clocks are a little behind.
-_BEFORE = timedelta(hours=1)
+# For devices and other machines whose clocks are behind.
+_BACKDATED_BY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class CertificatePair:
     """A certificate and its key, as PEM."""
 
     certificate: bytes
@@ -25,7 +25,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates. Keys are of the curve P-256, which brokers and devices all know."""
+    """Signs certificates. Keys use the curve P-256, which all brokers and devices support."""
 
     def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
         self._certificate = certificate
@@ -33,11 +33,11 @@ class Authority:
 
     @classmethod
     def create(cls, name: str, days: int = CA_DAYS) -> Self:
-        """Make a new one."""
+        """Create a new CA."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name)
         certificate = (
-            _builder(subject, key, (begins := datetime.now(UTC) - _BEFORE), begins + timedelta(days=days))
+            _builder(subject, key, (begins := datetime.now(UTC) - _BACKDATED_BY), begins + timedelta(days=days))
             .issuer_name(subject)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
@@ -46,37 +46,37 @@ class Authority:
         return cls(certificate, key)
 
     @classmethod
-    def load(cls, pair: Pair) -> Self:
-        """Take one that was made before; raises ValueError where it is none of ours."""
+    def load(cls, pair: CertificatePair) -> Self:
+        """Load an existing CA; raises ValueError if the files are not a CA of this kind."""
         key = serialization.load_pem_private_key(pair.key, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise ValueError("the key is not of an elliptic curve")  # noqa: TRY004 - what the file holds, not a type
+            raise ValueError("the key is not an elliptic curve key")  # noqa: TRY004 - the content of a file is wrong, not an argument's type
         return cls(x509.load_pem_x509_certificate(pair.certificate), key)
 
     @property
-    def pair(self) -> Pair:
-        """The CA itself; its key belongs in a safe place."""
+    def pair(self) -> CertificatePair:
+        """The certificate and key of the CA; keep the key safe."""
         return _pair(self._certificate, self._key)
 
     @property
     def certificate(self) -> bytes:
-        """What others trust."""
+        """The CA certificate that others trust."""
         return self.pair.certificate
 
     @property
     def ends(self) -> datetime:
-        """Until when it is good, and with it all that it signs."""
+        """The end of the validity of the CA, and so of all its certificates."""
         return self._certificate.not_valid_after_utc
 
-    def server(self, names: Sequence[str], days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a server that clients reach under these names and addresses, for as long as for a client."""
+    def server(self, names: Sequence[str], days: float, begins: datetime | None = None) -> CertificatePair:
+        """Sign a server certificate for these names and addresses; see `client` for its validity."""
         alternatives = x509.SubjectAlternativeName([_alternative(name) for name in names])
         return self._issue(names[0], ExtendedKeyUsageOID.SERVER_AUTH, days, begins, alternatives)
 
-    def client(self, identity: str, days: float, begins: datetime | None = None) -> Pair:
-        """Sign for a client that brokers know under `identity`, of 64 bytes at most.
+    def client(self, identity: str, days: float, begins: datetime | None = None) -> CertificatePair:
+        """Sign a client certificate with the common name `identity`, of at most 64 bytes.
 
-        It is good for `days`, and no longer than the CA.
+        It is valid for `days`, but not longer than the CA.
         """
         return self._issue(identity, ExtendedKeyUsageOID.CLIENT_AUTH, days, begins)
 
@@ -87,9 +87,9 @@ class Authority:
         days: float,
         begins: datetime | None,
         alternatives: x509.SubjectAlternativeName | None = None,
-    ) -> Pair:
+    ) -> CertificatePair:
         key = ec.generate_private_key(ec.SECP256R1())
-        begins = begins or datetime.now(UTC) - _BEFORE
+        begins = begins or datetime.now(UTC) - _BACKDATED_BY
         builder = (
             _builder(_name(name), key, begins, min(begins + timedelta(days=days), self.ends))
             .issuer_name(self._certificate.subject)
@@ -142,8 +142,8 @@ def _alternative(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
-    return Pair(
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> CertificatePair:
+    return CertificatePair(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )

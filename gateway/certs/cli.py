@@ -1,4 +1,4 @@
-"""`gateway certs`: what `compose.yaml` needs before its first start, and a certificate for each VEN."""
+"""`gateway certs`: its options and its output."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,22 +7,25 @@ import typer
 
 from schemas.base.errors import GatewayError
 
-app = typer.Typer(help="Make a private CA, certificates and passwords.", no_args_is_help=True)
+app = typer.Typer(help="Create a private CA, certificates and passwords.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Option("--folder", help="Where certificates are kept.")]
-Days = Annotated[int, typer.Option(min=1, max=3650, help="How long the certificates are good, in days.")]
+Folder = Annotated[Path, typer.Option("--folder", help="Folder of the certificates.")]
+Days = Annotated[int, typer.Option(min=1, max=3650, help="Validity of the certificates in days.")]
 
 
 @app.command()
 def make(
     folder: Folder = Path("certs"),
-    env: Annotated[Path, typer.Option(help="The file of passwords for compose.yaml.")] = Path(".env"),
+    env: Annotated[Path, typer.Option(help="File for the passwords of compose.yaml.")] = Path(".env"),
     host: Annotated[
-        list[str] | None, typer.Option(help="A name or address under which VENs reach the MQTT broker; repeat it.")
+        list[str] | None, typer.Option(help="Name or address by which VENs reach the MQTT broker; may be repeated.")
     ] = None,
     days: Days = 730,
 ) -> None:
-    """Make what is missing of the CA, the certificates of the broker and the bridge, and .env; overwrites nothing."""
+    """Create what compose.yaml needs: a CA, certificates for the broker and the bridge, and .env.
+
+    Existing files are never overwritten.
+    """
     from gateway.certs.environment import missing_in, write_environment
     from gateway.certs.folder import Certificates
 
@@ -31,20 +34,20 @@ def make(
         write_environment(env)
         made.append(env)
     elif lacking := missing_in(env):
-        raise GatewayError(f"{env} is there already and lacks {', '.join(lacking)}; add them, or move the file away")
+        raise GatewayError(f"{env} exists and lacks {', '.join(lacking)}; add them, or move the file away")
     if not made:
-        raise GatewayError(f"{folder} and {env} are there already; move away what you want to have made anew")
+        raise GatewayError(f"{folder} and {env} are complete; to create a part again, move it away first")
     for path in made:
-        print(f"made {path}")
+        print(f"created {path}")
 
 
 @app.command()
 def ven(
-    ven_id: Annotated[str, typer.Argument(help="The VEN's id, which is its MQTT identity too.")],
+    ven_id: Annotated[str, typer.Argument(help="Id of the VEN; also its MQTT identity.")],
     folder: Folder = Path("certs"),
     days: Days = 730,
 ) -> None:
-    """Make the client certificate of one VEN: what is in its folder goes to the device."""
+    """Create the client certificate of one VEN; copy the files of its folder to the device."""
     from gateway.certs.folder import Certificates
 
-    print(f"made {Certificates(folder).ven(ven_id, days)}")
+    print(f"created {Certificates(folder).ven(ven_id, days)}")

@@ -1,1 +1,1 @@
-"""`gateway deadletters`: find what did not count, see why, mend it and send it again."""
+"""`gateway deadletters`: lists, shows, corrects and replays dead letters."""

@@ -1,4 +1,4 @@
-"""The options of `gateway deadletters`, and what is said at the end."""
+"""`gateway deadletters`: its options and its output."""
 
 import sys
 from datetime import UTC, datetime
@@ -16,25 +16,27 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-app = typer.Typer(help="Find what did not count, see why, mend it and send it again.", no_args_is_help=True)
+app = typer.Typer(help="List, show, correct and replay messages that were rejected.", no_args_is_help=True)
 
-Topic = Annotated[str | None, typer.Option(help="The Kafka topic they were read from, or an MQTT topic.")]
-Ven = Annotated[str | None, typer.Option(help="The VEN's id.")]
-Why = Annotated[str | None, typer.Option(help="The code that says why they did not count, like bad_time.")]
-How = Annotated[DeadLetterState | None, typer.Option(help="What became of them.")]
-Since = Annotated[str | None, typer.Option(help="Received then or later: an ISO 8601 time, or 30m, 2h, '1d ago'.")]
-Until = Annotated[str | None, typer.Option(help="Received before that.")]
+Topic = Annotated[str | None, typer.Option(help="Only from this Kafka or MQTT topic.")]
+Ven = Annotated[str | None, typer.Option(help="Only from this VEN.")]
+Reason = Annotated[str | None, typer.Option(help="Only with this reason code, such as bad_time.")]
+State = Annotated[DeadLetterState | None, typer.Option(help="Only in this state.")]
+Since = Annotated[str | None, typer.Option(help="Only received since then: an ISO 8601 time, or 30m, 2h, '1d ago'.")]
+Until = Annotated[str | None, typer.Option(help="Only received before then.")]
 
 
 @app.command("list")
-def list_letters(
+def list_dead_filter(
     topic: Topic = None,
     ven: Ven = None,
-    reason: Why = None,
-    state: How = None,
+    reason: Reason = None,
+    state: State = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most, the newest.")] = 100,
+    limit: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Maximum number of dead letters; the newest are listed.")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the REST API does.")] = False,
 ) -> None:
     """List dead letters, newest first."""
@@ -42,8 +44,8 @@ def list_letters(
     from gateway.deadletters.output import print_page
     from gateway.local.database import with_database
 
-    letters = _letters(topic, ven, reason, () if state is None else (state,), since, until)
-    page = with_database("deadletters", lambda pool, _stop: newest(pool, letters, limit))
+    selected = _filter(topic, ven, reason, () if state is None else (state,), since, until)
+    page = with_database("deadletters", lambda pool, _stop: newest(pool, selected, limit))
     if as_json:
         print(page.model_dump_json(by_alias=True))
     else:
@@ -54,42 +56,45 @@ def list_letters(
 def show(
     dead_letter_id: Annotated[str, typer.Argument(metavar="ID")],
     payload: Annotated[
-        bool, typer.Option("--payload", help="Print the payload alone, as it is: the last one that was tried.")
+        bool, typer.Option("--payload", help="Print only the payload of the last attempt, unchanged.")
     ] = False,
 ) -> None:
-    """Print all that is known of one dead letter, its payload, and how to mend it."""
+    """Print one dead letter with its payload, and how to correct it."""
     from api.views.dead_letters import dead_letter_detail_view
     from gateway.deadletters.operations import one
-    from gateway.deadletters.output import print_letter
+    from gateway.deadletters.output import print_dead_letter
     from gateway.local.database import with_database
 
     row = with_database("deadletters", lambda pool, _stop: one(pool, dead_letter_id))
     if payload:
         sys.stdout.buffer.write(row["payload"] if row["corrected_payload"] is None else row["corrected_payload"])
     else:
-        print_letter(dead_letter_detail_view(row), row["payload"], row["corrected_payload"])
+        print_dead_letter(dead_letter_detail_view(row), row["payload"], row["corrected_payload"])
 
 
 @app.command()
 def replay(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="As `list` shows them.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="Ids, as `gateway deadletters list` shows them.")
+    ] = None,
     payload: Annotated[
-        Path | None, typer.Option(help="Send this file's bytes instead; - is standard input. For one ID.")
+        Path | None, typer.Option(help="Send this file as the corrected payload of one ID; - is standard input.")
     ] = None,
     topic: Topic = None,
     ven: Ven = None,
-    reason: Why = None,
-    state: How = None,
+    reason: Reason = None,
+    state: State = None,
     since: Since = None,
     until: Until = None,
-    everything: Annotated[bool, typer.Option("--all", help="Replay everything that is not stored.")] = False,
-    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait, from one outcome to the next.")] = 30,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Replay all dead letters that are not stored.")] = False,
+    wait: Annotated[float, typer.Option(min=0, help="Stop waiting after so many seconds without a new outcome.")] = 30,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Send dead letters to their topics again: those named, or those that match; say what became of each.
+    """Send dead letters to their topics again, by id or by filter, and print the outcome of each.
 
-    Without --state, those that match are open or rejected ones. What is stored already is not stored again.
-    Exits 1 if any was rejected again.
+    Without --state, a filter selects those that are open or rejected.
+    A message that is already stored is not stored again.
+    It exits with 1 if a message was rejected again.
     """
     from api.queries.dead_letters import NOT_STORED
     from gateway.deadletters.operations import matching, named
@@ -104,34 +109,34 @@ def replay(
         keys = with_database("deadletters", lambda pool, _stop: named(pool, ids))
     else:
         states = NOT_STORED if state is None else (state,)
-        letters = _letters(topic, ven, reason, states, since, until)
-        keys = with_database("deadletters", lambda pool, _stop: matching(pool, letters))
+        selected = _filter(topic, ven, reason, states, since, until)
+        keys = with_database("deadletters", lambda pool, _stop: matching(pool, selected))
         if not keys:
-            print("nothing matches; nothing was replayed")
+            print("No dead letter matches; nothing was replayed.")
             return
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Replay {len(keys)} dead letters?", abort=True)
-    # Ctrl-C ends the waiting: what became of the replays so far is said all the same.
+    # Ctrl-C only ends the waiting; the outcomes so far are printed.
     outcomes = with_database(
         "deadletters", lambda pool, stop: replay_all(pool, keys, corrected_payload, wait, stop), grace=None
     )
     print_outcomes(outcomes)
     if any(outcome.state in {DeadLetterState.REQUESTED, DeadLetterState.SENT} for outcome in outcomes):
         sys.stderr.write(
-            "Not all are settled yet. The streams go on with them, or will when they run again; "
-            "see: gateway deadletters list\n"
+            "Some replays are still in progress; the streams continue with them. "
+            "See their state with: gateway deadletters list\n"
         )
     if rejected := sum(outcome.state == DeadLetterState.REJECTED for outcome in outcomes):
-        raise GatewayError(f"{rejected} of {len(outcomes)} were rejected again; their detail says why")
+        raise GatewayError(f"{rejected} of {len(outcomes)} were rejected again; see the detail above")
 
 
 def _check(ids: list[str], payload: Path | None, *, filtered: bool, everything: bool) -> None:
     if ids and (filtered or everything):
         raise GatewayError("give either ids or filters, not both")
     if not (ids or filtered or everything):
-        raise GatewayError("say which: ids, filters, or --all")
+        raise GatewayError("select dead letters by ids, filters, or --all")
     if payload is not None and len(ids) != 1:
-        raise GatewayError("--payload is for one dead letter; give its id")
+        raise GatewayError("--payload needs exactly one id")
 
 
 def _read(file: Path) -> bytes:
@@ -140,11 +145,11 @@ def _read(file: Path) -> bytes:
     except OSError as error:
         raise GatewayError(f"cannot read {file}: {error.strerror}") from None
     if len(payload) > MAX_PAYLOAD_BYTES:
-        raise GatewayError(f"{file} has {len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")
+        raise GatewayError(f"{file} has {len(payload)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
     return payload
 
 
-def _letters(
+def _filter(
     topic: str | None,
     ven: str | None,
     reason: str | None,

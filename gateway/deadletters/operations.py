@@ -1,4 +1,4 @@
-"""What the commands do with the database; they print when it is done."""
+"""The database work of `gateway deadletters`; it prints nothing but a progress bar."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ from runtime.database import Pool
 from schemas.base.errors import GatewayError
 from schemas.rest.dead_letters import DeadLetterPage
 
-# Letters of one transaction, and of one look at how they stand.
+# Dead letters per transaction, and per query of their states.
 CHUNK = 1000
 
 
-async def newest(pool: Pool, letters: DeadLetterFilter, limit: int) -> DeadLetterPage:
-    """Return the newest letters that match, as the REST API gives them."""
-    rows = await fetch_dead_letters(pool, letters, older_than=None, limit=limit + 1)
+async def newest(pool: Pool, selected: DeadLetterFilter, limit: int) -> DeadLetterPage:
+    """Return the newest matching dead letters, as the REST API does."""
+    rows = await fetch_dead_letters(pool, selected, older_than=None, limit=limit + 1)
     more = len(rows) > limit
     return DeadLetterPage(
         dead_letters=[dead_letter(row) for row in rows[:limit]],
@@ -39,7 +39,7 @@ async def newest(pool: Pool, letters: DeadLetterFilter, limit: int) -> DeadLette
 
 
 async def one(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
-    """Return a whole letter.
+    """Return one dead letter with its payload.
 
     Raises:
         GatewayError: there is none with this id.
@@ -51,10 +51,10 @@ async def one(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
 
 
 async def named(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
-    """Return the keys of these letters, each once.
+    """Return the keys of these dead letters, each once.
 
     Raises:
-        GatewayError: names those that there are not.
+        GatewayError: some ids do not exist; the message names them.
     """
     found = await find_keys(pool, ids)
     if missing := [dead_letter_id for dead_letter_id in ids if dead_letter_id not in found]:
@@ -62,10 +62,10 @@ async def named(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
     return list(found.values())
 
 
-async def matching(pool: Pool, letters: DeadLetterFilter) -> list[DeadLetterKey]:
-    """Return the keys of all letters that match, oldest first."""
+async def matching(pool: Pool, selected: DeadLetterFilter) -> list[DeadLetterKey]:
+    """Return the keys of all matching dead letters, oldest first."""
     keys: list[DeadLetterKey] = []
-    while page := await fetch_keys(pool, letters, older_than=keys[-1] if keys else None, limit=10 * CHUNK):
+    while page := await fetch_keys(pool, selected, older_than=keys[-1] if keys else None, limit=10 * CHUNK):
         keys += page
     return keys[::-1]
 
@@ -73,12 +73,12 @@ async def matching(pool: Pool, letters: DeadLetterFilter) -> list[DeadLetterKey]
 async def replay(
     pool: Pool, keys: Sequence[DeadLetterKey], corrected_payload: bytes | None, wait: float, stop: asyncio.Event
 ) -> list[ReplayProgress]:
-    """Ask for all replays, then follow them until all are settled, or for `wait` seconds none was, or `stop` is set."""
+    """Request all replays and wait until all are settled, none was for `wait` seconds, or `stop` is set."""
     console = Console(stderr=True)
-    watches: list[ReplayTracker] = []
+    trackers: list[ReplayTracker] = []
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        asked = progress.add_task("requested", total=len(keys))
-        settled = progress.add_task("settled", total=len(keys))
+        requested_bar = progress.add_task("requested", total=len(keys))
+        settled_bar = progress.add_task("settled", total=len(keys))
         for first in range(0, len(keys), CHUNK):
             if stop.is_set():
                 break
@@ -86,18 +86,18 @@ async def replay(
             action = AuditedAction(cli_principal(), "CLI", f"gateway deadletters replay ({len(some)})")
             action.result = " ".join(key.id for key in some)
             requested = await request_replays(pool, some, corrected_payload, action.transaction)
-            watches.append(ReplayTracker(pool, requested))
-            progress.advance(asked, len(requested))
-        for watch in watches:
-            while newly_settled := await _unless(stop, watch, wait):
-                progress.advance(settled, len(newly_settled))
-            if watch.pending:
+            trackers.append(ReplayTracker(pool, requested))
+            progress.advance(requested_bar, len(requested))
+        for tracker in trackers:
+            while newly_settled := await _wait_for_settled(stop, tracker, wait):
+                progress.advance(settled_bar, len(newly_settled))
+            if tracker.pending:
                 break
-    return [outcome for watch in watches for outcome in watch.outcomes.values()]
+    return [outcome for tracker in trackers for outcome in tracker.outcomes.values()]
 
 
-async def _unless(stop: asyncio.Event, watch: ReplayTracker, wait: float) -> list[ReplayProgress]:
-    waiting, stopped = asyncio.create_task(watch.wait_for_settled(wait)), asyncio.create_task(stop.wait())
+async def _wait_for_settled(stop: asyncio.Event, tracker: ReplayTracker, wait: float) -> list[ReplayProgress]:
+    waiting, stopped = asyncio.create_task(tracker.wait_for_settled(wait)), asyncio.create_task(stop.wait())
     await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
     if not waiting.done():
@@ -108,4 +108,4 @@ async def _unless(stop: asyncio.Event, watch: ReplayTracker, wait: float) -> lis
 
 
 def _unknown(ids: Sequence[str]) -> GatewayError:
-    return GatewayError(f"there is no dead letter {', '.join(ids)}; gateway deadletters list shows those there are")
+    return GatewayError(f"there is no dead letter {', '.join(ids)}; see: gateway deadletters list")

@@ -1,4 +1,4 @@
-"""Dead letters on a terminal. Whatever devices sent is shown, but never obeyed."""
+"""Prints dead letters on a terminal; control characters in device data are replaced."""
 
 import shlex
 import sys
@@ -16,14 +16,14 @@ from api.services.replay_status import ReplayProgress
 from api.views.dead_letters import as_text
 from schemas.rest.dead_letters import DeadLetterPage, WholeDeadLetter
 
-# Where nobody looks, and a program may read, lines are neither cut nor broken.
-_ANY_WIDTH = 100_000
-_LEAST_DETAIL = 24
+# When the output is piped, lines are neither cut nor wrapped.
+_UNLIMITED_WIDTH = 100_000
+_MIN_DETAIL_WIDTH = 24
 _GAP = 2
 
 
 def print_page(page: DeadLetterPage) -> None:
-    """Print a table of letters, newest first."""
+    """Print a table of dead letters, newest first."""
     _print_table(
         ("id", "received (UTC)", "VEN", "topic", "reason", "state", "replays", "detail"),
         [
@@ -42,23 +42,25 @@ def print_page(page: DeadLetterPage) -> None:
     )
     count = len(page.dead_letters)
     if page.next is not None:
-        _console().print(f"the newest {count}; there are more: narrow it down, or raise --limit", highlight=False)
+        _console().print(
+            f"These are the newest {count}; there are more. Filter them, or raise --limit.", highlight=False
+        )
     elif not count:
-        _console().print("none")
+        _console().print("No dead letters.")
 
 
-def print_letter(letter: WholeDeadLetter, payload: bytes, corrected_payload: bytes | None) -> None:
-    """Print all that is known of a letter, and how to mend it."""
+def print_dead_letter(letter: WholeDeadLetter, payload: bytes, corrected_payload: bytes | None) -> None:
+    """Print one dead letter, and how to correct it."""
     table = Table.grid(padding=(0, 2))
     for name, value in _fields(letter):
-        table.add_row(Text(name, "bold"), shown(value))
+        table.add_row(Text(name, "bold"), printable(value))
     console = _console()
     console.print(table)
     _print_payload(console, "payload", payload)
     if corrected_payload is not None:
         _print_payload(console, "corrected payload of the last replay", corrected_payload)
     name = shlex.quote(letter.id)
-    console.print(Text("\nto mend it", "bold"))
+    console.print(Text("\nTo correct it:", "bold"))
     for step in (
         f"gateway deadletters show {name} --payload > corrected.json",
         "edit corrected.json",
@@ -68,7 +70,7 @@ def print_letter(letter: WholeDeadLetter, payload: bytes, corrected_payload: byt
 
 
 def print_outcomes(outcomes: Sequence[ReplayProgress]) -> None:
-    """Print what became of each replay, and how many of each there are."""
+    """Print the outcome of each replay, and their totals."""
     states = [outcome.state.replace("_", " ") for outcome in outcomes]
     _print_table(
         ("id", "attempt", "state", "detail"),
@@ -81,12 +83,12 @@ def print_outcomes(outcomes: Sequence[ReplayProgress]) -> None:
     _console().print(f"{len(outcomes)} replayed: {totals}", highlight=False)
 
 
-def shown(text: str) -> Text:
-    """Return a text of a device without what a terminal would take for a command."""
-    return Text("".join("\N{REPLACEMENT CHARACTER}" if _commands(character) else character for character in text))
+def printable(text: str) -> Text:
+    """Return a device's text without control characters."""
+    return Text("".join("\N{REPLACEMENT CHARACTER}" if _is_control(character) else character for character in text))
 
 
-def _commands(character: str) -> bool:
+def _is_control(character: str) -> bool:
     return unicodedata.category(character).startswith("C") and character not in "\n\t"
 
 
@@ -112,11 +114,11 @@ def _print_payload(console: Console, name: str, payload: bytes) -> None:
     text = as_text(payload)
     form = "" if text is not None else " (not UTF-8, shown as base64)"
     console.print(Text(f"\n{name}{form}", "bold"))
-    console.print(shown(b64encode(payload).decode() if text is None else _pretty(text)), soft_wrap=True)
+    console.print(printable(b64encode(payload).decode() if text is None else _pretty(text)), soft_wrap=True)
 
 
 def _pretty(text: str) -> str:
-    """Indent what is JSON; every number and text in it stays as it was written."""
+    """Indent JSON; numbers and texts keep their spelling."""
     try:
         return msgspec.json.format(text, indent=2)
     except (msgspec.DecodeError, RecursionError, UnicodeError):
@@ -124,11 +126,11 @@ def _pretty(text: str) -> str:
 
 
 def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The last column has what is left of a line; the others have what they need, for ids are there to be copied."""
-    cells = [[shown(text.replace("\n", " ")) for text in row] for row in rows]
+    """Print a table. Only the last column is cut to the width of the terminal, so that ids can be copied."""
+    cells = [[printable(text.replace("\n", " ")) for text in row] for row in rows]
     columns = list(zip(map(Text, headings), *cells, strict=True))
     needed = sum(max(cell.cell_len for cell in column) + _GAP for column in columns[:-1])
-    wait_for_capacity = max(_console().width - needed, _LEAST_DETAIL)
+    wait_for_capacity = max(_console().width - needed, _MIN_DETAIL_WIDTH)
     table = Table(box=None, padding=(0, _GAP, 0, 0), pad_edge=False)
     for heading in headings:
         table.add_column(heading, no_wrap=True)
@@ -139,4 +141,4 @@ def _print_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None
 
 
 def _console() -> Console:
-    return Console() if sys.stdout.isatty() else Console(width=_ANY_WIDTH)
+    return Console() if sys.stdout.isatty() else Console(width=_UNLIMITED_WIDTH)

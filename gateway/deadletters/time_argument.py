@@ -1,4 +1,4 @@
-"""Times as people type them: ISO 8601, or how long ago."""
+"""Parses times as people type them: ISO 8601, or how long ago."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -10,10 +10,10 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def parse_moment(text: str, now: datetime) -> datetime:
-    """Return the time that is meant, UTC where no zone is given.
+    """Return the time in UTC; a text without a zone is UTC.
 
     Raises:
-        GatewayError: it is none.
+        GatewayError: the text is no time.
     """
     try:
         if ago := _AGO.fullmatch(text.strip()):
@@ -21,4 +21,4 @@ def parse_moment(text: str, now: datetime) -> datetime:
         moment = datetime.fromisoformat(text.strip())
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise GatewayError(f"a time is like 2025-10-23T18:00:00Z, 30m, 2h or '1d ago', not {text!r}") from None
+        raise GatewayError(f"{text!r} is no time; write it as 2025-10-23T18:00:00Z, 30m, 2h or '1d ago'") from None

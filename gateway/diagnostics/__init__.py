@@ -1,1 +1,1 @@
-"""`gateway doctor`: checks every setting and server, and says what to do."""
+"""`gateway doctor`: checks every setting and every server, and says what to do."""

@@ -1,4 +1,4 @@
-"""The doctor's look at who may use the API."""
+"""The check of `gateway doctor` for access to the API."""
 
 from api.auth.jwks import IssuerUnavailableError, Jwks
 from api.auth.startup_check import check_access_at_startup
@@ -7,25 +7,25 @@ from schemas.settings.access import AccessSettings, is_loopback
 from schemas.settings.blocks import ApiSettings, DatabaseSettings
 
 
-async def who_may_use_the_api() -> str:
-    """Say who may.
+async def check_api_access() -> str:
+    """Return a sentence about who may use the API.
 
     Raises:
-        GatewayError: everybody may who should not, or nobody could; it says what to do.
+        GatewayError: the API is open to other machines, or nobody could use it.
     """
     host, access = ApiSettings.load().api_host, AccessSettings.load()
     if access.is_open(host):
         if not is_loopback(host):
             raise GatewayError(
-                f"everybody who reaches {host} may do everything, for API_AUTH is open; make keys with "
+                f"API_AUTH is open, so everybody who reaches {host} may do everything; create keys with "
                 "`gateway keys create`, and set API_AUTH=required"
             )
-        return f"open to everybody on this machine, and to nobody else ({host})"
+        return f"open to everybody on this machine only ({host})"
     if access.api_oidc_issuer:
         try:
             await Jwks(access).find("any")
         except IssuerUnavailableError as error:
             raise GatewayError(str(error)) from None
-        return f"asks for a key, or a token of {access.api_oidc_issuer}"
+        return f"requires a key, or a token of {access.api_oidc_issuer}"
     await check_access_at_startup(host, access, DatabaseSettings.load())
-    return "asks for a key"
+    return "requires a key"

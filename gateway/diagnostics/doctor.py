@@ -1,4 +1,4 @@
-"""`gateway doctor`: every setting and every server looked at, with what to do where something is wrong."""
+"""`gateway doctor`: checks every setting and every server, and says what to do about each problem."""
 
 import asyncio
 import ssl
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bridge.mqtt.tls import setting_names, tls_context
 from bridge.mqtt.tls_diagnosis import try_handshake
-from gateway.diagnostics.api_auth import who_may_use_the_api
+from gateway.diagnostics.api_auth import check_api_access
 from gateway.diagnostics.reachability import connect_error
 from migrations.run import alembic_config
 from runtime.database import connect_options
@@ -38,7 +38,7 @@ from schemas.settings.blocks import (
 )
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
-PATIENCE_SECONDS = 10
+CHECK_SECONDS = 10
 
 BLOCKS = (
     BridgeSettings,
@@ -50,32 +50,32 @@ BLOCKS = (
     RegistrySettings,
     TraceSettings,
 )
-"""What no check of a server looks at."""
+"""The settings that no check of a server reads."""
 
 
-class CheckFailed(Exception):  # noqa: N818 - what a check found, not an error of ours
-    """What is wrong, and what to do."""
+class CheckFailed(Exception):  # noqa: N818 - the result of a check, not an error in our code
+    """A problem, and what to do about it."""
 
 
 async def run_doctor() -> bool:
-    """Run all checks side by side and print a line for each; returns whether all is well."""
+    """Run all checks concurrently and print a line for each; return whether all passed."""
     console = Console()
     outcomes = await asyncio.gather(*(_run(check) for _, check in CHECKS))
-    for (name, _), (well, message) in zip(CHECKS, outcomes, strict=True):
-        mark = "[green]✓[/green]" if well else "[red]✗[/red]"
+    for (name, _), (passed, message) in zip(CHECKS, outcomes, strict=True):
+        mark = "[green]✓[/green]" if passed else "[red]✗[/red]"
         console.print(f"{mark} {name:10} ", end="")
         console.print(message, markup=False, highlight=False, soft_wrap=True)
-    return all(well for well, _ in outcomes)
+    return all(passed for passed, _ in outcomes)
 
 
 async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(CHECK_SECONDS):
             return True, await check()
     except (CheckFailed, GatewayError) as found:
         return False, str(found)
     except TimeoutError:
-        return False, f"no answer within {PATIENCE_SECONDS} s; check the address, and that no firewall is in between"
+        return False, f"no answer within {CHECK_SECONDS} s; check the address and any firewall in between"
 
 
 async def _settings() -> str:
@@ -83,7 +83,7 @@ async def _settings() -> str:
     traces = TraceSettings.load()
     if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry") is None:
         raise CheckFailed("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")
-    return "no value is wrong"
+    return "all values are valid"
 
 
 async def _database() -> str:
@@ -92,7 +92,7 @@ async def _database() -> str:
     try:
         connection = await asyncpg.connect(**connect_options(settings, "gateway-doctor"))
     except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise CheckFailed(f"{where} refuses the login: {error}; check DB_USER and DB_PASSWORD") from None
+        raise CheckFailed(f"{where} rejects the login: {error}; check DB_USER and DB_PASSWORD") from None
     except asyncpg.InvalidCatalogNameError as error:
         raise CheckFailed(f"{error}; create it, or check DB_NAME") from None
     except (OSError, asyncpg.PostgresError) as error:
@@ -108,29 +108,29 @@ async def _database() -> str:
         await connection.close()
     wanted = ScriptDirectory.from_config(alembic_config()).get_current_head()
     if present != wanted:
-        raise CheckFailed(f"{where} has tables of version {present}, not {wanted}; run gateway migrate")
-    return f"{where} answers, its tables are up to date"
+        raise CheckFailed(f"{where} has tables of version {present}, not {wanted}; run `gateway migrate`")
+    return f"{where} answers, and its tables are up to date"
 
 
-async def _log() -> str:
+async def _kafka() -> str:
     settings = KafkaSettings.load()
     where = settings.kafka_bootstrap_servers
-    admin = AIOKafkaAdminClient(**client_options(settings.model_copy(update={"kafka_timeout": PATIENCE_SECONDS})))
+    admin = AIOKafkaAdminClient(**client_options(settings.model_copy(update={"kafka_timeout": CHECK_SECONDS})))
     try:
         await admin.start()
         present = await partition_counts(admin)
     except (KafkaError, OSError) as error:
-        raise CheckFailed(f"{where} {await _why_no_log(settings, error)}") from None
+        raise CheckFailed(f"{where} {await _diagnose_kafka(settings, error)}") from None
     finally:
         await admin.close()
     missing = sorted(name for name, _ in settings.topics if name not in present)
     if missing:
-        raise CheckFailed(f"{where} lacks {len(missing)} topics, {missing[0]} for one; run gateway topics")
-    return f"{where} answers, all topics are there"
+        raise CheckFailed(f"{where} lacks {len(missing)} topics, such as {missing[0]}; run `gateway topics`")
+    return f"{where} answers, and all topics exist"
 
 
-async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
-    """Say why the log cannot be used, in the words of the system, TLS or SASL: Kafka's client only lists servers."""
+async def _diagnose_kafka(settings: KafkaSettings, error: Exception) -> str:
+    """Return why Kafka cannot be used: the network, TLS or SASL. Kafka's client itself only lists servers."""
     hosts = collect_hosts(settings.kafka_bootstrap_servers)
     reasons = [await connect_error(host, port) for host, port, _ in hosts]
     if None not in reasons:
@@ -138,9 +138,9 @@ async def _why_no_log(settings: KafkaSettings, error: Exception) -> str:
         return f"does not answer: {why}; check KAFKA_BOOTSTRAP_SERVERS, and that it runs"
     refused = await diagnose_kafka_access(settings)
     if refused is not None:
-        return f"does not let us in: {refused}"
+        return f"refuses the connection: {refused}"
     return (
-        f"answers, but not as a Kafka that we can use ({error}); check KAFKA_BOOTSTRAP_SERVERS, and "
+        f"answers, but not as a usable Kafka server ({error}); check KAFKA_BOOTSTRAP_SERVERS, and "
         f"KAFKA_SECURITY_PROTOCOL, which is {settings.kafka_security_protocol}"
     )
 
@@ -158,12 +158,14 @@ async def _mqtt() -> str:
     except ssl.SSLError as error:
         raise CheckFailed(f"{where}: {explain_tls_error(error, setting_names(settings))}") from None
     except OSError as error:
-        raise CheckFailed(f"{where} hangs up when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS") from None
+        raise CheckFailed(
+            f"{where} closes the connection when TLS begins ({error}); check MQTT_PORT and MQTT_USE_TLS"
+        ) from None
     if settings.mqtt_client_cert or settings.client_cert_pem.get_secret_value():
-        # Brokers that take the client id from the certificate would give us the session of the bridge.
-        return f"{where} takes our certificate"
+        # No login: brokers that take the client id from the certificate would give us the session of the bridge.
+        return f"{where} accepts the client certificate"
     await _log_in(settings, where)
-    return f"{where} lets us in"
+    return f"{where} accepts the login"
 
 
 async def _log_in(settings: MqttSettings, where: str) -> None:
@@ -172,27 +174,27 @@ async def _log_in(settings: MqttSettings, where: str) -> None:
         settings.mqtt_port,
         username=settings.mqtt_username or None,
         password=settings.mqtt_password.get_secret_value() or None,
-        # Another id than the bridge's, whose session it would take over; and where the broker gives us that session all
-        # the same, by the user name, it stays as it is: nothing is acknowledged, and nothing thrown away.
+        # Not the bridge's client id, whose session this would take over. Some brokers give us that session anyway, by
+        # the user name; it stays unchanged, because nothing is acknowledged or discarded.
         identifier=f"{settings.mqtt_client_id}-doctor",
         clean_session=False,
         tls_context=tls_context(settings),
-        timeout=PATIENCE_SECONDS,
+        timeout=CHECK_SECONDS,
     )
-    client._client.manual_ack_set(True)  # noqa: FBT003, SLF001 - paho's signature; aiomqtt has no way of its own
+    client._client.manual_ack_set(True)  # noqa: FBT003, SLF001 - paho's signature; aiomqtt does not offer this
     try:
         async with client:
             pass
     except aiomqtt.MqttError as error:
         raise CheckFailed(
-            f"{where} does not let us in: {error}; check MQTT_USERNAME and MQTT_PASSWORD, and MQTT_USE_TLS"
+            f"{where} refuses the connection: {error}; check MQTT_USERNAME, MQTT_PASSWORD and MQTT_USE_TLS"
         ) from None
 
 
 CHECKS: tuple[tuple[str, Callable[[], Awaitable[str]]], ...] = (
     ("settings", _settings),
     ("database", _database),
-    ("log", _log),
+    ("Kafka", _kafka),
     ("MQTT", _mqtt),
-    ("API", who_may_use_the_api),
+    ("API", check_api_access),
 )

@@ -1,1 +1,1 @@
-"""`gateway keys`: who may use the API."""
+"""`gateway keys`: creates, lists and revokes API keys."""

@@ -1,4 +1,4 @@
-"""The options of `gateway keys`."""
+"""`gateway keys`: its options and its output."""
 
 import sys
 from typing import Annotated
@@ -8,28 +8,32 @@ import typer
 from schemas.base.access_role import AccessRole
 from schemas.base.errors import GatewayError
 
-app = typer.Typer(help="Make, list and revoke the API's keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True)
 
-_MOST_NAME = 128
+_MAX_NAME = 128
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Who or what is to have it; the audit shows it.")],
+    name: Annotated[str, typer.Argument(help="Who uses the key; the audit shows this name.")],
     role: Annotated[
         AccessRole,
-        typer.Option(help="viewer reads; operator also creates events and sends commands; admin may everything."),
+        typer.Option(
+            help="viewer may read; operator may also create events and send commands; admin may do everything."
+        ),
     ] = AccessRole.VIEWER,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days that it holds; without it, for ever.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=3650, help="Valid for so many days; without it, for ever.")
+    ] = None,
 ) -> None:
-    """Make a key and print it: the one time that it is shown."""
+    """Create an API key and print it. It is never shown again."""
     from gateway.keys.operations import create_key
     from gateway.local.database import with_database
 
-    if not 0 < len(name) <= _MOST_NAME or not name.isprintable():
-        raise GatewayError(f"the name of a key has 1 to {_MOST_NAME} characters that can be printed")
+    if not 0 < len(name) <= _MAX_NAME or not name.isprintable():
+        raise GatewayError(f"the name must have 1 to {_MAX_NAME} printable characters")
     made = with_database("keys", lambda pool, _stop: create_key(pool, name, role, days))
-    sys.stderr.write(f"{made.key_id} ({role}) is made; keep the key below, it is shown only now:\n")
+    sys.stderr.write(f"Created {made.key_id} ({role}). Keep the key below; it is not shown again:\n")
     print(made.text)
 
 
@@ -37,7 +41,7 @@ def create(
 def list_keys(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list.")] = False,
 ) -> None:
-    """List all keys, revoked ones too."""
+    """List all API keys, including revoked ones."""
     from api.queries.keys import fetch_keys
     from gateway.keys.output import as_json_text, print_keys
     from gateway.local.database import with_database
@@ -50,10 +54,15 @@ def list_keys(
 
 
 @app.command()
-def revoke(ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `gateway keys list` shows it.")]) -> None:
-    """Revoke keys: within seconds they open nothing any more, and within a minute feeds that they opened end."""
+def revoke(
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids, as `gateway keys list` shows them.")],
+) -> None:
+    """Revoke API keys.
+
+    They stop working within seconds. Live feeds opened with them end within a minute.
+    """
     from gateway.keys.operations import revoke_keys
     from gateway.local.database import with_database
 
     for name in with_database("keys", lambda pool, _stop: revoke_keys(pool, ids)):
-        print(f"{name} is revoked")
+        print(f"Revoked {name}.")

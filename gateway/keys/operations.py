@@ -1,4 +1,4 @@
-"""What the commands do; each change is in the audit, or was not made."""
+"""The database work of `gateway keys`. A change and its audit row are one transaction."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,7 @@ from schemas.base.errors import GatewayError
 
 
 async def create_key(pool: Pool, name: str, role: AccessRole, days: int | None) -> NewApiKey:
-    """Make a key that holds for so many days; None is for ever."""
+    """Create a key that is valid for `days`; None is for ever."""
     made = new_key()
     expires_at = None if days is None else datetime.now(UTC) + timedelta(days=days)
     action = AuditedAction(cli_principal(), "CLI", f"gateway keys create {name} --role {role}")
@@ -24,10 +24,10 @@ async def create_key(pool: Pool, name: str, role: AccessRole, days: int | None) 
 
 
 async def revoke_keys(pool: Pool, ids: Sequence[str]) -> list[str]:
-    """Revoke all of these keys or none, and return how they are called.
+    """Revoke all of these keys or none, and return their ids with their names.
 
     Raises:
-        GatewayError: names one that is not there, or is revoked already.
+        GatewayError: a key does not exist or is already revoked.
     """
     action = AuditedAction(cli_principal(), "CLI", f"gateway keys revoke {' '.join(ids)}")
     names = []
@@ -35,6 +35,6 @@ async def revoke_keys(pool: Pool, ids: Sequence[str]) -> list[str]:
         for key_id in dict.fromkeys(ids):
             name = await revoke_key(connection, key_id)
             if name is None:
-                raise GatewayError(f"there is no key {key_id} to revoke; gateway keys list shows those there are")
+                raise GatewayError(f"there is no active key {key_id}; see: gateway keys list")
             names.append(f"{key_id} ({name})")
     return names

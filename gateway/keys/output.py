@@ -1,4 +1,4 @@
-"""Keys on a terminal, or as JSON for programs."""
+"""Prints API keys as a table or as JSON."""
 
 import sys
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ def print_keys(rows: Sequence[asyncpg.Record]) -> None:
     """Print a table of keys."""
     console = Console(width=None if sys.stdout.isatty() else 1000)
     if not rows:
-        console.print("none; gateway keys create NAME --role admin makes one", markup=False, highlight=False)
+        console.print("No keys. Create one with: gateway keys create NAME --role admin", markup=False, highlight=False)
         return
     table = Table(box=None, pad_edge=False)
     for title in ("id", "name", "role", "state", "created (UTC)", "expires", "revoked"):
         table.add_column(title)
     for row in rows:
-        table.add_row(*(Text(_shown(row[column])) for column in _COLUMNS))
+        table.add_row(*(Text(_cell(row[column])) for column in _COLUMNS))
     console.print(table)
 
 
@@ -32,5 +32,5 @@ def as_json_text(rows: Sequence[asyncpg.Record]) -> str:
     return msgspec.json.encode([{column: row[column] for column in _COLUMNS} for row in rows]).decode()
 
 
-def _shown(value: str | datetime | None) -> str:
+def _cell(value: str | datetime | None) -> str:
     return value.strftime("%Y-%m-%d %H:%M") if isinstance(value, datetime) else value or "-"

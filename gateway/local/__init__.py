@@ -1,1 +1,1 @@
-"""`gateway up`: all servers and processes on this machine."""
+"""`gateway up`: all servers and processes on this machine, under supervision."""

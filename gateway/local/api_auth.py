@@ -1,4 +1,4 @@
-"""An API that the command which runs it asks itself: it has neither a key nor a token."""
+"""API access for commands that run their own API and query it without a key or token."""
 
 import os
 from collections.abc import Callable
@@ -7,21 +7,21 @@ from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings, is_loopback
 
 
-def local_api_settings(tell: Callable[[str], None]) -> dict[str, str]:
-    """Return the settings with which it is; says so where others ask for tokens, as `.env` may for another API.
+def local_api_settings(progress: Callable[[str], None]) -> dict[str, str]:
+    """Return the settings that open the API on this machine; report when that overrides an OIDC issuer.
 
     Raises:
-        GatewayError: somebody wants it closed, or open to others than this machine.
+        GatewayError: the settings require authentication, or an address that is reachable from other machines.
     """
     host = os.environ.get("API_HOST") or "127.0.0.1"
     access = AccessSettings.load()
     if access.is_open(host):
         return {}
     if access.api_auth == "required":
-        raise GatewayError("this command asks its own API without a key; set API_AUTH=auto for it")
+        raise GatewayError("this command queries its own API without a key; set API_AUTH=auto for it")
     if not is_loopback(host):
         raise GatewayError(
-            f"this command asks its own API without a key, and on {host} that needs one; set API_HOST=127.0.0.1 for it"
+            f"this command queries its own API without a key, but {host} requires one; set API_HOST=127.0.0.1 for it"
         )
-    tell("API_OIDC_ISSUER is passed over: the API is open to everybody on this machine, as the command itself asks it")
+    progress("API_OIDC_ISSUER is ignored: this command queries its own API, which is open to everybody on this machine")
     return {"API_AUTH": "open"}

@@ -1,4 +1,4 @@
-"""The database for one command; what goes wrong with it is one sentence that says what to do."""
+"""A database connection for one command; each failure is one sentence that says what to do."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def with_database(command: str, work: Callable[[Pool, asyncio.Event], Awaitable[T]], grace: float | None = 0) -> T:
-    """Do work that needs the database, and nothing else that runs; it gets an event that Ctrl-C sets.
+    """Run work that only needs the database. It gets a pool, and an event that Ctrl-C sets.
 
     Raises:
-        GatewayError: the database does not answer, or not as it should.
+        GatewayError: the database does not answer, or refuses.
     """
     settings = DatabaseSettings.load()
     results: list[T] = []
@@ -35,10 +35,10 @@ def with_database(command: str, work: Callable[[Pool, asyncio.Event], Awaitable[
 
 @asynccontextmanager
 async def connected(settings: DatabaseSettings, command: str) -> AsyncIterator[Pool]:
-    """Have the database inside, for `gateway <command>`.
+    """Connect to the database inside the block, for `gateway <command>`.
 
     Raises:
-        GatewayError: it does not answer, or not as it should.
+        GatewayError: the database does not answer, or refuses.
     """
     where = f"PostgreSQL at {settings.db_host}:{settings.db_port}/{settings.db_name}"
     try:
@@ -47,13 +47,13 @@ async def connected(settings: DatabaseSettings, command: str) -> AsyncIterator[P
         ) as pool:
             yield pool
     except asyncpg.InvalidAuthorizationSpecificationError as error:
-        raise GatewayError(f"{where} refuses the login: {error}; check DB_USER and DB_PASSWORD") from None
+        raise GatewayError(f"{where} rejects the login: {error}; check DB_USER and DB_PASSWORD") from None
     except asyncpg.InvalidCatalogNameError as error:
         raise GatewayError(f"{where}: {error}; create it, or check DB_NAME") from None
     except asyncpg.UndefinedTableError:
-        raise GatewayError(f"{where} has no tables of this version; run gateway migrate") from None
+        raise GatewayError(f"{where} lacks the tables of this version; run `gateway migrate`") from None
     except OUTAGES as error:
         why = str(error) or type(error).__name__
         raise GatewayError(f"{where} does not answer: {why}; check DB_HOST and DB_PORT, and that it runs") from None
     except asyncpg.PostgresError as error:
-        raise GatewayError(f"{where} refuses: {error}") from None
+        raise GatewayError(f"{where} reports an error: {error}") from None

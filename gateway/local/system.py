@@ -1,4 +1,4 @@
-"""The whole system on one machine: the local stack, and every process of ours under supervision."""
+"""The whole system on one machine: the local stack, and all our processes under supervision."""
 
 import asyncio
 import json
@@ -19,39 +19,39 @@ from runtime.kafka import ensure_topics
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from schemas.settings.mqtt import MqttTopicSettings
-from streams.roles import ROLES, Role
+from streams.roles import ROLES, StreamRole
 
 logger = logging.getLogger(__name__)
 
 READY_SECONDS = 60
 API_PORT = 8000
-# Many devices publish their samples only here, and their load snapshots there. Nobody should have to know a setting
-# before the first of them is heard; a sample that comes on two topics counts once.
-HEARD = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "MQTT_TOPICS": "ven/telemetry/+"}
+# Many devices publish samples or load snapshots only on these topics, so they are subscribed without any setting.
+# A sample that arrives on two topics counts once.
+DEVICE_TOPICS = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "MQTT_TOPICS": "ven/telemetry/+"}
 
 
 def topic_settings(given: Mapping[str, str]) -> dict[str, str]:
-    """Return every MQTT topic setting: as given, else as the environment or `.env` has it, else what is usual.
+    """Return every MQTT topic setting: as given, else from the environment or `.env`, else the default.
 
     Raises:
-        SettingsError: one is no topic filter.
+        SettingsError: a setting is not a topic filter.
     """
     chosen = MqttTopicSettings.load(**given)
-    # An empty one that was set means off, so what was set is asked for and not what is empty.
-    usual = {name: text for name, text in HEARD.items() if name.lower() not in chosen.model_fields_set}
-    return {name.upper(): text for name, text in chosen.model_dump().items()} | usual
+    # A setting that is empty is off, so the check is whether it was set, not whether it is empty.
+    defaults = {name: text for name, text in DEVICE_TOPICS.items() if name.lower() not in chosen.model_fields_set}
+    return {name.upper(): text for name, text in chosen.model_dump().items()} | defaults
 
 
 def default_topics() -> dict[str, str]:
-    """Return the MQTT topic settings without regard to the environment and `.env`.
+    """Return the default MQTT topic settings, ignoring the environment and `.env`.
 
-    A fleet of our own publishes on these topics; a bridge that listened elsewhere would look like one that loses data.
+    The simulated fleet publishes on these topics. A bridge with other topics would appear to lose data.
     """
-    return {name.upper(): field.default for name, field in MqttTopicSettings.model_fields.items()} | HEARD
+    return {name.upper(): field.default for name, field in MqttTopicSettings.model_fields.items()} | DEVICE_TOPICS
 
 
 class System:
-    """Everything between a VEN and a dashboard, on loopback."""
+    """Everything between VENs and dashboards, on loopback."""
 
     def __init__(
         self,
@@ -62,10 +62,10 @@ class System:
         kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = logger.info,
     ) -> None:
-        """Describe it; `settings` go over those of the environment.
+        """Prepare the system; `settings` override the environment.
 
         Raises:
-            SettingsError: an MQTT topic setting is no topic filter.
+            SettingsError: an MQTT topic setting is not a topic filter.
         """
         self.stack = LocalStack(data, mqtt=mqtt, kafka_advertised_port=kafka_advertised_port, progress=progress)
         self.workers: dict[str, Worker] = {}
@@ -76,44 +76,46 @@ class System:
 
     @property
     def api(self) -> str:
-        """The address of the API."""
+        """The base URL of the API."""
         return f"http://{self._env['API_HOST']}:{self._env['API_PORT']}"
 
     @property
     def requires_login(self) -> bool:
-        """Whether the API needs a key or a token."""
+        """Whether the API requires a key or a token."""
         return not AccessSettings.load(**self._block(AccessSettings)).is_open(self._env["API_HOST"])
 
     @property
     def database(self) -> DatabaseSettings:
-        """Where the database is."""
+        """The settings of the database."""
         return DatabaseSettings.load(**self._block(DatabaseSettings))
 
     @property
     def kafka(self) -> KafkaSettings:
-        """Where the log is."""
+        """The settings of Kafka."""
         return KafkaSettings.load(**self._block(KafkaSettings))
 
     def _block(self, block: Any) -> dict[str, Any]:
         return {name: self._env[name.upper()] for name in block.model_fields if name.upper() in self._env}
 
     async def start(self) -> None:
-        """Start the servers, bring the tables and topics up to date, start our processes, and wait until all answer.
+        """Start the servers, update tables and topics, start our processes, and wait until all are ready.
 
         Raises:
-            StackError: something did not come up; what had come up is stopped. Or the API's port is taken.
+            StackError: something did not start (everything else is stopped again), or the port of the API is taken.
         """
-        # Whoever listens there would be asked for our figures, and answer with those of another system.
-        asked = self._given.get("API_PORT") or os.environ.get("API_PORT", "")
-        if asked.isdecimal() and not is_free(int(asked)):
-            raise StackError(f"Port {asked} is taken: end the program that listens there, or set API_PORT to another.")
+        # Otherwise requests to this API would reach another system.
+        port = self._given.get("API_PORT") or os.environ.get("API_PORT", "")
+        if port.isdecimal() and not is_free(int(port)):
+            raise StackError(
+                f"port {port} is taken; stop the program that listens there, or set API_PORT to another port"
+            )
         await self.stack.start()
         try:
             self._env = self._environment()
             await migrate(self.database)
             await ensure_topics(self.kafka)
-            self._progress("tables and topics are up to date; starting the processes …")
-            self._describe()
+            self._progress("Tables and topics are up to date; starting the processes …")
+            self._add_workers()
             await all_done(worker.start() for worker in self.workers.values())
             await self.all_ready()
             self._write_endpoints()
@@ -122,7 +124,7 @@ class System:
             raise
 
     async def stop(self) -> None:
-        """Stop our processes, each when it is done with what it has, then the servers."""
+        """Stop our processes, which finish their work first, then the servers."""
         await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
         await self.stack.stop()
 
@@ -137,7 +139,7 @@ class System:
 
     @asynccontextmanager
     async def until(self, stop: asyncio.Event) -> AsyncIterator[bool]:
-        """Have it up inside; yields False when `stop` came before it was."""
+        """Run the system inside the block; yields False if `stop` was set before it was ready."""
         starting, stopping = asyncio.create_task(self.start()), asyncio.create_task(stop.wait())
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -152,10 +154,10 @@ class System:
         finally:
             await self.stop()
 
-    def add_worker(self, role: Role, number: int, *, named: bool = True) -> Worker:
-        """Describe one more worker of a role, to be started by the caller; it is stopped with the others.
+    def add_worker(self, role: StreamRole, number: int, *, named: bool = True) -> Worker:
+        """Add a worker of a stream role; the caller starts it, and `stop` stops it.
 
-        `named` workers keep their partitions through a restart, others give them back when they leave.
+        A `named` worker keeps its partitions during a restart; others return them when they leave.
         """
         name = f"streams-{role}-{number}"
         port = claim(self.stack.data / "health-ports.json", [name])[name]
@@ -164,7 +166,7 @@ class System:
         return self.workers[name]
 
     def endpoints(self) -> dict[str, str | int]:
-        """Return where everything listens."""
+        """Return the addresses of all servers and of the API."""
         stack = self.stack
         password = stack.postgres_password
         database = f"{stack.postgres_host}:{stack.postgres_port}/{stack.postgres_database}"
@@ -180,17 +182,17 @@ class System:
         defaults = {
             "API_HOST": "127.0.0.1",
             "API_PORT": str(API_PORT),
-            # Logs of this machine are read by whoever sits at it.
+            # People read the logs of a local system.
             "LOG_FORMAT": "text",
         }
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
         if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):
-            # One that stays with the data.
+            # This port is remembered with the data.
             defaults["API_PORT"] = str(claim(self.stack.data / "health-ports.json", ["api"])["api"])
-            self._progress(f"port {API_PORT} is taken; the API is on port {defaults['API_PORT']} instead")
+            self._progress(f"Port {API_PORT} is taken; the API uses port {defaults['API_PORT']} instead.")
         return {**defaults, **chosen, **self.stack.environment(), **self.topics, **self._given}
 
-    def _describe(self) -> None:
+    def _add_workers(self) -> None:
         roles = [f"streams-{role}" for role in ROLES]
         ports = claim(self.stack.data / "health-ports.json", ["bridge", *roles])
         self._add("bridge", ("bridge",), {"BRIDGE_HEALTH_PORT": str(ports["bridge"])}, ports["bridge"])
@@ -210,10 +212,10 @@ class System:
         )
 
     async def all_ready(self) -> None:
-        """Wait until every process of ours can do its work.
+        """Wait until all our processes are ready.
 
         Raises:
-            StackError: one cannot after a minute.
+            StackError: one is not ready after a minute.
         """
         for worker in self.workers.values():
             if not await until(worker.ready, READY_SECONDS):
@@ -221,11 +223,11 @@ class System:
             self._progress(f"{worker.name} is ready")
 
     def _write_endpoints(self) -> None:
-        """Where everything listens, and the same as settings for processes of one's own; both hold a password."""
-        settings = {**self.stack.environment(), **{name: self.topics[name] for name in HEARD}}
+        """Write the addresses as endpoints.json, and as settings in gateway.env; both contain a password."""
+        settings = {**self.stack.environment(), **{name: self.topics[name] for name in DEVICE_TOPICS}}
         lines = "".join(f"{name}={value}\n" for name, value in settings.items())
         health = json.dumps({name: worker.health for name, worker in self.workers.items()}, indent=2)
-        # endpoints.json comes last: who waits for it finds the others too.
+        # endpoints.json is written last, so that a script can wait for it.
         files = {"health.json": health, "gateway.env": lines, "endpoints.json": json.dumps(self.endpoints(), indent=2)}
         for name, text in files.items():
             descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

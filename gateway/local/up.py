@@ -1,4 +1,4 @@
-"""`gateway up`: everything but a fleet, until Ctrl-C."""
+"""`gateway up`: runs everything except a fleet until Ctrl-C."""
 
 import asyncio
 import shlex
@@ -11,34 +11,34 @@ from gateway.stack import MqttBroker
 
 
 async def run_up(data: Path, mqtt: MqttBroker, stop: asyncio.Event) -> None:
-    """Bring everything up, print the addresses, and keep it running until `stop`."""
+    """Start everything, print the addresses, and run until `stop`."""
     console = Console()
     system = System(data, mqtt=mqtt, progress=lambda line: console.print(line, highlight=False))
     async with system.until(stop) as up:
         if not up:
             return
         console.print("\n[bold]Everything is up.[/bold]")
-        for name, where in _table(system):
-            console.print(f"  {name:17} {where}", highlight=False, soft_wrap=True, markup=False)
+        for name, address in _addresses(system):
+            console.print(f"  {name:17} {address}", highlight=False, soft_wrap=True, markup=False)
         settings = shlex.quote(str(system.stack.data / "gateway.env"))
         for line in (
-            f"The servers are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env beside it.",
-            f"Other commands take them from there: set -a; . {settings}; set +a",
+            f"These addresses are in {system.stack.data / 'endpoints.json'}, and as settings in gateway.env.",
+            f"To use them in other commands: set -a; . {settings}; set +a",
             *(
-                ["The API asks for a key or a token: API_AUTH or API_OIDC_ISSUER says so."]
+                ["The API requires a key or a token, because API_AUTH or API_OIDC_ISSUER is set."]
                 if system.requires_login
                 else []
             ),
-            "All processes answer /health/live, /health/ready and /metrics; health.json has their addresses.",
-            "Ctrl-C ends it.",
+            "All processes serve /health/live, /health/ready and /metrics; their addresses are in health.json.",
+            "Press Ctrl-C to stop.",
         ):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         await stop.wait()
-        console.print("stopping …")
+        console.print("Stopping …")
 
 
-def _table(system: System) -> list[tuple[str, str | int]]:
-    """Where to look: more than endpoints.json holds, whose keys others rely on."""
+def _addresses(system: System) -> list[tuple[str, str | int]]:
+    """Return all addresses; endpoints.json holds fewer, because scripts rely on its keys."""
     servers = system.endpoints()
     mqtt = f"{servers.pop('mqtt_host')}:{servers.pop('mqtt_port')}"
     return [

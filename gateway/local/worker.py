@@ -1,4 +1,4 @@
-"""One process of ours under supervision: when it ends without being asked to, it is started again."""
+"""One of our processes under supervision: it is restarted when it ends unexpectedly."""
 
 import asyncio
 import logging
@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs `gateway COMMAND` and keeps it running."""
+    """Runs `gateway COMMAND` and restarts it when it ends."""
 
     def __init__(
         self, name: str, command: tuple[str, ...], *, env: Mapping[str, str], log: Path, guard: Guard, health: str
     ) -> None:
-        """Describe it; `health` is the address under which it answers /health/live and /health/ready."""
+        """Prepare the worker; `health` is the base URL of its /health/live and /health/ready."""
         self.name = name
         self.restarts = 0
         self.health = health
@@ -37,16 +37,16 @@ class Worker:
         )
 
     async def start(self) -> None:
-        """Start it, wait until it lives, and watch over it from then on.
+        """Start it, wait until it is alive, and supervise it from then on.
 
         Raises:
-            StackError: it ended while starting; its log says why.
+            StackError: it ended while starting; the message contains the end of its log.
         """
         await self.process.start()
         self._supervision = asyncio.create_task(self._supervise(), name=f"supervise {self.name}")
 
     async def stop(self) -> None:
-        """Let it finish what it has in hand, and end it."""
+        """Let it finish its work, and stop it."""
         if self._supervision is not None:
             self._supervision.cancel()
             self._supervision = None
@@ -54,19 +54,19 @@ class Worker:
 
     @property
     def supervised(self) -> bool:
-        """Whether it is meant to run."""
+        """Whether it is supervised, so that it should be running."""
         return self._supervision is not None
 
     async def alive(self) -> bool:
-        """Whether the process answers."""
+        """Return whether /health/live answers."""
         return await self._answers("/health/live")
 
     async def ready(self) -> bool:
-        """Whether the process can do its work."""
+        """Return whether /health/ready answers."""
         return await self._answers("/health/ready")
 
     async def _answers(self, path: str) -> bool:
-        # Another program may have taken the port since it was chosen, and would answer for us: another gateway would.
+        # Another program, such as another gateway, may have taken the port and would answer instead.
         if not self._listens():
             return False
         try:
@@ -76,7 +76,7 @@ class Worker:
             return False
 
     def _listens(self) -> bool:
-        """Whether it is the process itself that listens where it is asked."""
+        """Return whether this very process listens at the port."""
         pid, port = self.process.pid, httpx.URL(self.health).port
         if pid is None:
             return False
@@ -93,8 +93,10 @@ class Worker:
             started = loop.time()
             code = await self.process.wait()
             self.restarts += 1
-            logger.warning("%s ended with %d, starting it again", self.name, code, extra={"action": "worker_restart"})
-            if loop.time() - started > 30:  # noqa: PLR2004 - it ran well for a while
+            logger.warning(
+                "%s ended with exit code %d; restarting it", self.name, code, extra={"action": "worker_restart"}
+            )
+            if loop.time() - started > 30:  # noqa: PLR2004 - seconds after which a start counts as good
                 backoff.reset()
             await backoff.wait()
             try:

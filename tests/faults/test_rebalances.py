@@ -12,7 +12,7 @@ import pytest
 
 from gateway.local.worker import Worker
 from gateway.stack.polling import until
-from streams.roles import ROLES, Role
+from streams.roles import ROLES, StreamRole
 from tests.faults.fault_run import RATE, VENS, WAIT, FaultRun, FaultRunner
 from tests.faults.systems import IMPATIENT, on
 
@@ -22,7 +22,7 @@ pytestmark = [on("proxied"), pytest.mark.timeout(900)]
 
 
 @asynccontextmanager
-async def second(fault_runner: FaultRunner, role: Role, *, named: bool) -> AsyncIterator[Worker]:
+async def second(fault_runner: FaultRunner, role: StreamRole, *, named: bool) -> AsyncIterator[Worker]:
     """Have a second worker of a role inside."""
     worker = fault_runner.system.add_worker(role, 2, named=named)
     await worker.start()
@@ -33,7 +33,7 @@ async def second(fault_runner: FaultRunner, role: Role, *, named: bool) -> Async
         del fault_runner.system.workers[worker.name]
 
 
-async def stand_still(roles: Iterable[Role], run: FaultRun) -> None:
+async def stand_still(roles: Iterable[StreamRole], run: FaultRun) -> None:
     """Stop one of two workers until the other has its partitions, then let it go on with what it had in hand."""
     names = [(f"streams-{role}", f"streams-{role}-2") for role in roles]
     await run.ready(*chain.from_iterable(names))
@@ -52,7 +52,7 @@ async def stand_still(roles: Iterable[Role], run: FaultRun) -> None:
             worker_process.signal(signal.SIGCONT)
 
 
-async def join_or_leave(role: Role, run: FaultRun) -> None:
+async def join_or_leave(role: StreamRole, run: FaultRun) -> None:
     worker = run.system.workers[f"streams-{role}-2"]
     await run.random_moment()
     if not worker.supervised:

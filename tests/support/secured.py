@@ -14,7 +14,7 @@ from typing import Any
 import aiomqtt
 import pytest
 
-from gateway.certs.authority import Authority, Pair
+from gateway.certs.authority import Authority, CertificatePair
 from gateway.certs.folder import Certificates
 from gateway.stack.polling import port_open, until
 from gateway.stack.ports import claim
@@ -43,7 +43,7 @@ class Secured:
     def expired(self) -> Path:
         """A certificate of our CA that ended yesterday."""
         ca = self.folder / "certs" / "ca"
-        authority = Authority.load(Pair((ca / "ca.pem").read_bytes(), (ca / "ca.key").read_bytes()))
+        authority = Authority.load(CertificatePair((ca / "ca.pem").read_bytes(), (ca / "ca.key").read_bytes()))
         begins = datetime.now(UTC) - timedelta(days=3)
         return self._put("expired", authority, authority.client("ven-late", days=2, begins=begins))
 
@@ -52,7 +52,7 @@ class Secured:
         authority = Authority.create("Another CA")
         return self._put("stranger", authority, authority.client("grid-event-gateway-bridge", days=2))
 
-    def _put(self, name: str, authority: Authority, pair: Pair) -> Path:
+    def _put(self, name: str, authority: Authority, pair: CertificatePair) -> Path:
         place = self.folder / name
         place.mkdir(exist_ok=True)
         for file, content in (

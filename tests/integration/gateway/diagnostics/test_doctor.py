@@ -1,4 +1,4 @@
-"""`gateway doctor` on broken setups: it names the setting at fault, and what to do."""
+"""`gateway doctor` on broken setups: it names the wrong setting and what to do."""
 
 from pathlib import Path
 
@@ -19,15 +19,15 @@ from tests.support.servers import Databases, Topics
 __all__ = ["secured"]
 
 PLAIN = [
-    # What is broken, and the words that must be in what is found.
+    # A wrong setting, and what the finding must contain.
     ({"DB_PASSWORD": "wrong"}, "check DB_USER and DB_PASSWORD"),
     ({"DB_NAME": "nowhere"}, "create it, or check DB_NAME"),
-    ({"DB_NAME": "postgres"}, "run gateway migrate"),
+    ({"DB_NAME": "postgres"}, "run `gateway migrate`"),
     ({"DB_PORT": "1"}, "check DB_HOST and DB_PORT"),
     ({"DB_SSLMODE": "require"}, "turn it on there (ssl = on), or set DB_SSLMODE=prefer"),
     ({"DB_SSLMODE": "verify-full", "DB_SSLROOTCERT": "/nowhere/ca.pem"}, "DB_SSLROOTCERT cannot be used"),
     ({"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}, "Connection refused; check KAFKA_BOOTSTRAP_SERVERS"),
-    ({"KAFKA_TOPIC_PREFIX": "other-"}, "run gateway topics"),
+    ({"KAFKA_TOPIC_PREFIX": "other-"}, "run `gateway topics`"),
     ({"KAFKA_SECURITY_PROTOCOL": "SSL"}, "KAFKA_SECURITY_PROTOCOL"),
     ({"KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}, "KAFKA_SASL_USERNAME is not set"),
     ({"MQTT_HOST": ""}, "MQTT_HOST is not set"),
@@ -91,24 +91,24 @@ async def test_nothing_is_found_where_nothing_is_wrong(
     assert await findings(capsys) == []
 
 
-@pytest.mark.parametrize(("broken", "said"), PLAIN, ids=lambda each: str(each)[:40])
-async def test_the_setting_at_fault_is_named(
-    healthy: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: dict[str, str], said: str
+@pytest.mark.parametrize(("broken", "expected"), PLAIN, ids=lambda each: str(each)[:40])
+async def test_wrong_setting_is_named(
+    healthy: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], broken: dict[str, str], expected: str
 ) -> None:
     for name, value in broken.items():
         healthy.setenv(name, value)
     (found,) = await findings(capsys)
-    assert said in found
+    assert expected in found
 
 
 @needs_mosquitto
-@pytest.mark.parametrize(("broken", "said"), [({}, ""), *OVER_TLS], ids=lambda each: str(each)[:40])
-async def test_certificates_at_fault_are_named(
+@pytest.mark.parametrize(("broken", "expected"), [({}, ""), *OVER_TLS], ids=lambda each: str(each)[:40])
+async def test_wrong_certificate_is_named(
     healthy: pytest.MonkeyPatch,
     secured: Secured,
     capsys: pytest.CaptureFixture[str],
     broken: dict[str, str],
-    said: str,
+    expected: str,
 ) -> None:
     assert await secured.up()
     given = secured.settings().model_dump(include={"mqtt_port", "mqtt_ca_cert", "mqtt_client_cert", "mqtt_client_key"})
@@ -119,4 +119,4 @@ async def test_certificates_at_fault_are_named(
         healthy.setenv(name, value.format(**folders))
     found = await findings(capsys)
     assert len(found) == (1 if broken else 0)
-    assert all(said in each for each in found)
+    assert all(expected in each for each in found)

@@ -1,4 +1,4 @@
-"""`gateway keys` and `gateway api` as an operator uses them; the database is all they need."""
+"""`gateway keys` and `gateway api`, run as commands against a database."""
 
 import asyncio
 import json
@@ -38,9 +38,7 @@ async def gateway(settings: DatabaseSettings, folder: Path, *arguments: str, **m
     return await asyncio.create_subprocess_exec(*command, env=env, cwd=folder, stdin=DEVNULL, stdout=PIPE, stderr=PIPE)
 
 
-async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
-    database: DatabaseSettings, rows: Connection, tmp_path: Path
-) -> None:
+async def test_key_works_until_it_is_revoked(database: DatabaseSettings, rows: Connection, tmp_path: Path) -> None:
     async def run(*arguments: str, **more: str) -> tuple[int | None, str, str]:
         process = await gateway(database, tmp_path, *arguments, **more)
         out, err = await process.communicate()
@@ -71,7 +69,7 @@ async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
             me = (await client.get("/api/me", headers=bearer(key))).json()
             assert (me["name"], me["role"]) == ("control room", "operator")
             code, out, _ = await run("keys", "revoke", me["id"])
-            assert (code, out) == (0, f"{me['id']} (control room) is revoked\n")
+            assert (code, out) == (0, f"Revoked {me['id']} (control room).\n")
 
             async def refused() -> bool:
                 return (await client.get("/api/me", headers=bearer(key))).status_code == 401
@@ -90,19 +88,19 @@ async def test_a_key_is_made_opens_an_api_is_listed_and_revoked(
     ]
 
 
-async def test_of_keys_to_revoke_all_are_or_none(database: DatabaseSettings, rows: Connection) -> None:
+async def test_revoke_is_all_or_nothing(database: DatabaseSettings, rows: Connection) -> None:
     keys = await keys_of_all_roles(database)
     ids = [row["key_id"] for row in await rows.fetch("SELECT key_id FROM api_keys")]
     async with asyncpg.create_pool(**connect_options(database, "test"), min_size=0, max_size=1) as pool:
-        with pytest.raises(GatewayError, match="there is no key key-0 to revoke"):
+        with pytest.raises(GatewayError, match="there is no active key key-0;"):
             await revoke_keys(pool, [*ids, "key-0"])
         assert await rows.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == len(keys)
         assert len(await revoke_keys(pool, [*ids, *ids])) == len(keys)
-        with pytest.raises(GatewayError, match=f"there is no key {ids[0]} to revoke"):
+        with pytest.raises(GatewayError, match=f"there is no active key {ids[0]};"):
             await revoke_keys(pool, ids[:1])
 
 
-async def test_an_open_api_says_so_and_one_without_its_database_starts_closed(
+async def test_api_without_database_starts_closed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     nowhere = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nowhere")

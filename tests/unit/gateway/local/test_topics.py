@@ -1,4 +1,4 @@
-"""Which topics `up` hears, and that the fleets of `demo` and `bench` are heard whatever is set."""
+"""The topics that `gateway up` subscribes to, and the fixed ones of `demo` and `bench`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A process of ours is up when it answers itself, not when another program answers at its port."""
+"""A worker is alive when it answers itself, not when another program answers at its port."""
 
 import threading
 from collections.abc import Iterator

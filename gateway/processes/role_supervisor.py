@@ -1,4 +1,4 @@
-"""`gateway streams` without a role: the three of them as processes of their own, each started again when it ends."""
+"""`gateway streams` without a role: runs the three roles as processes and restarts those that end."""
 
 import asyncio
 import logging
@@ -7,16 +7,16 @@ from contextlib import suppress
 
 from runtime.backoff import Backoff
 from streams.main import StreamsConfig
-from streams.roles import ROLES, Role
+from streams.roles import ROLES, StreamRole
 
 logger = logging.getLogger(__name__)
 
 
 async def run_all_roles(stop: asyncio.Event) -> None:
-    """Run all roles until `stop`, then let each end by itself.
+    """Run all roles until `stop`, then let each finish its work.
 
     Raises:
-        SettingsError: a setting is missing or wrong; told here once, rather than by each process again and again.
+        SettingsError: a setting is missing or wrong; checked here once instead of in each process.
     """
     for role in ROLES:
         StreamsConfig.load(role)
@@ -25,7 +25,7 @@ async def run_all_roles(stop: asyncio.Event) -> None:
             tasks.create_task(_keep_running(role, stop))
 
 
-async def _keep_running(role: Role, stop: asyncio.Event) -> None:
+async def _keep_running(role: StreamRole, stop: asyncio.Event) -> None:
     backoff = Backoff(initial_seconds=0.2, max_seconds=10)
     while not stop.is_set():
         process = await asyncio.create_subprocess_exec(sys.executable, "-m", "gateway", "streams", role)
@@ -38,6 +38,6 @@ async def _keep_running(role: Role, stop: asyncio.Event) -> None:
             await ended
             return
         logger.warning(
-            "%s ended with %s, starting it again", role, process.returncode, extra={"action": "role_restart"}
+            "%s ended with exit code %s; restarting it", role, process.returncode, extra={"action": "role_restart"}
         )
         await backoff.wait()

@@ -1,0 +1,17 @@
+"""`gateway openapi` and `gateway asyncapi`: print the descriptions of REST and of the messages."""
+
+import sys
+
+
+def openapi() -> None:
+    """Print the OpenAPI description of the REST API (YAML)."""
+    from api.app import describe
+
+    sys.stdout.write(describe())
+
+
+def asyncapi() -> None:
+    """Print the AsyncAPI description of all MQTT and Kafka messages (YAML)."""
+    from gateway.asyncapi.document import describe_messages
+
+    sys.stdout.write(describe_messages())

@@ -1,0 +1,1 @@
+"""`gateway bridge`, `gateway streams` and `gateway api`: the processes of the product."""
