@@ -85,7 +85,7 @@ async def test_replay_of_several_chunks(gateway: DeadLettersCommand, rows: Conne
     code, out, _ = await gateway("replay", "--all", "--wait", "0")
     assert (code, ids(out)[0]) == (0, "other")
     code, out, _ = await gateway("replay", "--reason", "too_deep")
-    assert (code, out) == (0, "nothing matches; nothing was replayed\n")
+    assert (code, out) == (0, "No dead letter matches; nothing was replayed.\n")
 
 
 @pytest.mark.parametrize(("answer", "options", "count"), [(b"n\n", (), 0), (b"y\n", (), 2), (None, ("--yes",), 2)])
