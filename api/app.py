@@ -56,7 +56,7 @@ from api.sse.broadcaster import Broadcaster
 from api.sse.change_poller import ChangePoller
 from api.sse.session_expiry import watch_sessions
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
-from runtime.traces import TRACES
+from runtime.tracing import TRACING
 from schemas.base.plain_yaml import plain_yaml
 from schemas.settings.access import AccessSettings, is_loopback
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, validate_all
@@ -140,7 +140,7 @@ def make_app(config: ApiConfig) -> FastAPI:
                 CONSUMER_LAG.reporting(lambda: app.state.pipeline.lag),
                 NEWEST_READING_AGE.reporting(app.state.pipeline.newest_reading_age),
                 LIVE_TOTALS_AGE.reporting(live.age),
-                TRACES.exporting(config.traces, "api"),
+                TRACING.exporting(config.traces, "api"),
             ):
                 yield
             tasks = (app.state.following, app.state.feeding, *beside)

@@ -18,7 +18,7 @@ from bridge.uplink.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_IN_FLIGHT, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
-from runtime.traces import TRACES
+from runtime.tracing import TRACING
 from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, validate_all
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
@@ -61,7 +61,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         return
     tls_context(config.mqtt)  # wrong certificates end the process before it waits for Kafka
     async with AsyncExitStack() as stack:
-        stack.enter_context(TRACES.exporting(config.traces, "bridge"))
+        stack.enter_context(TRACING.exporting(config.traces, "bridge"))
         checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}
         # First, because a bridge that waits for Kafka is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))

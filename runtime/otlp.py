@@ -1,85 +1,60 @@
-"""Spans on their way to an OpenTelemetry collector (OTLP over HTTP), by a thread that nobody waits for."""
+"""The OpenTelemetry SDK with an OTLP exporter (over HTTP); imported only while tracing is on."""
 
 from importlib.metadata import version
 from threading import Thread
 
-from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    set_span_in_context,
-)
-
-from runtime.traces import Span
-from schemas.records.tracing import Place
+from opentelemetry.trace import SpanContext
 
 _REQUEST_SECONDS = 5
 _CLOSE_SECONDS = 1
-_FLAGS = TraceFlags(TraceFlags.SAMPLED)
 
 
-class _Given(IdGenerator):
-    """Gives a span the ids that it has already: we place spans ourselves (schemas/records/tracing.py)."""
+class SpanIds(RandomIdGenerator):
+    """Random ids, unless the next span has a given context."""
 
     def __init__(self) -> None:
-        self.place = Place(1, 1)
+        self.given: SpanContext | None = None
 
     def generate_trace_id(self) -> int:
-        return self.place.trace_id
+        return super().generate_trace_id() if self.given is None else self.given.trace_id
 
     def generate_span_id(self) -> int:
-        return self.place.span_id
+        return super().generate_span_id() if self.given is None else self.given.span_id
+
+    def is_trace_id_random(self) -> bool:
+        return False  # those of events and commands are hashes
 
 
-class OtlpExporter:
-    """Sends spans in batches; while the collector is away they are dropped, and work goes on."""
+class SpanPipeline:
+    """Creates spans and exports them in batches, in a thread; spans are dropped while the collector is unreachable."""
 
-    def __init__(self, endpoint: str, process: str) -> None:
-        """Describe it; `endpoint` is the collector's address without the path."""
-        self._given = _Given()
+    def __init__(self, process: str, exporter: SpanExporter) -> None:
         resource = Resource.create({SERVICE_NAME: f"gateway-{process}", SERVICE_VERSION: version("grid-event-gateway")})
-        self._provider = TracerProvider(ALWAYS_ON, resource, id_generator=self._given, shutdown_on_exit=False)
-        self._sender = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_REQUEST_SECONDS)
-        self._provider.add_span_processor(BatchSpanProcessor(self._sender))
-        self._tracer = self._provider.get_tracer("gateway")
-
-    def export(self, span: Span, ended_ns: int, failed: str | None) -> None:
-        """Take a span that has ended."""
-        self._given.place = span.place
-        told = self._tracer.start_span(
-            span.name,
-            _within(span.parent),
-            SpanKind[span.kind.upper()],
-            span.attributes,
-            start_time=span.started_ns,
-        )
-        if failed is not None:
-            told.set_status(Status(StatusCode.ERROR, failed))
-        told.end(ended_ns)
+        self.ids = SpanIds()
+        self._exporter = exporter
+        # Only what is sampled becomes a span, so the SDK's sampler keeps all of them.
+        self._provider = TracerProvider(ALWAYS_ON, resource, id_generator=self.ids, shutdown_on_exit=False)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self.tracer = self._provider.get_tracer("gateway")
 
     def close(self) -> None:
-        """Send what is left, within seconds."""
-        # It waits for a collector that is away for half a minute, which the work may not take to end.
+        """Export the remaining spans, within two seconds."""
+        # The SDK waits half a minute for an unreachable collector; the process must not.
         closing = Thread(target=self._provider.shutdown, name="last spans", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
         if closing.is_alive():
-            # What cannot be sent by now is not tried again; else its thread would outlive us.
-            self._sender.shutdown()  # type: ignore[no-untyped-call]
+            # Ends the retries, and so the SDK's thread.
+            self._exporter.shutdown()
             closing.join(_CLOSE_SECONDS)
 
 
-def _within(parent: Place | None) -> Context:
-    if parent is None:
-        return Context()
-    return set_span_in_context(NonRecordingSpan(SpanContext(*parent, is_remote=True, trace_flags=_FLAGS)), Context())
+def otlp_exporter(endpoint: str) -> SpanExporter:
+    """Return the exporter to a collector; `endpoint` is its address without the path."""
+    return OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=_REQUEST_SECONDS)

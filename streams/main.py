@@ -13,7 +13,7 @@ from runtime.database import check_database_tls
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
-from runtime.traces import TRACES
+from runtime.tracing import TRACING
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import (
     COMMANDS,
@@ -92,7 +92,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     if config.database is not None:
         await check_database_tls(config.database, f"gateway-{config.role}")
     async with AsyncExitStack() as stack:
-        stack.enter_context(TRACES.exporting(config.traces, config.role))
+        stack.enter_context(TRACING.exporting(config.traces, config.role))
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
         alarms: dict[str, Callable[[], bool]] = {}
         # First of all: a role that waits for the log is alive.

@@ -1,52 +1,56 @@
-"""What somebody asks for through the API is where its trace begins."""
+"""The first span of a DR event or of an operator's command: the request that created it."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runtime.traces import TRACES, Span
+from opentelemetry.trace import Span, SpanKind
+
+from runtime.tracing import TRACING
 from schemas.dr.commands import Command
-from schemas.records.tracing import asked_place, command_asked_place
+from schemas.records.tracing import command_request_span, event_request_span
 
 
 class RequestTrace:
-    """What one request has asked for."""
+    """The spans of one request."""
 
     def __init__(self) -> None:
-        self._began = time.time()
-        self._spans: list[Span | None] = []
+        self._start = time.time()
+        self.spans: list[Span] = []
 
     def event(self, event_id: str) -> None:
-        """Note a DR event."""
-        if TRACES.events:
-            place, about = asked_place(event_id), {"gateway.event.id": event_id}
-            self._spans.append(
-                TRACES.begin("api create event", "server", place=place, started=self._began, attributes=about)
+        """Start the span of a DR event."""
+        if TRACING.samples_events:
+            span = TRACING.start_span(
+                "api create event",
+                SpanKind.SERVER,
+                given=event_request_span(event_id),
+                start=self._start,
+                attributes={"gateway.event.id": event_id},
             )
+            self.spans.append(span)
 
     def command(self, command: Command) -> None:
-        """Note a command of an operator's."""
-        if TRACES.choose_command(command.correlation_id):
-            place = command_asked_place(command.correlation_id, command.event_id)
-            about = {
-                "gateway.correlation.id": command.correlation_id,
-                "gateway.ven.id": command.ven_id,
-                "gateway.op": command.op,
-            }
-            self._spans.append(
-                TRACES.begin("api send command", "server", place=place, started=self._began, attributes=about)
+        """Start the span of an operator's command, if it is sampled."""
+        if TRACING.samples_command(command.correlation_id):
+            span = TRACING.start_span(
+                "api send command",
+                SpanKind.SERVER,
+                given=command_request_span(command.correlation_id, command.event_id),
+                start=self._start,
+                attributes={
+                    "gateway.correlation.id": command.correlation_id,
+                    "gateway.ven.id": command.ven_id,
+                    "gateway.op": command.op,
+                },
             )
-
-    def end(self) -> None:
-        """Tell it."""
-        for span in self._spans:
-            if span is not None:
-                span.end()
+            self.spans.append(span)
 
 
 @contextmanager
 def trace_request() -> Iterator[RequestTrace]:
-    """Tell what was asked for inside when the block has ended well: after the commit, so it holds."""
+    """Record the spans of a request when the block ends without an error, so after its commit."""
     trace = RequestTrace()
     yield trace
-    trace.end()
+    for span in trace.spans:
+        span.end()

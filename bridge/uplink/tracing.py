@@ -1,39 +1,37 @@
-"""Where the trace of a sampled message begins: from its receipt until the log has it."""
+"""The first span of a sampled message: from its receipt until Kafka has stored it."""
 
 import asyncio
 from typing import Any
 
+from opentelemetry.trace import Span, SpanKind
+
 from bridge.mqtt.packet_reader import Message
-from runtime.traces import TRACES, Span
+from runtime.tracing import TRACING, end_span
 from schemas.records import topics
+from schemas.records.tracing import traceparent_header
 
 
-def begin_trace(record: dict[str, Any], message: Message) -> Span | None:
-    """Begin the trace of a message that was chosen; its record for the log is given the traceparent.
-
-    Returns None where traces are off.
-    """
-    headers = record["headers"]
-    span = TRACES.begin(
+def start_message_span(record: dict[str, Any], message: Message) -> Span:
+    """Start the trace of a message, and add the `traceparent` header to its Kafka record."""
+    span = TRACING.start_span(
         "bridge receive",
-        "server",
-        started=message.received_ms / 1000,
+        SpanKind.SERVER,
+        start=message.received_ms / 1000,
         attributes={
             "messaging.system": "mqtt",
             "messaging.operation.type": "receive",
-            "messaging.destination.name": dict(headers)[topics.HEADER_TOPIC].decode(),
+            "messaging.destination.name": dict(record["headers"])[topics.HEADER_TOPIC].decode(),
             "messaging.message.body.size": len(message.payload),
             "gateway.log.topic": record["topic"],
             **({} if record["key"] is None else {"gateway.ven.id": record["key"].decode(errors="replace")}),
         },
     )
-    if span is not None:
-        headers.append(span.place.header())
+    record["headers"].append(traceparent_header(span.get_span_context()))
     return span
 
 
-def end_trace(span: Span, written: "asyncio.Future[Any]") -> None:
-    """End the bridge's part, for the log has the message or has refused it."""
-    if not written.cancelled():
-        error = written.exception()
-        span.end(None if error is None else str(error))
+def end_message_span(span: Span, stored: "asyncio.Future[Any]") -> None:
+    """End the span: Kafka has stored the message, or has refused it."""
+    if not stored.cancelled():
+        error = stored.exception()
+        end_span(span, None if error is None else str(error))

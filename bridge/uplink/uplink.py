@@ -13,9 +13,9 @@ from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message
 from bridge.uplink.ack_queue import AckQueue, PendingAck
 from bridge.uplink.raw_records import RawRecords
-from bridge.uplink.tracing import begin_trace, end_trace
+from bridge.uplink.tracing import end_message_span, start_message_span
 from runtime.batch_writer import BatchWriter
-from runtime.traces import TRACES
+from runtime.tracing import TRACING
 from schemas.mqtt.routing import Kind, Routes
 from schemas.records.topics import TopicNames
 
@@ -141,10 +141,10 @@ class Uplink:
 
     async def _send(self, pending: Pending, evidence: Evidence | None) -> None:
         record = self._records.build(pending.message)
-        span = begin_trace(record, pending.message) if TRACES.choose_message() else None
+        span = start_message_span(record, pending.message) if TRACING.samples_message() else None
         stored = await self._writer.add(**record)
         if span is not None:
-            stored.add_done_callback(partial(end_trace, span))
+            stored.add_done_callback(partial(end_message_span, span))
         if evidence is not None:
             asyncio.gather(stored, evidence).add_done_callback(partial(self._on_stored, [pending]))
         elif stored in self._in_flight:

@@ -81,7 +81,7 @@ async def _run(check: Callable[[], Awaitable[str]]) -> tuple[bool, str]:
 async def _settings() -> str:
     validate_all(*BLOCKS)
     traces = TraceSettings.load()
-    if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry") is None:
+    if (traces.trace_messages or traces.trace_commands) and find_spec("opentelemetry.sdk") is None:
         raise CheckFailed("TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry; install grid-event-gateway[tracing]")
     return "all values are valid"
 

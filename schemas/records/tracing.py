@@ -1,69 +1,68 @@
-"""Where a message or a command is in its trace: the W3C traceparent, and places that need no memory.
+"""Span contexts: in the header `traceparent` of Kafka records, and derived from the ids of events and commands.
 
-A DR event may begin hours after it was asked for, in another process, and a command may be handed over twice. So the
-place of each of its steps follows from the ids of the event and the command: every process knows it without being told.
+A DR event may start hours after its request, in another process, and a command may be published twice. So the span
+context of each of its steps follows from the ids of the event and the command: every process computes the same one.
 """
 
-import re
 from hashlib import blake2b
-from typing import NamedTuple, Self
+
+from opentelemetry.context import Context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, get_current_span, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 TRACEPARENT = "traceparent"
-"""The header of a record of the log that belongs to a trace; records that were not sampled have none."""
+"""The header of a sampled record (W3C Trace Context); other records have none."""
 
-# https://www.w3.org/TR/trace-context/: later versions may have more at the end, and ff is none.
-_TRACEPARENT = re.compile(rb"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_SAMPLED = 1
+_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
 _HASHES = 2**64
+_propagator = TraceContextTextMapPropagator()
 
 
-class Place(NamedTuple):
-    """One span, by its two ids, as others name it as their parent."""
-
-    trace_id: int
-    span_id: int
-
-    def header(self) -> tuple[str, bytes]:
-        """Return it as a header, marked as sampled."""
-        return TRACEPARENT, b"00-%032x-%016x-%02x" % (self.trace_id, self.span_id, _SAMPLED)
-
-    @classmethod
-    def parse(cls, header: bytes) -> Self | None:
-        """Read the header's value; None where it was not sampled, or is none: strangers may write it, too."""
-        found = _TRACEPARENT.fullmatch(header)
-        if found is None or (found[5] is not None and found[1] == b"00"):
-            return None
-        place = cls(int(found[2], 16), int(found[3], 16))
-        return place if all(place) and int(found[4], 16) & _SAMPLED else None
+def within(parent: SpanContext) -> Context:
+    """Return the context in which new spans are children of `parent`."""
+    return set_span_in_context(NonRecordingSpan(parent), Context())
 
 
-def asked_place(event_id: str) -> Place:
-    """Return where somebody asked for an event, which is where its trace begins."""
-    return _place(event_id, "asked")
+def traceparent_header(span: SpanContext) -> tuple[str, bytes]:
+    """Return a span context as a header."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, within(span))
+    return TRACEPARENT, carrier[TRACEPARENT].encode()
 
 
-def phase_place(event_id: str, phase: str) -> Place:
-    """Return where it was decided who takes part in an event (phase `event`), or is restored (`restore`)."""
-    return _place(event_id, phase)
+def parse_traceparent(value: bytes) -> SpanContext | None:
+    """Return the span context of a header; None if it is malformed or not sampled. Other writers are possible."""
+    span = get_current_span(_propagator.extract({TRACEPARENT: value.decode("latin-1")})).get_span_context()
+    return span if span.is_valid and span.trace_flags.sampled else None
 
 
-def command_place(correlation_id: str, event_id: str | None, attempt: int = 1) -> Place:
-    """Return where an attempt of a command was handed to the log: in the trace of its event, else in its own."""
-    return _place(event_id or correlation_id, f"logged {correlation_id} {attempt}")
+def event_request_span(event_id: str) -> SpanContext:
+    """Return the span of the request that created an event: the root of its trace."""
+    return _span(event_id, "asked")
 
 
-def command_asked_place(correlation_id: str, event_id: str | None) -> Place:
-    """Return where an operator asked for a command."""
-    return _place(event_id or correlation_id, f"asked {correlation_id}")
+def event_phase_span(event_id: str, phase: str) -> SpanContext:
+    """Return the span of the start (phase `event`) or the end (`restore`) of an event."""
+    return _span(event_id, phase)
 
 
-def is_chosen(name: str, share: float) -> bool:
-    """Whether a name is among the share (0 to 1) of all names that is sampled: for every process the same ones."""
-    return share > 0 and _hash(name, 8) < share * _HASHES
+def command_request_span(correlation_id: str, event_id: str | None) -> SpanContext:
+    """Return the span of an operator's request to send a command."""
+    return _span(event_id or correlation_id, f"asked {correlation_id}")
 
 
-def _place(trace: str, span: str) -> Place:
-    return Place(_hash(trace, 16), _hash(f"{trace} {span}", 8))
+def command_log_span(correlation_id: str, event_id: str | None, attempt: int = 1) -> SpanContext:
+    """Return the span that publishes an attempt of a command to Kafka: in its event's trace, else in its own."""
+    return _span(event_id or correlation_id, f"logged {correlation_id} {attempt}")
+
+
+def is_sampled(name: str, ratio: float) -> bool:
+    """Whether a name belongs to the sampled share (0 to 1) of all names; every process decides alike."""
+    return ratio > 0 and _hash(name, 8) < ratio * _HASHES
+
+
+def _span(trace: str, step: str) -> SpanContext:
+    return SpanContext(_hash(trace, 16), _hash(f"{trace} {step}", 8), is_remote=True, trace_flags=_SAMPLED)
 
 
 def _hash(text: str, size: int) -> int:

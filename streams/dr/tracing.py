@@ -1,68 +1,74 @@
-"""Steps of DR events and commands in their traces, as the role `sink` comes to know them, each after its commit."""
+"""Spans of DR events and commands in the role `sink`, each recorded after its commit."""
 
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from runtime.traces import TRACES, Attributes
-from schemas.records.tracing import Place, asked_place, command_asked_place, command_place, phase_place
+from opentelemetry.trace import SpanKind
+
+from runtime.tracing import TRACING
+from schemas.records.tracing import (
+    command_log_span,
+    command_request_span,
+    event_phase_span,
+    event_request_span,
+    traceparent_header,
+)
 
 Phase = Literal["event", "restore"]
 
 _NAMES = {"event": "sink start event", "restore": "sink end event"}
 
 
-def trace_phase(event_id: str, phase: Phase, began: float) -> None:
-    """Tell that an event has started or ended; `began` is in seconds since 1970."""
-    if TRACES.events:
-        _tell(
+def trace_phase(event_id: str, phase: Phase, start: float) -> None:
+    """Record the start or the end of an event; `start` of the work is in seconds since 1970."""
+    if TRACING.samples_events:
+        TRACING.start_span(
             _NAMES[phase],
-            "internal",
-            phase_place(event_id, phase),
-            asked_place(event_id),
-            began,
-            {"gateway.event.id": event_id},
-        )
+            SpanKind.INTERNAL,
+            parent=event_request_span(event_id),
+            given=event_phase_span(event_id, phase),
+            start=start,
+            attributes={"gateway.event.id": event_id},
+        ).end()
 
 
 def traceparent_of(correlation_id: str, event_id: str | None, attempt: int) -> list[tuple[str, bytes]]:
-    """Return the headers of a command's record: none, unless it was chosen."""
-    if not TRACES.choose_command(correlation_id):
+    """Return the headers of a command's record: none if it is not sampled."""
+    if not TRACING.samples_command(correlation_id):
         return []
-    return [command_place(correlation_id, event_id, attempt).header()]
+    return [traceparent_header(command_log_span(correlation_id, event_id, attempt))]
 
 
-def trace_logged(rows: Iterable[Any], began: float) -> None:
-    """End the span of each command that was published; `rows` are those of `command_source`."""
+def trace_logged(rows: Iterable[Any], start: float) -> None:
+    """Record that Kafka has commands; `rows` are those of `command_source`."""
     for row in rows:
         correlation_id, event_id = row["correlation_id"], row["event_id"]
-        if TRACES.choose_command(correlation_id):
-            operators = row["kind"] == "operator"
-            parent = command_asked_place(correlation_id, event_id) if operators else phase_place(event_id, row["kind"])
-            place = command_place(correlation_id, event_id, row["attempt"])
-            _tell("sink log command", "producer", place, parent, began, _about(row) | {"gateway.op": row["op"]})
+        if TRACING.samples_command(correlation_id):
+            by_operator = row["kind"] == "operator"
+            TRACING.start_span(
+                "sink log command",
+                SpanKind.PRODUCER,
+                parent=command_request_span(correlation_id, event_id)
+                if by_operator
+                else event_phase_span(event_id, row["kind"]),
+                given=command_log_span(correlation_id, event_id, row["attempt"]),
+                start=start,
+                attributes=_attributes(row) | {"gateway.op": row["op"]},
+            ).end()
 
 
 def trace_answered(row: Any) -> None:
-    """Tell that a VEN has answered to a command for the first time, from the receipt of its answer."""
-    if TRACES.choose_command(row["correlation_id"]):
-        parent = command_place(row["correlation_id"], row["event_id"], row["attempt"])
-        attributes = _about(row) | {"gateway.ack.good": row["good"]}
-        _tell("sink acknowledged", "consumer", None, parent, row["acked_at"].timestamp(), attributes)
+    """Record the first ack of a command, from its receipt."""
+    if TRACING.samples_command(row["correlation_id"]):
+        TRACING.start_span(
+            "sink acknowledged",
+            SpanKind.CONSUMER,
+            parent=command_log_span(row["correlation_id"], row["event_id"], row["attempt"]),
+            start=row["acked_at"].timestamp(),
+            attributes=_attributes(row) | {"gateway.ack.good": row["good"]},
+        ).end()
 
 
-def _about(row: Any) -> dict[str, Any]:
-    named = {} if row["event_id"] is None else {"gateway.event.id": row["event_id"]}
-    return {"gateway.correlation.id": row["correlation_id"], "gateway.ven.id": row["ven_id"], **named}
-
-
-def _tell(
-    name: str,
-    kind: Literal["internal", "producer", "consumer"],
-    place: Place | None,
-    parent: Place,
-    began: float,
-    attributes: Attributes,
-) -> None:
-    span = TRACES.begin(name, kind, parent=parent, place=place, started=began, attributes=attributes)
-    if span is not None:
-        span.end()
+def _attributes(row: Any) -> dict[str, Any]:
+    event = {} if row["event_id"] is None else {"gateway.event.id": row["event_id"]}
+    return {"gateway.correlation.id": row["correlation_id"], "gateway.ven.id": row["ven_id"], **event}

@@ -9,9 +9,9 @@ from typing import Any
 
 from runtime.cancellation import cancellations
 from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
-from runtime.traces import TRACES
+from runtime.tracing import TRACING
 from streams.engine.batch import Batch
-from streams.engine.tracing import take_up
+from streams.engine.tracing import start_record_spans
 
 BATCH_BYTES = 4_194_304
 """A group of batches stops growing at this size (bytes of record values), however few records it holds.
@@ -75,7 +75,7 @@ class _BatchGroup:
 
     def __post_init__(self) -> None:
         self.batches = [event.value for event in self.events]
-        self.spans = take_up(self.stream.app.role, self.batches) if TRACES.on else ()
+        self.spans = start_record_spans(self.stream.app.role, self.batches) if TRACING.on else ()
         self.started = time.perf_counter()
 
     async def acknowledge(self) -> None:

@@ -1,10 +1,12 @@
-"""The sampled records of what a role works on: each has a span from the moment its batch is taken up to its end."""
+"""Spans of sampled records: each from the start of its batch until the batch is finished."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from runtime.traces import TRACES, Span
-from schemas.records.tracing import TRACEPARENT, Place
+from opentelemetry.trace import Span, SpanKind
+
+from runtime.tracing import TRACING
+from schemas.records.tracing import TRACEPARENT, parse_traceparent, traceparent_header
 
 
 class Batch(Protocol):
@@ -15,22 +17,22 @@ class Batch(Protocol):
         """All of them."""
 
 
-def take_up(role: str, batches: Sequence[Batch]) -> list[Span]:
-    """Begin a span for each record that belongs to a trace; from here on the record names that span as its place.
+def start_record_spans(role: str, batches: Sequence[Batch]) -> list[Span]:
+    """Start a span for each sampled record, and replace the record's `traceparent` by that of its span.
 
-    So whatever is sent on with the record's own header, a dead letter for example, is the next step of this one.
+    So a record that is derived from it, such as a dead letter, continues the trace from this span.
     """
-    together = sum(len(batch.records) for batch in batches)
-    found = (_take_up(role, record, together) for batch in batches for record in batch.records if record.headers)
-    return [span for span in found if span is not None]
+    size = sum(len(batch.records) for batch in batches)
+    spans = (_start_span(role, record, size) for batch in batches for record in batch.records if record.headers)
+    return [span for span in spans if span is not None]
 
 
-def _take_up(role: str, record: Any, together: int) -> Span | None:
+def _start_span(role: str, record: Any, batch_size: int) -> Span | None:
     for position, (name, value) in enumerate(record.headers):
-        if name == TRACEPARENT and (parent := Place.parse(value or b"")) is not None:
-            span = TRACES.begin(
+        if name == TRACEPARENT and (parent := parse_traceparent(value or b"")) is not None:
+            span = TRACING.start_span(
                 f"{role} {record.topic}",
-                "consumer",
+                SpanKind.CONSUMER,
                 parent=parent,
                 attributes={
                     "messaging.system": "kafka",
@@ -38,11 +40,10 @@ def _take_up(role: str, record: Any, together: int) -> Span | None:
                     "messaging.destination.name": record.topic,
                     "messaging.destination.partition.id": str(record.partition),
                     "messaging.kafka.offset": record.offset,
-                    "messaging.batch.message_count": together,
+                    "messaging.batch.message_count": batch_size,
                 },
             )
-            if span is not None:
-                record.headers = [*record.headers]
-                record.headers[position] = span.place.header()
+            record.headers = [*record.headers]
+            record.headers[position] = traceparent_header(span.get_span_context())
             return span
     return None

@@ -10,7 +10,7 @@ import httpx
 from gateway.local.system import System
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.records.tracing import Place
+from schemas.records.tracing import parse_traceparent
 from tests.support.collector import Collector
 from tests.support.kafka_records import read_all
 from tests.support.publishing import publish
@@ -98,9 +98,9 @@ async def test_a_dr_event_is_one_trace_from_the_request_to_the_answers(system: S
     # Whoever else reads the commands finds the trace there.
     name = told["correlationId"].encode()
     (record,) = [one for one in await read_all(system.kafka, "ven.commands") if name in one.value]
-    place = Place.parse(dict(record.headers)["traceparent"])
-    assert place is not None
-    assert (sent.trace, sent.parent) == (f"{place.trace_id:032x}", f"{place.span_id:016x}")
+    logged = parse_traceparent(dict(record.headers)["traceparent"])
+    assert logged is not None
+    assert (sent.trace, sent.parent) == (f"{logged.trace_id:032x}", f"{logged.span_id:016x}")
 
 
 async def test_an_operators_command_is_a_trace_of_its_own(system: System, collector: Collector) -> None:

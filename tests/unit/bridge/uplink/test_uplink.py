@@ -1,0 +1,29 @@
+"""How long the oldest message has waited for its PUBACK."""
+
+import asyncio
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bridge.mqtt.packet_reader import Message
+from bridge.uplink.uplink import Uplink
+from schemas.mqtt.routing import Route, Routes
+from schemas.records.topics import TopicNames
+
+
+async def test_oldest_seconds_is_the_age_of_the_oldest_message() -> None:
+    connection: Any = SimpleNamespace(acknowledge=print, pause=lambda: None, resume=lambda: None)
+    no_producer: Any = None
+    uplink = Uplink(no_producer, TopicNames(""), Routes([Route("#", None)]), 10)
+    stored = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    assert uplink.oldest_seconds == 0
+    for evidence, seconds in zip(stored, (40, 20), strict=True):
+        message = Message("t", received_ms=int((time.time() - seconds) * 1000))
+        uplink.acknowledge_after(evidence, connection, message)
+    assert uplink.oldest_seconds == pytest.approx(40, abs=5)
+    for evidence, left in zip(stored, (20, 0), strict=True):
+        evidence.set_result(None)
+        await asyncio.sleep(0)
+        assert uplink.oldest_seconds == pytest.approx(left, abs=5 if left else 0)
