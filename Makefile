@@ -1,35 +1,38 @@
-# Everything installs itself: Python 3.11 or newer is all that is assumed.
-# uv is taken from the PATH, or brought by pip into .venv-uv.
+# Only Python 3.11 or newer is needed; each target installs the rest.
+# uv comes from the PATH; if it is missing, pip installs it into .venv-uv.
 UV := $(shell command -v uv 2>/dev/null || echo .venv-uv/bin/uv)
-# Each process has servers of its own; what times or kills whole systems has the machine to itself.
+# Each pytest process starts its own servers. Tests that measure times or kill whole systems run alone.
 PARALLEL := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
-.PHONY: demo test faults docs audit sbom screenshots lint install certs
+.PHONY: demo check test faults docs audit sbom screenshots lint install certs
 
 demo: install
 	$(UV) run gateway demo
 
-# HYPOTHESIS_PROFILE=search looks for new examples instead of trying the same again.
-test: lint
+# The quick checks, for every commit. pytest ends each run with its skipped tests and their reasons (option -ra).
+check: lint
 	$(UV) run pytest tests/unit tests/repo tests/contract $(PARALLEL)
+
+# All tests. HYPOTHESIS_PROFILE=search tries new examples instead of the same ones.
+test: check
 	$(UV) run pytest tests/integration $(PARALLEL)
 	$(UV) run pytest --ignore=tests/unit --ignore=tests/repo --ignore=tests/contract --ignore=tests/integration
 
-# Every fault many times, each with its own books: about 25 minutes.
+# Every fault many times, each with its own ledger: about 25 minutes.
 faults: install
 	$(UV) run pytest tests/faults --faults-full --faults-report=faults.md
 
-# What compose.yaml needs before its first start; HOSTS="mqtt.example.org …" are the names under which VENs reach the broker.
+# Certificates and passwords for compose.yaml. HOSTS="mqtt.example.org …" names the addresses of the MQTT broker.
 certs: install
 	$(UV) run gateway certs make $(foreach name,$(HOSTS),--host $(name))
 
-# What is written from the code. Beside its place at first, so that what fails leaves the document that was there.
+# The generated documents. Each is written to a temporary file first, so that a failure keeps the old document.
 docs: install
 	$(UV) run gateway openapi > docs/reference/backend-api.yaml.new && mv docs/reference/backend-api.yaml.new docs/reference/backend-api.yaml
 	$(UV) run gateway asyncapi > docs/reference/asyncapi.yaml.new && mv docs/reference/asyncapi.yaml.new docs/reference/asyncapi.yaml
 	$(UV) run python -m tools.licences > docs/reference/licences.md.new && mv docs/reference/licences.md.new docs/reference/licences.md
 
-# Known vulnerabilities of what is installed; needs the internet. See docs/reference/supply-chain.md.
+# Known vulnerabilities of the packages; needs the internet. See docs/reference/supply-chain.md.
 audit: install
 	$(UV) export --locked --all-extras --no-dev --no-emit-project --quiet > .audit-requirements.txt
 	$(UV) tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip -r .audit-requirements.txt
@@ -38,7 +41,7 @@ audit: install
 sbom: install
 	$(UV) run python -m tools.sbom > sbom.json.new && mv sbom.json.new sbom.json
 
-# The pictures of docs/images, of a running system; needs Chromium.
+# The images in docs/images, from a running system; needs Chromium.
 screenshots: install
 	$(UV) run python -m tests.page.screenshots
 

@@ -36,7 +36,7 @@ def _what_aiokafka_forgets_is_closed() -> Iterator[None]:
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption(
-        "--faults-full", action="store_true", help="tests/faults: each fault many times, with its own books"
+        "--faults-full", action="store_true", help="tests/faults: each fault many times, with its own ledger"
     )
     group.addoption(
         "--faults-report", type=Path, help="tests/faults: write the table of results to this file (Markdown)"

@@ -61,7 +61,7 @@ async def bench_backpressure(options: BackpressureOptions, stop: asyncio.Event) 
     """Bring everything up, flood it, let it catch up, and print where the backlog lay and what it took.
 
     Raises:
-        GatewayError: the books do not balance, and then there are no figures; or less was offered than was asked for.
+        GatewayError: reconciliation failed, so there is no result; or the load was lower than requested.
     """
     async with environment(stop) as env:
         if env is None:
@@ -78,7 +78,7 @@ async def bench_backpressure(options: BackpressureOptions, stop: asyncio.Event) 
 
 
 async def measure(env: BenchEnvironment, options: BackpressureOptions) -> BackpressureMetrics:
-    """Saturate, drain, flood, drain, and check the books.
+    """Saturate, drain, overload, drain, and reconcile.
 
     Raises:
         GatewayError: not all was stored, once and as it was; or a process ended meanwhile.
@@ -104,7 +104,7 @@ async def measure(env: BenchEnvironment, options: BackpressureOptions) -> Backpr
     if ended:
         raise GatewayError(f"{', '.join(ended)} ended meanwhile, so the figures mean nothing; see {system.stack.logs}")
     if not reconciliation.passed:
-        raise GatewayError(f"the books do not balance, so the figures mean nothing: {reconciliation}")
+        raise GatewayError(f"reconciliation failed, so there is no result: {reconciliation}")
     return BackpressureMetrics(
         vens=options.vens,
         seconds=options.seconds,

@@ -49,7 +49,7 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
     """Bring everything up, publish at full speed, wait until all is stored, and print what it took.
 
     Raises:
-        GatewayError: the books do not balance, and then the figures mean nothing.
+        GatewayError: reconciliation failed, so there is no result.
     """
     async with environment(stop) as env:
         if env is None:

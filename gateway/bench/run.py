@@ -86,7 +86,7 @@ async def run(
         reconciliation = await reconcile(database, await generator.ledger())
         await _settle(database)
     if not reconciliation.passed:
-        raise GatewayError(f"the books do not balance, so the figures mean nothing: {reconciliation}")
+        raise GatewayError(f"reconciliation failed, so there is no result: {reconciliation}")
     a_million = 1e6 / plan.messages
     costs = {name: Cost((after[name] - before[name]) * a_million, peaks[name]) for name in before}
     return Run(plan.messages / seconds, costs, reconciliation, published, busy)

@@ -1,4 +1,4 @@
-"""The benchmark of backpressure in small: it runs, its books balance, and the backlog is gone at the end."""
+"""The backpressure benchmark with a small load: it reconciles, and the backlog drains."""
 
 from pathlib import Path
 

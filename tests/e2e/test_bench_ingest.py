@@ -1,4 +1,4 @@
-"""The benchmarks of the way of a sample in small: they run, and their books balance."""
+"""The ingest, latency and scale benchmarks with small loads: they run and reconcile."""
 
 from pathlib import Path
 

@@ -48,7 +48,7 @@ async def test_a_demo_with_an_end_prints_its_figures_as_json_and_succeeds(tmp_pa
     assert figures["lost"] == figures["duplicated"] == figures["dead_lettered"] == 0
     assert figures["online_vens"] == 40
     assert figures["event"] is None
-    assert "it begins after 20 s, and needs --seconds 35 or more" in " ".join(err.split())
+    assert "it starts after 20 s and needs --seconds 35 or more" in " ".join(err.split())
 
 
 async def test_a_demo_shows_one_whole_dr_event(tmp_path: Path) -> None:
@@ -65,7 +65,13 @@ async def test_a_demo_shows_one_whole_dr_event(tmp_path: Path) -> None:
     assert funnel["targeted"] == funnel["sent"] == event["vens"] == 40
     # Of the preset: one refuses, two are silent.
     assert (funnel["refused"], funnel["acknowledged"]) == (1, 37)
-    assert event["books"] == {"told": 40, "restored": 40, "repeated": 0, "untold": 0, "unrestored": 0}
+    assert event["reconciliation"] == {
+        "commanded": 40,
+        "restored": 40,
+        "repeated": 0,
+        "missed": 0,
+        "unrestored": 0,
+    }
     assert "can be shed" in err
     assert "37 acknowledged, 1 refused" in " ".join(err.split())
 
@@ -183,7 +189,7 @@ async def test_what_is_wrong_is_one_sentence_that_names_it(
     assert "Traceback" not in err
 
 
-async def test_the_bench_balances_its_books() -> None:
+async def test_bench_ingest_reconciles_and_prints_ratios() -> None:
     load = ("--messages", "2000", "--vens", "50")
     code, out, err = await outcome(await gateway("bench", "ingest", *load, "--floor", "--json"))
     assert code == 0, err

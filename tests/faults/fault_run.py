@@ -1,4 +1,4 @@
-"""One ordeal: a fleet under way, something that goes wrong again and again, and books that have to balance."""
+"""A fault run: a fleet publishes, a fault is injected repeatedly, and the ledgers must reconcile."""
 
 import asyncio
 import itertools
@@ -27,7 +27,7 @@ VENS = 100
 WAIT = 120
 PATIENCE = 120
 
-# What of a fleet is compared.
+# The ledgers of a fleet, with the queries they are reconciled with.
 LEDGERS = ((READINGS, "ledger"), (SNAPSHOTS, "snapshots"))
 
 ONLINE = """
@@ -39,7 +39,7 @@ _numbers = itertools.count(1)
 
 
 class FaultRun:
-    """What a fault may use: the system, the fleet, and chance."""
+    """What a fault may use: the system, the fleet, and a random generator."""
 
     def __init__(self, system: System, fleet: Fleet, rng: random.Random) -> None:
         self.system = system
@@ -51,7 +51,7 @@ class FaultRun:
         self.reconciliations: list[Reconciliation] = []  # of more than the fleet
 
     async def random_moment(self) -> None:
-        """Wait for a random moment: after work has gone on, not when all has come to rest."""
+        """Wait for a random moment under load."""
         await self.accepted(self.rng.randrange(RATE // 8, RATE * 3 // 2))
 
     async def accepted(self, more: int) -> None:
@@ -62,7 +62,7 @@ class FaultRun:
     async def ready(self, *names: str) -> None:
         """Wait until processes of ours can do their work; without names, all of them."""
         for worker in [self.system.workers[name] for name in names or self.system.workers]:
-            assert await until(worker.ready, WAIT), f"{worker.name} needs a hand: {worker.process.see_log()}"
+            assert await until(worker.ready, WAIT), f"{worker.name} did not recover: {worker.process.see_log()}"
 
 
 Fault = Callable[[FaultRun], Awaitable[None]]
@@ -70,7 +70,7 @@ Fault = Callable[[FaultRun], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class FaultRunner:
-    """Puts a system through ordeals and keeps the results; `full` is the long form."""
+    """Runs faults against a system and collects the results; `full` selects the long form."""
 
     system: System
     results: list[Result]
@@ -78,7 +78,7 @@ class FaultRunner:
     full: bool
 
     async def of(self, kind: str, faults: Mapping[str, Fault], *, times: int, short: int = 1) -> None:
-        """Let each fault happen `times` times with books of its own; in the short form `short` times in shared books.
+        """Inject each fault `times` times with a ledger of its own; in the short form `short` times with a shared one.
 
         Raises:
             ExceptionGroup: what was found, after all faults had their turn.
@@ -103,7 +103,7 @@ class FaultRunner:
 
     @asynccontextmanager
     async def run(self, fault: str, ledger: PublishLedger | None = None, **options: Any) -> AsyncIterator[FaultRun]:
-        """Have a fleet under way inside; afterwards its books must balance and nothing need a hand."""
+        """Run a fleet inside the block; afterwards its ledgers must reconcile and every process be ready."""
         number = next(_numbers)
         fleet = make_fleet(self.system, **{"prefix": f"fault-{number}", "rate": RATE, "seed": self.seed, **options})
         if ledger is not None:
@@ -148,7 +148,7 @@ async def reconcile_fleet(system: System, fleet: Fleet) -> list[Reconciliation]:
 
 
 def direct_database(system: System) -> DatabaseSettings:
-    """Return the way to the database that no test cuts."""
+    """Return the database settings that bypass the proxies."""
     stack = system.stack
     return system.database.model_copy(update={"db_host": stack.postgres_host, "db_port": stack.postgres_port})
 
@@ -168,19 +168,19 @@ def _result(fault: str, run: FaultRun, reconciliations: list[Reconciliation], pa
 
 
 async def assert_recovered(system: System) -> None:
-    """Every server runs and every process of ours does its work again."""
+    """Assert that every server runs and every process of ours is ready again."""
     stack = system.stack
     assert all(server.running for server in (stack.kafka, stack.postgres, stack.mqtt))
     for worker in system.workers.values():
-        assert not worker.supervised or await until(worker.ready, WAIT), _needs_a_hand(worker)
+        assert not worker.supervised or await until(worker.ready, WAIT), _not_recovered(worker)
 
 
-def _needs_a_hand(worker: Worker) -> str:
-    return f"{worker.name} needs a hand: {worker.process.see_log()}"
+def _not_recovered(worker: Worker) -> str:
+    return f"{worker.name} did not recover: {worker.process.see_log()}"
 
 
 async def assert_live_totals_match(system: System) -> None:
-    """The live totals, rebuilt several times by now, are those of the rows: of all VENs heard in the last minute."""
+    """Assert that the live totals equal the sums of the rows of all online VENs."""
     connection = await asyncpg.connect(**connect_options(direct_database(system), "test"))
     try:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:

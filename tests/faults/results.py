@@ -8,7 +8,7 @@ HEADINGS = ("fault", "times", "accepted", "stored", "lost", "twice", "wrong", "l
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The books of one fault, in messages; `pause` is in seconds, `note` says what else was measured.
+    """The reconciliation of one fault, in messages; `pause` is in seconds, `note` says what else was measured.
 
     `accepted` by the MQTT broker, `stored` in PostgreSQL or, what does not count as a reading, in a dead-letter topic;
     `stored` may be more, for a message whose PUBACK was lost on its way. `wrong` were stored with other values than
