@@ -9,6 +9,7 @@ from yarl import URL
 from runtime.log_security import log_tls
 from schemas.settings import KafkaSettings, StreamsSettings
 from streams.batches import FETCH_PARTITION_BYTES, BatchApp
+from streams.member import Assignor, worker_url
 
 # How much longer than a session joining the group may take.
 _JOINING_SECONDS = 5
@@ -27,6 +28,8 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         topic_replication_factor=kafka.kafka_replication,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=streams.streams_instance_id or None,
+        canonical_url=worker_url(role, streams.streams_instance_id),
+        PartitionAssignor=Assignor,
         broker_commit_interval=1.0,
         broker_session_timeout=streams.streams_session_timeout,
         # Who has not come to a rebalance by then has no session either, so that joining never takes longer than a
