@@ -12,11 +12,14 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from runtime.backoff import Backoff
+from runtime.kafka_tasks import declare_kafka_tasks
 from runtime.log_security import security_options, why_refused
 from schemas.settings import KafkaSettings, SettingsError
 from schemas.topics import DEAD_LETTER_SUFFIX, Topic
 
 logger = logging.getLogger(__name__)
+
+declare_kafka_tasks()
 
 MAX_PAYLOAD_BYTES = 1_000_000
 """The largest value that the bridge puts in the log whole; what is larger is kept in part."""
