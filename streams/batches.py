@@ -12,11 +12,15 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextvars import Context, copy_context
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
+
+from runtime.supervision import watch_tasks_of
 
 GATHER_SECONDS = 0.05
 """How long after an answer the next fetch is sent: what comes meanwhile comes together."""
@@ -27,6 +31,8 @@ FETCH_PARTITION_BYTES = 1_048_576
 
 FETCH_MOST_BYTES = 4_194_304
 """How much an answer holds at most; by default 50 MB, which are in memory twice for a moment."""
+
+_CHECK_SECONDS = 0.5
 
 # What an agent sees: AIOKafka's ConsumerRecord, with topic, partition, offset, timestamp, key, value and headers.
 Record = Any
@@ -156,6 +162,24 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     log that waited for many bytes, a single record would wait as long as many do.
     """
 
+    _context: Context
+
+    async def start(self) -> None:
+        # A thread begins without any context, and its tasks would have no supervisor.
+        self._context = copy_context()
+        watch_tasks_of(self.thread_loop)
+        await super().start()
+
+    def _start_thread(self) -> None:
+        self._context.run(super()._start_thread)
+
+    @Service.task
+    async def _check_coordinator(self) -> None:
+        """Raise what the coordinator cannot get over: it waits until somebody asks, and Faust never does."""
+        while not self.should_stop:
+            await self.sleep(_CHECK_SECONDS)
+            self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
@@ -211,6 +235,12 @@ class BatchApp(faust.App):
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker has joined its group, its tables are restored, and it takes records."""
+        recovery: Any = self.tables.recovery  # type: ignore[attr-defined]
+        return bool(self.started and recovery.completed.is_set() and not self.rebalancing)
 
     def oldest_unfinished_seconds(self) -> float:
         """How long ago the log got the oldest record in hand; 0 where there is none."""

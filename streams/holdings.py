@@ -119,6 +119,11 @@ class Holdings:
         """The topics that are followed; a VEN has the same partition in each."""
         return list(self._followed)
 
+    @property
+    def restored(self) -> bool:
+        """Whether the state of each partition held is restored from the log."""
+        return self._rebuilt >= self._held.keys()
+
     def hold(self, partitions: set[int]) -> None:
         """Hold these partitions and no others, and rebuild the new ones from the log."""
         self._held = {number: self._held.get(number) or Held(self._offline_after) for number in partitions}

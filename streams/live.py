@@ -7,7 +7,7 @@ go to a topic of one partition, so one worker sees them all: it keeps the latest
 
 import logging
 import time
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -42,12 +42,16 @@ _EVER = datetime.min.replace(tzinfo=UTC)
 
 def add_live(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, telemetry_partitions: int
-) -> None:
-    """Register the role's agents, its table and its timer with the app."""
+) -> Callable[[], bool]:
+    """Register the role's agents, its table and its timer with the app.
+
+    Returns whether the state of all partitions held is restored.
+    """
     holdings = Holdings(kafka, timedelta(seconds=streams.offline_after_seconds), group=app.conf.id)
     _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, holdings)
     _publish_partials(app, kafka, Outbox(producer, kafka.topics), holdings)
     _add_up_partials(app, kafka, streams.streams_batch_records, Outbox(producer, kafka.topics), telemetry_partitions)
+    return lambda: holdings.restored
 
 
 def _follow_vens(app: Any, topic: str, most_records: int, holdings: Holdings) -> None:
