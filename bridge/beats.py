@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from runtime.supervision import vital
 from schemas.mqtt import Kind
 from schemas.topics import HEADER_BEAT, HEADER_RECEIVED, TopicNames
 
@@ -33,6 +34,7 @@ class Beats:
         self._at_work = at_work
         self._caught_up = caught_up
 
+    @vital("the beats")
     async def run(self) -> None:
         """Beat for ever; the next beat waits until the log has the last one."""
         while True:

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from bridge.known import KnownCommands
 from runtime.backoff import Backoff
 from runtime.kafka import client_options, hand_over
+from runtime.supervision import vital
 from schemas.dispatch import Dispatch, Evidence, State, decode_evidence
 from schemas.readings import encode_record
 from schemas.settings import KafkaSettings
@@ -52,6 +53,7 @@ class CommandLog:
         self._moved = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @vital("the command log")
     async def run(self) -> None:
         """Write and follow, for ever; an outage is waited out.
 

@@ -65,8 +65,8 @@ class Connection:
         await self._stack.enter_async_context(self._client)
         # Instead of aiomqtt's reader, which takes one packet at a time.
         self._follow_socket()
-        looking = self._loop.create_task(self._look_again())
-        self._stack.callback(looking.cancel)
+        self._looking = self._loop.create_task(self._look_again())
+        self._stack.callback(self._looking.cancel)
         return self
 
     async def __aexit__(
@@ -158,9 +158,16 @@ class Connection:
         """Wait until the connection is lost.
 
         Raises:
-            aiomqtt.MqttError: why it was.
+            aiomqtt.MqttError: why it was; or that nobody would notice a loss any more.
         """
-        await asyncio.shield(self._client._disconnected)  # noqa: SLF001
+        disconnected: asyncio.Future[None] = self._client._disconnected  # noqa: SLF001
+        keeping_up = {self._looking, self._client._misc_task or self._looking}  # noqa: SLF001
+        await asyncio.wait({disconnected, *keeping_up}, return_when=asyncio.FIRST_COMPLETED)
+        if disconnected.done():
+            disconnected.result()
+        ended = next((task for task in keeping_up if task.done()), None)
+        if ended is not None and not ended.cancelled() and ended.exception() is not None:
+            raise aiomqtt.MqttError(f"reading the connection failed: {ended.exception()}") from ended.exception()
         raise aiomqtt.MqttError("the broker closed the connection")
 
     def _descriptor(self) -> int | None:

@@ -25,6 +25,7 @@ from bridge.decisions import COMMAND_TOPIC, LATE, decide, message_at, read_dispa
 from runtime.backoff import Backoff
 from runtime.kafka import client_options, hand_over
 from runtime.metrics import COMMANDS_EXPIRED, COMMANDS_SENT, COMMANDS_UNSURE, DEAD_LETTERS
+from runtime.supervision import vital
 from schemas import commands
 from schemas.dead_letters import headers_of_letter
 from schemas.dispatch import Dispatch
@@ -85,6 +86,8 @@ class Downlink:
         self._notes: list[asyncio.Future[None]] = []
         self._spans = CommandSpans()
         self.took_over = True
+        self.joined = False
+        """Whether this bridge has joined the consumer group, and commands for it would be sent."""
         self._stopping = False
         self._ended = asyncio.Event()
 
@@ -110,6 +113,7 @@ class Downlink:
                 self._leave_open(dispatch, "the MQTT connection was lost")
         self._given_up.clear()
 
+    @vital("the way of commands from the log to MQTT")
     async def run(self) -> None:
         """Send until `drain`.
 
@@ -160,6 +164,7 @@ class Downlink:
                 if fetched and await self._handle([record for records in fetched.values() for record in records]):
                     await self._commit(consumer, {tp: records[-1].offset + 1 for tp, records in fetched.items()})
         finally:
+            self.joined = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
                     await consumer.stop()
@@ -294,8 +299,10 @@ class _Assigned(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, downlink: Downlink) -> None:
         self._downlink = downlink
 
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        """Nothing: what is in hand is claimed in the command log."""
+    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
+        """What is in hand is claimed in the command log."""
+        self._downlink.joined = False
 
     def on_partitions_assigned(self, assigned: Any) -> None:
+        self._downlink.joined = True
         self._downlink.took_over = bool(assigned) or self._downlink.took_over

@@ -12,6 +12,7 @@ import msgspec
 from bridge.command_log import CommandLog
 from bridge.decisions import COMMAND_TOPIC
 from bridge.receiving import Message
+from runtime.supervision import vital
 from schemas.mqtt_filters import matches
 
 ECHO_FILTER = COMMAND_TOPIC + "+"
@@ -45,6 +46,7 @@ class Echo:
         self._arrived.set()
         return taken
 
+    @vital("the echo of commands")
     async def run(self) -> None:
         """Note what came back, for ever; not before it is known what was about to be sent."""
         await self._log.caught_up()

@@ -17,6 +17,7 @@ from bridge.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
+from runtime.supervision import Supervisor
 from runtime.traces import TRACES
 from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
 from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings, check_all
@@ -52,6 +53,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
 
     Raises:
         SettingsError: certificates, keys or logins are wrong. Where only a connection showed it, in an ExceptionGroup.
+        BackgroundTaskError: a task ended that the bridge cannot work without.
     """
     bridge = config.bridge
     if not config.mqtt.mqtt_enabled:
@@ -60,8 +62,9 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         return
     tls_context(config.mqtt)  # before the log is waited for
     async with AsyncExitStack() as stack:
+        supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACES.exporting(config.traces, "bridge"))
-        checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}
+        checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False, "commands": lambda: False}
         # First of all: a bridge that waits for the log is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
         await ensure_topics(config.kafka)
@@ -89,11 +92,14 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         listens = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)
         checks["mqtt"] = lambda: session.ready
+        checks["commands"] = lambda: downlink.joined
 
         def at_work() -> bool:
             return session.ready and uplink.outstanding < bridge.bridge_window
 
         beats = Beats(log, config.kafka.topics, at_work, uplink.caught_up)
+        # What ends after one of these has failed ends for that.
+        stack.callback(supervisor.over)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(uplink.run(), name="uplink"),
@@ -104,6 +110,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                 tasks.create_task(beats.run(), name="beats"),
             ]
             await stop.wait()
+            supervisor.over()
             logger.info("draining", extra={"action": "bridge_draining"})
             try:
                 async with asyncio.timeout(bridge.shutdown_timeout):

@@ -14,6 +14,7 @@ from bridge.recollection import Recollection
 from bridge.refusal import why_refused
 from bridge.uplink import Uplink
 from runtime.backoff import Backoff
+from runtime.supervision import vital
 from schemas.mqtt import Routes
 from schemas.mqtt_filters import covers, matches, uncovered
 from schemas.mqtt_settings import MqttSettings
@@ -64,6 +65,7 @@ class Session:
         self._was_let_in = False
         self.ready = False
 
+    @vital("the MQTT session")
     async def run(self) -> None:
         """Stay connected, for ever.
 

@@ -16,6 +16,7 @@ from bridge.traced import begin_trace, end_trace
 from runtime.batching import BatchWriter
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
+from runtime.supervision import vital
 from runtime.traces import TRACES
 from schemas import topics
 from schemas.dead_letters import dead_letter_headers
@@ -110,6 +111,7 @@ class Uplink:
         else:
             note.add_done_callback(partial(self._on_confirmed, entry))
 
+    @vital("the way of messages from MQTT to the log")
     async def run(self) -> None:
         """Send what is taken, for ever.
 
