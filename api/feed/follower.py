@@ -21,6 +21,7 @@ from api.problems import OUTAGES
 from api.queries.feed import fetch_now
 from runtime.backoff import Backoff
 from runtime.database import Pool
+from runtime.supervision import vital
 from schemas.settings import ApiSettings
 
 logger = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Follower:
         self._energy = energy
         self._settings = settings
 
+    @vital("the feed")
     async def follow(self) -> None:
         """Follow all there is, for ever. What is away is asked again, and meanwhile the rest goes on."""
         async with asyncio.TaskGroup() as tasks:
@@ -54,11 +56,13 @@ class Follower:
             )
             tasks.create_task(self._follow_database())
 
+    @vital("the heartbeat of the feed")
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.api_feed_heartbeat_seconds)
             self._hub.beat()
 
+    @vital("the feed of changes")
     async def _follow_database(self) -> None:
         since = await self._begin()
         offline_after = self._settings.offline_after_seconds
@@ -83,6 +87,7 @@ class Follower:
                 return now - timedelta(seconds=self._settings.api_feed_window_seconds)
 
 
+@vital("a part of the feed")
 async def _keep_looking(look: _Look) -> None:
     backoff = Backoff(first=look.every_seconds)
     fails = False
