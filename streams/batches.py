@@ -188,6 +188,26 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        self._fit_first_assignment()
+        self._gather_between_fetches()
+
+    def _fit_first_assignment(self) -> None:
+        """Join once more where the group's assignment was made for the topics of the worker before (member.py)."""
+        assignor: Any = self._assignor
+        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
+        complete = coordinator._on_join_complete  # noqa: SLF001
+
+        async def complete_join(generation: int, member_id: str, protocol: str, assignment: bytes) -> None:
+            assignment, fits = assignor.fitted(assignment, coordinator._subscription.topics)  # noqa: SLF001
+            # Once is enough, and a topic that does not exist would never be assigned.
+            coordinator._on_join_complete = complete  # noqa: SLF001
+            await complete(generation, member_id, protocol, assignment)
+            if not fits:
+                coordinator.request_rejoin()
+
+        coordinator._on_join_complete = complete_join  # noqa: SLF001
+
+    def _gather_between_fetches(self) -> None:
         fetcher: Any = self._ensure_consumer()._fetcher  # noqa: SLF001
         fetch = fetcher._proc_fetch_request  # noqa: SLF001
         next_at = 0.0

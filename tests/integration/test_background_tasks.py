@@ -35,7 +35,7 @@ PASSING = {
     "Fetcher._update_fetch_positions",
     "Fetcher._proc_offset_request",
     "Sender._send_produce_req",
-    "_ConsumerThread.on_start.<locals>.fetch_in_turn",
+    "_ConsumerThread._gather_between_fetches.<locals>.fetch_in_turn",
     "Event.wait",
     "ThrowableQueue.get",
     "Agent._execute_actor",

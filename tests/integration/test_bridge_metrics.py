@@ -38,7 +38,7 @@ async def test_the_bridge_counts_what_it_takes_by_kind(stack: LocalStack, kafka:
                     return {}
 
             async def subscribed() -> bool:
-                return (await shown()).get("gateway_check") == {("mqtt",): 1}
+                return (await shown()).get("gateway_check") == {("mqtt",): 1, ("commands",): 1}
 
             async def all_acknowledged() -> bool:
                 numbers = await shown()

@@ -20,7 +20,7 @@ from gateway.worker import Worker
 from runtime.database import Connection
 from schemas.mqtt import Kind
 from schemas.settings import DatabaseSettings, KafkaSettings, StreamsSettings
-from schemas.topics import HEADER_TOPIC, TELEMETRY
+from schemas.topics import HEADER_TOPIC, LOADS, TELEMETRY
 from streams.app import make_app
 from streams.member import worker_url
 from streams.roles import ROLES
@@ -143,6 +143,26 @@ async def test_a_worker_takes_an_assignment_under_its_former_url(topics: Topics,
             assert held.events[0].value.records[0].value == b"2"
             assert app.assignor._url == worker_url("live", "live-1")
             assert list(app.assignor.changelog_distribution) == ["http://live/live-1"]
+
+
+@pytest.mark.parametrize(
+    ("former", "now"), [([TELEMETRY], [TELEMETRY, LOADS]), ([TELEMETRY, LOADS], [TELEMETRY])], ids=["more", "fewer"]
+)
+async def test_a_worker_that_reads_other_topics_than_before_gets_those(
+    topics: Topics, former: list[str], now: list[str]
+) -> None:
+    kafka = await topics.fresh(partitions=1)
+    settings = StreamsSettings(streams_instance_id="live-1")
+    async with writer(kafka) as log:
+        for topic in (TELEMETRY, LOADS):
+            await log.one(kafka.topics(topic), b"1")
+        for names in (former, now):
+            read = {kafka.topics(name) for name in names}
+            app = make_app("live", kafka, settings)
+            held = Held(app, *read)
+            async with asyncio.timeout(SESSION_SECONDS), running(app):
+                assert await held.have(len(read))
+                assert {event.value.tp.topic for event in held.events} == read
 
 
 async def committed_to(kafka: KafkaSettings, topic: str, offset: int) -> bool:
