@@ -1,4 +1,4 @@
-# The gateway in one image: the entry point runs any `gateway` command. Not built yet; see docs/deployment.md.
+# The gateway in one image: the entry point runs any `gateway` command. Not built yet; see docs/how-to/deploy.md.
 # 3.11 is what the tests run on.
 FROM python:3.11.14-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9

@@ -11,9 +11,9 @@ demo: install
 
 # HYPOTHESIS_PROFILE=search looks for new examples instead of trying the same again.
 test: lint
-	$(UV) run pytest tests/unit tests/contract $(PARALLEL)
+	$(UV) run pytest tests/unit tests/repo tests/contract $(PARALLEL)
 	$(UV) run pytest tests/integration $(PARALLEL)
-	$(UV) run pytest --ignore=tests/unit --ignore=tests/contract --ignore=tests/integration
+	$(UV) run pytest --ignore=tests/unit --ignore=tests/repo --ignore=tests/contract --ignore=tests/integration
 
 # Every fault many times, each with its own books: about 25 minutes.
 faults: install
@@ -25,11 +25,11 @@ certs: install
 
 # What is written from the code. Beside its place at first, so that what fails leaves the document that was there.
 docs: install
-	$(UV) run gateway openapi > docs/backend-api.yaml.new && mv docs/backend-api.yaml.new docs/backend-api.yaml
-	$(UV) run gateway asyncapi > docs/asyncapi.yaml.new && mv docs/asyncapi.yaml.new docs/asyncapi.yaml
-	$(UV) run python -m gateway.supply.licences > docs/licences.md.new && mv docs/licences.md.new docs/licences.md
+	$(UV) run gateway openapi > docs/reference/backend-api.yaml.new && mv docs/reference/backend-api.yaml.new docs/reference/backend-api.yaml
+	$(UV) run gateway asyncapi > docs/reference/asyncapi.yaml.new && mv docs/reference/asyncapi.yaml.new docs/reference/asyncapi.yaml
+	$(UV) run python -m gateway.supply.licences > docs/reference/licences.md.new && mv docs/reference/licences.md.new docs/reference/licences.md
 
-# Known vulnerabilities of what is installed; needs the internet. See docs/supply-chain.md.
+# Known vulnerabilities of what is installed; needs the internet. See docs/reference/supply-chain.md.
 audit: install
 	$(UV) export --locked --all-extras --no-dev --no-emit-project --quiet > .audit-requirements.txt
 	$(UV) tool run pip-audit@2.10.1 --strict --require-hashes --disable-pip -r .audit-requirements.txt

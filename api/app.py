@@ -11,31 +11,23 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.access.gate import Gate
-from api.access.keys import Keys
-from api.agreement import Agreement
-from api.body_limit import BodyLimit
-from api.docs_page import add_docs
-from api.energy_today import EnergyToday
-from api.erasing import keep_erasing
-from api.feed.expelling import keep_expelling
-from api.feed.follower import Follower
-from api.feed.hub import Hub
-from api.headers import REQUEST_ID, ResponseHeaders
-from api.lasting import lasting
-from api.live_totals import LiveTotals
-from api.metrics import Measured, show_metrics
-from api.open_buckets import OpenBuckets
+from api.auth.api_keys import ApiKeyCache
+from api.auth.middleware import AuthMiddleware
+from api.http.body_limit import BodyLimitMiddleware
+from api.http.docs import add_docs
+from api.http.headers import REQUEST_ID_HEADER, ResponseHeadersMiddleware
+from api.http.metrics import MetricsMiddleware, show_metrics
+from api.http.pools import open_pools
+from api.http.problems import add_problem_handlers
+from api.http.unhandled_errors import UnhandledErrorMiddleware
 from api.openapi import DESCRIPTION, TAGS, DescribedApp, operation_id
 from api.page import add_page
-from api.pipeline import Pipeline
-from api.pools import pools
-from api.problems import add_problem_handlers
 from api.routers import (
     audit,
+    command_history,
     dead_letters,
     event_acks,
-    event_figures,
+    event_metrics,
     events,
     faults,
     feed,
@@ -46,7 +38,6 @@ from api.routers import (
     pipeline,
     shadows,
     stats,
-    trails,
     ven_acks,
     ven_commands,
     ven_loads,
@@ -54,13 +45,22 @@ from api.routers import (
     ven_telemetry,
     vens,
 )
-from api.unexpected import Unexpected
+from api.services.energy_today import EnergyToday
+from api.services.live_totals import LiveTotals
+from api.services.open_buckets import OpenBucketCache
+from api.services.pipeline_monitor import PipelineMonitor
+from api.services.supervisor import supervise
+from api.services.totals_reconciliation import TotalsReconciliation
+from api.services.ven_erasure import erase_removed_vens
+from api.sse.broadcaster import Broadcaster
+from api.sse.change_poller import ChangePoller
+from api.sse.session_expiry import watch_sessions
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
 from runtime.supervision import Supervisor
 from runtime.traces import TRACES
-from schemas.access_settings import AccessSettings, is_loopback
-from schemas.plain_yaml import plain_yaml
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, check_all
+from schemas.base.plain_yaml import plain_yaml
+from schemas.settings.access import AccessSettings, is_loopback
+from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, TraceSettings, validate_all
 
 _END_SECONDS = 3.0
 """How long the work beside the requests may take to end."""
@@ -79,7 +79,7 @@ class ApiConfig:
     @classmethod
     def load(cls) -> "ApiConfig":
         """Read it from the environment; raises SettingsError."""
-        check_all(ApiSettings, DatabaseSettings, KafkaSettings, AccessSettings, TraceSettings)
+        validate_all(ApiSettings, DatabaseSettings, KafkaSettings, AccessSettings, TraceSettings)
         return cls(
             ApiSettings.load(),
             DatabaseSettings.load(),
@@ -89,7 +89,7 @@ class ApiConfig:
         )
 
 
-class EitherSlash:
+class TrailingSlashMiddleware:
     """Serves a path with a trailing slash as the same path without it, and redirects nobody."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -103,42 +103,42 @@ class EitherSlash:
 
 def make_app(config: ApiConfig) -> FastAPI:
     """Make the app; it connects when it starts, and starts also while the servers behind it are down."""
-    keys = Keys(config.access.api_key_cache_seconds)
+    keys = ApiKeyCache(config.access.api_key_cache_seconds)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with pools(config.database, config.api) as (pool, health_pool, feed_pool):
+        async with open_pools(config.database, config.api) as (pool, health_pool, feed_pool):
             app.state.pool = pool
             app.state.health_pool = health_pool
             app.state.settings = config.api
             app.state.open_to_all = config.access.is_open(config.api.api_host) and not is_loopback(config.api.api_host)
             app.state.live_totals = LiveTotals(config.kafka, pool)
-            app.state.under_way = OpenBuckets(pool)
+            app.state.under_way = OpenBucketCache(pool)
             app.state.energy_today = EnergyToday(pool)
             live = app.state.live_totals
-            agreement = Agreement(pool, lambda: live.latest, config.api.offline_after_seconds)
-            app.state.feed = Hub(config.api.api_feed_window_seconds, config.api.api_feed_queue)
-            follower = Follower(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
-            app.state.pipeline = Pipeline(config.kafka, feed_pool)
+            agreement = TotalsReconciliation(pool, lambda: live.latest, config.api.offline_after_seconds)
+            app.state.feed = Broadcaster(config.api.api_feed_window_seconds, config.api.api_feed_queue)
+            follower = ChangePoller(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
+            app.state.pipeline = PipelineMonitor(config.kafka, feed_pool)
             beside = (
-                ("erasing deleted VENs", partial(keep_erasing, pool)),
+                ("erasing deleted VENs", partial(erase_removed_vens, pool)),
                 ("adding up energy", app.state.energy_today.follow),
                 ("comparing totals", agreement.follow),
                 ("looking at the pipeline", app.state.pipeline.follow),
                 # Not by the connections of requests: those may all be taken.
-                ("ending feeds", partial(keep_expelling, app.state.feed, feed_pool, config.access)),
+                ("ending feeds", partial(watch_sessions, app.state.feed, feed_pool, config.access)),
             )
             with (
-                # To cancel the lifespan would end nothing: the server looks at what has failed (api/serving.py).
+                # To cancel the lifespan would end nothing: the server looks at what has failed (api/http/server.py).
                 Supervisor(cancel=False) as app.state.supervisor,
-                FEED_CLIENTS.reading(lambda: {(): len(app.state.feed.clients)}),
-                CONSUMER_LAG.reading(lambda: app.state.pipeline.lag),
-                NEWEST_READING_AGE.reading(app.state.pipeline.newest_reading_age),
-                LIVE_TOTALS_AGE.reading(live.age),
+                FEED_CLIENTS.reporting(lambda: {(): len(app.state.feed.clients)}),
+                CONSUMER_LAG.reporting(lambda: app.state.pipeline.lag),
+                NEWEST_READING_AGE.reporting(app.state.pipeline.newest_reading_age),
+                LIVE_TOTALS_AGE.reporting(live.age),
                 TRACES.exporting(config.traces, "api"),
             ):
                 tasks = [asyncio.create_task(live.follow()), asyncio.create_task(follower.follow())]
-                tasks += [asyncio.create_task(lasting(what, work)) for what, work in beside]
+                tasks += [asyncio.create_task(supervise(what, work)) for what, work in beside]
                 yield
             for task in tasks:
                 task.cancel()
@@ -159,19 +159,19 @@ def make_app(config: ApiConfig) -> FastAPI:
     )
     add_problem_handlers(app)
     # The last one added is the outermost: what is measured has lost its slash.
-    app.add_middleware(BodyLimit, most=config.api.api_max_body_bytes)
-    app.add_middleware(Unexpected)
-    app.add_middleware(Gate, settings=config.access, host=config.api.api_host, keys=keys)
+    app.add_middleware(BodyLimitMiddleware, most=config.api.api_max_body_bytes)
+    app.add_middleware(UnhandledErrorMiddleware)
+    app.add_middleware(AuthMiddleware, settings=config.access, host=config.api.api_host, keys=keys)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=config.access.cors_origins,
         allow_methods=["GET", "POST", "PATCH", "DELETE"],
         allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
-        expose_headers=["link", "location", "retry-after", REQUEST_ID],
+        expose_headers=["link", "location", "retry-after", REQUEST_ID_HEADER],
     )
-    app.add_middleware(ResponseHeaders)
-    app.add_middleware(Measured)
-    app.add_middleware(EitherSlash)
+    app.add_middleware(ResponseHeadersMiddleware)
+    app.add_middleware(MetricsMiddleware)
+    app.add_middleware(TrailingSlashMiddleware)
     # Those with a name of their own before those with an id in its place: `summary`, `current`, `history`.
     for resource in (
         health,
@@ -184,13 +184,13 @@ def make_app(config: ApiConfig) -> FastAPI:
         vens,
         ven_loads,
         ven_commands,
-        trails,
+        command_history,
         ven_telemetry,
         ven_acks,
         faults,
         shadows,
         history,
-        event_figures,
+        event_metrics,
         events,
         event_acks,
         notices,

@@ -7,14 +7,14 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from api.access.deeds import Acting, Deed
-from api.deps import Database
-from api.problems import unprocessable
-from api.queries.idempotency import claim, keep
+from api.auth.audit import AuditedAction, CurrentAction
+from api.dependencies import Database
+from api.http.problems import unprocessable
+from api.queries.idempotency import claim_key, store_response
 from runtime.database import Pool, PooledConnection
 
 
-class Answer(NamedTuple):
+class CreateResult(NamedTuple):
     """What a POST answers when it has created something."""
 
     status: int
@@ -24,18 +24,18 @@ class Answer(NamedTuple):
     location: str | None = None
 
 
-Work = Callable[[PooledConnection], Awaitable[Answer]]
+Work = Callable[[PooledConnection], Awaitable[CreateResult]]
 
 
-class Once:
+class IdempotentRequest:
     """Does the work of one request in one transaction, together with its key: both are kept, or neither.
 
     An error is not kept: whoever mends what was wrong may ask again with the same key.
     """
 
-    def __init__(self, pool: Pool, deed: Deed, path: str, key: str | None) -> None:
+    def __init__(self, pool: Pool, action: AuditedAction, path: str, key: str | None) -> None:
         self._pool = pool
-        self._deed = deed
+        self._deed = action
         self._path = path
         self._key = key
 
@@ -49,11 +49,11 @@ class Once:
             if self._key is None:
                 return self._answer(await work(connection))
             digest = blake2b(body.model_dump_json(exclude_unset=True).encode(), digest_size=16).hexdigest()
-            known = await claim(connection, self._path, self._key, digest)
+            known = await claim_key(connection, self._path, self._key, digest)
             if known is None:
                 answer = await work(connection)
                 words = answer.body.model_dump_json(by_alias=True)
-                await keep(connection, self._path, self._key, answer.status, words, answer.location)
+                await store_response(connection, self._path, self._key, answer.status, words, answer.location)
                 return self._answer(answer)
             if known["digest"] != digest:
                 detail = "this Idempotency-Key came with another body before; take a new key for a new request"
@@ -61,7 +61,7 @@ class Once:
             self._deed.repeated = True
             return _response(known["status"], known["body"], known["location"])
 
-    def _answer(self, answer: Answer) -> Response:
+    def _answer(self, answer: CreateResult) -> Response:
         self._deed.result = answer.result
         return _response(answer.status, answer.body.model_dump_json(by_alias=True), answer.location)
 
@@ -74,7 +74,7 @@ def _response(code: int, body: str, location: str | None) -> Response:
 def _once(
     request: Request,
     database: Database,
-    deed: Acting,
+    action: CurrentAction,
     idempotency_key: Annotated[
         str | None,
         Header(
@@ -84,8 +84,8 @@ def _once(
             description="Of the client's making; the same key and body within a day get the same answer.",
         ),
     ] = None,
-) -> Once:
-    return Once(database, deed, request.url.path, idempotency_key)
+) -> IdempotentRequest:
+    return IdempotentRequest(database, action, request.url.path, idempotency_key)
 
 
-CreateOnce = Annotated[Once, Depends(_once)]
+Idempotent = Annotated[IdempotentRequest, Depends(_once)]

@@ -3,15 +3,15 @@
 import asyncio
 import socket
 
-from api.access.opening import check_that_it_may_listen
 from api.app import ApiConfig, make_app
-from api.open_files import allow_clients
-from api.serving import Server
-from runtime import database, log_security
+from api.auth.startup_check import check_access_at_startup
+from api.http.file_limit import raise_file_limit
+from api.http.server import Server
+from runtime import database, kafka_security
 from runtime.database_tls import database_tls
-from runtime.log_security import log_tls
+from runtime.kafka_security import kafka_tls_context
 from runtime.process_end import may_end_process
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 
 def serve_api(config: ApiConfig) -> None:
@@ -23,15 +23,15 @@ def serve_api(config: ApiConfig) -> None:
     """
     # Here rather than in the middle of serving.
     database_tls(config.database)
-    log_tls(config.kafka)
-    asyncio.run(_check_trust(config))
+    kafka_tls_context(config.kafka)
+    asyncio.run(_check_server_access(config))
     host, port = config.api.api_host, config.api.api_port
-    asyncio.run(check_that_it_may_listen(host, config.access, config.database))
+    asyncio.run(check_access_at_startup(host, config.access, config.database))
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
-    allow_clients(config.api.api_feed_clients)
+    raise_file_limit(config.api.api_feed_clients)
     may_end_process()
     server = Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5)
     server.run()
@@ -39,6 +39,6 @@ def serve_api(config: ApiConfig) -> None:
         raise server.failure
 
 
-async def _check_trust(config: ApiConfig) -> None:
-    await database.check_trust(config.database, "gateway-api")
-    await log_security.check_trust(config.kafka)
+async def _check_server_access(config: ApiConfig) -> None:
+    await database.check_database_tls(config.database, "gateway-api")
+    await kafka_security.check_kafka_access(config.kafka)

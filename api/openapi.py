@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 
-from api.access.roles import Roles
+from api.auth.permissions import RoutePermissions
 from schemas.rest.model import RestModel
 from schemas.rest.problems import FieldError, Problem
 
@@ -36,10 +36,10 @@ TAGS = {
 }
 DESCRIPTION = """\
 Power is in kW, energy in kWh. Times are ISO 8601, in UTC. A path may end with a slash. Every error is a problem
-document (RFC 9457). `docs/backend-api.md` tells it in words.
+document (RFC 9457). `docs/reference/backend-api.md` tells it in words.
 
 `x-role` is the role that a call needs: viewer, operator or admin, of an API key or a token. On loopback the API may be
-open to everybody. `docs/security.md` says more.
+open to everybody. `docs/explanation/security.md` says more.
 """
 
 _ANSWERS = {
@@ -93,7 +93,7 @@ _SECURITY: dict[str, Any] = {
 _CONFLICT = ("Conflict", "there is a VEN ven-001 already")
 
 
-needed = Roles(metrics_open=False).needed
+required_role = RoutePermissions(metrics_open=False).required_role
 
 
 def operation_id(route: APIRoute) -> str:
@@ -125,7 +125,7 @@ class DescribedApp(FastAPI):
             components["responses"]["Unauthorized"]["headers"] = {"WWW-Authenticate": _header("What is needed.")}
             components["securitySchemes"] = _SECURITY
             for path, method, operation in _operations(document):
-                role = needed(method.upper(), path)
+                role = required_role(method.upper(), path)
                 operation["security"] = [] if role is None else [{name: []} for name in _SECURITY]
                 if role is not None:
                     operation["x-role"] = role.value

@@ -6,21 +6,21 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
-from bridge.beats import Beats
-from bridge.command_log import CommandLog
-from bridge.downlink import Downlink
-from bridge.echo import Echo
-from bridge.recollection import Recollection
+from bridge.downlink.command_log import CommandLog
+from bridge.downlink.downlink import Downlink
+from bridge.downlink.echo import Echo
+from bridge.mqtt.subscription_store import Recollection
+from bridge.mqtt.tls import tls_context
 from bridge.session import Session
-from bridge.tls import tls_context
-from bridge.uplink import Uplink
+from bridge.uplink.heartbeats import Beats
+from bridge.uplink.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.supervision import Supervisor
 from runtime.traces import TRACES
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings, TraceSettings, check_all
+from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, validate_all
+from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class BridgeConfig:
     @classmethod
     def load(cls) -> "BridgeConfig":
         """Read it from the environment; raises SettingsError."""
-        check_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
+        validate_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
         return cls(
             MqttSettings.load(),
             MqttTopicSettings.load(),
@@ -75,9 +75,9 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         await recollection.write(recollection.list.under(routes).subscribing(routes.filters))
         former = [entry.route for entry in recollection.list.former]
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
-        stack.enter_context(MESSAGES_RECEIVED.reading(lambda: {(kind,): n for kind, n in uplink.received.items()}))
-        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reading(lambda: {(): uplink.outstanding}))
-        stack.enter_context(OLDEST_UNACKNOWLEDGED.reading(lambda: {(): uplink.oldest_seconds}))
+        stack.enter_context(MESSAGES_RECEIVED.reporting(lambda: {(kind,): n for kind, n in uplink.received.items()}))
+        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): uplink.outstanding}))
+        stack.enter_context(OLDEST_UNACKNOWLEDGED.reporting(lambda: {(): uplink.oldest_seconds}))
         command_log = CommandLog(config.kafka, log)
         downlink = Downlink(
             config.kafka,
@@ -87,7 +87,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
             per_second=bridge.bridge_commands_per_second,
             name=config.mqtt.mqtt_client_id,
         )
-        stack.enter_context(COMMANDS_OUTSTANDING.reading(lambda: {(): downlink.outstanding}))
+        stack.enter_context(COMMANDS_OUTSTANDING.reporting(lambda: {(): downlink.outstanding}))
         echo = Echo(command_log)
         listens = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)

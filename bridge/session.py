@@ -6,19 +6,19 @@ from collections.abc import Iterable
 
 import aiomqtt
 
-from bridge.connection import Connection
-from bridge.downlink import Downlink
-from bridge.echo import ECHO_FILTER, Echo, is_echo
-from bridge.receiving import Message
-from bridge.recollection import Recollection
-from bridge.refusal import why_refused
-from bridge.uplink import Uplink
+from bridge.downlink.downlink import Downlink
+from bridge.downlink.echo import ECHO_FILTER, Echo, is_echo
+from bridge.mqtt.connection import Connection
+from bridge.mqtt.packet_reader import Message
+from bridge.mqtt.subscription_store import Recollection
+from bridge.mqtt.tls_diagnosis import diagnose_mqtt_tls
+from bridge.uplink.uplink import Uplink
 from runtime.backoff import Backoff
 from runtime.supervision import vital
-from schemas.mqtt import Routes
-from schemas.mqtt_filters import covers, matches, uncovered
-from schemas.mqtt_settings import MqttSettings
-from schemas.settings import SettingsError
+from schemas.mqtt.filters import covers, matches, uncovered
+from schemas.mqtt.routing import Routes
+from schemas.settings.blocks import SettingsError
+from schemas.settings.mqtt import MqttSettings
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Session:
             KafkaError: the log refused the list of subscriptions for good.
             SettingsError: at the start, certificates or keys are wrong, ours or the broker's.
         """
-        backoff = Backoff(most=15)
+        backoff = Backoff(max_seconds=15)
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
@@ -102,7 +102,7 @@ class Session:
         if self._subscribed:
             return None
         try:
-            refused = await why_refused(self._mqtt)
+            refused = await diagnose_mqtt_tls(self._mqtt)
         except SettingsError as wrong:
             return str(wrong)
         return None if refused is None else f"{self._mqtt.mqtt_host}:{self._mqtt.mqtt_port}: {refused}"

@@ -14,7 +14,7 @@ from gateway.deadletters.cli import app as deadletters
 from gateway.keys.cli import app as keys
 from runtime.logs import configure_logging
 from runtime.process import run
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 from streams.roles import Role
 
 app = typer.Typer(
@@ -76,7 +76,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the figures at the end.")] = False,
 ) -> None:
     """Bring everything up with a simulated fleet; exits 0 only if the books balance."""
-    from gateway.demo import DemoOptions, run_demo
+    from gateway.demo.run import DemoOptions, run_demo
 
     options = DemoOptions(vens, interval, seconds, data, mqtt, as_json)
     if not _until_interrupted(lambda stop: run_demo(options, stop)):
@@ -89,7 +89,7 @@ def up(
     mqtt: Annotated[Broker, typer.Option(help="The MQTT broker to start.")] = "auto",
 ) -> None:
     """Bring up the servers and all processes, without a fleet, until Ctrl-C; addresses go to DATA/endpoints.json."""
-    from gateway.up import run_up
+    from gateway.local.up import run_up
 
     folder = data or Path(".gateway/data")
     _until_interrupted(lambda stop: run_up(folder, mqtt, stop))
@@ -110,12 +110,12 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Another number is another fleet.")] = 1,
     obey: Annotated[bool, typer.Option(help="Take commands; with --rate nobody does.")] = True,
     faults: Annotated[bool, typer.Option("--faults", help="Let a quarter of the homes misbehave.")] = False,
-    manners: Annotated[
+    behaviours: Annotated[
         str | None, typer.Option(help="Which of them misbehave instead, as slow=0.1,refuses=0.05,silent=0.05.")
     ] = None,
 ) -> None:
     """Publish a simulated fleet, or a recording, to any MQTT broker."""
-    from gateway.simulate import SimulateOptions, run_simulate
+    from gateway.fleet.simulate import SimulateOptions, run_simulate
 
     host, port = _address(mqtt)
     options = SimulateOptions(
@@ -133,7 +133,7 @@ def simulate(
         seed=seed,
         obey=obey,
         faults=faults,
-        manners=manners,
+        behaviours=behaviours,
     )
     _until_interrupted(lambda stop: run_simulate(options, stop))
 
@@ -276,7 +276,7 @@ def bridge() -> None:
 def streams(role: Annotated[Role | None, typer.Argument(help="Without it, all three.")] = None) -> None:
     """Run one stream role, or all three as processes."""
     if role is None:
-        from gateway.roles import run_all_roles
+        from gateway.local.role_supervisor import run_all_roles
 
         run("streams", run_all_roles)
         return
@@ -319,7 +319,7 @@ def migrate_command(
 ) -> None:
     """Bring the database's tables up to date."""
     from migrations.run import migrate
-    from schemas.settings import DatabaseSettings
+    from schemas.settings.blocks import DatabaseSettings
 
     settings = DatabaseSettings.load()
     run("migrate", lambda _stop: migrate(settings, wait_seconds=wait), grace=0)
@@ -335,9 +335,9 @@ def topics(
     ] = None,
 ) -> None:
     """Create the log's topics that are missing, and list all; with a schema registry, register their schemas."""
-    from gateway.registry import register_schemas
+    from gateway.asyncapi.schema_registry import register_schemas
     from runtime.kafka import ensure_topics
-    from schemas.settings import KafkaSettings, RegistrySettings
+    from schemas.settings.blocks import KafkaSettings, RegistrySettings
 
     settings = KafkaSettings.load()
     where = registry or RegistrySettings.load().schema_registry_url.get_secret_value()
@@ -362,9 +362,9 @@ def topics(
 @app.command()
 def doctor() -> None:
     """Check every setting and every server, and say what to do."""
-    from gateway.doctor import examine
+    from gateway.diagnostics.doctor import run_doctor
 
-    if not _until_interrupted(lambda _stop: examine()):
+    if not _until_interrupted(lambda _stop: run_doctor()):
         raise GatewayError("not all is well; the lines marked ✗ say what to do")
 
 

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from runtime.backoff import Backoff
-from runtime.database_tls import database_tls, why_refused
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from runtime.database_tls import database_tls, diagnose_database_tls
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ async def migrate(settings: DatabaseSettings, *, wait_seconds: float = 60, scrip
 
 
 async def _when_up(engine: AsyncEngine, where: str, wait_seconds: float, scripts: Path) -> None:
-    backoff = Backoff(most=2)
+    backoff = Backoff(max_seconds=2)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + wait_seconds
     while True:
@@ -68,7 +68,7 @@ async def _when_up(engine: AsyncEngine, where: str, wait_seconds: float, scripts
                 await connection.execute(LOCK_TIMEOUT)
                 await connection.run_sync(_upgrade, scripts)
         except (OSError, DBAPIError) as error:
-            refused = why_refused(error)
+            refused = diagnose_database_tls(error)
             if refused is not None:
                 raise MigrationError(refused) from None
             in_use = _state(error) in _IN_USE

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from runtime.database_tls import database_tls, why_refused
-from schemas.settings import DatabaseSettings, SettingsError
+from runtime.database_tls import database_tls, diagnose_database_tls
+from schemas.settings.blocks import DatabaseSettings, SettingsError
 
 # Generic for the type checker only.
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
     }
 
 
-async def check_trust(settings: DatabaseSettings, application: str) -> None:
+async def check_database_tls(settings: DatabaseSettings, application: str) -> None:
     """Look at the start whether the database and we trust one another, where the settings ask for TLS.
 
     One that is away is no matter here: it is waited for. What is wrong with certificates waits for a person.
@@ -67,7 +67,7 @@ async def check_trust(settings: DatabaseSettings, application: str) -> None:
     try:
         connection = await asyncpg.connect(**options)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        refused = why_refused(error)
+        refused = diagnose_database_tls(error)
         if refused is not None:
             where = f"{settings.db_host}:{settings.db_port}"
             raise SettingsError(f"{where}: {refused}") from None

@@ -2,10 +2,10 @@
 
 import ssl
 
-from runtime.tls import TlsNames, explain, load_ca, load_client
-from schemas.settings import DatabaseSettings
+from runtime.tls import TlsSettingNames, explain_tls_error, load_ca, load_client
+from schemas.settings.blocks import DatabaseSettings
 
-NAMES = TlsNames(
+NAMES = TlsSettingNames(
     what="database",
     ca="DB_SSLROOTCERT",
     certificate="DB_SSLCERT",
@@ -39,15 +39,15 @@ def database_tls(settings: DatabaseSettings) -> ssl.SSLContext | str | bool:
     return context
 
 
-def why_refused(error: BaseException) -> str | None:
+def diagnose_database_tls(error: BaseException) -> str | None:
     """Say what is at fault where a connection failed over TLS; None where it failed over something else."""
     if isinstance(error, ssl.SSLError):
-        return explain(error, NAMES)
+        return explain_tls_error(error, NAMES)
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
         return "the database speaks no TLS; turn it on there (ssl = on), or set DB_SSLMODE=prefer"
     return None
 
 
-def in_words(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
     """Say for a log why the database was not to be had: the setting at fault, where it is TLS."""
-    return why_refused(error) or f"{type(error).__name__}: {error}"
+    return diagnose_database_tls(error) or f"{type(error).__name__}: {error}"

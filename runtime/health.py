@@ -42,7 +42,7 @@ async def serve_health(host: str, port: int, checks: Checks, alarms: Checks | No
             writer.close()
 
     server = await asyncio.start_server(answer, host, port, limit=_REQUEST_BYTES)
-    with metrics.CHECK.reading(lambda: _numbers(checks)), metrics.ALARM.reading(lambda: _numbers(alarms)):
+    with metrics.CHECK.reporting(lambda: _numbers(checks)), metrics.ALARM.reporting(lambda: _numbers(alarms)):
         async with server:
             yield server.sockets[0].getsockname()[1]
 

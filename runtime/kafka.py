@@ -12,10 +12,10 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlreadyExistsError, for_code
 
 from runtime.backoff import Backoff
+from runtime.kafka_security import diagnose_kafka_access, security_options
 from runtime.kafka_tasks import declare_kafka_tasks
-from runtime.log_security import security_options, why_refused
-from schemas.settings import KafkaSettings, SettingsError
-from schemas.topics import DEAD_LETTER_SUFFIX, Topic
+from schemas.records.topics import DEAD_LETTER_SUFFIX, Topic
+from schemas.settings.blocks import KafkaSettings, SettingsError
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
                 await client.stop()
 
 
-async def hand_over(client: AIOKafkaProducer, topic: str, value: bytes | None, **record: Any) -> "asyncio.Future[Any]":
+async def enqueue(client: AIOKafkaProducer, topic: str, value: bytes | None, **record: Any) -> "asyncio.Future[Any]":
     """Hand a record (key, headers, partition) to the producer; waits while the log is away and the buffer is full.
 
     The result is the log's word on it.
@@ -100,7 +100,7 @@ async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
 
 async def _when_all_lead(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
     """Wait until topics that were just created can be used: the brokers learn of them a moment later."""
-    backoff = Backoff(most=1)
+    backoff = Backoff(max_seconds=1)
     while True:
         described = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
         if all(name in described and all(part["leader"] >= 0 for part in described[name]) for name in names):
@@ -140,12 +140,12 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
 
 async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient, settings: KafkaSettings) -> None:
     """Wait for the log; raises SettingsError where it is there and does not let us in."""
-    backoff = Backoff(most=5)
+    backoff = Backoff(max_seconds=5)
     while True:
         try:
             await client.start()
         except KafkaConnectionError:
-            refused = await why_refused(settings)
+            refused = await diagnose_kafka_access(settings)
             if refused is not None:
                 raise SettingsError(refused) from None
             logger.warning(

@@ -1,6 +1,7 @@
 """The background tasks of aiokafka's clients, declared vital, each with how its client shows that it was closed.
 
-aiokafka has no public access to them; tests/integration/test_background_tasks.py fails where an upgrade renames one.
+aiokafka has no public access to them; tests/integration/runtime/test_background_tasks.py fails where an upgrade renames
+one.
 """
 
 import asyncio

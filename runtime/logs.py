@@ -1,7 +1,7 @@
 """What a process says of itself, on standard error: a line of text for people, an object of JSON for machines.
 
-The name of what happened is the `action` of a line (`extra={"action": …}`). Names are stable, docs/operations.md lists
-them, and other words of a line may change. What an alarm or a search may ask for, such as a VEN's id, is a field too.
+Each line names its `action` (`extra={"action": …}`). Names are stable and listed in docs/reference/logs.md; other words
+of a line may change. What an alarm or a search may ask for, such as a VEN's id, is a field too.
 """
 
 import logging
@@ -10,7 +10,7 @@ from types import TracebackType
 
 from pythonjsonlogger.json import JsonFormatter
 
-from schemas.settings import Level, LogSettings
+from schemas.settings.blocks import Level, LogSettings
 
 logger = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
-"""What a process counts, for Prometheus: every metric of the gateway, and the one registry of the process.
+"""All Prometheus metrics of the gateway, in one registry for each process.
 
-No message pays for being counted. Batches are counted as wholes, and what sees single messages counts in plain ints of
-its own, which an `OnDemand` metric reads when somebody asks. docs/operations.md says what each metric means. Labels
-have few values, known beforehand: never a VEN's id.
+Counting costs nothing per message: batches are counted as a whole, and code that handles single messages keeps plain
+integers that a `CallbackMetric` reads when Prometheus collects. Labels have few values, known beforehand, and never a
+VEN id. docs/reference/metrics.md says what each metric means.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,13 +21,13 @@ REGISTRY = CollectorRegistry()
 
 Family = CounterMetricFamily | GaugeMetricFamily
 Values = Callable[[], Mapping[tuple[str, ...], float]]
-"""The numbers of a metric now, by the values of its labels; by () where it has no labels."""
+"""Returns the current values of a metric by its label values; by () if it has no labels."""
 
 
-class OnDemand(Collector):
-    """A metric whose numbers are read when somebody asks, from whoever has them at the time.
+class CallbackMetric(Collector):
+    """A metric whose values come from callbacks when Prometheus collects.
 
-    While nobody has any, the process says nothing of it: a role does not claim that 0 MQTT messages are under way.
+    Without a callback the process does not report the metric: a stream role does not report 0 MQTT messages in flight.
     """
 
     def __init__(self, family: type[Family], name: str, meaning: str, labels: tuple[str, ...] = ()) -> None:
@@ -39,8 +39,8 @@ class OnDemand(Collector):
         REGISTRY.register(self)
 
     @contextmanager
-    def reading(self, values: Values) -> Iterator[None]:
-        """Take the numbers from `values` while the context lasts."""
+    def reporting(self, values: Values) -> Iterator[None]:
+        """Report what `values` returns, inside the context."""
         self._sources.append(values)
         try:
             yield
@@ -48,11 +48,11 @@ class OnDemand(Collector):
             self._sources.remove(values)
 
     def describe(self) -> Iterable[Family]:
-        """Return the metric without numbers; the registry asks, so that no name is given twice."""
+        """Return the metric without values; the registry uses it to refuse a name that exists."""
         return [self._family(self._name, self._meaning, labels=self._labels)]
 
     def collect(self) -> Iterable[Family]:
-        """Return the metric with its numbers."""
+        """Return the metric with its values."""
         if not self._sources:
             return
         family = self._family(self._name, self._meaning, labels=self._labels)
@@ -67,22 +67,22 @@ def exposition() -> bytes:
     return generate_latest(REGISTRY)
 
 
-def begin_at_zero(metric: Counter, *values: Iterable[str]) -> None:
-    """Show the series of all combinations of label values, before anything is counted.
+def declare_series(metric: Counter, *values: Iterable[str]) -> None:
+    """Start the series of all combinations of label values at 0.
 
-    Prometheus sees no increase in a series that begins with its first count, so an alert would miss it.
+    Prometheus sees no increase in a series that starts with its first count, so an alert would miss it.
     """
     for labels in product(*values):
         metric.labels(*labels)
 
 
-# When each series began, as a series beside it: nobody needs it, and it doubles what is stored.
+# The *_created series double what Prometheus stores, and nothing uses them.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-# CPU, memory and open files, under the names that dashboards know: process_cpu_seconds_total and so on.
+# CPU, memory and open files under their standard names, such as process_cpu_seconds_total.
 ProcessCollector(registry=REGISTRY)
 
-# Whoever speaks TLS.
+# All processes, if they use TLS.
 CERTIFICATE_EXPIRES = Gauge(
     "gateway_certificate_expires_timestamp_seconds",
     "When a certificate of ours ends, as it was last read, in seconds since 1970; by the setting that names it",
@@ -91,10 +91,10 @@ CERTIFICATE_EXPIRES = Gauge(
 )
 
 # Bridge and stream roles.
-CHECK = OnDemand(
+CHECK = CallbackMetric(
     GaugeMetricFamily, "gateway_check", "1 while this check of /health/ready holds, 0 while it fails", ("name",)
 )
-ALARM = OnDemand(GaugeMetricFamily, "gateway_alarm", "1 while this alarm is on, else 0", ("name",))
+ALARM = CallbackMetric(GaugeMetricFamily, "gateway_alarm", "1 while this alarm is on, else 0", ("name",))
 DEAD_LETTERS = Counter(
     "gateway_dead_letters",
     "Dead letters that the log holds, by the topic they came from; one for each rejected load, too",
@@ -103,13 +103,13 @@ DEAD_LETTERS = Counter(
 )
 
 # Bridge.
-MESSAGES_RECEIVED = OnDemand(
+MESSAGES_RECEIVED = CallbackMetric(
     CounterMetricFamily, "gateway_messages_received", "Messages taken from MQTT and handed to the log", ("kind",)
 )
-MESSAGES_UNACKNOWLEDGED = OnDemand(
+MESSAGES_UNACKNOWLEDGED = CallbackMetric(
     GaugeMetricFamily, "gateway_messages_unacknowledged", "Messages taken from MQTT that the log does not hold yet"
 )
-OLDEST_UNACKNOWLEDGED = OnDemand(
+OLDEST_UNACKNOWLEDGED = CallbackMetric(
     GaugeMetricFamily,
     "gateway_oldest_unacknowledged_seconds",
     "How long ago the oldest message that the log does not hold yet was taken from MQTT; 0 where it holds all",
@@ -125,7 +125,7 @@ COMMANDS_UNSURE = Counter(
     "Commands of which the bridge cannot tell whether the MQTT broker has them; what comes back shows it later",
     registry=REGISTRY,
 )
-COMMANDS_OUTSTANDING = OnDemand(
+COMMANDS_OUTSTANDING = CallbackMetric(
     GaugeMetricFamily,
     "gateway_commands_outstanding",
     "Commands handed to the MQTT broker that it has not acknowledged",
@@ -149,7 +149,7 @@ BATCH_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
     registry=REGISTRY,
 )
-OLDEST_UNFINISHED = OnDemand(
+OLDEST_UNFINISHED = CallbackMetric(
     GaugeMetricFamily,
     "gateway_oldest_unfinished_seconds",
     "How long ago the log got the oldest record that the role has fetched and is not done with; 0 where there is none",
@@ -186,7 +186,7 @@ ACKS = Counter(
     ["match"],
     registry=REGISTRY,
 )
-DEAD_LETTER_RATIO = OnDemand(
+DEAD_LETTER_RATIO = CallbackMetric(
     GaugeMetricFamily,
     "gateway_dead_letter_ratio",
     "Share of the records of the last minute that became dead letters, 0 to 1",
@@ -200,33 +200,33 @@ HTTP_REQUEST_SECONDS = Histogram(
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
     registry=REGISTRY,
 )
-LIVE_DIFFERENCE = OnDemand(
+LIVE_DIFFERENCE = CallbackMetric(
     GaugeMetricFamily,
     "gateway_live_difference",
     "Live totals minus the same figures from the rows of the database, at the last look (kW, or VENs)",
     ("figure",),
 )
-LIVE_DIFFERENCE_RATIO = OnDemand(
+LIVE_DIFFERENCE_RATIO = CallbackMetric(
     GaugeMetricFamily,
     "gateway_live_difference_ratio",
     "The same as a part of the larger of the two, -1 to 1",
     ("figure",),
 )
-CONSUMER_LAG = OnDemand(
+CONSUMER_LAG = CallbackMetric(
     GaugeMetricFamily,
     "gateway_consumer_lag_records",
     "Records of the log that a role has not committed yet; `downlink` is the bridge's reading of commands",
     ("role", "topic", "partition"),
 )
-NEWEST_READING_AGE = OnDemand(
+NEWEST_READING_AGE = CallbackMetric(
     GaugeMetricFamily,
     "gateway_newest_reading_age_seconds",
     "How long ago the newest reading that is stored was received from MQTT",
 )
-LIVE_TOTALS_AGE = OnDemand(
+LIVE_TOTALS_AGE = CallbackMetric(
     GaugeMetricFamily, "gateway_live_totals_age_seconds", "How long ago the live totals were as they are told"
 )
-FEED_CLIENTS = OnDemand(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
+FEED_CLIENTS = CallbackMetric(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
 FEED_ITEMS = Counter("gateway_feed_items", "Items of the feed, each counted once", ["kind"], registry=REGISTRY)
 FEED_CLIENTS_CUT_OFF = Counter(
     "gateway_feed_clients_cut_off", "Clients of the feed that did not read, and were cut off", registry=REGISTRY

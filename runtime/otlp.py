@@ -21,7 +21,7 @@ from opentelemetry.trace import (
 )
 
 from runtime.traces import Span
-from schemas.traces import Place
+from schemas.records.tracing import Place
 
 _REQUEST_SECONDS = 5
 _CLOSE_SECONDS = 1
@@ -29,7 +29,7 @@ _FLAGS = TraceFlags(TraceFlags.SAMPLED)
 
 
 class _Given(IdGenerator):
-    """Gives a span the ids that it has already: we place spans ourselves (schemas/traces.py)."""
+    """Gives a span the ids that it has already: we place spans ourselves (schemas/records/tracing.py)."""
 
     def __init__(self) -> None:
         self.place = Place(1, 1)

@@ -11,8 +11,8 @@ import uvloop
 
 from runtime.logs import configure_logging
 from runtime.process_end import end_within, may_end_process
-from schemas.errors import GatewayError
-from schemas.settings import Level
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import Level
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from types import CodeType, TracebackType
 from typing import Any, Self, TypeVar
 
 from runtime.process_end import end_within
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 logger = logging.getLogger(__name__)
 

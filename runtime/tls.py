@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from runtime.metrics import CERTIFICATE_EXPIRES
-from schemas.settings import SettingsError
+from schemas.settings.blocks import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class TlsNames:
+class TlsSettingNames:
     """What the settings of one connection are called; `host` is what has to be in the server's certificate."""
 
     what: str
@@ -22,7 +22,7 @@ class TlsNames:
     switch: str
 
 
-def load_ca(context: ssl.SSLContext, names: TlsNames, file: str = "", pem: str = "") -> None:
+def load_ca(context: ssl.SSLContext, names: TlsSettingNames, file: str = "", pem: str = "") -> None:
     """Trust the CA of a file or of PEM text; without either, those of the system.
 
     Raises:
@@ -49,7 +49,7 @@ def load_ca(context: ssl.SSLContext, names: TlsNames, file: str = "", pem: str =
         raise SettingsError(f"{names.ca} expired at {last:%Y-%m-%d %H:%M} UTC; put the CA's new certificate there")
 
 
-def load_client(context: ssl.SSLContext, names: TlsNames, certificate: str, key: str) -> None:
+def load_client(context: ssl.SSLContext, names: TlsSettingNames, certificate: str, key: str) -> None:
     """Show a client certificate; both are names of files.
 
     Raises:
@@ -79,7 +79,7 @@ _OF_OUR_CERTIFICATE = ("UNKNOWN_CA", "CERTIFICATE", "ACCESS_DENIED", "HANDSHAKE_
 _OF_THE_VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 
-def explain(error: ssl.SSLError, names: TlsNames) -> str:
+def explain_tls_error(error: ssl.SSLError, names: TlsSettingNames) -> str:
     """Say what a failed handshake means, which setting is at fault, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error, names)
@@ -96,7 +96,7 @@ def explain(error: ssl.SSLError, names: TlsNames) -> str:
     return f"the TLS handshake with the {names.what} failed: {reason}; check {names.switch} and {names.ca}"
 
 
-def _explain_certificate(error: ssl.SSLCertVerificationError, names: TlsNames) -> str:
+def _explain_certificate(error: ssl.SSLCertVerificationError, names: TlsSettingNames) -> str:
     text = f"the certificate of the {names.what} is not accepted: {error.verify_message}"
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
         return f"{text}; set {names.host} to a name that is in it"

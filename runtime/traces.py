@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from schemas.errors import GatewayError
-from schemas.settings import TraceSettings
-from schemas.traces import Place, is_chosen
+from schemas.base.errors import GatewayError
+from schemas.records.tracing import Place, is_chosen
+from schemas.settings.blocks import TraceSettings
 
 Kind = Literal["server", "internal", "producer", "consumer", "client"]
 """What a span is to the process before or after it, in OpenTelemetry's words."""

@@ -9,44 +9,44 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from runtime.database import check_trust
+from runtime.database import check_database_tls
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
 from runtime.supervision import BackgroundTaskError, Supervisor
 from runtime.traces import TRACES
-from schemas.mqtt import Kind
-from schemas.settings import (
+from schemas.mqtt.routing import Kind
+from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
+from schemas.settings.blocks import (
     DatabaseSettings,
     DispatchSettings,
     KafkaSettings,
     StreamsSettings,
     TraceSettings,
-    check_all,
+    validate_all,
 )
-from schemas.topics import BEATS, DISABLED, LIVE_LOADS, LOADS, STATUS, TELEMETRY, raw_topic
-from streams.app import make_app
-from streams.command_log import add_command_log
-from streams.disabled import add_disabled
-from streams.dispatch import add_dispatch
-from streams.faust_tasks import declare_faust_tasks
-from streams.flood import FloodAlarm
-from streams.letters import add_letters
-from streams.live import add_live
-from streams.minutes import add_minutes
-from streams.network_history import add_network_history
+from streams.dead_letters.replay import add_dead_letters
+from streams.dr.command_monitor import add_command_monitor
+from streams.dr.delivery_evidence import add_delivery_evidence
+from streams.dr.dispatcher import add_dispatcher
+from streams.dr.settlement import add_settlement
+from streams.engine.app import make_app
+from streams.engine.faust_tasks import declare_faust_tasks
+from streams.live.network_totals import add_live
 from streams.roles import Role
-from streams.rollups import add_rollups
-from streams.settling import add_settlement
-from streams.sink import AT_ONCE, add_sink
+from streams.rollups.job import add_rollups
+from streams.rollups.minute_publisher import add_minutes
+from streams.sink.disabled_vens import add_disabled
+from streams.sink.network_history import add_network_history
+from streams.sink.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
-from streams.store.partitions import Partitions
-from streams.validate import add_validate
-from streams.watch import add_watch
+from streams.store.day_partitions import DayPartitions
+from streams.validate.dead_letter_alarm import DeadLetterAlarm
+from streams.validate.validator import add_validate
 
 logger = logging.getLogger(__name__)
 
-_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, BEATS, DISABLED, LIVE_LOADS)
+_SIDE_BY_SIDE = (raw_topic(Kind.METERING), TELEMETRY, LOADS, STATUS, HEARTBEATS, DISABLED, LIVE_LOADS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class StreamsConfig:
     def load(cls, role: Role) -> "StreamsConfig":
         """Read it from the environment; raises SettingsError."""
         database = (DatabaseSettings,) if role == "sink" else ()
-        check_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)
+        validate_all(KafkaSettings, *database, StreamsSettings, DispatchSettings, TraceSettings)
         needed = DatabaseSettings.load() if role == "sink" else None
         streams, dispatch, traces = StreamsSettings.load(), DispatchSettings.load(), TraceSettings.load()
         return cls(role, KafkaSettings.load(), streams, needed, dispatch, traces)
@@ -81,7 +81,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     streams = config.streams
     declare_faust_tasks()
     if config.database is not None:
-        await check_trust(config.database, f"gateway-{config.role}")
+        await check_database_tls(config.database, f"gateway-{config.role}")
     async with AsyncExitStack() as stack:
         supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACES.exporting(config.traces, config.role))
@@ -97,18 +97,18 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
         checks["log"] = lambda: bool(app.ready)
         match config.role:
             case "validate":
-                flood = FloodAlarm(streams)
-                flood.watch(app)
-                alarms[flood.name] = flood.look
-                stack.enter_context(DEAD_LETTER_RATIO.reading(lambda: {(): flood.share()}))
-                add_validate(app, config.kafka, streams, log, flood)
+                alarm = DeadLetterAlarm(streams)
+                alarm.schedule(app)
+                alarms[alarm.name] = alarm.check
+                stack.enter_context(DEAD_LETTER_RATIO.reporting(lambda: {(): alarm.share()}))
+                add_validate(app, config.kafka, streams, log, alarm)
             case "live":
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
                 telemetry_partitions = topics.partitions[config.kafka.topics(TELEMETRY)]
                 checks["state"] = add_live(app, config.kafka, streams, log, telemetry_partitions)
             case "sink":
                 checks["database"] = await _add_sink_and_what_is_beside(stack, app, config, log)
-        stack.enter_context(OLDEST_UNFINISHED.reading(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
+        stack.enter_context(OLDEST_UNFINISHED.reporting(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
         app.finalize()
         app.loop = asyncio.get_running_loop()
         try:
@@ -137,10 +137,10 @@ async def _add_sink_and_what_is_beside(
         return await stack.enter_async_context(database(settings, f"gateway-{name}", number))
 
     rows = await connection("sink", AT_ONCE)
-    partitions = Partitions(rows, streams.window, streams.partitions_ahead_days)
+    partitions = DayPartitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
-    add_letters(app, kafka, streams, log, rows, partitions)
-    add_command_log(app, kafka, streams, log, rows)
+    add_dead_letters(app, kafka, streams, log, rows, partitions)
+    add_delivery_evidence(app, kafka, streams, log, rows)
     beside = await connection("rollups")
     add_rollups(app, beside, partitions)
     add_network_history(app, kafka, streams, beside, partitions)
@@ -148,8 +148,8 @@ async def _add_sink_and_what_is_beside(
     add_minutes(app, kafka, log, telling)
     add_disabled(app, kafka, log, telling)
     offline_after = streams.offline_after_seconds
-    add_dispatch(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
-    add_watch(app, config.dispatch, offline_after, await connection("watch"))
+    add_dispatcher(app, kafka, config.dispatch, offline_after, log, await connection("dispatch"))
+    add_command_monitor(app, config.dispatch, offline_after, await connection("watch"))
     add_settlement(app, await connection("settlement"), offline_after)
     return lambda: rows.connected
 

@@ -9,7 +9,7 @@ from datetime import datetime
 import asyncpg
 
 from runtime.database import Pool
-from schemas.command_states import GOOD
+from schemas.dr.command_state import GOOD
 
 GOOD_WORDS = ", ".join(f"'{word}'" for word in sorted(GOOD))
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import asyncpg
 
-from api.intervals import Bounds
+from api.http.time_range import TimeBounds
 from runtime.database import Pool, PooledConnection
 
 INSERT = """
@@ -25,7 +25,7 @@ async def insert_entry(connection: Pool | PooledConnection, *values: Any) -> Non
 
 
 async def fetch_entries(
-    pool: Pool, *, before: int | None, who: str | None, interval: Bounds, limit: int
+    pool: Pool, *, before: int | None, who: str | None, interval: TimeBounds, limit: int
 ) -> list[asyncpg.Record]:
     """Return entries, newest first, of before an id."""
     return await pool.fetch(PAGE, before, who, interval.start, interval.end, limit)

@@ -3,8 +3,8 @@
 import msgspec
 
 from runtime.database import PooledConnection
-from schemas.commands import Command, duration_of
-from schemas.shedding import SHEDS_NOW
+from schemas.dr.commands import Command, duration_of
+from schemas.tables.sql_shedding import SHEDS_NOW
 
 # Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"

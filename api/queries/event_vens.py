@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from api.queries.trails import STEPS
+from api.queries.command_history import STEPS
 from runtime.database import Pool
 
 CHOSEN = """

@@ -6,10 +6,10 @@ from typing import Any
 import asyncpg
 
 from runtime.database import Pool, PooledConnection
-from schemas.commands import new_event_id
+from schemas.dr.commands import new_event_id
 from schemas.rest.events import EventCreate
 
-# As schemas.lifecycle.status_at has it.
+# As schemas.dr.event_lifecycle.status_at has it.
 STATUS = """
 CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
      WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'
@@ -20,7 +20,7 @@ CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
 SELECT_EVENT = f"""
 SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, created_at, started_at, ended_at, cancelled_at,
        missed, actual_reduction_kw, COALESCE(ended_at, end_time) AS over_at,
-       closed_at IS NOT NULL AND figured_at IS NOT NULL AS is_settled, {STATUS} AS status
+       closed_at IS NOT NULL AND settled_at IS NOT NULL AS is_settled, {STATUS} AS status
 FROM events
 WHERE deleted_at IS NULL
 """  # noqa: S608 - our own text

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from api.intervals import Bounds
+from api.http.time_range import TimeBounds
 from runtime.database import Pool
 
 OF_VEN = """
@@ -14,7 +14,7 @@ COUNT = "SELECT count(*)" + OF_VEN
 NEWEST = "SELECT time, received_at, error" + OF_VEN + "ORDER BY time DESC LIMIT $4"
 
 
-async def fetch_faults(pool: Pool, ven_id: str, bounds: Bounds, limit: int) -> tuple[int, list[asyncpg.Record]]:
+async def fetch_faults(pool: Pool, ven_id: str, bounds: TimeBounds, limit: int) -> tuple[int, list[asyncpg.Record]]:
     """Return how many reports lie in the interval, and the newest of them, oldest first."""
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         total = await connection.fetchval(COUNT, ven_id, *bounds)

@@ -6,12 +6,12 @@ from datetime import datetime
 import asyncpg
 
 from api.queries.acks import GOOD_WORDS
+from api.queries.command_history import STEP_COLUMNS
 from api.queries.dead_letters import NEWEST_FIRST, SUMMARY
 from api.queries.events import STATUS
-from api.queries.trails import STEP_COLUMNS
 from runtime.database import Pool
-from schemas.presence import status_of
-from schemas.reduction import REPORTED
+from schemas.tables.sql_presence import status_of
+from schemas.tables.sql_reduction import REPORTED
 
 NOW = "SELECT clock_timestamp()"
 
@@ -19,7 +19,7 @@ NOW = "SELECT clock_timestamp()"
 # come before all that are planned, however many these are.
 EVENTS = f"""
 SELECT event_id, start_time, end_time, requested_reduction_kw, created_at, ended_at, cancelled_at, actual_reduction_kw,
-       closed_at IS NOT NULL AND figured_at IS NOT NULL AS is_settled,
+       closed_at IS NOT NULL AND settled_at IS NOT NULL AS is_settled,
        CASE WHEN deleted_at IS NOT NULL THEN 'deleted' ELSE {STATUS} END AS status
 FROM events
 WHERE CASE WHEN deleted_at IS NULL THEN closed_at IS NULL OR closed_at > now() - interval '10 minutes'
@@ -30,8 +30,8 @@ ORDER BY start_time, event_id LIMIT $1
 _STEPS = ", ".join(STEP_COLUMNS)
 _GOOD = f"acked_at IS NOT NULL AND ack_status IN ({GOOD_WORDS})"
 
-# How many VENs of each event got how far: schemas.command_states and api.event_progress.funnel in SQL, over the last
-# telling and the last restore of each VEN. A test compares them.
+# How many VENs of each event got how far: schemas.dr.command_state and api.services.event_progress.funnel in SQL, over
+# the last telling and the last restore of each VEN. A test compares them.
 PROGRESS = f"""
 WITH last AS (
     SELECT DISTINCT ON (event_id, ven_id, op = 'restore') event_id, ven_id, op = 'restore' AS restores, created_at,
@@ -140,6 +140,6 @@ async def fetch_presence(pool: Pool, offline_after: float, ven_ids: Collection[s
     return await pool.fetch(PRESENCE, offline_after, ven_ids)
 
 
-async def fetch_new_letters(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
+async def fetch_new_dead_letters(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
     """Return the dead letters received last, the last one first."""
     return await pool.fetch(LETTERS, since, limit)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import asyncpg
 
 from runtime.database import Pool
-from schemas.rollups import HOUR, MINUTE, WIDTHS, Granularity, ceil_to, floor_to
+from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, Granularity, ceil_to, floor_to
 
 PROGRESS = "SELECT rolled_up_to FROM rollup_progress"
 

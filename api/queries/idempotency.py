@@ -22,14 +22,16 @@ DELETE FROM idempotency_keys WHERE (path, key) IN (
 """
 
 
-async def claim(connection: PooledConnection, path: str, key: str, digest: str) -> asyncpg.Record | None:
+async def claim_key(connection: PooledConnection, path: str, key: str, digest: str) -> asyncpg.Record | None:
     """Take a key for this transaction; where it is taken, return the digest and the answer that are kept."""
     if await connection.fetchval(CLAIM, path, key, digest):
         return None
     return await connection.fetchrow(READ, path, key)
 
 
-async def keep(connection: PooledConnection, path: str, key: str, status: int, body: str, location: str | None) -> None:
+async def store_response(
+    connection: PooledConnection, path: str, key: str, status: int, body: str, location: str | None
+) -> None:
     """Keep an answer with the key that this transaction has taken, and forget some that are past keeping."""
     await connection.execute(KEEP, path, key, status, body, location)
     await connection.execute(FORGET)

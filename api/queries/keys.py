@@ -23,17 +23,17 @@ FROM api_keys ORDER BY created_at, key_id
 REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_at IS NULL RETURNING name"
 
 
-async def find_key(pool: Pool, digest: bytes) -> asyncpg.Record | None:
+async def fetch_key(pool: Pool, digest: bytes) -> asyncpg.Record | None:
     """Return the key of this digest while it holds."""
     return await pool.fetchrow(FIND, digest)
 
 
-async def keys_that_hold(pool: Pool, digests: Iterable[bytes]) -> set[bytes]:
+async def fetch_valid_digests(pool: Pool, digests: Iterable[bytes]) -> set[bytes]:
     """Return those of the digests whose keys hold, by one question for all of them."""
     return {row["digest"] for row in await pool.fetch(HOLDING, list(digests))}
 
 
-async def any_active_key(connection: Connection) -> bool:
+async def valid_key_exists(connection: Connection) -> bool:
     """Say whether there is a key that holds."""
     return bool(await connection.fetchval(ANY_ACTIVE))
 

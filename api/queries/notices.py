@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from api.intervals import Bounds
+from api.http.time_range import TimeBounds
 from runtime.database import Pool
 
 MATCHING = """
@@ -20,7 +20,7 @@ NEWEST = (
 
 
 async def fetch_notices(
-    pool: Pool, kind: str | None, ven_id: str | None, bounds: Bounds, limit: int
+    pool: Pool, kind: str | None, ven_id: str | None, bounds: TimeBounds, limit: int
 ) -> tuple[int, list[asyncpg.Record]]:
     """Return how many notices match, and the newest of them, oldest first."""
     matching = (kind, ven_id, *bounds)

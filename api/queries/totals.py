@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from runtime.database import Pool
-from schemas.network import LoadTypeTotals, NetworkTotals, Totals
+from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 
 # The live rule, in SQL: heard lately, not gone since, not disabled. A VEN that has just been removed is not there.
 _ONLINE = """

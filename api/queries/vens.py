@@ -4,7 +4,7 @@ import asyncpg
 
 from api.queries.acks import GOOD_WORDS
 from runtime.database import Pool, PooledConnection
-from schemas.presence import status_of
+from schemas.tables.sql_presence import status_of
 
 # `asked` is what loads were set to after the VEN last spoke of them, newest first: compared by our clock, for the
 # VEN's may be off by a day and more. `curtailed` is of the last event that the VEN accepted, while it reports that one;

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.deps import Database
-from api.intervals import Interval
-from api.paging import link_next
+from api.dependencies import Database
+from api.http.pagination import add_next_link
+from api.http.time_range import TimeBoundsQuery
 from api.queries.audit import fetch_entries
 from schemas.rest.access import AuditEntry
 
@@ -20,7 +20,7 @@ async def list_audit(
     request: Request,
     response: Response,
     database: Database,
-    interval: Interval,
+    interval: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Cursor = None,
     who: Annotated[
@@ -32,5 +32,5 @@ async def list_audit(
     rows = await fetch_entries(database, before=cursor, who=who, interval=interval, limit=limit + 1)
     if len(rows) > limit:
         start, end = (None if bound is None else bound.isoformat() for bound in interval)
-        link_next(request, response, limit=limit, who=who, start=start, end=end, cursor=rows[limit - 1]["id"])
+        add_next_link(request, response, limit=limit, who=who, start=start, end=end, cursor=rows[limit - 1]["id"])
     return [AuditEntry(**dict(row)) for row in rows[:limit]]

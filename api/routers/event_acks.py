@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, EventId
-from api.figures import acks_interval
-from api.problems import unknown
+from api.dependencies import Database, EventId
+from api.http.problems import not_found
 from api.queries.acks import fetch_acks_of_event, fetch_circuits_of_event
 from api.queries.events import fetch_event
+from api.services.event_metrics import acks_interval
 from api.views.acks import ack_view, circuit_view
 from runtime.database import Pool
 from schemas.rest.acks import EventCircuit, VenEventAck
@@ -36,5 +36,5 @@ async def list_event_circuits(event_id: EventId, database: Database, limit: Limi
 async def _event(database: Pool, event_id: str) -> Any:
     row = await fetch_event(database, event_id)
     if row is None:
-        raise unknown("event", event_id)
+        raise not_found("event", event_id)
     return row

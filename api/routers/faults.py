@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import TimeBoundsQuery
 from api.queries.faults import fetch_faults
+from api.routers.preconditions import require_ven
 from schemas.rest.faults import Fault, Faults
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/api/vens", tags=["vens"])
 async def read_faults(
     ven_id: VenId,
     database: Database,
-    interval: Interval,
+    interval: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Faults:
     """Read a VEN's fault reports in [start, end); a bound that is missing is no bound, for faults are few."""

@@ -6,11 +6,11 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Query, Request
 
-from api.feed.answer import FeedAnswer
-from api.feed.hub import Hub
-from api.feed.items import TYPES, FeedType, Wanted
-from api.problems import UnavailableError, unprocessable
-from schemas.payloads import MAX_ID_LENGTH
+from api.http.problems import UnavailableError, unprocessable
+from api.sse.broadcaster import Broadcaster
+from api.sse.messages import TYPES, FeedFilter, FeedType
+from api.sse.response import FeedResponse
+from schemas.parsing.common import MAX_ID_LENGTH
 
 router = APIRouter(prefix="/api/feed", tags=["feed"])
 
@@ -28,7 +28,7 @@ Id = Annotated[str | None, Query(max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$"
     "",
     status_code=200,
     operation_id="followFeed",
-    response_class=FeedAnswer,
+    response_class=FeedResponse,
     responses={
         200: {
             "description": "Server-sent events, without an end.",
@@ -45,19 +45,19 @@ async def follow(
     ven_id: Annotated[Id, Query(alias="venId", description="Only what is about this VEN.")] = None,
     event_id: Annotated[Id, Query(alias="eventId", description="Only what is about this DR event.")] = None,
     last_event_id: Annotated[str | None, Header(max_length=64, description="Go on after this id.")] = None,
-) -> FeedAnswer:
+) -> FeedResponse:
     """Follow what changes: totals, DR events, commands, VENs that come and go, new dead letters."""
-    feed: Hub = request.app.state.feed
-    wanted = Wanted(_types(types), ven_id, event_id)
+    feed: Broadcaster = request.app.state.feed
+    wanted = FeedFilter(_types(types), ven_id, event_id)
     if last_event_id:
         # Whoever lost a process that is restarted comes back within a moment, before the first look at the tables.
         with suppress(TimeoutError):
             async with asyncio.timeout(BEGIN_SECONDS):
-                await feed.ring.begun.wait()
+                await feed.replay_buffer.begun.wait()
     # After the waiting: those who wait are not counted yet, and all of them go on at once.
     if len(feed.clients) >= request.app.state.settings.api_feed_clients:
         raise UnavailableError("the feed has as many clients as it may (API_FEED_CLIENTS); try again later")
-    return FeedAnswer(feed, wanted, last_event_id, request.state.principal)
+    return FeedResponse(feed, wanted, last_event_id, request.state.principal)
 
 
 def _types(given: str | None) -> frozenset[FeedType]:

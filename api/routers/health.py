@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response, status
 
-from api.deps import HealthDatabase, Live
-from api.problems import OUTAGES, UnavailableError
+from api.dependencies import HealthDatabase, Live
+from api.http.problems import OUTAGES, UnavailableError
 from schemas.rest.health import Health
 
 router = APIRouter(prefix="/health", tags=["health"])

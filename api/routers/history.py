@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, LoadId, UnderWay, VenId
-from api.intervals import LastDay
-from api.known import require_ven
-from api.problems import unprocessable
+from api.dependencies import Database, LoadId, OpenBuckets, VenId
+from api.http.problems import unprocessable
+from api.http.time_range import TimeRangeQuery
 from api.queries.history import (
     fetch_closed_network,
     fetch_listed_loads,
@@ -16,9 +15,10 @@ from api.queries.history import (
     fetch_network_history,
     fetch_ven_history,
 )
+from api.routers.preconditions import require_ven
 from runtime.database import Pool
 from schemas.rest.history import CircuitsHistory, History, LoadSnapshotRow, TimeseriesPoint
-from schemas.rollups import WIDTHS, Granularity, floor_to
+from schemas.tables.buckets import WIDTHS, Granularity, floor_to
 
 router = APIRouter(tags=["history"])
 
@@ -28,7 +28,7 @@ Width = Annotated[Granularity, Query(description="Width of a bucket.")]
 
 
 @router.get("/api/vens/{ven_id}/history", response_model_exclude_none=True)
-async def ven_history(ven_id: VenId, database: Database, within: LastDay, granularity: Width = "5m") -> History:
+async def ven_history(ven_id: VenId, database: Database, within: TimeRangeQuery, granularity: Width = "5m") -> History:
     """Read a VEN's buckets in [start, end)."""
     await _check(database, ven_id, within, granularity)
     return _history(await fetch_ven_history(database, ven_id, within.start, within.end, granularity))
@@ -36,7 +36,7 @@ async def ven_history(ven_id: VenId, database: Database, within: LastDay, granul
 
 @router.get("/api/vens/{ven_id}/loads/{load_id}/history", response_model_exclude_none=True)
 async def load_history(
-    ven_id: VenId, load_id: LoadId, database: Database, within: LastDay, granularity: Width = "5m"
+    ven_id: VenId, load_id: LoadId, database: Database, within: TimeRangeQuery, granularity: Width = "5m"
 ) -> History:
     """Read a load's buckets in [start, end): its power, and what it could shed."""
     await _check(database, ven_id, within, granularity)
@@ -47,7 +47,7 @@ async def load_history(
 async def circuits_history(
     ven_id: VenId,
     database: Database,
-    within: LastDay,
+    within: TimeRangeQuery,
     load_id: Annotated[str | None, Query(max_length=256, pattern=r"^[^\x00]*$")] = None,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> CircuitsHistory:
@@ -59,7 +59,7 @@ async def circuits_history(
 
 @router.get("/api/stats/network/history", tags=["stats"], response_model_exclude_none=True)
 async def network_history(
-    database: Database, under_way: UnderWay, within: LastDay, granularity: Width = "5m"
+    database: Database, under_way: OpenBuckets, within: TimeRangeQuery, granularity: Width = "5m"
 ) -> History:
     """Read the network's buckets in [start, end); what came late for a bucket is in it some seconds later.
 
@@ -73,13 +73,13 @@ async def network_history(
     return _history(points + await under_way.since(last, granularity))
 
 
-async def _check(database: Pool, ven_id: str, within: LastDay, granularity: Granularity | None = None) -> None:
+async def _check(database: Pool, ven_id: str, within: TimeRangeQuery, granularity: Granularity | None = None) -> None:
     if granularity is not None:
         _check_points(within, granularity)
     await require_ven(database, ven_id)
 
 
-def _check_points(within: LastDay, granularity: Granularity) -> None:
+def _check_points(within: TimeRangeQuery, granularity: Granularity) -> None:
     """Refuse what nobody can draw."""
     points = (within.end - within.start) / WIDTHS[granularity]
     if points > MOST_POINTS:

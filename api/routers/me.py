@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request
 
-from api.access.principal import Principal
+from api.auth.principal import Principal
 from schemas.rest.access import Me
 
 router = APIRouter(prefix="/api", tags=["access"])

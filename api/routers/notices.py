@@ -5,11 +5,11 @@ from typing import Annotated
 import msgspec
 from fastapi import APIRouter, Query
 
-from api.deps import Database
-from api.intervals import Interval
+from api.dependencies import Database
+from api.http.time_range import TimeBoundsQuery
 from api.queries.notices import fetch_notices
-from schemas.mqtt import Kind
-from schemas.payloads import MAX_ID_LENGTH
+from schemas.mqtt.routing import Kind
+from schemas.parsing.common import MAX_ID_LENGTH
 from schemas.rest.notices import Notices, RestNotice
 
 router = APIRouter(prefix="/api/notices", tags=["notices"])
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/notices", tags=["notices"])
 @router.get("")
 async def list_notices(
     database: Database,
-    interval: Interval,
+    interval: TimeBoundsQuery,
     kind: Kind | None = None,
     ven_id: Annotated[
         str | None, Query(alias="venId", min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")

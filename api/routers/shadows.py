@@ -5,8 +5,8 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.deps import Database, VenId
-from api.problems import unknown
+from api.dependencies import Database, VenId
+from api.http.problems import not_found
 from api.queries.shadows import fetch_shadow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -27,7 +27,7 @@ async def read_shadow(ven_id: VenId, database: Database) -> Response:
     """Read the last shadow document of a VEN; Last-Modified says when it was received."""
     row = await fetch_shadow(database, ven_id)
     if row is None:
-        raise unknown("shadow of a VEN", ven_id)
+        raise not_found("shadow of a VEN", ven_id)
     # Straight from the table: numbers keep the digits that they came with.
     headers = {"last-modified": format_datetime(row["received_at"], usegmt=True)}
     return Response(row["document"], media_type="application/json", headers=headers)

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter
 
-from api.deps import Energy, Live
-from api.live_totals import LiveTotals
-from api.problems import UnavailableError
-from schemas.network import NetworkTotals
+from api.dependencies import Energy, Live
+from api.http.problems import UnavailableError
+from api.services.live_totals import LiveTotals
+from schemas.records.network import NetworkTotals
 from schemas.rest.stats import LoadTypeStats, NetworkStats
 
 router = APIRouter(prefix="/api/stats", tags=["stats"])

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Bounds, Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import TimeBounds, TimeBoundsQuery
 from api.queries.acks import fetch_acks_of_ven
+from api.routers.preconditions import require_ven
 from api.views.acks import ack_view
 from runtime.database import Pool
 from schemas.rest.acks import VenEventAck
@@ -19,7 +19,7 @@ Limit = Annotated[int, Query(ge=1, le=5000)]
 
 @router.get("/acks")
 async def list_ven_acks(
-    ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000
+    ven_id: VenId, database: Database, interval: TimeBoundsQuery, limit: Limit = 1000
 ) -> list[VenEventAck]:
     """List the newest acknowledgements of a VEN in [start, end), newest first; a missing bound is no bound."""
     return await _acks(database, ven_id, interval, limit, of_events=False)
@@ -27,13 +27,13 @@ async def list_ven_acks(
 
 @router.get("/events")
 async def list_ven_events(
-    ven_id: VenId, database: Database, interval: Interval, limit: Limit = 1000
+    ven_id: VenId, database: Database, interval: TimeBoundsQuery, limit: Limit = 1000
 ) -> list[VenEventAck]:
     """List the acknowledgements of a VEN that belong to an event; also to one that was deleted since."""
     return await _acks(database, ven_id, interval, limit, of_events=True)
 
 
-async def _acks(database: Pool, ven_id: str, interval: Bounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
+async def _acks(database: Pool, ven_id: str, interval: TimeBounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
     await require_ven(database, ven_id)
     rows = await fetch_acks_of_ven(database, ven_id, interval, limit, of_events=of_events)
     return [ack_view(row) for row in rows]

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter
 
-from api.access.deeds import Acting
-from api.asking import asking
-from api.commanding import take_in
-from api.deps import Database, LoadId, Settings, VenId
-from api.problems import unknown
+from api.auth.audit import CurrentAction
+from api.dependencies import Database, LoadId, Settings, VenId
+from api.http.problems import not_found
 from api.queries.vens import fetch_ven
+from api.services.command_admission import admit
+from api.services.request_tracing import trace_request
 from api.views.vens import loads_view
 from runtime.database import Pool
-from schemas.commands import set_load_command
+from schemas.dr.commands import set_load_command
 from schemas.rest.loads import LoadUpdate, RestLoad
 
 router = APIRouter(prefix="/api/vens/{ven_id}/loads", tags=["loads"])
@@ -28,28 +28,28 @@ async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings
     for load in await _loads(database, ven_id, settings.offline_after_seconds):
         if load.id == load_id:
             return load
-    raise unknown(f"load of {ven_id}", load_id)
+    raise not_found(f"load of {ven_id}", load_id)
 
 
 @router.patch("/{load_id}")
 async def set_load(
-    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings, deed: Acting
+    ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings, action: CurrentAction
 ) -> RestLoad:
     """Set a load; it is shown as it was asked for until the VEN reports its loads again.
 
     The VEN is sent a `setLoad`. Many devices do not answer to it: what the VEN then reports is what counts.
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
-    with asking() as asked:
-        async with deed.transaction(database) as connection:
-            taken = await take_in(connection, command, load_id)
-            deed.result = taken.correlation_id
-            asked.command(taken)
+    with trace_request() as trace:
+        async with action.transaction(database) as connection:
+            taken = await admit(connection, command, load_id)
+            action.result = taken.correlation_id
+            trace.command(taken)
     return await read_load(ven_id, load_id, database, settings)
 
 
 async def _loads(database: Pool, ven_id: str, offline_after: float) -> list[RestLoad]:
     row = await fetch_ven(database, ven_id, offline_after)
     if row is None:
-        raise unknown("VEN", ven_id)
+        raise not_found("VEN", ven_id)
     return loads_view(row)

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from api.deps import Database, Settings
-from api.paging import Cursor, link_next
+from api.dependencies import Database, Settings
+from api.http.pagination import Cursor, add_next_link
 from api.queries.acks import fetch_response_times
 from api.queries.vens import fetch_vens
 from api.views.vens import summary_view
@@ -26,6 +26,6 @@ async def summarise_vens(
     """List VENs ordered by id, in pages as the list of VENs."""
     rows = await fetch_vens(database, settings.offline_after_seconds, after=cursor, limit=limit + 1)
     if len(rows) > limit:
-        link_next(request, response, limit=limit, cursor=rows[limit - 1]["ven_id"])
+        add_next_link(request, response, limit=limit, cursor=rows[limit - 1]["ven_id"])
     times = await fetch_response_times(database, [row["ven_id"] for row in rows[:limit]])
     return [summary_view(row, *times.get(row["ven_id"], (0, 0))) for row in rows[:limit]]

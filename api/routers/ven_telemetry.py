@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
-from api.deps import Database, VenId
-from api.intervals import Interval
-from api.known import require_ven
+from api.dependencies import Database, VenId
+from api.http.time_range import TimeBoundsQuery
 from api.queries.telemetry import fetch_telemetry
+from api.routers.preconditions import require_ven
 from schemas.rest.telemetry import Telemetry, TelemetryRow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -20,7 +20,7 @@ DEFAULT_INTERVAL = timedelta(hours=24)
 async def read_telemetry(
     ven_id: VenId,
     database: Database,
-    interval: Interval,
+    interval: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Telemetry:
     """Read a VEN's readings in [start, end); without bounds those of the last 24 hours."""

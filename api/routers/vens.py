@@ -6,15 +6,15 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response, status
 
-from api.access.deeds import Acting
-from api.deps import Database, Settings, VenId
-from api.erasing import erase_soon
-from api.idempotency import Answer, CreateOnce
-from api.paging import Cursor, link_next
-from api.problems import conflict, conflicts, unknown
-from api.queries.registry import insert_ven, update_ven
-from api.queries.removals import remove_ven
+from api.auth.audit import CurrentAction
+from api.dependencies import Database, Settings, VenId
+from api.http.pagination import Cursor, add_next_link
+from api.http.problems import conflict, conflict_response, not_found
+from api.idempotency import CreateResult, Idempotent
+from api.queries.ven_erasure import remove_ven
+from api.queries.ven_registry import insert_ven, update_ven
 from api.queries.vens import fetch_ven, fetch_vens
+from api.services.ven_erasure import erase_within_request
 from api.views.vens import ven_view
 from runtime.database import PooledConnection
 from schemas.rest.vens import Ven, VenCreate, VenUpdate
@@ -40,7 +40,7 @@ async def list_vens(
         database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=status or None, q=q or None
     )
     if len(rows) > limit:
-        link_next(request, response, limit=limit, status=status, q=q, cursor=rows[limit - 1]["ven_id"])
+        add_next_link(request, response, limit=limit, status=status, q=q, cursor=rows[limit - 1]["ven_id"])
     return [ven_view(row) for row in rows[:limit]]
 
 
@@ -48,17 +48,17 @@ async def list_vens(
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Ven,
-    responses=conflicts("There is a VEN of this id."),
+    responses=conflict_response("There is a VEN of this id."),
 )
-async def create_ven(ven: VenCreate, settings: Settings, once: CreateOnce) -> Response:
+async def create_ven(ven: VenCreate, settings: Settings, once: Idempotent) -> Response:
     """Register a VEN before it is heard; 409 when there is one of this id."""
     ven_id = ven.registration_id or f"ven-{token_hex(4)}"
 
-    async def create(connection: PooledConnection) -> Answer:
+    async def create(connection: PooledConnection) -> CreateResult:
         if not await insert_ven(connection, ven_id, ven):
             raise conflict(f"there is a VEN {ven_id} already")
         row = await fetch_ven(connection, ven_id, settings.offline_after_seconds)
-        return Answer(status.HTTP_201_CREATED, ven_view(row), ven_id, f"/api/vens/{quote(ven_id, safe='')}")
+        return CreateResult(status.HTTP_201_CREATED, ven_view(row), ven_id, f"/api/vens/{quote(ven_id, safe='')}")
 
     return await once(ven, create)
 
@@ -68,27 +68,29 @@ async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven
     """Read one VEN with its latest values."""
     row = await fetch_ven(database, ven_id, settings.offline_after_seconds)
     if row is None:
-        raise unknown("VEN", ven_id)
+        raise not_found("VEN", ven_id)
     return ven_view(row)
 
 
 @router.patch("/{ven_id}")
-async def change_ven(ven_id: VenId, change: VenUpdate, database: Database, settings: Settings, deed: Acting) -> Ven:
+async def change_ven(
+    ven_id: VenId, change: VenUpdate, database: Database, settings: Settings, action: CurrentAction
+) -> Ven:
     """Change the name, the place, or the status of a VEN."""
-    async with deed.transaction(database) as connection:
+    async with action.transaction(database) as connection:
         if not await update_ven(connection, ven_id, change):
-            raise unknown("VEN", ven_id)
+            raise not_found("VEN", ven_id)
     return await read_ven(ven_id, database, settings)
 
 
 @router.delete("/{ven_id}", status_code=status.HTTP_204_NO_CONTENT)
-async def delete_ven(ven_id: VenId, database: Database, deed: Acting) -> None:
+async def delete_ven(ven_id: VenId, database: Database, action: CurrentAction) -> None:
     """Remove a VEN with all that it sent; a message of it that comes later registers it anew.
 
     Long histories are erased in the background; dead letters and notices stay, as records of the gateway.
     """
-    async with deed.transaction(database) as connection:
+    async with action.transaction(database) as connection:
         removed_at = await remove_ven(connection, ven_id)
         if removed_at is None:
-            raise unknown("VEN", ven_id)
-    await erase_soon(database, ven_id, removed_at)
+            raise not_found("VEN", ven_id)
+    await erase_within_request(database, ven_id, removed_at)

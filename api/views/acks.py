@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from schemas.acks import Curtailment
+from schemas.parsing.acks import Curtailment
 from schemas.rest.acks import CurtailedCircuit, EventCircuit, VenEventAck
 
 _decode_circuits = msgspec.json.Decoder(tuple[Curtailment, ...]).decode

@@ -5,8 +5,8 @@ from math import ceil
 from statistics import fmean
 from typing import Any
 
-from api.event_progress import Progress, funnel
-from api.figures import Figures
+from api.services.event_metrics import EventPerformance
+from api.services.event_progress import Progress, funnel
 from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, ResponseTimes
 
 
@@ -15,17 +15,17 @@ def event_view(row: Any, actual_reduction_kw: float) -> Event:
     return Event(**_fields(row, actual_reduction_kw))
 
 
-def metrics_view(figures: Figures) -> EventMetrics:
+def metrics_view(figures: EventPerformance) -> EventMetrics:
     """Show how an event goes."""
     return EventMetrics(**_metrics(figures))
 
 
-def event_with_metrics_view(row: Any, figures: Figures) -> EventWithMetrics:
+def event_with_metrics_view(row: Any, figures: EventPerformance) -> EventWithMetrics:
     """Show an event and how it goes."""
     return EventWithMetrics(**_fields(row, figures.actual_kw), **_metrics(figures))
 
 
-def detail_view(row: Any, figures: Figures, names: Mapping[str, str]) -> EventDetail:
+def detail_view(row: Any, figures: EventPerformance, names: Mapping[str, str]) -> EventDetail:
     """Show an event, how it goes, and its VENs; the name of one that was deleted is its id."""
     times = figures.response_ms
     return EventDetail(
@@ -41,7 +41,7 @@ def detail_view(row: Any, figures: Figures, names: Mapping[str, str]) -> EventDe
     )
 
 
-def _ven(ven_id: str, name: str, ven: Progress, figures: Figures) -> EventVen:
+def _ven(ven_id: str, name: str, ven: Progress, figures: EventPerformance) -> EventVen:
     chosen = figures.chosen.get(ven_id)
     over = figures.delivered.get(ven_id)
     return EventVen(
@@ -81,7 +81,7 @@ def _fields(row: Any, actual_reduction_kw: float) -> dict[str, Any]:
     }
 
 
-def _metrics(figures: Figures) -> dict[str, Any]:
+def _metrics(figures: EventPerformance) -> dict[str, Any]:
     times = figures.response_ms
     return {
         "current_reduction_kw": figures.current_kw,

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.acks import Curtailment
-from schemas.readings import Load
+from schemas.parsing.acks import Curtailment
+from schemas.records.telemetry import Load
 from schemas.rest.loads import RestLoad
 from schemas.rest.vens import Location, Ven, VenMetrics, VenSummary
 
@@ -57,7 +57,7 @@ def summary_view(row: Any, response_time: int, responses: int) -> VenSummary:
         name=row["name"],
         location=f"{latitude}, {longitude}",
         status=row["status"],
-        # As the live totals have it (streams/rules/totals.py).
+        # As the live totals have it (streams/live/aggregation.py).
         controllable_power=sum(load.current_power_kw for load in loads_view(row) if load.shed_capability_kw > 0),
         current_power=row["used_power_kw"] or 0.0,
         address=f"Lat {latitude} / Lon {longitude}",

@@ -1,9 +1,9 @@
-"""JSON Schemas of the commands on `ven/cmd/{venId}`, one an op; what makes them is `schemas/commands.py`."""
+"""JSON Schemas of the commands on `ven/cmd/{venId}`, one an op; what makes them is `schemas/dr/commands.py`."""
 
 from collections.abc import Mapping
 
 from gateway.asyncapi.records import Schema
-from schemas import commands
+from schemas.dr import commands
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _KW: Schema = {"type": "number"}

@@ -8,11 +8,11 @@ from gateway.asyncapi.commands import command_schemas
 from gateway.asyncapi.messages import payload_messages, record_messages
 from gateway.asyncapi.payloads import MESSAGES, payload_schemas
 from gateway.asyncapi.records import INTERNAL, VALUES, record_schemas
-from schemas import topics
-from schemas.mqtt import Kind
-from schemas.network import NETWORK_SCOPE, TYPE_SCOPE
-from schemas.plain_yaml import plain_yaml
-from schemas.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, Topic
+from schemas.base.plain_yaml import plain_yaml
+from schemas.mqtt.routing import Kind
+from schemas.records import topics
+from schemas.records.network import NETWORK_SCOPE, TYPE_SCOPE
+from schemas.records.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, Topic
 
 JSON = "application/json"
 COMMANDS = "ven/cmd/{venId}"
@@ -33,8 +33,8 @@ _KEYS = {topics.STATS: f"`{NETWORK_SCOPE}`, or `{TYPE_SCOPE}` and a type of load
 _INFO = """\
 What VENs (homes) and the gateway tell each other over MQTT, and what the gateway keeps in its log (Kafka protocol) for
 everybody who wants to read along. Power is in kW, energy in kWh, currents in A; used power is net import from the grid.
-Readers ignore fields that they do not know: fields are added, never renamed. `docs/messages.md` and
-`docs/analytics.md` tell it in words; the REST API is described by `docs/backend-api.yaml`.
+Readers ignore fields that they do not know: fields are added, never renamed. `docs/reference/messages.md` and
+`docs/how-to/analytics.md` tell it in words; the REST API is described by `docs/reference/backend-api.yaml`.
 """
 _TAGS = {
     "mqtt": "Between VENs and the gateway.",
@@ -110,9 +110,7 @@ def _log_channels() -> dict[str, Any]:
 def _said(topic: Topic) -> str:
     said = f"Key: {_KEYS.get(topic.name, topic.key)}. With `KAFKA_TOPIC_PREFIX` its name begins with that."
     if topic.name == topics.raw_topic(Kind.METERING):
-        said += (
-            f" Records without a value, with a header `{topics.HEADER_BEAT}`, are no messages (docs/live-totals.md)."
-        )
+        said += f" Records without a value that have the header `{topics.HEADER_HEARTBEAT}` are heartbeats."
     if topic.name == topics.DISABLED:
         said += " An empty value: no longer."
     return said

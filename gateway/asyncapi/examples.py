@@ -7,13 +7,15 @@ from typing import Any
 
 import msgspec
 
-from schemas import topics
-from schemas.dispatch import Dispatch, Evidence
-from schemas.minutes import Minute, power
-from schemas.mqtt import Kind
-from schemas.network import (
-    Beat,
+from schemas.mqtt.routing import Kind
+from schemas.parsing.registry import parse
+from schemas.parsing.result import Parsed, Source
+from schemas.records import topics
+from schemas.records.commands import CommandRecord, DeliveryEvidence
+from schemas.records.minutes import Minute, power
+from schemas.records.network import (
     Disabled,
+    Heartbeat,
     LoadTypeTotals,
     NetworkTotals,
     Partial,
@@ -21,9 +23,7 @@ from schemas.network import (
     Totals,
     VenLoads,
 )
-from schemas.parsed import Parsed, Source
-from schemas.parsers import parse
-from schemas.readings import encode_record
+from schemas.records.telemetry import encode_record
 
 Example = dict[str, Any]
 
@@ -39,7 +39,7 @@ _BECOMES = {
     topics.STATUS: (Kind.STATUS, "StatusMessage"),
     topics.ACKS: (Kind.ACKS, "AckMessage"),
     topics.SHADOW: (Kind.SHADOW, "ShadowMessage"),
-    topics.NOTICES: (Kind.EVENTS, "ForeignEvent"),
+    topics.VTN_MESSAGES: (Kind.EVENTS, "ForeignEvent"),
 }
 
 
@@ -82,7 +82,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
     totals, types = Totals(3, 24.6, 14.4, 6.3, 6.3), {"hvac": LoadTypeTotals(21.6, 6.3, 6.3)}
     return {
         topics.COMMANDS: [
-            Dispatch(
+            CommandRecord(
                 correlation_id=command_id,
                 ven_id=ven_id,
                 op=command["op"],
@@ -93,7 +93,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
             )
         ],
         topics.COMMAND_LOG: [
-            Evidence(correlation_id=command_id, ven_id=ven_id, attempt=1, state="sent", at=_AT, expires_at=end)
+            DeliveryEvidence(correlation_id=command_id, ven_id=ven_id, attempt=1, state="sent", at=_AT, expires_at=end)
         ],
         topics.MINUTES: [
             Minute(
@@ -110,7 +110,7 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
         topics.STATS: [NetworkTotals(_AT, totals, types), ScopeTotals(_AT, types["hvac"])],
         topics.PARTIALS: [Partial(_PARTITION, _AT, totals, types)],
         topics.STATS_CHANGELOG: [Partial(_PARTITION, _AT, totals, types)],
-        topics.BEATS: [Beat(_AT)],
+        topics.HEARTBEATS: [Heartbeat(_AT)],
         topics.DISABLED: [Disabled("ven-003")],
         topics.LIVE_LOADS: [VenLoads(ven_id, _AT, False, _AT, 6.3, 6.3, types)],  # noqa: FBT003 - a positional record
     }

@@ -4,13 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from bridge.command_log import HEADER_RUN
+from bridge.downlink.command_log import HEADER_RUN
 from gateway.asyncapi.commands import command_schemas
 from gateway.asyncapi.examples import message_examples, record_examples
 from gateway.asyncapi.payloads import payload_schemas
 from gateway.asyncapi.records import VALUES, Schema, record_schemas
-from schemas import topics
-from schemas.traces import TRACEPARENT
+from schemas.records import topics
+from schemas.records.tracing import TRACEPARENT
 
 # What stays with a message through all topics.
 _PASSED_ON: Mapping[str, str] = {
@@ -32,7 +32,7 @@ _VALIDATED = (
     topics.STATUS,
     topics.ACKS,
     topics.SHADOW,
-    topics.NOTICES,
+    topics.VTN_MESSAGES,
 )
 _RECORD_HEADERS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(_VALIDATED, _PASSED_ON),
@@ -42,7 +42,7 @@ _RECORD_HEADERS: Mapping[str, Mapping[str, str]] = {
 """Of records of ours; those of other topics have none."""
 
 _DEAD_LETTER_HEADERS: Mapping[str, str] = {
-    topics.HEADER_REASON: "A stable code (`schemas/reasons.py`).",
+    topics.HEADER_REASON: "A stable code (`schemas/base/rejection.py`).",
     topics.HEADER_DETAIL: "The reason in words.",
     topics.HEADER_SOURCE_TOPIC: "The topic it comes from.",
     topics.HEADER_SOURCE_PARTITION: "Where there; absent for what never reached its topic.",

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from gateway.asyncapi.records import Schema, components
-from schemas.acks import MAX_INDEXED, MAX_OP, AckFields, CurtailedFields
-from schemas.loads import CircuitFields, LoadFields
-from schemas.metering import MeteringFields
-from schemas.mqtt import Kind
-from schemas.payloads import MAX_ID_LENGTH
+from schemas.mqtt.routing import Kind
+from schemas.parsing.acks import MAX_INDEXED, MAX_OP, AckFields, CurtailedFields
+from schemas.parsing.common import MAX_ID_LENGTH
+from schemas.parsing.loads import CircuitFields, LoadFields
+from schemas.parsing.metering import MeteringFields
 
 MESSAGES: Mapping[Kind, tuple[str, ...]] = {
     Kind.METERING: ("MeteringSample", "FaultMessage"),

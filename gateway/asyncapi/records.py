@@ -6,16 +6,16 @@ from typing import Any
 
 import msgspec
 
-from schemas import topics
-from schemas.acks import Ack
-from schemas.dispatch import Dispatch, Evidence
-from schemas.minutes import Minute
-from schemas.network import Beat, Disabled, NetworkTotals, Partial, ScopeTotals, VenLoads
-from schemas.notices import Notice
-from schemas.readings import FaultReport, LoadSnapshot, Reading
-from schemas.shadow import Shadow
-from schemas.status import VenStatus
-from schemas.subscriptions import Subscription
+from schemas.mqtt.subscriptions import Subscription
+from schemas.parsing.acks import Ack
+from schemas.parsing.shadow import Shadow
+from schemas.parsing.status import VenStatus
+from schemas.parsing.vtn_messages import VtnMessage
+from schemas.records import topics
+from schemas.records.commands import CommandRecord, DeliveryEvidence
+from schemas.records.minutes import Minute
+from schemas.records.network import Disabled, Heartbeat, NetworkTotals, Partial, ScopeTotals, VenLoads
+from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 
 Schema = dict[str, Any]
 
@@ -29,14 +29,14 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.STATUS: (VenStatus,),
     topics.ACKS: (Ack,),
     topics.SHADOW: (Shadow,),
-    topics.NOTICES: (Notice,),
-    topics.COMMANDS: (Dispatch,),
-    topics.COMMAND_LOG: (Evidence,),
+    topics.VTN_MESSAGES: (VtnMessage,),
+    topics.COMMANDS: (CommandRecord,),
+    topics.COMMAND_LOG: (DeliveryEvidence,),
     topics.MINUTES: (Minute,),
     topics.STATS: (NetworkTotals, ScopeTotals),
     topics.PARTIALS: (Partial,),
     topics.STATS_CHANGELOG: (Partial,),
-    topics.BEATS: (Beat,),
+    topics.HEARTBEATS: (Heartbeat,),
     topics.DISABLED: (Disabled,),
     topics.LIVE_LOADS: (VenLoads,),
     topics.SUBSCRIPTIONS: (_SUBSCRIPTION_LIST,),
@@ -47,7 +47,7 @@ INTERNAL = frozenset(
     {
         topics.PARTIALS,
         topics.STATS_CHANGELOG,
-        topics.BEATS,
+        topics.HEARTBEATS,
         topics.DISABLED,
         topics.LIVE_LOADS,
         topics.SUBSCRIPTIONS,

@@ -15,10 +15,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.filling import SPAN, Past, fill
-from gateway.bench.stage import stage
-from gateway.system import System
-from schemas.errors import GatewayError
+from gateway.bench.environment import environment
+from gateway.bench.seed_data import SPAN, FleetHistory, seed_history
+from gateway.local.system import System
+from schemas.base.errors import GatewayError
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +69,29 @@ async def bench_api(options: ApiOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: a call was not answered with 200.
     """
-    async with stage(stop) as up:
-        if up is None:
+    async with environment(stop) as env:
+        if env is None:
             return
         steps = max(1, options.readings // options.vens)
-        await fill(up.system.database, Past(0, options.vens, steps, options.loads), up.tell)
+        await seed_history(env.system.database, FleetHistory(0, options.vens, steps, options.loads), env.progress)
         timings = {}
         for name, paths in calls(options.vens).items():
-            up.tell(f"asking: {name} …")
-            timings[name] = await _time(up.system.api, paths, options)
+            env.progress(f"asking: {name} …")
+            timings[name] = await _time(env.system.api, paths, options)
         ratio = None
         if options.grow_to:
-            before, after = await _grow(up.system, options, up.tell)
+            before, after = await _grow(env.system, options, env.progress)
             timings |= {f"{HISTORY}, one client": before, f"… with {options.grow_to} readings": after}
             ratio = round(after.p50_ms / before.p50_ms, 2)
     _print(options, timings, ratio)
 
 
-async def _grow(system: System, options: ApiOptions, tell: Callable[[str], None]) -> tuple[Timing, Timing]:
+async def _grow(system: System, options: ApiOptions, progress: Callable[[str], None]) -> tuple[Timing, Timing]:
     """Time the histories of the same VENs, by a single client, before and after others fill the same two days."""
     alone = replace(options, clients=1)
     before = await _time(system.api, calls(options.vens)[HISTORY], alone)
     added = max(1, round((options.grow_to - options.readings) / GROWN_STEPS))
-    await fill(system.database, Past(options.vens, options.vens + added, GROWN_STEPS, 0), tell)
+    await seed_history(system.database, FleetHistory(options.vens, options.vens + added, GROWN_STEPS, 0), progress)
     return before, await _time(system.api, calls(options.vens)[HISTORY], alone)
 
 
@@ -116,8 +116,8 @@ async def _time(api: str, paths: Iterator[str], options: ApiOptions) -> Timing:
 
 def _print(options: ApiOptions, timings: dict[str, Timing], ratio: float | None) -> None:
     if options.as_json:
-        figures = {"calls": {name: timing._asdict() for name, timing in timings.items()}, "ratio": ratio}
-        sys.stdout.write(json.dumps(figures) + "\n")
+        metrics = {"calls": {name: timing._asdict() for name, timing in timings.items()}, "ratio": ratio}
+        sys.stdout.write(json.dumps(metrics) + "\n")
         return
     console = Console()
     table = Table(title=f"{options.vens} VENs, {options.readings} readings, {options.clients} clients at once")

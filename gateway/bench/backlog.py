@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.pipeline import Pipeline
+from api.services.pipeline_monitor import PipelineMonitor
+from gateway.bench.environment import BenchEnvironment
 from gateway.bench.run import STORED
-from gateway.bench.stage import Stage
 from gateway.stack.polling import until
 from runtime.database import Pool
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 _LOOK_SECONDS = 60
 _RECEIVED = "gateway_messages_received_total"
@@ -22,7 +22,7 @@ _NEWEST_ROW = "SELECT max(reading_received_at) FROM ven_status"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BacklogSample:
     """One look; `at` and `live_as_of` are in seconds since 1970, ages by receipt of the newest that is in it."""
 
     at: float
@@ -41,8 +41,8 @@ class Look:
 class Backlog:
     """Looks at a system that takes the samples of homes whose ids begin with `prefix`, and from now on no others."""
 
-    def __init__(self, up: Stage, pool: Pool, prefix: str) -> None:
-        self._system = up.system
+    def __init__(self, env: BenchEnvironment, pool: Pool, prefix: str) -> None:
+        self._system = env.system
         self._pool = pool
         self._prefix = prefix
         self._before = 0
@@ -57,7 +57,7 @@ class Backlog:
         number: int = await self._pool.fetchval(STORED, self._prefix + "-", self._prefix + ".")
         return number
 
-    async def look(self) -> Look:
+    async def sample(self) -> BacklogSample:
         """Look at all of it, as nearly at once as processes answer that may stand still for most of the time.
 
         What is stored comes before what was received: no more is stored than the bridge has.
@@ -69,13 +69,13 @@ class Backlog:
             received = await self._received(client) - self._before
         now = datetime.now(UTC)
         as_of = datetime.fromisoformat(live["asOf"])
-        return Look(
+        return BacklogSample(
             now.timestamp(), received, stored, as_of.timestamp(), (now - as_of).total_seconds(), max(0.0, rows_age)
         )
 
     async def waiting(self) -> Mapping[str, int]:
         """How many records of the log each role has before it."""
-        pipeline = Pipeline(self._system.kafka, self._pool)
+        pipeline = PipelineMonitor(self._system.kafka, self._pool)
         following = asyncio.create_task(pipeline.follow())
         try:
             if not await until(lambda: pipeline.latest is not None, _LOOK_SECONDS) or pipeline.latest is None:

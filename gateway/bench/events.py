@@ -16,15 +16,15 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from gateway.bench.environment import environment
+from gateway.bench.percentiles import nearest_rank
 from gateway.bench.processes import cpu_seconds, processes
-from gateway.bench.ranks import nearest_rank
-from gateway.bench.stage import stage
+from gateway.local.system import System
+from gateway.reconciliation.command_observer import CommandObserver, observe_commands
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.wire import Wire, wire
 from runtime.database import connect_options
-from schemas.commands import EVENT
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
+from schemas.dr.commands import EVENT
 
 ONLINE_SECONDS = 180
 TOLD_SECONDS = 120
@@ -77,13 +77,16 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: not every VEN was told, once: then the figures mean nothing.
     """
-    async with stage(stop) as up:
-        if up is None:
+    async with environment(stop) as env:
+        if env is None:
             return
-        system, stack = up.system, up.system.stack
-        async with _fleet(system, options.vens), wire(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as seen:
-            before = await _online(system, options.vens, up.tell)
-            steps = await _measure(system, options.vens, seen, up.tell)
+        system, stack = env.system, env.system.stack
+        async with (
+            _fleet(system, options.vens),
+            observe_commands(stack.mqtt_host, stack.mqtt_port, "gateway-bench") as observer,
+        ):
+            before = await _online(system, options.vens, env.progress)
+            steps = await _measure(system, options.vens, observer, env.progress)
             costs = {name: round(used - before[name], 2) for name, used in cpu_seconds(processes(system)).items()}
     _print(options, steps, costs)
 
@@ -106,7 +109,7 @@ async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
         await process.wait()
 
 
-async def _online(system: System, vens: int, tell: Callable[[str], None]) -> dict[str, float]:
+async def _online(system: System, vens: int, progress: Callable[[str], None]) -> dict[str, float]:
     """Wait until the fleet is online; returns the CPU seconds that each process has used until then."""
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
@@ -114,7 +117,7 @@ async def _online(system: System, vens: int, tell: Callable[[str], None]) -> dic
         async def online() -> bool:
             return bool(await connection.fetchval(ONLINE) >= vens)
 
-        tell(f"waiting until {vens} VENs are online …")
+        progress(f"waiting until {vens} VENs are online …")
         if not await until(online, ONLINE_SECONDS, every=0.5):
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
     finally:
@@ -122,13 +125,15 @@ async def _online(system: System, vens: int, tell: Callable[[str], None]) -> dic
     return cpu_seconds(processes(system))
 
 
-async def _measure(system: System, vens: int, seen: Wire, tell: Callable[[str], None]) -> dict[str, Step]:
+async def _measure(
+    system: System, vens: int, observer: CommandObserver, progress: Callable[[str], None]
+) -> dict[str, Step]:
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
         event_id, start = await _create(system.api, vens)
-        tell(f"{event_id} begins")
-        if not await seen.reaches(event_id, EVENT, vens, TOLD_SECONDS):
-            told = len(seen.of(event_id, EVENT))
+        progress(f"{event_id} begins")
+        if not await observer.wait_for_count(event_id, EVENT, vens, TOLD_SECONDS):
+            told = len(observer.commands(event_id, EVENT))
             raise GatewayError(f"only {told} of {vens} VENs were told within {TOLD_SECONDS} s")
 
         async def noted() -> bool:
@@ -139,13 +144,13 @@ async def _measure(system: System, vens: int, seen: Wire, tell: Callable[[str], 
         rows = await connection.fetch(STEPS, event_id, start)
     finally:
         await connection.close()
-    told_twice = {ven_id for (ven_id, _), number in seen.times(event_id).items() if number > 1}
+    told_twice = {ven_id for (ven_id, _), number in observer.counts(event_id).items() if number > 1}
     if told_twice or len(rows) != vens:
         raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(told_twice)} of them told twice")
     steps = {
         name: Step.of([row[name] for row in rows]) for name in ("decided", "logged", "sending", "sent", "answered")
     }
-    return steps | {"on the wire": Step.of([one.at - start.timestamp() for one in seen.of(event_id, EVENT)])}
+    return steps | {"on the wire": Step.of([one.at - start.timestamp() for one in observer.commands(event_id, EVENT)])}
 
 
 async def _create(api: str, vens: int) -> tuple[str, datetime]:
@@ -164,13 +169,13 @@ async def _create(api: str, vens: int) -> tuple[str, datetime]:
 def _print(options: EventsOptions, steps: dict[str, Step], costs: dict[str, float]) -> None:
     last = steps["on the wire"].last_s
     if options.as_json:
-        figures = {
+        metrics = {
             "vens": options.vens,
             "last_command_s": last,
             "steps": {name.replace(" ", "_"): step._asdict() for name, step in steps.items()},
             "cpu_s": costs,
         }
-        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.write(json.dumps(metrics) + "\n")
         return
     table = Table(title=f"{options.vens} VENs told of an event within {last:.2f} s of its start")
     for heading in ("seconds after the start until", "p50", "p95", "last"):

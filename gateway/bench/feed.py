@@ -19,11 +19,11 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.stage import stage
+from gateway.bench.environment import environment
 from gateway.fleet import Fleet, FleetOptions, publishing
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 # So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
 QUEUE_ITEMS = 20
@@ -41,14 +41,14 @@ class FeedOptions:
     """How many clients, how many of them never read, for how long, and what they hear of."""
 
     clients: int
-    deaf: int
+    stalled: int
     vens: int
     seconds: float
     as_json: bool
 
 
 @dataclass(slots=True)
-class Heard:
+class FeedPhase:
     """What all clients heard in a phase: how late each item was, in ms, and what the API used for it."""
 
     delays: list[float] = field(default_factory=list)
@@ -56,7 +56,7 @@ class Heard:
     cpu_share: float = 0
     api_mb: float = 0
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Return it rounded."""
         cuts = quantiles(self.delays, n=100) if len(self.delays) > 1 else [float("nan")] * 99
         return {
@@ -70,17 +70,17 @@ class Heard:
         }
 
 
-class Crowd:
-    """The clients; `heard` is of the phase under way, `lost` how many of those that read were cut off."""
+class FeedClients:
+    """The clients; `phase` is of the phase under way, `disconnected` how many of those that read were cut off."""
 
     def __init__(self, api: str) -> None:
         address = urlsplit(api)
         self._host, self._port = address.hostname or "", address.port or 0
-        self.heard = Heard()
+        self.phase = FeedPhase()
         self.reading = 0
-        self.lost = 0
+        self.disconnected = 0
 
-    async def listen(self) -> None:
+    async def read(self) -> None:
         """Be a client that reads."""
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 18)
         writer.write(ASK)
@@ -88,20 +88,20 @@ class Crowd:
         try:
             while chunk := await reader.read(1 << 18):
                 now = time.time_ns() // 1000
-                self.heard.megabytes += len(chunk) / 1e6
-                self.heard.delays += [(now - int(micros)) / 1000 for micros in ITEM.findall(chunk)]
-            self.lost += 1
+                self.phase.megabytes += len(chunk) / 1e6
+                self.phase.delays += [(now - int(micros)) / 1000 for micros in ITEM.findall(chunk)]
+            self.disconnected += 1
         finally:
             writer.transport.abort()
 
-    async def be_deaf(self) -> None:
+    async def stall(self) -> None:
         """Be a client that asks and never reads."""
-        with socket.socket() as deaf:
-            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            deaf.settimeout(0)
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.settimeout(0)
             loop = asyncio.get_running_loop()
-            await loop.sock_connect(deaf, (self._host, self._port))
-            await loop.sock_sendall(deaf, ASK)
+            await loop.sock_connect(stalled, (self._host, self._port))
+            await loop.sock_sendall(stalled, ASK)
             await asyncio.Event().wait()
 
 
@@ -111,47 +111,47 @@ async def bench_feed(options: FeedOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: not all clients could connect, or one that reads was cut off.
     """
-    _allow_files(options.clients + options.deaf + 500)
+    _allow_files(options.clients + options.stalled + 500)
     settings = {
         "API_FEED_QUEUE": str(QUEUE_ITEMS),
-        "API_FEED_CLIENTS": str(options.clients + options.deaf),
+        "API_FEED_CLIENTS": str(options.clients + options.stalled),
     }
-    async with stage(stop, settings) as up:
-        if up is not None:
-            async with publishing(_fleet(up.system, options.vens)):
-                _print(options, await measure(up.system, options, up.tell))
+    async with environment(stop, settings) as env:
+        if env is not None:
+            async with publishing(_fleet(env.system, options.vens)):
+                _print(options, await measure(env.system, options, env.progress))
 
 
-async def measure(system: System, options: FeedOptions, tell: Callable[[str], None]) -> dict[str, object]:
+async def measure(system: System, options: FeedOptions, progress: Callable[[str], None]) -> dict[str, object]:
     """Measure on a system that is up; returns the figures."""
-    crowd = Crowd(system.api)
+    clients = FeedClients(system.api)
     api = psutil.Process(system.workers["api"].process.pid)
     before_mb = api.memory_info().rss / 2**20
-    async with _clients(crowd, options):
-        if not await until(lambda: crowd.reading == options.clients, CONNECT_SECONDS):
-            raise GatewayError(f"only {crowd.reading} of {options.clients} clients could connect")
-        tell(f"{options.clients} clients; totals for {options.seconds:.0f} s …")
-        totals = await _phase(crowd, api, options.seconds)
-        tell("DR events, until those that do not read are cut off …")
-        burst = Heard()
+    async with _clients(clients, options):
+        if not await until(lambda: clients.reading == options.clients, CONNECT_SECONDS):
+            raise GatewayError(f"only {clients.reading} of {options.clients} clients could connect")
+        progress(f"{options.clients} clients; totals for {options.seconds:.0f} s …")
+        totals = await _phase(clients, api, options.seconds)
+        progress("DR events, until those that do not read are cut off …")
+        burst = FeedPhase()
         for _ in range(MOST_EVENTS):
             await _one_event(system.api)
-            heard = await _phase(crowd, api, EVENT_SECONDS)
-            burst.delays += heard.delays
-            burst.megabytes += heard.megabytes
-            burst.cpu_share = max(burst.cpu_share, heard.cpu_share)
-            burst.api_mb = max(burst.api_mb, heard.api_mb)
-            if (cut_off := await _cut_off(system.api)) >= options.deaf:
+            phase = await _phase(clients, api, EVENT_SECONDS)
+            burst.delays += phase.delays
+            burst.megabytes += phase.megabytes
+            burst.cpu_share = max(burst.cpu_share, phase.cpu_share)
+            burst.api_mb = max(burst.api_mb, phase.api_mb)
+            if (cut_off := await _cut_off(system.api)) >= options.stalled:
                 break
-        if crowd.lost:
-            raise GatewayError(f"{crowd.lost} clients that read were cut off")
+        if clients.disconnected:
+            raise GatewayError(f"{clients.disconnected} clients that read were cut off")
     return {
         "clients": options.clients,
-        "deaf": options.deaf,
+        "deaf": options.stalled,
         "cut_off": cut_off,
         "api_mb_before": round(before_mb, 1),
-        "totals": totals.figures(),
-        "events": burst.figures(),
+        "totals": totals.metrics(),
+        "events": burst.metrics(),
     }
 
 
@@ -160,10 +160,10 @@ def _fleet(system: System, vens: int) -> Fleet:
 
 
 @asynccontextmanager
-async def _clients(crowd: Crowd, options: FeedOptions) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(crowd.be_deaf()) for _ in range(options.deaf)]
+async def _clients(clients: FeedClients, options: FeedOptions) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(clients.stall()) for _ in range(options.stalled)]
     for _ in range(options.clients):
-        tasks.append(asyncio.create_task(crowd.listen()))
+        tasks.append(asyncio.create_task(clients.read()))
         # One after the other, as people come: not all in one queue of the kernel.
         await asyncio.sleep(0.002)
     try:
@@ -174,13 +174,13 @@ async def _clients(crowd: Crowd, options: FeedOptions) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _phase(crowd: Crowd, api: psutil.Process, seconds: float) -> Heard:
-    heard = crowd.heard = Heard()
+async def _phase(clients: FeedClients, api: psutil.Process, seconds: float) -> FeedPhase:
+    phase = clients.phase = FeedPhase()
     before, begun = sum(api.cpu_times()[:2]), time.monotonic()
     await asyncio.sleep(seconds)
-    heard.cpu_share = (sum(api.cpu_times()[:2]) - before) / (time.monotonic() - begun)
-    heard.api_mb = api.memory_info().rss / 2**20
-    return heard
+    phase.cpu_share = (sum(api.cpu_times()[:2]) - before) / (time.monotonic() - begun)
+    phase.api_mb = api.memory_info().rss / 2**20
+    return phase
 
 
 async def _one_event(api: str) -> None:
@@ -206,18 +206,18 @@ def _allow_files(number: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, hard), hard))
 
 
-def _print(options: FeedOptions, figures: dict[str, object]) -> None:
+def _print(options: FeedOptions, metrics: dict[str, object]) -> None:
     if options.as_json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.write(json.dumps(metrics) + "\n")
         return
     console = Console()
-    table = Table(title=f"{options.clients} clients of the feed, and {options.deaf} that do not read")
+    table = Table(title=f"{options.clients} clients of the feed, and {options.stalled} that do not read")
     names = ("p50_ms", "p95_ms", "p99_ms", "megabytes", "api_cpu_percent", "api_mb")
     for heading in ("", *names):
         table.add_column(heading, justify="right" if heading else "left")
     for phase in ("totals", "events"):
-        found = figures[phase]
+        found = metrics[phase]
         if isinstance(found, dict):
             table.add_row(phase, *(f"{found[name]:.1f}" for name in names))
     console.print(table)
-    console.print(f"{figures['cut_off']} of {options.deaf} that do not read were cut off")
+    console.print(f"{metrics['cut_off']} of {options.stalled} that do not read were cut off")

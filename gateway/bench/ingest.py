@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 import psutil
 
-from gateway.bench import floor
-from gateway.bench.ingest_figures import Figures, print_figures
-from gateway.bench.load import Course
+from gateway.bench import baseline
+from gateway.bench.environment import BenchEnvironment, environment
+from gateway.bench.ingest_metrics import IngestMetrics, print_metrics
+from gateway.bench.load_generator import LoadPlan
 from gateway.bench.processes import processes, servers
 from gateway.bench.run import run
-from gateway.bench.stage import Stage, stage
-from gateway.connected import connected
+from gateway.local.database import connected
 from gateway.stack.polling import all_done
 from migrations.run import migrate
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
-FLOOR_DATABASE = "floor"
+BASELINE_DATABASE = "floor"
 _BYTES_A_MESSAGE = """
 SELECT sum(pg_total_relation_size(part.relid)) / (SELECT count(*) FROM telemetry_readings)
 FROM unnest(ARRAY['telemetry_readings', 'telemetry_loads']::regclass[]) AS parent,
@@ -51,50 +51,50 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: the books do not balance, and then the figures mean nothing.
     """
-    async with stage(stop) as up:
-        if up is None:
+    async with environment(stop) as env:
+        if env is None:
             return
-        figures = await measure(up, options)
-    print_figures(figures, as_json=options.as_json)
+        metrics = await measure(env, options)
+    print_metrics(metrics, as_json=options.as_json)
 
 
-async def measure(up: Stage, options: IngestOptions) -> Figures:
+async def measure(env: BenchEnvironment, options: IngestOptions) -> IngestMetrics:
     """Let the runs follow one another; each has VENs of its own."""
-    system, numbers = up.system, itertools.count(1)
+    system, numbers = env.system, itertools.count(1)
     gateway, beside = [], []
 
-    def course(topic: str) -> Course:
-        return Course(options.messages, options.vens, f"bench{next(numbers)}", topic)
+    def plan(topic: str) -> LoadPlan:
+        return LoadPlan(options.messages, options.vens, f"bench{next(numbers)}", topic)
 
     for number in range(1, options.runs + 1):
         if options.floor:
             await asyncio.gather(*(worker.stop() for worker in system.workers.values()))
-            async with _floor(up) as (pid, database):
+            async with _floor(env) as (pid, database):
                 # Without the log: it is there and has nothing to do.
                 used = {name: one for name, one in servers(system.stack).items() if name != "kafka"}
                 used["floor"] = psutil.Process(pid)
-                beside.append(await run(up, course(floor.TOPIC), database, used))
-            up.tell(f"floor {number}: {beside[-1].summary}")
+                beside.append(await run(env, plan(baseline.TOPIC), database, used))
+            env.progress(f"floor {number}: {beside[-1].summary}")
             await all_done(worker.start() for worker in system.workers.values())
             await system.all_ready()
         topic = system.topics["MQTT_TOPIC_METERING"]
-        gateway.append(await run(up, course(topic), system.database, processes(system)))
-        up.tell(f"gateway {number}: {gateway[-1].summary}")
-    return Figures(options.messages, options.vens, tuple(gateway), tuple(beside), await _bytes_a_message(up))
+        gateway.append(await run(env, plan(topic), system.database, processes(system)))
+        env.progress(f"gateway {number}: {gateway[-1].summary}")
+    return IngestMetrics(options.messages, options.vens, tuple(gateway), tuple(beside), await _bytes_a_message(env))
 
 
 @asynccontextmanager
-async def _floor(up: Stage) -> AsyncIterator[tuple[int, DatabaseSettings]]:
+async def _floor(env: BenchEnvironment) -> AsyncIterator[tuple[int, DatabaseSettings]]:
     """Have the floor take messages into a database of its own that the same migrations made; yields its process id."""
-    system = up.system
+    system = env.system
     async with connected(system.database, "bench") as pool:
-        if not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", FLOOR_DATABASE):
-            await pool.execute(f"CREATE DATABASE {FLOOR_DATABASE}")
-    database = system.database.model_copy(update={"db_name": FLOOR_DATABASE})
+        if not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", BASELINE_DATABASE):
+            await pool.execute(f"CREATE DATABASE {BASELINE_DATABASE}")
+    database = system.database.model_copy(update={"db_name": BASELINE_DATABASE})
     await migrate(database)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.bench.floor", system.stack.mqtt_host, str(system.stack.mqtt_port)),
-        env={**os.environ, **system.stack.environment(), "DB_NAME": FLOOR_DATABASE},
+        *(sys.executable, "-m", "gateway.bench.baseline", system.stack.mqtt_host, str(system.stack.mqtt_port)),
+        env={**os.environ, **system.stack.environment(), "DB_NAME": BASELINE_DATABASE},
         stdout=asyncio.subprocess.PIPE,
     )
     try:
@@ -107,7 +107,7 @@ async def _floor(up: Stage) -> AsyncIterator[tuple[int, DatabaseSettings]]:
         await process.wait()
 
 
-async def _bytes_a_message(up: Stage) -> float:
+async def _bytes_a_message(env: BenchEnvironment) -> float:
     """What the rows of a sample take, indexes included: of the whole tables, divided by the samples in them."""
-    async with connected(up.system.database, "bench") as pool:
+    async with connected(env.system.database, "bench") as pool:
         return float(await pool.fetchval(_BYTES_A_MESSAGE))

@@ -13,13 +13,13 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import Course, load
+from gateway.bench.environment import BenchEnvironment, environment
+from gateway.bench.load_generator import LoadPlan, load_generator
+from gateway.bench.percentiles import nearest_rank
 from gateway.bench.processes import processes
-from gateway.bench.ranks import nearest_rank
 from gateway.bench.run import run
-from gateway.bench.stage import Stage, stage
 from gateway.fleet.publisher import Publisher
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 SHARES = (0.5, 0.9)
 PROBE = "bench-probe"
@@ -56,13 +56,13 @@ async def bench_latency(options: LatencyOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: a probe did not become visible.
     """
-    async with stage(stop) as up:
-        if up is None:
+    async with environment(stop) as env:
+        if env is None:
             return
-        sustained, latencies = await measure(up, options)
+        sustained, latencies = await measure(env, options)
     if options.as_json:
-        figures = {"messages_per_s": round(sustained, 1), "latencies": [asdict(latency) for latency in latencies]}
-        sys.stdout.write(json.dumps(figures) + "\n")
+        metrics = {"messages_per_s": round(sustained, 1), "latencies": [asdict(latency) for latency in latencies]}
+        sys.stdout.write(json.dumps(metrics) + "\n")
         return
     table = Table(title=f"publish to REST; the sustained rate is {sustained:.0f} messages/s")
     for heading in ("messages/s", "probes", "p50 ms", "p95 ms", "p99 ms"):
@@ -73,28 +73,28 @@ async def bench_latency(options: LatencyOptions, stop: asyncio.Event) -> None:
     Console().print(table)
 
 
-async def measure(up: Stage, options: LatencyOptions) -> tuple[float, list[Latency]]:
+async def measure(env: BenchEnvironment, options: LatencyOptions) -> tuple[float, list[Latency]]:
     """The sustained rate is the median of three runs at full speed."""
-    system = up.system
+    system = env.system
     topic = system.topics["MQTT_TOPIC_METERING"]
     rates = []
     for number in range(3):
-        course = Course(options.messages, options.vens, f"full{number}", topic)
-        rates.append((await run(up, course, system.database, processes(system))).messages_per_s)
+        plan = LoadPlan(options.messages, options.vens, f"full{number}", topic)
+        rates.append((await run(env, plan, system.database, processes(system))).messages_per_s)
     sustained = median(rates)
-    up.tell(f"sustained: {sustained:.0f} messages/s")
-    return sustained, [await _at(up, options, share, sustained * share) for share in SHARES]
+    env.progress(f"sustained: {sustained:.0f} messages/s")
+    return sustained, [await _at(env, options, share, sustained * share) for share in SHARES]
 
 
-async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> Latency:
-    system, messages = up.system, round(rate * options.seconds)
+async def _at(env: BenchEnvironment, options: LatencyOptions, share: float, rate: float) -> Latency:
+    system, messages = env.system, round(rate * options.seconds)
     topic = system.topics["MQTT_TOPIC_METERING"]
-    up.tell(f"probing at {rate:.0f} messages/s for {options.seconds:.0f} s …")
-    async with load(up, Course(messages, options.vens, f"share{share * 100:.0f}", topic)) as generator:
+    env.progress(f"probing at {rate:.0f} messages/s for {options.seconds:.0f} s …")
+    async with load_generator(env, LoadPlan(messages, options.vens, f"share{share * 100:.0f}", topic)) as generator:
         publishing = asyncio.create_task(generator.publish(messages, rate))
         # The first seconds are those of a pipeline that fills.
         await asyncio.sleep(min(5.0, options.seconds / 4))
-        took = sorted(await _probe(up, topic, publishing))
+        took = sorted(await _probe(env, topic, publishing))
         await publishing
     if not took:
         raise GatewayError("no probe came through while there was load; give it more --seconds")
@@ -102,17 +102,17 @@ async def _at(up: Stage, options: LatencyOptions, share: float, rate: float) -> 
     return Latency(share, round(rate, 1), len(took), p50, p95, p99)
 
 
-async def _probe(up: Stage, topic: str, publishing: "asyncio.Task[object]") -> list[float]:
+async def _probe(env: BenchEnvironment, topic: str, publishing: "asyncio.Task[object]") -> list[float]:
     """Send a sample, look until it is there, and again; seconds of each, for as long as the load goes on."""
-    stack, took = up.system.stack, list[float]()
+    stack, took = env.system.stack, list[float]()
     async with (
-        httpx.AsyncClient(base_url=up.system.api, trust_env=False, timeout=30) as client,
+        httpx.AsyncClient(base_url=env.system.api, trust_env=False, timeout=30) as client,
         Publisher(stack.mqtt_host, stack.mqtt_port, PROBE) as publisher,
     ):
         for number in itertools.count():
             if publishing.done():
                 return took
-            await publisher.room()
+            await publisher.wait_for_capacity()
             sample = {"venId": PROBE, "timestamp": int(time.time() * 1000), "usedPowerKw": float(number), "loads": []}
             begun = time.monotonic()
             publisher.send(topic, msgspec.json.encode(sample), lambda: None)

@@ -14,14 +14,14 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from gateway.bench.filling import Past, fill
-from gateway.bench.stage import stage
+from gateway.bench.environment import environment
+from gateway.bench.seed_data import FleetHistory, seed_history
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.kafka import producer
-from schemas.errors import GatewayError
-from schemas.readings import Load, Reading, encode_record
-from schemas.topics import TELEMETRY
+from schemas.base.errors import GatewayError
+from schemas.records.telemetry import Load, Reading, encode_record
+from schemas.records.topics import TELEMETRY
 
 WAIT_SECONDS = 300
 SILENCE = {"OFFLINE_AFTER_SECONDS": "900"}
@@ -63,30 +63,30 @@ async def bench_live(options: LiveOptions, stop: asyncio.Event) -> None:
     Raises:
         GatewayError: the live totals did not come to what was published.
     """
-    async with stage(stop, SILENCE) as up:
-        if up is None:
+    async with environment(stop, SILENCE) as env:
+        if env is None:
             return
-        few = await _measure(up.system, 0, options.few, options.requests, up.tell)
-        many = await _measure(up.system, options.few, options.many, options.requests, up.tell)
-    figures = {
+        few = await _measure(env.system, 0, options.few, options.requests, env.progress)
+        many = await _measure(env.system, options.few, options.many, options.requests, env.progress)
+    metrics = {
         "few": few._asdict(),
         "many": many._asdict(),
         "ratio": round(many.cpu_ms / few.cpu_ms, 2),
     }
     if options.as_json:
-        sys.stdout.write(json.dumps(figures) + "\n")
+        sys.stdout.write(json.dumps(metrics) + "\n")
         return
     console = Console()
     console.print(f"GET /api/stats/network with {options.few} VENs online: {few.cpu_ms} ms of CPU, p50 {few.p50_ms} ms")
     console.print(
-        f"with {options.many}: {many.cpu_ms} ms of CPU, p50 {many.p50_ms} ms; {figures['ratio']} times the CPU"
+        f"with {options.many}: {many.cpu_ms} ms of CPU, p50 {many.p50_ms} ms; {metrics['ratio']} times the CPU"
     )
     console.print(f"`live` then takes {many.live_cpu:.0%} of a core without any message")
 
 
-async def _measure(system: System, first: int, vens: int, requests: int, tell: Callable[[str], None]) -> Cost:
+async def _measure(system: System, first: int, vens: int, requests: int, progress: Callable[[str], None]) -> Cost:
     """Let so many VENs be online, and ask."""
-    await fill(system.database, Past(first, vens, 0, 0), tell)
+    await seed_history(system.database, FleetHistory(first, vens, 0, 0), progress)
     await _publish(system, vens)
     async with httpx.AsyncClient(base_url=system.api, trust_env=False, timeout=30) as client:
 
@@ -94,7 +94,7 @@ async def _measure(system: System, first: int, vens: int, requests: int, tell: C
             stats = (await client.get("/api/stats/network")).json()
             return bool(stats.get("onlineVens") == vens == stats.get("venCount"))
 
-        tell(f"waiting until {vens} VENs are online …")
+        progress(f"waiting until {vens} VENs are online …")
         if not await until(all_online, WAIT_SECONDS):
             raise GatewayError(f"{vens} VENs are not online within {WAIT_SECONDS} s")
         await _until_quiet(system)

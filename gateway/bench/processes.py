@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psutil
 
+from gateway.local.system import System
 from gateway.stack import LocalStack
-from gateway.system import System
 
 
 def servers(stack: LocalStack) -> dict[str, psutil.Process]:

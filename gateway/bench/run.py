@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 import psutil
 
-from gateway.bench.load import Course, Load, Published, load
+from gateway.bench.environment import BenchEnvironment
+from gateway.bench.load_generator import LoadGenerator, LoadPlan, PublishResult, load_generator
 from gateway.bench.processes import cpu_seconds, peak_mb
-from gateway.bench.stage import Stage
-from gateway.connected import connected
-from gateway.ledger import Balance, compare
-from schemas.errors import GatewayError
-from schemas.settings import DatabaseSettings
+from gateway.local.database import connected
+from gateway.reconciliation.telemetry import Reconciliation, reconcile
+from schemas.base.errors import GatewayError
+from schemas.settings.blocks import DatabaseSettings
 
 _WARM_UP_SHARE = 0.1
 _PATIENCE_SECONDS = 120
@@ -46,8 +46,8 @@ class Run:
 
     messages_per_s: float
     processes: Mapping[str, Cost]
-    balance: Balance
-    published: Published
+    reconciliation: Reconciliation
+    published: PublishResult
     busy: float
 
     @property
@@ -61,52 +61,54 @@ class Run:
         return f"{self.messages_per_s:.0f} messages/s, {self.cpu_s_per_million:.0f} CPU seconds per million"
 
 
-async def run(up: Stage, course: Course, database: DatabaseSettings, used: Mapping[str, psutil.Process]) -> Run:
+async def run(
+    env: BenchEnvironment, plan: LoadPlan, database: DatabaseSettings, used: Mapping[str, psutil.Process]
+) -> Run:
     """Publish a tenth to warm up, then the rest, and count what that costs until its last row is in `database`.
 
     Raises:
         GatewayError: not all was stored, once and as it was.
     """
-    if course.messages is None:
+    if plan.messages is None:
         raise ValueError("a run has an end")
-    warm_up = max(1, round(course.messages * _WARM_UP_SHARE))
-    all_of_it = warm_up + course.messages
-    up.tell(f"making {all_of_it} messages …")
-    async with load(up, replace(course, messages=all_of_it)) as generator:
+    warm_up = max(1, round(plan.messages * _WARM_UP_SHARE))
+    all_of_it = warm_up + plan.messages
+    env.progress(f"making {all_of_it} messages …")
+    async with load_generator(env, replace(plan, messages=all_of_it)) as generator:
         await generator.publish(warm_up)
-        await stored(up, database, course.prefix, warm_up)
+        await stored(env, database, plan.prefix, warm_up)
         before, begun = cpu_seconds(used), time.monotonic()
         psutil.cpu_percent()
-        published = await _publish(up, database, course, generator, warm_up)
-        await stored(up, database, course.prefix, all_of_it)
+        published = await _publish(env, database, plan, generator, warm_up)
+        await stored(env, database, plan.prefix, all_of_it)
         seconds, after, busy = time.monotonic() - begun, cpu_seconds(used), psutil.cpu_percent() / 100
         peaks = {name: peak_mb(process) for name, process in used.items()}
-        balance = await compare(database, await generator.ledger())
+        reconciliation = await reconcile(database, await generator.ledger())
         await _settle(database)
-    if not balance.balanced:
-        raise GatewayError(f"the books do not balance, so the figures mean nothing: {balance}")
-    a_million = 1e6 / course.messages
+    if not reconciliation.passed:
+        raise GatewayError(f"the books do not balance, so the figures mean nothing: {reconciliation}")
+    a_million = 1e6 / plan.messages
     costs = {name: Cost((after[name] - before[name]) * a_million, peaks[name]) for name in before}
-    return Run(course.messages / seconds, costs, balance, published, busy)
+    return Run(plan.messages / seconds, costs, reconciliation, published, busy)
 
 
 async def _publish(
-    up: Stage, database: DatabaseSettings, course: Course, generator: Load, stored_before: int
-) -> Published:
+    env: BenchEnvironment, database: DatabaseSettings, plan: LoadPlan, generator: LoadGenerator, stored_before: int
+) -> PublishResult:
     """Publish all of it, never far ahead of what is stored."""
-    left, sent, cpu_s, begun = course.messages or 0, 0, 0.0, time.monotonic()
+    left, sent, cpu_s, begun = plan.messages or 0, 0, 0.0, time.monotonic()
     # Homes take turns, so a few of them tell how far all are; counting all would cost as much as what is measured.
-    some = course.some_vens(_SOME_VENS)
+    some = plan.some_vens(_SOME_VENS)
     async with connected(database, "bench") as pool:
 
         async def estimate() -> int:
-            return int(await pool.fetchval(STORED_OF, some) * course.vens / len(some)) - stored_before
+            return int(await pool.fetchval(STORED_OF, some) * plan.vens / len(some)) - stored_before
 
         while left:
             stretch = await generator.publish(min(left, _AT_ONCE))
             left, sent, cpu_s = left - min(left, _AT_ONCE), sent + stretch.messages, cpu_s + stretch.cpu_s
-            await _reach(up, estimate, sent - _AHEAD)
-    return Published(sent, time.monotonic() - begun, cpu_s)
+            await _reach(env, estimate, sent - _AHEAD)
+    return PublishResult(sent, time.monotonic() - begun, cpu_s)
 
 
 async def _settle(database: DatabaseSettings) -> None:
@@ -116,13 +118,13 @@ async def _settle(database: DatabaseSettings) -> None:
         await pool.execute("CHECKPOINT")
 
 
-async def stored(up: Stage, database: DatabaseSettings, prefix: str, messages: int) -> None:
+async def stored(env: BenchEnvironment, database: DatabaseSettings, prefix: str, messages: int) -> None:
     """Wait until so many samples of these homes are committed."""
     async with connected(database, "bench") as pool:
-        await _reach(up, lambda: pool.fetchval(STORED, prefix + "-", prefix + "."), messages)
+        await _reach(env, lambda: pool.fetchval(STORED, prefix + "-", prefix + "."), messages)
 
 
-async def _reach(up: Stage, count: Callable[[], Awaitable[int]], messages: int) -> None:
+async def _reach(env: BenchEnvironment, count: Callable[[], Awaitable[int]], messages: int) -> None:
     """Wait until the count is that high; counting takes a part in twenty of the time at most."""
     most, since = -1, time.monotonic()
     while True:
@@ -134,5 +136,5 @@ async def _reach(up: Stage, count: Callable[[], Awaitable[int]], messages: int) 
         if number > most:
             most, since = number, now
         elif now - since > _PATIENCE_SECONDS:
-            raise GatewayError(f"{number} of {messages} are stored, and no more come; see {up.system.stack.logs}")
+            raise GatewayError(f"{number} of {messages} are stored, and no more come; see {env.system.stack.logs}")
         await asyncio.sleep(max(_LOOK_SECONDS, 20 * (now - asked)))

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
-from gateway.bench.load import Course
+from gateway.bench.environment import BenchEnvironment, environment
+from gateway.bench.load_generator import LoadPlan
 from gateway.bench.processes import processes
 from gateway.bench.run import Run, run
-from gateway.bench.stage import Stage, stage
 from streams.roles import ROLES
 
 
@@ -44,10 +44,10 @@ class Scaled:
 
 async def bench_scale(options: ScaleOptions, stop: asyncio.Event) -> None:
     """Run at full speed with one worker of each role, then with more of one role after the other."""
-    async with stage(stop) as up:
-        if up is None:
+    async with environment(stop) as env:
+        if env is None:
             return
-        scaled = await measure(up, options)
+        scaled = await measure(env, options)
     if options.as_json:
         sys.stdout.write(json.dumps({"cores": os.cpu_count(), "runs": [asdict(one) for one in scaled]}) + "\n")
         return
@@ -55,32 +55,34 @@ async def bench_scale(options: ScaleOptions, stop: asyncio.Event) -> None:
     for heading in ("role", "workers", "messages/s", "CPU-s per million", "busiest", "of a core", "of the machine"):
         table.add_column(heading, justify="right")
     for one in scaled:
-        figures = f"{one.messages_per_s:.0f}", f"{one.cpu_s_per_million:.0f}"
-        table.add_row(one.role, str(one.workers), *figures, one.busiest, f"{one.share:.0%}", f"{one.machine:.0%}")
+        metrics = f"{one.messages_per_s:.0f}", f"{one.cpu_s_per_million:.0f}"
+        table.add_row(one.role, str(one.workers), *metrics, one.busiest, f"{one.share:.0%}", f"{one.machine:.0%}")
     Console().print(table)
 
 
-async def measure(up: Stage, options: ScaleOptions) -> list[Scaled]:
+async def measure(env: BenchEnvironment, options: ScaleOptions) -> list[Scaled]:
     """Each role has its workers taken away again before the next one gets more."""
-    scaled = [_scaled("each", 1, await _run(up, options, "one"))]
+    scaled = [_scaled("each", 1, await _run(env, options, "one"))]
     for role in ROLES:
         more = []
         for number in range(2, options.workers + 1):
             # Without a name of its own a worker gives its partitions back when it leaves.
-            more.append(up.system.one_more(role, number, named=False))
+            more.append(env.system.add_worker(role, number, named=False))
             await more[-1].start()
-            await up.system.all_ready()
-            scaled.append(_scaled(role, number, await _run(up, options, f"{role}{number}")))
-            up.tell(f"{number} workers of {role}: {scaled[-1].messages_per_s:.0f} messages/s")
+            await env.system.all_ready()
+            scaled.append(_scaled(role, number, await _run(env, options, f"{role}{number}")))
+            env.progress(f"{number} workers of {role}: {scaled[-1].messages_per_s:.0f} messages/s")
         for worker in more:
             await worker.stop()
-            del up.system.workers[worker.name]
+            del env.system.workers[worker.name]
     return scaled
 
 
-async def _run(up: Stage, options: ScaleOptions, name: str) -> Run:
-    topic = up.system.topics["MQTT_TOPIC_METERING"]
-    return await run(up, Course(options.messages, options.vens, name, topic), up.system.database, processes(up.system))
+async def _run(env: BenchEnvironment, options: ScaleOptions, name: str) -> Run:
+    topic = env.system.topics["MQTT_TOPIC_METERING"]
+    return await run(
+        env, LoadPlan(options.messages, options.vens, name, topic), env.system.database, processes(env.system)
+    )
 
 
 def _scaled(role: str, workers: int, outcome: Run) -> Scaled:

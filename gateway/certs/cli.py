@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 app = typer.Typer(help="Make a private CA, certificates and passwords.", no_args_is_help=True)
 

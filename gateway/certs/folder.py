@@ -13,10 +13,10 @@ from pathlib import Path
 from cryptography import x509
 
 from gateway.certs.authority import Authority, Pair
-from schemas.errors import GatewayError
-from schemas.mqtt_settings import MqttSettings
-from schemas.payloads import check_ven_id
-from schemas.reasons import RejectedError
+from schemas.base.errors import GatewayError
+from schemas.base.rejection import RejectedError
+from schemas.parsing.common import check_ven_id
+from schemas.settings.mqtt import MqttSettings
 
 # The identity that deploy/mosquitto/acl lets read all and write commands. Its session goes by this name too.
 BRIDGE: str = MqttSettings.model_fields["mqtt_client_id"].default

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from schemas.dead_letters import State
-from schemas.errors import GatewayError
-from schemas.payloads import MAX_PAYLOAD_BYTES
+from schemas.base.errors import GatewayError
+from schemas.parsing.common import MAX_PAYLOAD_BYTES
+from schemas.records.dead_letters import DeadLetterState
 
 if TYPE_CHECKING:
-    from api.queries.dead_letters import Letters
+    from api.queries.dead_letters import DeadLetterFilter
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ app = typer.Typer(help="Find what did not count, see why, mend it and send it ag
 Topic = Annotated[str | None, typer.Option(help="The Kafka topic they were read from, or an MQTT topic.")]
 Ven = Annotated[str | None, typer.Option(help="The VEN's id.")]
 Why = Annotated[str | None, typer.Option(help="The code that says why they did not count, like bad_time.")]
-How = Annotated[State | None, typer.Option(help="What became of them.")]
+How = Annotated[DeadLetterState | None, typer.Option(help="What became of them.")]
 Since = Annotated[str | None, typer.Option(help="Received then or later: an ISO 8601 time, or 30m, 2h, '1d ago'.")]
 Until = Annotated[str | None, typer.Option(help="Received before that.")]
 
@@ -38,9 +38,9 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the REST API does.")] = False,
 ) -> None:
     """List dead letters, newest first."""
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_page
-    from gateway.deadletters.work import newest
+    from gateway.deadletters.operations import newest
+    from gateway.deadletters.output import print_page
+    from gateway.local.database import with_database
 
     letters = _letters(topic, ven, reason, () if state is None else (state,), since, until)
     page = with_database("deadletters", lambda pool, _stop: newest(pool, letters, limit))
@@ -52,22 +52,22 @@ def list_letters(
 
 @app.command()
 def show(
-    letter_id: Annotated[str, typer.Argument(metavar="ID")],
+    dead_letter_id: Annotated[str, typer.Argument(metavar="ID")],
     payload: Annotated[
         bool, typer.Option("--payload", help="Print the payload alone, as it is: the last one that was tried.")
     ] = False,
 ) -> None:
     """Print all that is known of one dead letter, its payload, and how to mend it."""
-    from api.letters import whole_dead_letter
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_letter
-    from gateway.deadletters.work import one
+    from api.views.dead_letters import dead_letter_detail_view
+    from gateway.deadletters.operations import one
+    from gateway.deadletters.output import print_letter
+    from gateway.local.database import with_database
 
-    row = with_database("deadletters", lambda pool, _stop: one(pool, letter_id))
+    row = with_database("deadletters", lambda pool, _stop: one(pool, dead_letter_id))
     if payload:
-        sys.stdout.buffer.write(row["payload"] if row["mended"] is None else row["mended"])
+        sys.stdout.buffer.write(row["payload"] if row["corrected_payload"] is None else row["corrected_payload"])
     else:
-        print_letter(whole_dead_letter(row), row["payload"], row["mended"])
+        print_letter(dead_letter_detail_view(row), row["payload"], row["corrected_payload"])
 
 
 @app.command()
@@ -92,14 +92,14 @@ def replay(
     Exits 1 if any was rejected again.
     """
     from api.queries.dead_letters import NOT_STORED
-    from gateway.connected import with_database
-    from gateway.deadletters.printing import print_outcomes
-    from gateway.deadletters.work import matching, named
-    from gateway.deadletters.work import replay as replay_all
+    from gateway.deadletters.operations import matching, named
+    from gateway.deadletters.operations import replay as replay_all
+    from gateway.deadletters.output import print_outcomes
+    from gateway.local.database import with_database
 
     filtered = any(given is not None for given in (topic, ven, reason, state, since, until))
     _check(ids or [], payload, filtered=filtered, everything=everything)
-    mended = None if payload is None else _read(payload)
+    corrected_payload = None if payload is None else _read(payload)
     if ids:
         keys = with_database("deadletters", lambda pool, _stop: named(pool, ids))
     else:
@@ -112,14 +112,16 @@ def replay(
         if not yes and sys.stdin.isatty():
             typer.confirm(f"Replay {len(keys)} dead letters?", abort=True)
     # Ctrl-C ends the waiting: what became of the replays so far is said all the same.
-    outcomes = with_database("deadletters", lambda pool, stop: replay_all(pool, keys, mended, wait, stop), grace=None)
+    outcomes = with_database(
+        "deadletters", lambda pool, stop: replay_all(pool, keys, corrected_payload, wait, stop), grace=None
+    )
     print_outcomes(outcomes)
-    if any(outcome.state in {State.REQUESTED, State.SENT} for outcome in outcomes):
+    if any(outcome.state in {DeadLetterState.REQUESTED, DeadLetterState.SENT} for outcome in outcomes):
         sys.stderr.write(
             "Not all are settled yet. The streams go on with them, or will when they run again; "
             "see: gateway deadletters list\n"
         )
-    if rejected := sum(outcome.state == State.REJECTED for outcome in outcomes):
+    if rejected := sum(outcome.state == DeadLetterState.REJECTED for outcome in outcomes):
         raise GatewayError(f"{rejected} of {len(outcomes)} were rejected again; their detail says why")
 
 
@@ -146,15 +148,15 @@ def _letters(
     topic: str | None,
     ven: str | None,
     reason: str | None,
-    states: tuple[State, ...],
+    states: tuple[DeadLetterState, ...],
     since: str | None,
     until: str | None,
-) -> "Letters":
-    from api.queries.dead_letters import Letters
-    from gateway.deadletters.moments import parse_moment
+) -> "DeadLetterFilter":
+    from api.queries.dead_letters import DeadLetterFilter
+    from gateway.deadletters.time_argument import parse_moment
 
     now = datetime.now(UTC)
     start, end = (None if text is None else parse_moment(text, now) for text in (since, until))
     if start is not None and end is not None and end < start:
         raise GatewayError("--until is before --since")
-    return Letters(topic, ven, reason, states, start, end)
+    return DeadLetterFilter(topic, ven, reason, states, start, end)

@@ -1,27 +1,27 @@
 """A simulated fleet of homes (VENs), a replayer of recordings, and garbage: what the gateway is tried against."""
 
-from gateway.fleet.accepted import Accepted, Sample
-from gateway.fleet.dr_ledger import Answered, DrLedger, Received, Reported
+from gateway.fleet.behaviours import FIELD_MIX, Behaviour, Generation
 from gateway.fleet.fleet import Fleet, publishing
-from gateway.fleet.manners import SOME_MISBEHAVE, Generation, Manner
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import BrokerRefusedError
 from gateway.fleet.replay import ReplayResult, replay
+from gateway.reconciliation.dr_ledger import DrLedger, ReceivedCommand, ReportedSample, SentAck
+from gateway.reconciliation.publish_ledger import PublishLedger, Sample
 
 __all__ = [
-    "SOME_MISBEHAVE",
-    "Accepted",
-    "Answered",
+    "FIELD_MIX",
+    "Behaviour",
     "BrokerRefusedError",
     "DrLedger",
     "Fleet",
     "FleetOptions",
     "Generation",
-    "Manner",
-    "Received",
+    "PublishLedger",
+    "ReceivedCommand",
     "ReplayResult",
-    "Reported",
+    "ReportedSample",
     "Sample",
+    "SentAck",
     "publishing",
     "replay",
 ]

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.fleet.answers import Agent, Answer
-from gateway.fleet.dr_ledger import Answered, DrLedger, Received
-from gateway.fleet.heard import Heard, hear
+from gateway.fleet.acks import Agent, Answer
+from gateway.fleet.behaviours import Behaviour, Generation, behaviours, generations
+from gateway.fleet.command_decoder import Command, decode_command
+from gateway.fleet.device import Device
 from gateway.fleet.home import Home
-from gateway.fleet.manners import Generation, Manner, generations, manners
-from gateway.fleet.obedience import Obedience
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Publisher
+from gateway.reconciliation.dr_ledger import DrLedger, ReceivedCommand, SentAck
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,10 @@ class Downlink:
     """The homes of a fleet as they listen; `cut` is called when one of them (by number) has a power cut."""
 
     def __init__(self, options: FleetOptions, homes: list[Home], ledger: DrLedger, cut: Callable[[int], None]) -> None:
-        self.manners: list[Manner] = manners(options.seed, options.vens, options.manners)
+        self.behaviours: list[Behaviour] = behaviours(options.seed, options.vens, options.behaviours)
         self.generations: list[Generation] = generations(options.seed, options.vens)
         self.states = [
-            Obedience(Agent(options.ven_id(index), self.generations[index]), home.circuits, self.manners[index])
+            Device(Agent(options.ven_id(index), self.generations[index]), home.circuits, self.behaviours[index])
             for index, home in enumerate(homes)
         ]
         self._options = options
@@ -61,16 +61,16 @@ class Downlink:
         index = self._indices.get(ven_id)
         if index is None:
             return
-        command = hear(payload)
+        command = decode_command(payload)
         if command is None:
-            self._ledger.received(ven_id, Received(_now_ms(), None, None, None, None, redelivered))
+            self._ledger.received(ven_id, ReceivedCommand(_now_ms(), None, None, None, None, redelivered))
             return
         event_id = command.text("event_id", "eventId")
-        record = Received(
+        record = ReceivedCommand(
             _now_ms(), command.op, command.correlation_id, event_id, command.document, redelivered=redelivered
         )
         self._ledger.received(ven_id, record)
-        if self.manners[index] is Manner.SLOW and command.op != "ping":
+        if self.behaviours[index] is Behaviour.SLOW and command.op != "ping":
             self._after(self._options.slow_seconds, self._obey, index, command)
         else:
             self._obey(index, command)
@@ -84,10 +84,10 @@ class Downlink:
         while True:
             ack = await self._outbox.get()
             publisher = publishers[ack.ven % len(publishers)]
-            await publisher.room()
+            await publisher.wait_for_capacity()
             ven_id = self._options.ven_id(ack.ven)
             publisher.send(ACKS + ven_id, _encode(ack.payload), _nothing)
-            self._ledger.answered(ven_id, Answered(_now_ms(), ack.payload))
+            self._ledger.answered(ven_id, SentAck(_now_ms(), ack.payload))
             self._outbox.task_done()
 
     async def close(self, answering: "asyncio.Task[None]", timeout_s: float) -> None:
@@ -107,18 +107,18 @@ class Downlink:
         self.states[index].forget()
         self._cut(index)
 
-    def _obey(self, index: int, command: Heard) -> None:
+    def _obey(self, index: int, command: Command) -> None:
         # Whole seconds, as samples have them: within one second the home draws the same.
         now = time.time()
         answer = self.states[index].told(command, self._homes[index].at(float(int(now))), now)
         if answer is None:
             return
         self._send(index, answer)
-        if self.manners[index] is Manner.REPEATS:
+        if self.behaviours[index] is Behaviour.REPEATS:
             self._send(index, answer)
             self._after(_AGAIN_S, self._send_anew, index, answer)
         event_id = self.states[index].report(now).event_id
-        if self.manners[index] is Manner.FORGETS and event_id is not None:
+        if self.behaviours[index] is Behaviour.FORGETS and event_id is not None:
             self._forget_later(index, event_id)
 
     def _forget_later(self, index: int, event_id: str) -> None:

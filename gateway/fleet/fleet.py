@@ -9,15 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 from gateway.fleet import payloads
-from gateway.fleet.accepted import Accepted, Sample
+from gateway.fleet.behaviours import Behaviour, Generation
+from gateway.fleet.device import NO_EVENT, EventReport
 from gateway.fleet.downlink import Downlink
-from gateway.fleet.dr_ledger import DrLedger, Reported
 from gateway.fleet.home import Home
-from gateway.fleet.manners import Generation, Manner
-from gateway.fleet.obedience import NO_EVENT, Report
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Outage, Publisher
-from gateway.fleet.schedule import Turn, turns
+from gateway.fleet.schedule import Slot, slots
+from gateway.reconciliation.dr_ledger import DrLedger, ReportedSample
+from gateway.reconciliation.publish_ledger import PublishLedger, Sample
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Measured(NamedTuple):
     snapshot: bool
     payload: bytes
     sample: Sample
-    report: Report
+    report: EventReport
 
     def stamped(self, time_ms: int) -> "Measured":
         """The same at another time; for those whose stamps are milliseconds."""
@@ -62,8 +62,8 @@ class Fleet:
 
     def __init__(self, options: FleetOptions) -> None:
         self.options = options
-        self.ledger = Accepted()
-        self.snapshots = Accepted()
+        self.ledger = PublishLedger()
+        self.snapshots = PublishLedger()
         self.dr = DrLedger()
         self._homes = [Home(options.seed, index) for index in range(options.vens)]
         self._ven_ids = [options.ven_id(index) for index in range(options.vens)]
@@ -83,9 +83,9 @@ class Fleet:
         return len(self.ledger)
 
     @property
-    def manners(self) -> dict[str, Manner]:
+    def behaviours(self) -> dict[str, Behaviour]:
         """How each VEN takes commands; empty where they do not listen."""
-        return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.manners, strict=True))
+        return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.behaviours, strict=True))
 
     @property
     def generations(self) -> dict[str, Generation]:
@@ -145,7 +145,7 @@ class Fleet:
         loop = asyncio.get_running_loop()
         begun, begun_ms, rate = loop.time(), self.begin_ms(messages), self.options.rate
         last = None if messages is None else self.published + messages
-        for n, turn in enumerate(turns(self.options)):
+        for n, turn in enumerate(slots(self.options)):
             if self.published == last:
                 return
             ahead = begun + (turn.offset_ms / _SECOND_MS if rate is None else n / rate) - loop.time()
@@ -154,14 +154,14 @@ class Fleet:
             elif n % _TURNS_BEFORE_YIELD == 0:
                 await asyncio.sleep(0)
             publisher = publishers[turn.ven % len(publishers)]
-            await publisher.room()
+            await publisher.wait_for_capacity()
             publisher.send(*self.message(turn, begun_ms + turn.offset_ms))
 
-    def message(self, turn: Turn, time_ms: int) -> Message:
+    def message(self, turn: Slot, time_ms: int) -> Message:
         """Measure, and note in the ledger what is about to be published; `time_ms` is in Unix milliseconds."""
         return self.noted(self.measure(turn, time_ms))
 
-    def measure(self, turn: Turn, time_ms: int) -> Measured:
+    def measure(self, turn: Slot, time_ms: int) -> Measured:
         """What the home whose turn it is says at a time (Unix milliseconds)."""
         home, ven_id = self._homes[turn.ven], self._ven_ids[turn.ven]
         stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
@@ -196,7 +196,9 @@ class Fleet:
         ven_id, key_ms, report = measured.ven_id, measured.time_ms, measured.report
         accept: Callable[[], None] = functools.partial(ledger.accept, ledger.add(ven_id, key_ms, measured.sample))
         if self._downlink is not None and not measured.snapshot:
-            accept = _both(accept, self.dr.reported(ven_id, Reported(key_ms, report.event_id, report.shed_kw)).accept)
+            accept = _both(
+                accept, self.dr.reported(ven_id, ReportedSample(key_ms, report.event_id, report.shed_kw)).accept
+            )
         return Message(topic.replace("{ven_id}", ven_id), measured.payload, accept)
 
     def begin_ms(self, messages: int | None) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.fleet.manners import Shares, checked
+from gateway.fleet.behaviours import BehaviourShares, checked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class FleetOptions:
     Without `start` the last of a known number of samples is of about now; else they begin a day ago.
 
     Unless `obey` is off, or there is a `rate`, the homes take commands on `ven/cmd/{ven_id}`, each after its manner:
-    `manners` are the shares of those that misbehave. Slow ones take `slow_seconds`, forgetful ones have a power cut
+    `behaviours` are the shares of those that misbehave. Slow ones take `slow_seconds`, forgetful ones have a power cut
     `power_cut_seconds` after they were told of an event.
     """
 
@@ -39,7 +39,7 @@ class FleetOptions:
     rate: float | None = None
     start: datetime | None = None
     obey: bool = True
-    manners: Shares = field(default_factory=dict)
+    behaviours: BehaviourShares = field(default_factory=dict)
     slow_seconds: float = 6.0
     power_cut_seconds: float = 10.0
 
@@ -50,7 +50,7 @@ class FleetOptions:
             raise ValueError("intervals are at least a millisecond: sample times are told apart by it")
         if self.rate is not None and self.rate <= 0:
             raise ValueError("a rate is above 0 messages a second; leave it out to follow the clock")
-        checked(self.manners)
+        checked(self.behaviours)
 
     @property
     def interval_ms(self) -> int:

@@ -2,8 +2,8 @@
 
 import msgspec
 
+from gateway.fleet.device import NO_EVENT, EventReport
 from gateway.fleet.home import PANEL_VOLTAGE, Circuit, Home, Meter
-from gateway.fleet.obedience import NO_EVENT, Report
 
 _encoder = msgspec.json.Encoder()
 
@@ -65,7 +65,7 @@ def metering(
     baseline_kw: float,
     number: int,
     circuits: tuple[Circuit, ...] | None = None,
-    report: Report = NO_EVENT,
+    report: EventReport = NO_EVENT,
 ) -> bytes:
     """The metering sample of `meter`, stamped `stamp`, the `number`-th of this VEN since it started.
 

@@ -123,7 +123,7 @@ class Publisher:
         if failure is not None and error is None:
             raise failure
 
-    async def room(self) -> None:
+    async def wait_for_capacity(self) -> None:
         """Wait until the connection is up and its window has a place, so that `send` may be called.
 
         Raises:

@@ -68,12 +68,12 @@ async def replay(
     result = ReplayResult(left_out=len(recorded) - len(records))
     loop = asyncio.get_running_loop()
     async with Publisher(host, port, f"replay-{recording.stem}") as publisher:
-        await publisher.room()
+        await publisher.wait_for_capacity()
         begun = loop.time()
         for record in records:
             if speed > 0:
                 await asyncio.sleep(max(0.0, begun + (record["t"] - records[0]["t"]) / speed - loop.time()))
-            await publisher.room()
+            await publisher.wait_for_capacity()
             payload = moved(record["payload"], delta_s).encode()
             publisher.send(record["topic"], payload, result.accept, qos=record["qos"], retain=record["retain"])
             result.counts[record["topic"]] += 1

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from gateway.fleet.options import FleetOptions
 
 
-class Turn(NamedTuple):
+class Slot(NamedTuple):
     """VEN number `ven` measures `offset_ms` after the fleet's start, and sends a sample or a load snapshot."""
 
     offset_ms: int
@@ -16,7 +16,7 @@ class Turn(NamedTuple):
     snapshot: bool
 
 
-def turns(options: FleetOptions) -> Iterator[Turn]:
+def slots(options: FleetOptions) -> Iterator[Slot]:
     """The turns of a fleet, without end, in order of time; times are integers, so that keys never meet by rounding."""
     samples = _rounds(options.vens, options.interval_ms, snapshot=False)
     if options.snapshot_topic is None:
@@ -24,7 +24,7 @@ def turns(options: FleetOptions) -> Iterator[Turn]:
     return heapq.merge(samples, _rounds(options.vens, options.loads_interval_ms, snapshot=True))
 
 
-def _rounds(vens: int, interval_ms: int, *, snapshot: bool) -> Iterator[Turn]:
+def _rounds(vens: int, interval_ms: int, *, snapshot: bool) -> Iterator[Slot]:
     for begun_ms in itertools.count(0, interval_ms):
         for ven in range(vens):
-            yield Turn(begun_ms + ven * interval_ms // vens, ven, snapshot)
+            yield Slot(begun_ms + ven * interval_ms // vens, ven, snapshot)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from schemas.access import Role
-from schemas.errors import GatewayError
+from schemas.base.access_role import AccessRole
+from schemas.base.errors import GatewayError
 
 app = typer.Typer(help="Make, list and revoke the API's keys.", no_args_is_help=True)
 
@@ -17,17 +17,18 @@ _MOST_NAME = 128
 def create(
     name: Annotated[str, typer.Argument(help="Who or what is to have it; the audit shows it.")],
     role: Annotated[
-        Role, typer.Option(help="viewer reads; operator also creates events and sends commands; admin may everything.")
-    ] = Role.VIEWER,
+        AccessRole,
+        typer.Option(help="viewer reads; operator also creates events and sends commands; admin may everything."),
+    ] = AccessRole.VIEWER,
     days: Annotated[int | None, typer.Option(min=1, max=3650, help="Days that it holds; without it, for ever.")] = None,
 ) -> None:
     """Make a key and print it: the one time that it is shown."""
-    from gateway.connected import with_database
-    from gateway.keys.work import make
+    from gateway.keys.operations import create_key
+    from gateway.local.database import with_database
 
     if not 0 < len(name) <= _MOST_NAME or not name.isprintable():
         raise GatewayError(f"the name of a key has 1 to {_MOST_NAME} characters that can be printed")
-    made = with_database("keys", lambda pool, _stop: make(pool, name, role, days))
+    made = with_database("keys", lambda pool, _stop: create_key(pool, name, role, days))
     sys.stderr.write(f"{made.key_id} ({role}) is made; keep the key below, it is shown only now:\n")
     print(made.text)
 
@@ -38,8 +39,8 @@ def list_keys(
 ) -> None:
     """List all keys, revoked ones too."""
     from api.queries.keys import fetch_keys
-    from gateway.connected import with_database
-    from gateway.keys.printing import as_json_text, print_keys
+    from gateway.keys.output import as_json_text, print_keys
+    from gateway.local.database import with_database
 
     rows = with_database("keys", lambda pool, _stop: fetch_keys(pool))
     if as_json:
@@ -51,8 +52,8 @@ def list_keys(
 @app.command()
 def revoke(ids: Annotated[list[str], typer.Argument(metavar="ID...", help="As `gateway keys list` shows it.")]) -> None:
     """Revoke keys: within seconds they open nothing any more, and within a minute feeds that they opened end."""
-    from gateway.connected import with_database
-    from gateway.keys.work import unmake
+    from gateway.keys.operations import revoke_keys
+    from gateway.local.database import with_database
 
-    for name in with_database("keys", lambda pool, _stop: unmake(pool, ids)):
+    for name in with_database("keys", lambda pool, _stop: revoke_keys(pool, ids)):
         print(f"{name} is revoked")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from gateway.stack.guard import Guard
+from gateway.stack.child_guard import Guard
 from gateway.stack.jars import class_path, pinned
 from gateway.stack.java import clean_scratch, command, environment
 from gateway.stack.mqtt import mqtt_answers

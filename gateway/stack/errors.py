@@ -1,6 +1,6 @@
 """What goes wrong with the local stack, in words for the person at the terminal."""
 
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 
 class StackError(GatewayError):

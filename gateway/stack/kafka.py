@@ -9,7 +9,7 @@ from pathlib import Path
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from gateway.stack.guard import Guard
+from gateway.stack.child_guard import Guard
 from gateway.stack.jars import class_path, pinned
 from gateway.stack.java import clean_scratch, command, environment
 from gateway.stack.polling import port_open

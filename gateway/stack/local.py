@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Literal, Self
 
 from gateway.stack.artemis import Artemis
+from gateway.stack.child_guard import Guard
 from gateway.stack.errors import StackError
 from gateway.stack.folder import FolderLock
-from gateway.stack.guard import Guard
 from gateway.stack.kafka import Kafka
 from gateway.stack.mosquitto import Mosquitto, find
 from gateway.stack.polling import all_done

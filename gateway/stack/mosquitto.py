@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from gateway.stack.child_guard import Guard
 from gateway.stack.errors import StackError
-from gateway.stack.guard import Guard
 from gateway.stack.mqtt import mqtt_answers
 from gateway.stack.process import Process
 from gateway.stack.server import Server

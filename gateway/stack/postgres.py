@@ -11,8 +11,8 @@ import asyncpg
 import psutil
 
 from gateway.stack.account import Account, choose
+from gateway.stack.child_guard import Guard
 from gateway.stack.errors import StackError
-from gateway.stack.guard import Guard
 from gateway.stack.polling import port_open, until
 from gateway.stack.process import Process, run
 from gateway.stack.server import Server

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 
+from gateway.stack.child_guard import Guard
+from gateway.stack.child_guard_main import alive, family, send
 from gateway.stack.errors import StackError
-from gateway.stack.guard import Guard
 from gateway.stack.polling import until
-from gateway.stack.watch import alive, family, send
 
 _TAIL_LINES = 12
 _TAIL_BYTES = 8_000

@@ -1,6 +1,6 @@
-"""Write docs/licences.md: the licence of every part, and why one that is not permissive is there all the same.
+"""Write docs/reference/licences.md: the licence of each part, and a reason for each that is not permissive.
 
-    python -m gateway.supply.licences > docs/licences.md
+    python -m gateway.supply.licences > docs/reference/licences.md
 
 Packages say their licence in their metadata, most as an SPDX expression; what the others mean is said here, and what
 jars say in their POMs too. A part of an unknown licence stops it: look it up, and say it here.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import metadata
 
 from gateway.supply.parts import Package, jars, packages
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 
 PERMISSIVE = frozenset(
     {
@@ -85,15 +85,15 @@ _HEAD = """\
 # Licences
 
 Written by `make docs` from the lock files (`gateway/supply/licences.py`); a test fails when a part is missing, or is
-not permissive and not explained. The gateway itself is [Apache-2.0](../LICENSE).
+not permissive and not explained. The gateway itself is [Apache-2.0](../../LICENSE).
 """
 _FILES = """\
 ## Files in this repository
 
 | | licence |
 | --- | --- |
-| [uPlot](../api/page/vendor/README.md), in the operations page | MIT |
-| [AsyncAPI's JSON Schema](../tests/data/asyncapi/README.md), for tests | Apache-2.0 |
+| [uPlot](../../api/page/vendor/README.md), in the operations page | MIT |
+| [AsyncAPI's JSON Schema](../../tests/data/asyncapi/README.md), for tests | Apache-2.0 |
 """
 
 
@@ -122,7 +122,7 @@ def is_permissive(expression: str) -> bool:
 
 
 def document() -> str:
-    """Return docs/licences.md."""
+    """Return docs/reference/licences.md."""
     every = packages()
     of_jars: dict[str, list[str]] = {}
     for jar in jars():

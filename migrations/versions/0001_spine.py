@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from alembic import op
 
-from schemas.partitions import create_partition
+from schemas.tables.partitioning import create_partition
 
 revision = "0001"
 down_revision = None

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from alembic import op
 
-from schemas.partitions import create_partition
+from schemas.tables.partitioning import create_partition
 
 revision = "0004"
 down_revision = "0003"

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from schemas.access import Role
+from schemas.base.access_role import AccessRole
 from schemas.rest.model import RestModel, example
 
 
@@ -15,7 +15,7 @@ class Me(RestModel):
 
     id: str
     name: str
-    role: Role
+    role: AccessRole
     by: str
     expires_at: datetime | None
 

@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
-from schemas import commands
-from schemas.commands import Command
+from schemas.dr import commands
+from schemas.dr.commands import Command
 from schemas.rest.values import Duration, EventName, Kw, Name, PositiveKw, Priority
 
 _DURATIONS = ("durationS", "duration_s", "duration_sec", "duration")

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, JsonValue, StringConstraints, field_validator, model_validator
 
-from schemas.dead_letters import State
-from schemas.payloads import MAX_PAYLOAD_BYTES
+from schemas.parsing.common import MAX_PAYLOAD_BYTES
+from schemas.records.dead_letters import DeadLetterState
 from schemas.rest.model import Moment, RestModel, example
 
 MAX_LETTERS = 1000
@@ -75,15 +75,15 @@ class LetterSource(RestModel):
 
 
 class WholeDeadLetter(DeadLetter):
-    """A payload is text where it is UTF-8, else base64; `mended` is the one that the last replay sent instead."""
+    """A payload is text if it is UTF-8, else base64. `correctedPayload` replaced the original in the last replay."""
 
     model_config = example(
         {
             **_LETTER,
             "payload": '{"venId": "ven-001", "timestamp": "yesterday", "usedPowerKw": 8.2}',
             "payloadBase64": None,
-            "mended": None,
-            "mendedBase64": None,
+            "correctedPayload": None,
+            "correctedPayloadBase64": None,
             "headers": {"mqtt-topic": "volttron/metering", "dead-letter-reason": "bad_time"},
             "source": _SOURCE,
         }
@@ -91,8 +91,8 @@ class WholeDeadLetter(DeadLetter):
 
     payload: str | None
     payload_base64: str | None
-    mended: str | None
-    mended_base64: str | None
+    corrected_payload: str | None
+    corrected_payload_base64: str | None
     headers: dict[str, Any]
     source: LetterSource
 
@@ -102,8 +102,10 @@ class LetterFilter(RestModel):
 
     topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
     ven_id: FilterText | None = None
-    reason: FilterText | None = Field(None, description="A code of docs/dead-letters.md, or what others wrote there.")
-    state: State | None = None
+    reason: FilterText | None = Field(
+        None, description="A code of docs/reference/dead-letters.md, or what others wrote there."
+    )
+    state: DeadLetterState | None = None
     start: Moment | None = None
     end: Moment | None = None
 
@@ -161,14 +163,14 @@ class ReplayRequest(RestModel):
     def _is_one_that_can_be_sent(self) -> Self:
         if len(self.model_fields_set) > 1:
             raise ValueError("at most one of payload, payloadText and payloadBase64 can be given")
-        size = len(self.mended or b"")
+        size = len(self.corrected_payload or b"")
         if size > MAX_PAYLOAD_BYTES:
             raise ValueError(f"the payload has {size} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")
         return self
 
     @property
-    def mended(self) -> bytes | None:
-        """The payload to send, None for what was tried last: mended, or the original."""
+    def corrected_payload(self) -> bytes | None:
+        """The payload to send, None for what was sent last: corrected, or the original."""
         if "payload" in self.model_fields_set:  # null is a JSON value too
             return json.dumps(self.payload, ensure_ascii=False, allow_nan=False).encode()  # ValueError for a NaN
         if self.payload_base64 is not None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from schemas.command_states import EventVenStatus
+from schemas.dr.command_state import EventVenStatus
 from schemas.rest.model import Figure, RestModel, example
 from schemas.rest.values import EventName, PlausibleMoment, PositiveKw
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from schemas.command_states import CommandState
+from schemas.dr.command_state import CommandState
 from schemas.rest.events import EventStatus, Funnel, ResponseTimes
 from schemas.rest.model import Figure, RestModel
 

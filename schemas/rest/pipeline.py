@@ -7,7 +7,7 @@ from schemas.rest.model import Figure, RestModel, example
 _WAITING = {"role": "sink", "records": 42}
 
 
-class Waiting(RestModel):
+class RoleBacklog(RestModel):
     """How many records of the log a stream role has yet to process; those of about a second are always under way.
 
     Null where that is not known: the log is away, or the role has never run.
@@ -37,7 +37,7 @@ class PipelineStats(RestModel):
     )
 
     messages_per_second: Figure | None
-    waiting: list[Waiting]
+    waiting: list[RoleBacklog]
     newest_reading_at: datetime | None
     dead_letters_last_hour: int | None
     as_of: datetime

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
-from schemas.payloads import MAX_DEPTH, MAX_ID_LENGTH, check_ven_id
-from schemas.readings import MAX_MAGNITUDE
-from schemas.reasons import RejectedError
+from schemas.base.rejection import RejectedError
+from schemas.parsing.common import MAX_DEPTH, MAX_ID_LENGTH, check_ven_id
+from schemas.records.telemetry import MAX_MAGNITUDE
 from schemas.rest.model import Moment
 
 MAX_NAME = 256

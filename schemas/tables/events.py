@@ -37,7 +37,7 @@ events = Table(
     Column("deleted_at", DateTime(timezone=True)),
     # The time-average over a completed event, and when it was figured out: late readings may change it for a while.
     Column("actual_reduction_kw", Double),
-    Column("figured_at", DateTime(timezone=True)),
+    Column("settled_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
     Column("missed", Boolean, nullable=False, server_default=text("false")),
     Index("events_start_time", "start_time", "event_id"),
@@ -46,8 +46,8 @@ events = Table(
         "events_unsettled",
         "closed_at",
         postgresql_where=text(
-            "closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL AND (figured_at IS NULL "
-            "OR figured_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')"
+            "closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL AND (settled_at IS NULL "
+            "OR settled_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')"
         ),
     ),
 )
@@ -72,8 +72,9 @@ event_vens = Table(
 )
 
 # What is sent to VENs, by the correlation id that their acknowledgements repeat. Those of an event have a `phase`,
-# event or restore, and exist once for each event, VEN, phase and telling; `telling` is 2 where a VEN that had lost the
-# event is told once more. Every step has the time at which it was first known, so evidence may come in any order.
+# event or restore, and exist once for each event, VEN, phase and `command_revision`, which is 2 where the event or its
+# restore is sent to the VEN once more. Every step has the time at which it was first known, so evidence may come in any
+# order.
 commands = Table(
     "commands",
     metadata,
@@ -86,7 +87,7 @@ commands = Table(
     # The order in which they are sent: a VEN is to hear them in the order in which they were decided.
     Column("seq", BigInteger, Identity(always=True), nullable=False),
     Column("phase", Text),
-    Column("telling", SmallInteger, nullable=False, server_default=text("1")),
+    Column("command_revision", SmallInteger, nullable=False, server_default=text("1")),
     Column("attempt", Integer, nullable=False, server_default=text("1")),
     # Not sent after this; null until the dispatcher has seen it.
     Column("expires_at", DateTime(timezone=True)),
@@ -103,7 +104,7 @@ commands = Table(
     Column("shed_at", DateTime(timezone=True)),  # a sample shows that something is shed for it
     Column("lost_at", DateTime(timezone=True)),  # the VEN had reported the event, and no longer does before its end
     # Whether the dispatcher still looks after it.
-    Column("watched", Boolean, nullable=False, server_default=text("true")),
+    Column("monitored", Boolean, nullable=False, server_default=text("true")),
     # When the row was written last, by a trigger: the feed asks for what changed. Commits may come in another order.
     Column("changed_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     Index("commands_ven_id", "ven_id", "created_at"),
@@ -113,12 +114,12 @@ commands = Table(
         "event_id",
         "ven_id",
         "phase",
-        "telling",
+        "command_revision",
         unique=True,
         postgresql_where=text("phase IS NOT NULL"),
     ),
     Index("commands_unlogged", "seq", postgresql_where=text("logged_at IS NULL")),
-    Index("commands_watched", "ven_id", postgresql_where=text("watched")),
+    Index("commands_monitored", "ven_id", postgresql_where=text("monitored")),
     Index("commands_changed_at", "changed_at"),
     Index("commands_ends_at", "ends_at", "ven_id", postgresql_where=text("ends_at IS NOT NULL")),
 )

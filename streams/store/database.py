@@ -1,4 +1,4 @@
-"""One connection to PostgreSQL that comes back: an outage is waited out, never an error of the data."""
+"""Transactions in PostgreSQL that are retried during an outage; only faults of the data are raised."""
 
 import asyncio
 import logging
@@ -10,47 +10,50 @@ from typing import Any, TypeVar
 import asyncpg
 
 from runtime.backoff import Backoff
+from runtime.cancellation import cancellations
 from runtime.database import Connection, connect_options
-from runtime.database_tls import in_words
-from schemas.readings import encode_record
-from schemas.settings import DatabaseSettings
-from streams.cancelling import cancellations
+from runtime.database_tls import describe_failure
+from schemas.records.telemetry import encode_record
+from schemas.settings.blocks import DatabaseSettings
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TransactionHook = Callable[[Connection], Awaitable[None]]
+"""Statements that a store runs inside the transaction of a batch."""
+
 DATA_FAULTS = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
-"""What the server refuses for good. All else passes: outages, missing tables, missing rights."""
+"""Errors that trying again does not cure. All others may pass: outages, missing tables, missing privileges."""
 
 
 class Database:
-    """Runs work in transactions, each until the server took it; as many at a time as it has connections."""
+    """Runs transactions until they commit, at most `connections` at a time."""
 
     def __init__(self, settings: DatabaseSettings, application: str, connections: int = 1) -> None:
         self._options = connect_options(settings, application)
-        self._turns = asyncio.Semaphore(connections)
+        self._free = asyncio.Semaphore(connections)
         self._in_use: set[Connection] = set()
         self._idle: list[Connection] = []
         self._reached = False
 
     @property
     def connected(self) -> bool:
-        """Whether the last work found the server, and nobody has hung up since."""
+        """Whether the last transaction committed and the server has closed no idle connection since."""
         return self._reached and not any(connection.is_closed() for connection in self._idle)
 
     async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Run `work` in a transaction until it is committed.
 
         Raises:
-            DATA_FAULTS: trying again is no use.
+            DATA_FAULTS: the database refuses the data.
         """
-        backoff, before = Backoff(most=5), cancellations()
-        async with self._turns:
+        backoff, before = Backoff(max_seconds=5), cancellations()
+        async with self._free:
             while True:
                 try:
-                    async with self._connected() as connection, connection.transaction():
-                        done = await work(connection)
+                    async with self._lend_connection() as connection, connection.transaction():
+                        result = await work(connection)
                 except DATA_FAULTS:
                     raise
                 except (
@@ -58,25 +61,25 @@ class Database:
                     TimeoutError,
                     asyncpg.PostgresError,
                     asyncpg.InterfaceError,
-                    asyncpg.InternalClientError,  # a connection that was cut in the middle of a COPY
+                    asyncpg.InternalClientError,  # a connection that was lost during COPY
                 ) as error:
                     if cancellations() > before:
-                        # Rolling back failed, too, and took the place of the cancellation.
+                        # The rollback failed, and its error replaced the cancellation.
                         raise asyncio.CancelledError from error
                     logger.warning(
-                        "the database did not take it, trying again: %s",
-                        in_words(error),
+                        "the database transaction failed, trying again: %s",
+                        describe_failure(error),
                         extra={"action": "database_retry"},
                     )
                     self._reached = False
                     await backoff.wait()
                 else:
                     self._reached = True
-                    return done
+                    return result
 
     @asynccontextmanager
-    async def one_more(self) -> AsyncIterator[Connection]:
-        """Have a second connection, outside any transaction."""
+    async def separate_connection(self) -> AsyncIterator[Connection]:
+        """Open one more connection, outside any transaction."""
         connection = await asyncpg.connect(**self._options)
         try:
             yield connection
@@ -84,8 +87,8 @@ class Database:
             connection.terminate()
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
-        """Have a connection to oneself; when its work ends in an outage, those that are idle are mistrusted, too."""
+    async def _lend_connection(self) -> AsyncIterator[Connection]:
+        """Lend a connection. After an outage, close the idle ones too, because they may be dead."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
@@ -100,35 +103,35 @@ class Database:
             raise
         except BaseException:
             connection.terminate()
-            self._drop_idle()
+            self._close_idle()
             raise
         else:
             self._idle.append(connection)
         finally:
             self._in_use.discard(connection)
-            # The last one is used again first, so nobody else would notice that others were hung up on.
+            # The last idle connection is used first, so the ones that the server closed would stay in the list.
             self._idle = [idle for idle in self._idle if not idle.is_closed()]
 
-    def _drop_idle(self) -> None:
+    def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().terminate()
 
     def close(self) -> None:
-        """Give the connections back, at once."""
-        self._drop_idle()
+        """Close all connections at once."""
+        self._close_idle()
         for connection in self._in_use:
             connection.terminate()
 
 
 async def now_of(connection: Connection) -> datetime:
-    """Return the time by the database's clock, at which this transaction began."""
+    """Return the start of this transaction by the database's clock."""
     now: datetime = await connection.fetchval("SELECT now()")
     return now
 
 
 @asynccontextmanager
 async def database(settings: DatabaseSettings, application: str, connections: int = 1) -> AsyncIterator[Database]:
-    """Open a Database for the time of the context; connects when it is first used."""
+    """Open a Database for the duration of the context; it connects on first use."""
     opened = Database(settings, application, connections)
     try:
         yield opened
@@ -137,5 +140,5 @@ async def database(settings: DatabaseSettings, application: str, connections: in
 
 
 def json_text(value: Any) -> str | None:
-    """Return what asyncpg takes for JSONB, null when there is nothing."""
+    """Encode a value for a JSONB column; None for an empty one."""
     return encode_record(value).decode() if value else None

@@ -8,10 +8,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api import erasing
-from schemas.acks import Ack, Curtailment
-from schemas.settings import DatabaseSettings
-from streams.store.acks import AckStore
+from api.services import ven_erasure
+from schemas.parsing.acks import Ack, Curtailment
+from schemas.settings.blocks import DatabaseSettings
+from streams.dr.ack_store import AckStore
 from tests.support.readings import Stores, stores
 from tests.support.rest import api
 from tests.support.servers import Databases, connection
@@ -72,7 +72,7 @@ async def world(databases: Databases) -> AsyncIterator[World]:
     settings = await databases.migrated()
     with pytest.MonkeyPatch.context() as patch:
         # What a request erases is gone when it is answered, also on a busy machine.
-        patch.setattr(erasing, "PATIENCE_SECONDS", 60.0)
+        patch.setattr(ven_erasure, "PATIENCE_SECONDS", 60.0)
         async with stores(settings) as store, api(settings) as client:
             yield World(client, store, settings)
 

@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 from msgspec import structs
 
 from runtime.database import Connection
-from schemas.acks import Ack, Curtailment
-from schemas.commands import event_command
-from schemas.readings import FaultReport, Load, LoadSnapshot
-from schemas.settings import DatabaseSettings
-from schemas.status import VenStatus
-from streams.store.acks import AckStore
+from schemas.dr.commands import event_command
+from schemas.parsing.acks import Ack, Curtailment
+from schemas.parsing.status import VenStatus
+from schemas.records.telemetry import FaultReport, Load, LoadSnapshot
+from schemas.settings.blocks import DatabaseSettings
+from streams.dr.ack_store import AckStore
+from tests.support.command_rows import choose, tell
 from tests.support.letters import letter, write
 from tests.support.readings import reading, stores
 from tests.support.servers import connection
-from tests.support.telling import choose, tell
 
 VEN, LOAD, EVENT, LETTER = "ven-001", "hvac1", "evt-1f0c9a3b", "5f0c8a1be0d29a47"
 # Of another VEN: what takes part in an event is sent no other, and the examples send one.

@@ -1,13 +1,13 @@
-"""The examples of docs/backend-api.md work as they are written there."""
+"""The examples of docs/reference/backend-api.md work as they are written there."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from gateway.stack.polling import until
-from schemas.network import LoadTypeTotals, NetworkTotals, Totals
-from schemas.readings import encode_record
-from schemas.settings import DatabaseSettings, KafkaSettings
-from schemas.topics import STATS
+from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
+from schemas.records.telemetry import encode_record
+from schemas.records.topics import STATS
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import fill
 from tests.support.backend_api import calls
 from tests.support.log import writer
@@ -38,7 +38,7 @@ async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSetti
         order = {"DELETE": 2, "GET": 0, "PATCH": 0, "POST": 1}
         for call in sorted(calls(), key=lambda call: order[call.method]):
             if call.path == "/api/feed":
-                continue  # its answer has no end; tests/integration/test_feed.py follows it
+                continue  # its answer has no end; tests/integration/api/sse/test_feed.py follows it
             asked = call.request
             answer = await client.request(asked.method, asked.path, headers=asked.headers, content=asked.body)
             assert answer.status_code in {200, 201, 202, 204}, (call, answer.text)

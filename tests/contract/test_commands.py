@@ -7,8 +7,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api import erasing
-from api.queries.removals import pending_removals
+from api.queries.ven_erasure import pending_removals
+from api.services import ven_erasure
 from runtime.database import connect_options
 from tests.contract.conftest import World
 from tests.support.readings import HVAC, reading
@@ -314,6 +314,6 @@ async def test_what_an_operator_told_a_ven_is_known_after_it_was_deleted_and_cam
     await world.rows("UPDATE commands SET ends_at = now() WHERE ven_id = 'back'")
     async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
         for removal in await pending_removals(pool):
-            await erasing.erase(pool, *removal)
+            await ven_erasure.erase(pool, *removal)
     assert await world.rows("SELECT FROM commands WHERE ven_id = 'back'") == []
     assert await world.rows("SELECT FROM ven_removals WHERE ven_id = 'back'") == []

@@ -24,16 +24,16 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import describe
-from schemas.network import NetworkTotals, Totals
-from schemas.readings import encode_record
-from schemas.settings import DatabaseSettings, KafkaSettings
-from schemas.topics import STATS
+from schemas.records.network import NetworkTotals, Totals
+from schemas.records.telemetry import encode_record
+from schemas.records.topics import STATS
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import COMMAND, EVENT, LETTER, LOAD, VEN, fill
 from tests.support.log import writer
 from tests.support.rest import api_in_a_thread
 from tests.support.servers import Databases, Topics
 
-IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "letter_id": LETTER, "correlation_id": COMMAND}
+IDS = {"ven_id": VEN, "load_id": LOAD, "event_id": EVENT, "dead_letter_id": LETTER, "correlation_id": COMMAND}
 CHECKS = [
     not_a_server_error,
     status_code_conformance,

@@ -7,10 +7,10 @@ import pytest
 
 from api.views.events import percentile
 from tests.contract.conftest import World
-from tests.contract.test_event_figures import says
+from tests.contract.test_event_performance import says
 from tests.contract.test_events import FUNNEL, HOUR, event
+from tests.support.command_rows import choose, tell
 from tests.support.servers import connection
-from tests.support.telling import choose, tell
 
 LOGGED: dict[str, Any] = {"logged_at": 0.1}
 SENT: dict[str, Any] = {**LOGGED, "sending_at": 0.2, "sent_at": 0.3}
@@ -106,7 +106,9 @@ async def test_completed_it_shows_what_was_delivered_and_for_how_much_samples_te
         await choose(rows, event_id, "busy", None, "busy with evt-other")
         # It was lost, and told once more; and sheds until it is lost again.
         await tell(rows, event_id, "twice", decided_at=start, **ACCEPTED, lost_at=60)
-        await tell(rows, event_id, "twice", telling=2, decided_at=start + timedelta(minutes=2), **SENT, lost_at=600)
+        await tell(
+            rows, event_id, "twice", command_revision=2, decided_at=start + timedelta(minutes=2), **SENT, lost_at=600
+        )
         await choose(rows, event_id, "twice", 2.0)
     for minute in range(60):
         at = start + timedelta(minutes=minute)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.queries.events import STATUS
 from runtime.database import Connection
-from schemas.lifecycle import Times, status_at
+from schemas.dr.event_lifecycle import Times, status_at
 from tests.support.servers import Databases, connect
 
 COLUMNS = ("start_time", "end_time", "started_at", "ended_at", "cancelled_at", "deleted_at", "closed_at")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from gateway.stack.polling import until
-from schemas.lifecycle import Step, next_step
-from streams.store.events import CLOCK, HOLD, STARTED, times_of
+from schemas.dr.event_lifecycle import Step, next_step
+from streams.dr.event_store import CLOCK, HOLD, STARTED, times_of
 from tests.contract.conftest import World
 from tests.support.servers import connection
 

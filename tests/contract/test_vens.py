@@ -8,14 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api import erasing
-from api.queries.removals import HISTORY, KEPT, LATEST, NOTED, pending_removals
+from api.queries.ven_erasure import HISTORY, KEPT, LATEST, NOTED, pending_removals
+from api.services import ven_erasure
 from gateway.stack.polling import until
 from runtime.database import connect_options
-from schemas.acks import Curtailment
-from schemas.readings import FaultReport, LoadSnapshot
+from schemas.parsing.acks import Curtailment
+from schemas.records.telemetry import FaultReport, LoadSnapshot
 from schemas.tables import metadata
-from streams.store.readings import snapshot_store
+from streams.sink.telemetry_store import snapshot_store
 from tests.contract.conftest import World
 from tests.support.readings import FRIDGE, HVAC, NOON, reading
 from tests.support.rest import assert_problem
@@ -184,15 +184,15 @@ async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(wo
     await world.post("/api/vens/engaged/commands", {"op": "ping"}, 202)
     async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
         (removal,) = await pending_removals(pool)
-        await erasing.erase(pool, *removal)
+        await ven_erasure.erase(pool, *removal)
         assert {"told-evt-open", "evt-open"} <= await left()
         # The end of the event: its restore is not yet in the log.
         await command_of(world, "restore", "evt-open", "restore", logged_at=None)
         await world.rows("UPDATE events SET closed_at = now() WHERE event_id = 'evt-open'")
-        await erasing.erase(pool, *removal)
+        await ven_erasure.erase(pool, *removal)
         assert {"restore"} < await left()
         await world.rows("UPDATE commands SET logged_at = now() WHERE correlation_id = 'restore'")
-        await erasing.erase(pool, *removal)
+        await ven_erasure.erase(pool, *removal)
         # The restore was for the VEN as it is now.
         assert {name.split("-")[0] for name in await left()} == {"restore", "ping"}
         assert await pending_removals(pool) == []
@@ -259,7 +259,7 @@ def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
 async def test_a_long_history_is_erased_in_the_background(
     world: World, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasing, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(ven_erasure, "PATIENCE_SECONDS", 0.0)
     moments = [now - timedelta(days=day, hours=8 * piece) for day in range(4) for piece in range(3)]
     await world.store.readings.store([reading("long", timestamp=at, received_at=at, loads=(HVAC,)) for at in moments])
     assert (await world.client.delete("/api/vens/long")).status_code == 204
@@ -268,7 +268,7 @@ async def test_a_long_history_is_erased_in_the_background(
     later = datetime.now(UTC)
     await world.store.readings.store([reading("long", timestamp=later, received_at=later)])
     pool = await asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1)
-    background = asyncio.create_task(erasing.keep_erasing(pool))
+    background = asyncio.create_task(ven_erasure.erase_removed_vens(pool))
 
     async def erased() -> bool:
         return not await world.rows("SELECT FROM ven_removals")

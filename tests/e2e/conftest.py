@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from gateway.system import System
+from gateway.local.system import System
 from runtime.database import Connection, connect_options
 from tests.support.collector import Collector
 from tests.support.collector import collector as collecting

@@ -7,11 +7,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas import topics
-from schemas.parsers import PARSERS
+from schemas.parsing.registry import PARSERS
+from schemas.records import topics
 from schemas.tables import metadata
 
 # When something was received last may move when it comes again, and so may the version of a minute.

@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 
 from gateway.bench.backpressure import BackpressureOptions, measure
-from gateway.bench.stage import Stage
-from gateway.system import System
+from gateway.bench.environment import BenchEnvironment
+from gateway.local.system import System
 
 
 async def test_a_flood_is_measured_and_drains(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.bench.backpressure._UNDER_WAY", 1000)
     options = BackpressureOptions(vens=50, seconds=1, times=2, speed=0.3, as_json=True)
-    figures = await measure(Stage(system, tmp_path, print), options)
-    assert (figures.balance.lost, figures.balance.duplicated) == (0, 0)
-    assert figures.balance.accepted == figures.balance.stored > figures.messages > 0
+    figures = await measure(BenchEnvironment(system, tmp_path, print), options)
+    assert (figures.reconciliation.lost, figures.reconciliation.duplicated) == (0, 0)
+    assert figures.reconciliation.accepted == figures.reconciliation.stored > figures.messages > 0
     assert 0 < figures.speed < 0.6
     assert figures.sustained_per_s > 0
     assert figures.drained.bridge_s <= figures.drained.live_s

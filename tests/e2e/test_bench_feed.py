@@ -1,12 +1,12 @@
 """The benchmark of the feed in small: everybody hears of everything, and in time."""
 
 from gateway.bench.feed import FeedOptions, measure
-from gateway.system import System
+from gateway.local.system import System
 
 
 async def test_a_few_clients_hear_of_totals_and_events(system: System) -> None:
     told: list[str] = []
-    figures = await measure(system, FeedOptions(clients=20, deaf=0, vens=0, seconds=6, as_json=True), told.append)
+    figures = await measure(system, FeedOptions(clients=20, stalled=0, vens=0, seconds=6, as_json=True), told.append)
     totals, events = figures["totals"], figures["events"]
     assert isinstance(totals, dict)
     assert isinstance(events, dict)

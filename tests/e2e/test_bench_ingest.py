@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
+from gateway.bench.environment import BenchEnvironment
 from gateway.bench.latency import LatencyOptions
 from gateway.bench.latency import measure as measure_latency
 from gateway.bench.scale import ScaleOptions
 from gateway.bench.scale import measure as measure_scale
-from gateway.bench.stage import Stage
-from gateway.system import System
+from gateway.local.system import System
 
 
 async def test_probes_become_visible_at_both_shares_of_the_rate(system: System, tmp_path: Path) -> None:
     options = LatencyOptions(messages=1000, vens=10, seconds=5, as_json=True)
-    sustained, latencies = await measure_latency(Stage(system, tmp_path, print), options)
+    sustained, latencies = await measure_latency(BenchEnvironment(system, tmp_path, print), options)
     assert [round(latency.rate / sustained, 1) for latency in latencies] == [0.5, 0.9]
     for latency in latencies:
         assert latency.probes > 0
@@ -20,7 +20,9 @@ async def test_probes_become_visible_at_both_shares_of_the_rate(system: System, 
 
 
 async def test_one_worker_of_each_role_is_measured_once(system: System, tmp_path: Path) -> None:
-    (one,) = await measure_scale(Stage(system, tmp_path, print), ScaleOptions(1000, 10, workers=1, as_json=True))
+    (one,) = await measure_scale(
+        BenchEnvironment(system, tmp_path, print), ScaleOptions(1000, 10, workers=1, as_json=True)
+    )
     assert one.workers == 1
     assert one.messages_per_s > 0
     assert one.share > 0

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from streams.roles import ROLES
 
 

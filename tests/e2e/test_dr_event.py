@@ -11,13 +11,13 @@ import aiomqtt
 import httpx
 import pytest
 
-from gateway.fleet import Fleet, FleetOptions, Manner, publishing
+from gateway.fleet import Behaviour, Fleet, FleetOptions, publishing
+from gateway.local.system import System
+from gateway.reconciliation.command_observer import CommandObserver, ObservedCommand, observe_commands
 from gateway.stack.polling import until
-from gateway.system import System
-from gateway.wire import Seen, Wire, wire
 from runtime.database import Connection
-from tests.support.countdown import miscounted
-from tests.support.dr_figures import Outcome, commands_of, outcome_of, reduction_at
+from tests.support.command_durations import miscounted
+from tests.support.expected_performance import Outcome, commands_of, outcome_of, reduction_at
 
 VENS = 200
 LATE = 6
@@ -28,40 +28,40 @@ WAIT = 60
 EXACT = 1e-3  # of the figures
 ROUNDED = 1e-6  # they have six decimals
 EACH = 0.04
-MANNERS: dict[Manner, float] = {manner: EACH for manner in Manner if manner is not Manner.OBEDIENT}
+MANNERS: dict[Behaviour, float] = {behaviour: EACH for behaviour in Behaviour if behaviour is not Behaviour.COMPLIANT}
 QUICK: dict[str, Any] = {"slow_seconds": 3.0, "power_cut_seconds": 6.0}
 
 STATUS = {
-    Manner.OBEDIENT: "restored",
-    Manner.SLOW: "restored",
-    Manner.REPEATS: "restored",
-    Manner.LIES: "restored",  # what it says is all that there is to see
-    Manner.PARTIAL: "restored",
-    Manner.REFUSES: "refused",
-    Manner.SILENT: "unanswered",
-    Manner.FORGETS: "lost",
+    Behaviour.COMPLIANT: "restored",
+    Behaviour.SLOW: "restored",
+    Behaviour.REPEATS: "restored",
+    Behaviour.LIES: "restored",  # what it says is all that there is to see
+    Behaviour.PARTIAL: "restored",
+    Behaviour.REFUSES: "refused",
+    Behaviour.SILENT: "unanswered",
+    Behaviour.FORGETS: "lost",
 }
 PARTS = {"p50": 0.5, "p95": 0.95}
-UNMOVED = {Manner.REFUSES, Manner.SILENT}
+UNMOVED = {Behaviour.REFUSES, Behaviour.SILENT}
 
 
 class Scene:
     """A fleet, latecomers, the wire, and the API: all that may be looked at from outside."""
 
-    def __init__(self, api: httpx.AsyncClient, seen: Wire, fleet: Fleet, late: Fleet) -> None:
+    def __init__(self, api: httpx.AsyncClient, seen: CommandObserver, fleet: Fleet, late: Fleet) -> None:
         self.api = api
-        self.wire = seen
+        self.observer = seen
         self.fleet = fleet
         self.late = late
         self.event_id = ""
         self.ends_at = 0.0
 
     @property
-    def manners(self) -> dict[str, Manner]:
-        return {**self.fleet.manners, **self.late.manners}
+    def behaviours(self) -> dict[str, Behaviour]:
+        return {**self.fleet.behaviours, **self.late.behaviours}
 
-    def with_manner(self, *manners: Manner) -> list[str]:
-        return [ven_id for ven_id, manner in self.manners.items() if manner in manners]
+    def with_manner(self, *behaviours: Behaviour) -> list[str]:
+        return [ven_id for ven_id, behaviour in self.behaviours.items() if behaviour in behaviours]
 
     async def get(self, path: str, **query: Any) -> Any:
         return (await self.api.get(path, params=query)).raise_for_status().json()
@@ -87,24 +87,24 @@ class Scene:
 @pytest.mark.timeout(400)
 async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: System, stored: Connection) -> None:
     broker: dict[str, Any] = {"host": system.stack.mqtt_host, "port": system.stack.mqtt_port, "interval": INTERVAL}
-    fleet = Fleet(FleetOptions(**broker, vens=VENS, prefix="ven-event", manners=MANNERS, **QUICK))
+    fleet = Fleet(FleetOptions(**broker, vens=VENS, prefix="ven-event", behaviours=MANNERS, **QUICK))
     late = Fleet(FleetOptions(**broker, vens=LATE, prefix="ven-late", connections=1, seed=2))
     async with (
         httpx.AsyncClient(base_url=system.api, timeout=20, trust_env=False) as api,
-        wire(broker["host"], broker["port"], "test-dr-event") as seen,
+        observe_commands(broker["host"], broker["port"], "test-dr-event") as seen,
     ):
         scene = Scene(api, seen, fleet, late)
-        for ven_id in late.manners:  # so that the event may name them; nothing has been heard of them
+        for ven_id in late.behaviours:  # so that the event may name them; nothing has been heard of them
             body = {"name": ven_id, "location": {"lat": 37.0, "lon": -122.0}, "registrationId": ven_id}
             (await api.post("/api/vens", json=body)).raise_for_status()
         async with publishing(fleet):
-            assert await until(lambda: scene.online(fleet.manners), WAIT, every=0.25)
+            assert await until(lambda: scene.online(fleet.behaviours), WAIT, every=0.25)
             await begin(scene)
-            assert await seen.reaches_all(scene.event_id, "event", fleet.manners, 10), "not all were told in time"
+            assert await seen.wait_for_vens(scene.event_id, "event", fleet.behaviours, 10), "not all were told in time"
             async with publishing(late):
                 await while_active(scene)
                 await to_the_end(scene)
-        over = await settled(scene)
+        over = await reconcile_when_stored(scene)
         await once_each_on_the_wire(scene, over, stored)
         shares_are_as_decided(scene, over)
         ven_by_ven(scene, over)
@@ -121,7 +121,7 @@ async def begin(scene: Scene) -> None:
         "endTime": (now + timedelta(seconds=LASTS)).isoformat(),
         "requestedReductionKw": ASKED_KW,
         "status": "active",
-        "venIds": list(scene.manners),
+        "venIds": list(scene.behaviours),
     }
     created = (await scene.api.post("/api/events", json=body)).raise_for_status().json()
     scene.event_id = created["id"]
@@ -131,7 +131,7 @@ async def begin(scene: Scene) -> None:
 async def while_active(scene: Scene) -> None:
     """At a quiet moment, with the power cuts over and the latecomers in, the reduction is that of the fleet."""
 
-    stay = [ven_id for ven_id, manner in scene.manners.items() if manner not in {*UNMOVED, Manner.FORGETS}]
+    stay = [ven_id for ven_id, behaviour in scene.behaviours.items() if behaviour not in {*UNMOVED, Behaviour.FORGETS}]
 
     def all_is_quiet() -> bool:
         last = {
@@ -143,7 +143,7 @@ async def while_active(scene: Scene) -> None:
         return {ven_id for ven_id, event_id in last.items() if event_id == scene.event_id} == set(stay)
 
     def forgotten() -> bool:
-        return len(scene.fleet.dr.power_cuts) == len(scene.with_manner(Manner.FORGETS))
+        return len(scene.fleet.dr.power_cuts) == len(scene.with_manner(Behaviour.FORGETS))
 
     assert await until(forgotten, WAIT, every=0.2)
     assert await until(all_is_quiet, WAIT, every=0.2)
@@ -157,7 +157,7 @@ async def while_active(scene: Scene) -> None:
             event["currentReductionKw"] == event["actualReductionKw"] == pytest.approx(expected, rel=EXACT, abs=ROUNDED)
             and (await scene.get(f"/api/events/{scene.event_id}/metrics"))["currentReductionKw"]
             == pytest.approx(expected, rel=EXACT, abs=ROUNDED)
-            and event["vensResponding"] == len(scene.manners) - len(scene.with_manner(*UNMOVED))
+            and event["vensResponding"] == len(scene.behaviours) - len(scene.with_manner(*UNMOVED))
         )
 
     assert await until(agrees, WAIT, every=0.25), (await scene.detail(), expected)
@@ -167,12 +167,12 @@ async def while_active(scene: Scene) -> None:
         scene.event_id,
         pytest.approx(expected, rel=EXACT, abs=ROUNDED),
     )
-    by_ven = {ven["venId"]: ven["status"] for ven in (await scene.detail())["vens"]}
+    accepted_samples = {ven["venId"]: ven["status"] for ven in (await scene.detail())["vens"]}
     expected_status = {
-        ven_id: STATUS[manner] if manner in {*UNMOVED, Manner.FORGETS} else "shedding"
-        for ven_id, manner in scene.manners.items()
+        ven_id: STATUS[behaviour] if behaviour in {*UNMOVED, Behaviour.FORGETS} else "shedding"
+        for ven_id, behaviour in scene.behaviours.items()
     }
-    assert await until(lambda: same_statuses(scene, expected_status), WAIT, every=0.25), by_ven
+    assert await until(lambda: same_statuses(scene, expected_status), WAIT, every=0.25), accepted_samples
 
 
 async def same_statuses(scene: Scene, expected: Mapping[str, str]) -> bool:
@@ -186,17 +186,19 @@ async def same_statuses(scene: Scene, expected: Mapping[str, str]) -> bool:
 
 
 async def to_the_end(scene: Scene) -> None:
-    assert await scene.wire.reaches_all(scene.event_id, "restore", scene.manners, LASTS + WAIT), "not all were restored"
+    assert await scene.observer.wait_for_vens(scene.event_id, "restore", scene.behaviours, LASTS + WAIT), (
+        "not all were restored"
+    )
 
     async def all_at_rest() -> bool:
-        return await same_statuses(scene, {ven_id: STATUS[manner] for ven_id, manner in scene.manners.items()})
+        return await same_statuses(scene, {ven_id: STATUS[behaviour] for ven_id, behaviour in scene.behaviours.items()})
 
     assert await until(all_at_rest, WAIT, every=0.5), Counter(
-        (scene.manners[ven["venId"]], ven["status"]) for ven in (await scene.detail())["vens"]
+        (scene.behaviours[ven["venId"]], ven["status"]) for ven in (await scene.detail())["vens"]
     )
 
 
-async def settled(scene: Scene) -> dict[str, Any]:
+async def reconcile_when_stored(scene: Scene) -> dict[str, Any]:
     """Wait until the figures are those of the fleet's own samples, in all and of each VEN."""
     event = await scene.detail()
     start, end = (datetime.fromisoformat(event[name]).timestamp() for name in ("startTime", "endTime"))
@@ -225,28 +227,28 @@ async def settled(scene: Scene) -> dict[str, Any]:
 
 
 async def once_each_on_the_wire(scene: Scene, event: Mapping[str, Any], stored: Connection) -> None:
-    expected = Counter((ven_id, op) for ven_id in scene.manners for op in ("event", "restore"))
-    assert scene.wire.times(scene.event_id) == expected
+    expected = Counter((ven_id, op) for ven_id in scene.behaviours for op in ("event", "restore"))
+    assert scene.observer.counts(scene.event_id) == expected
     assert commands_of(scene.fleet.dr, scene.event_id) + commands_of(scene.late.dr, scene.event_id) == expected
-    told = scene.wire.of(scene.event_id, "event")
+    told = scene.observer.commands(scene.event_id, "event")
     for seen in told:
         assert 0 < seen.payload["duration_sec"] == seen.payload["data"]["duration_s"]
     assert await miscounted(stored, told, scene.ends_at) == []
     assert {seen.payload["correlationId"] for seen in told} == {ven["correlationId"] for ven in event["vens"]}
-    longest = max(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.late.manners)
+    longest = max(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.late.behaviours)
     # Those that come at once may come in the same second.
-    assert longest <= min(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.fleet.manners)
-    for seen in scene.wire.of(scene.event_id, "restore"):
+    assert longest <= min(seen.payload["duration_sec"] for seen in told if seen.ven_id in scene.fleet.behaviours)
+    for seen in scene.observer.commands(scene.event_id, "restore"):
         assert seen.at > scene.ends_at - 0.1
         assert seen.payload["data"] == {"event_id": scene.event_id}
 
 
 def shares_are_as_decided(scene: Scene, event: Mapping[str, Any]) -> None:
-    sent = {seen.ven_id: kw_of(seen) for seen in scene.wire.of(scene.event_id, "event")}
+    sent = {seen.ven_id: kw_of(seen) for seen in scene.observer.commands(scene.event_id, "event")}
     assert sent == {ven["venId"]: ven["shareKw"] for ven in event["vens"]}
     assert all(0 <= ven["shareKw"] <= ven["capabilityKw"] for ven in event["vens"])
     of_the_start = [ven for ven in event["vens"] if not ven["late"]]
-    assert {ven["venId"] for ven in of_the_start} == scene.fleet.manners.keys()
+    assert {ven["venId"] for ven in of_the_start} == scene.fleet.behaviours.keys()
     assert sum(ven["shareKw"] for ven in of_the_start) == pytest.approx(ASKED_KW)
     # In proportion to what each can shed, but for rounding.
     rate = ASKED_KW / sum(ven["capabilityKw"] for ven in of_the_start)
@@ -255,37 +257,37 @@ def shares_are_as_decided(scene: Scene, event: Mapping[str, Any]) -> None:
     )
 
 
-def kw_of(seen: Seen) -> float:
+def kw_of(seen: ObservedCommand) -> float:
     assert seen.payload["shed_kw"] == seen.payload["data"]["requestedReductionKw"]
     return float(seen.payload["shed_kw"])
 
 
 def ven_by_ven(scene: Scene, event: Mapping[str, Any]) -> None:
-    number = Counter(scene.manners.values())
-    unmoved = sum(number[manner] for manner in UNMOVED)
-    told = len(scene.manners)
+    number = Counter(scene.behaviours.values())
+    unmoved = sum(number[behaviour] for behaviour in UNMOVED)
+    told = len(scene.behaviours)
     shed = sum(ven["shedKw"] > 0 for ven in event["vens"])
     assert event["funnel"] == {
         "targeted": told,
         "logged": told,
         "sent": told,
         "acknowledged": told - unmoved,
-        "refused": number[Manner.REFUSES],
+        "refused": number[Behaviour.REFUSES],
         "expired": 0,
-        "unanswered": number[Manner.SILENT],
-        "lost": number[Manner.FORGETS],
+        "unanswered": number[Behaviour.SILENT],
+        "lost": number[Behaviour.FORGETS],
         "shedding": shed,
-        "restored": told - unmoved - number[Manner.FORGETS],
+        "restored": told - unmoved - number[Behaviour.FORGETS],
     }
     assert event["vensResponding"] == told - unmoved
-    assert event["responses"] == told - number[Manner.SILENT]
+    assert event["responses"] == told - number[Behaviour.SILENT]
     # All of a batch were sent at one time, and may have answered in one: only the slow are sure to be later.
     took = {ven["venId"]: ven["ackedAfterMs"] for ven in event["vens"]}
-    assert {ven_id for ven_id, ms in took.items() if ms is None} == set(scene.with_manner(Manner.SILENT))
+    assert {ven_id for ven_id, ms in took.items() if ms is None} == set(scene.with_manner(Behaviour.SILENT))
     answered = sorted(ms for ms in took.values() if ms is not None)
     assert answered[0] > 0
     assert event["responseMs"] == {name: answered[ceil(len(answered) * part) - 1] for name, part in PARTS.items()}
-    slow = min(took[ven_id] for ven_id in scene.with_manner(Manner.SLOW))
+    slow = min(took[ven_id] for ven_id in scene.with_manner(Behaviour.SLOW))
     assert slow > 0.8 * 1000 * QUICK["slow_seconds"]
     assert event["responseMs"]["p50"] < slow
 
@@ -302,7 +304,11 @@ async def acknowledgements(scene: Scene) -> None:
                 for circuit in [*payload.get("circuits_curtailed", []), *payload.get("circuitsCurtailed", [])]:
                     name = circuit.get("id") or circuit["loadId"]
                     said[ven_id, name] = circuit.get("curtailed_kw", circuit.get("shedKw"))
-    mine = {seen.payload["correlationId"] for op in ("event", "restore") for seen in scene.wire.of(scene.event_id, op)}
+    mine = {
+        seen.payload["correlationId"]
+        for op in ("event", "restore")
+        for seen in scene.observer.commands(scene.event_id, op)
+    }
     acks = await scene.get(f"/api/events/{scene.event_id}/acks", limit=5000)
     assert len(acks) == len({each for each in distinct if each[1] in mine})
     circuits = await scene.get(f"/api/events/{scene.event_id}/circuits")
@@ -310,7 +316,7 @@ async def acknowledgements(scene: Scene) -> None:
     # Where a device does not say what the circuit drew, it is what was metered last: that may be less than is shed.
     left = [max(0.0, each["original_kw"] - each["curtailed_kw"]) for each in circuits]
     assert [each["final_kw"] for each in circuits] == pytest.approx(left, abs=1e-6)
-    for ven_id in scene.with_manner(Manner.REPEATS):
+    for ven_id in scene.with_manner(Behaviour.REPEATS):
         repeated = [ack for ack in acks if ack["venId"] == ven_id and ack["op"] == "event"]
         assert len(repeated) == 2
         assert len({ack["correlationId"] for ack in repeated}) == 1
@@ -319,7 +325,9 @@ async def acknowledgements(scene: Scene) -> None:
 async def trails(scene: Scene, event: Mapping[str, Any]) -> None:
     """Every step is there, with its time, in order: of the command and of the restore."""
     # Of a VEN that had something to switch off.
-    ven = next(ven for ven in event["vens"] if scene.manners[ven["venId"]] is Manner.OBEDIENT and ven["shedKw"] > 0)
+    ven = next(
+        ven for ven in event["vens"] if scene.behaviours[ven["venId"]] is Behaviour.COMPLIANT and ven["shedKw"] > 0
+    )
     ven_id = ven["venId"]
     acks = await scene.get(f"/api/vens/{ven_id}/events")
     assert [(ack["op"], ack["eventId"]) for ack in acks] == [("restore", scene.event_id), ("event", scene.event_id)]
@@ -349,7 +357,7 @@ async def history(scene: Scene, event: Mapping[str, Any]) -> None:
     network = (await scene.get("/api/stats/network/history", **bounds))["points"]
     assert any(point["shedPowerKw"] > 0 for point in network)
     rows = (await scene.get(f"/api/vens/{ven['venId']}/telemetry", limit=1000))["telemetry"]
-    ledger = scene.fleet.dr if ven["venId"] in scene.fleet.manners else scene.late.dr
+    ledger = scene.fleet.dr if ven["venId"] in scene.fleet.behaviours else scene.late.dr
     published = {sample.time_ms / 1000: (sample.event_id, sample.shed_kw) for sample in ledger.samples(ven["venId"])}
     assert {
         datetime.fromisoformat(row["timestamp"]).timestamp(): (row["eventId"], row["shedPowerKw"]) for row in rows

@@ -1,4 +1,4 @@
-"""docs/first-ven.md, from its first command to its last, and the records that the log has after it."""
+"""docs/tutorials/first-ven.md, from its first command to its last, and the records that the log has after it."""
 
 import asyncio
 import json
@@ -15,14 +15,15 @@ import msgspec
 import pytest
 
 from gateway.asyncapi.records import VALUES
-from gateway.system import System
-from schemas import topics
+from gateway.local.system import System
+from schemas.records import topics
 from tests.support.asyncapi import wrong_with
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import blocks
 from tests.support.log import read_all
+from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
-DOCUMENT = ROOT / "docs" / "first-ven.md"
+DOCUMENT = ROOT / "docs" / "tutorials" / "first-ven.md"
 # What brings the addresses of the servers into the second and the third terminal.
 (SERVERS,) = (line for line in DOCUMENT.read_text().splitlines() if ". .gateway/data/gateway.env" in line)
 SHELL = [block.text for block in blocks(DOCUMENT) if block.language == "sh" and not block.not_run]
@@ -108,7 +109,7 @@ async def _an_event_comes_and_goes(typed: Terminal, home: asyncio.subprocess.Pro
 
 
 async def _every_record_is_as_described(system: System) -> None:
-    """All that this system has written to any topic, by whatever test, is what docs/asyncapi.yaml says."""
+    """All that this system has written to any topic, by whatever test, is what docs/reference/asyncapi.yaml says."""
     seen = set()
     for topic in VALUES:
         for record in await read_all(system.kafka, system.kafka.topics(topic), beats=True):
@@ -116,4 +117,4 @@ async def _every_record_is_as_described(system: System) -> None:
                 seen.add(topic)
                 assert wrong_with(topic, msgspec.json.decode(record.value)) is None
     always = {topics.TELEMETRY, topics.STATUS, topics.ACKS, topics.COMMANDS, topics.COMMAND_LOG, topics.STATS}
-    assert always | {topics.PARTIALS, topics.BEATS, topics.SUBSCRIPTIONS} <= seen
+    assert always | {topics.PARTIALS, topics.HEARTBEATS, topics.SUBSCRIPTIONS} <= seen

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from gateway.fleet.garbage import garbage
+from gateway.fleet.malformed import malformed_payloads
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.topics import HEADER_DETAIL, HEADER_REASON
+from schemas.records.topics import HEADER_DETAIL, HEADER_REASON
 from tests.support.log import read_all
 from tests.support.publishing import publish
 
@@ -20,8 +20,8 @@ GOOD = 200
 async def test_every_bad_payload_is_a_dead_letter_and_every_good_one_a_row(system: System, stored: Connection) -> None:
     restarts = {name: worker.restarts for name, worker in system.workers.items()}
     now = datetime.now(UTC)
-    bad = [case for case in garbage(7, now) if case.expected_reason is not None]
-    odd = [case for case in garbage(7, now) if case.expected_reason is None]
+    bad = [case for case in malformed_payloads(7, now) if case.expected_reason is not None]
+    odd = [case for case in malformed_payloads(7, now) if case.expected_reason is None]
     good = [
         msgspec.json.encode({"venId": f"ven-good-{number}", "timestamp": now.timestamp(), "usedPowerKw": 1.0 + number})
         for number in range(GOOD)

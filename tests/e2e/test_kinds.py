@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from bridge.main import BridgeConfig, run_bridge
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings
+from schemas.settings.blocks import BridgeSettings
+from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.publishing import publish
 
 WAIT = 60
@@ -74,7 +74,7 @@ def home(system: System, stored: Connection, request: pytest.FixtureRequest) -> 
 MEASURED = "SELECT used_power_kw FROM telemetry_readings WHERE ven_id = $1 ORDER BY time"
 SNAPSHOTS = "SELECT load_id FROM load_snapshots WHERE ven_id = $1 ORDER BY time, load_id"
 ACKS = "SELECT op FROM ven_acks WHERE ven_id = $1 ORDER BY time, op"
-NOTICES = "SELECT kind FROM notices WHERE ven_id = $1 ORDER BY kind"
+VTN_MESSAGES = "SELECT kind FROM notices WHERE ven_id = $1 ORDER BY kind"
 
 
 async def test_snapshots(home: Home) -> None:
@@ -141,7 +141,7 @@ async def test_what_another_vtn_says(home: Home) -> None:
     response = {"ven_id": home.id, "response": "ack"}
     event = {"ven_id": f"{home.id}-not-heard", "event_id": "evt-9", "about": home.id}
     await home.say(("openadr/event", event), ("openadr/response", response), ("openadr/response", response))
-    await home.become(NOTICES, ["responses"])
+    await home.become(VTN_MESSAGES, ["responses"])
     await home.become("SELECT ven_id FROM notices WHERE document->>'about' = $1", [f"{home.id}-not-heard"])
     await home.become("SELECT ven_id FROM vens WHERE ven_id LIKE $1 || '%'", [home.id])
 

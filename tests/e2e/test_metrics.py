@@ -5,8 +5,8 @@ import time
 
 import httpx
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from streams.roles import ROLES
 from tests.support.metrics import Shown, parsed, series
 from tests.support.publishing import publish

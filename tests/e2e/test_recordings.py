@@ -11,15 +11,16 @@ import pytest
 
 from gateway.fleet import replay
 from gateway.fleet.replay import moved, read, sent_by_a_ven
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.mqtt import Kind
-from schemas.topics import HEADER_TOPIC, raw_topic
+from schemas.mqtt.routing import Kind
+from schemas.records.topics import HEADER_TOPIC, raw_topic
 from tests.e2e.recorded import all_processed, dump, other_kinds_are_right
+from tests.support import paths
 from tests.support.log import read_all
 
-RECORDINGS = sorted((Path(__file__).parents[1] / "data" / "recordings").glob("*.jsonl"))
+RECORDINGS = sorted(paths.RECORDINGS.glob("*.jsonl"))
 METERING = ("volttron/metering", "ven/telemetry/")
 
 

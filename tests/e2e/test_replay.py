@@ -4,8 +4,8 @@ import json
 import time
 from typing import Any
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
 from tests.support.pipeline import REQUEST
 from tests.support.publishing import publish
@@ -32,7 +32,7 @@ async def becomes(stored: Connection, state: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_bad_sample_is_mended_and_replayed_and_counts_once(system: System, stored: Connection) -> None:
+async def test_a_bad_sample_is_corrected_and_replayed_and_counts_once(system: System, stored: Connection) -> None:
     stamp = int(time.time()) - 120
     bad = json.dumps({"venId": VEN_ID, "timestamp": stamp, "usedPowerKw": "2,5"}).encode()
     await publish(system.stack.mqtt_host, system.stack.mqtt_port, [("volttron/metering", bad)])
@@ -44,17 +44,17 @@ async def test_a_bad_sample_is_mended_and_replayed_and_counts_once(system: Syste
     assert again["state_detail"].startswith("bad_value: ")
     assert await stored.fetchval("SELECT count(*) FROM dead_letters WHERE ven_id = $1", VEN_ID) == 1
 
-    mended = bad.replace(b'"2,5"', b"2.5")
-    await stored.execute(REQUEST, found["id"], mended)
+    corrected_payload = bad.replace(b'"2,5"', b"2.5")
+    await stored.execute(REQUEST, found["id"], corrected_payload)
     again = await becomes(stored, "stored")
-    assert (again["replays"], again["mended"], again["state_detail"]) == (2, mended, None)
+    assert (again["replays"], again["corrected_payload"], again["state_detail"]) == (2, corrected_payload, None)
     readings = "SELECT * FROM telemetry_readings WHERE ven_id = $1"
     before = await stored.fetch(readings, VEN_ID)
     assert [(row["used_power_kw"], int(row["time"].timestamp())) for row in before] == [(2.5, stamp)]
     # It was received when it first came.
     assert before[0]["received_at"] == found["time"]
 
-    await stored.execute(REQUEST, found["id"], mended)
+    await stored.execute(REQUEST, found["id"], corrected_payload)
     await becomes(stored, "already_stored")
     assert await stored.fetch(readings, VEN_ID) == before
     assert await stored.fetchval("SELECT count(*) FROM replay_requests WHERE letter_id = $1", found["id"]) == 0

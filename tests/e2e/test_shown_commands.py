@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from tests.support.documents import ROOT, blocks
+from tests.support.documents import blocks
+from tests.support.paths import ROOT
 from tests.support.terminal import Terminal, terminal
 
 HERE = str(Path(__file__).relative_to(ROOT))
@@ -50,14 +51,14 @@ async def typed(system: System, tmp_path: Path) -> AsyncIterator[Terminal]:
 
 @pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto_pub is missing: install mosquitto-clients")
 async def test_the_device_of_messages_is_one(system: System, typed: Terminal) -> None:
-    publish, ask = shown("messages.md").replace(ANY_API, system.api).splitlines()
+    publish, ask = shown("reference/messages.md").replace(ANY_API, system.api).splitlines()
     await typed.run(publish)
     await typed.until(ask, lambda text: '"usedPowerKw":8.2' in text)
 
 
 async def test_fleets_can_be_sent_to_any_broker(system: System, typed: Terminal, stored: Connection) -> None:
     broker = f"{system.stack.mqtt_host}:{system.stack.mqtt_port}"
-    for line in shown("demo.md").replace(ANY_BROKER, broker).replace("uv run ", "").splitlines():
+    for line in shown("tutorials/demo.md").replace(ANY_BROKER, broker).replace("uv run ", "").splitlines():
         await typed.run(line)
 
     async def arrived() -> bool:
@@ -68,7 +69,7 @@ async def test_fleets_can_be_sent_to_any_broker(system: System, typed: Terminal,
 
 
 async def test_the_event_of_the_words_on_events_begins_and_ends(system: System, typed: Terminal) -> None:
-    printed = await typed.run(shown("dr-events.md").replace(ANY_API, system.api))
+    printed = await typed.run(shown("explanation/dr-events.md").replace(ANY_API, system.api))
     created, asked, stopped = documents(printed)
     assert created["id"] == asked["id"] == stopped["eventId"]
     assert (created["requestedReductionKw"], asked["status"], stopped["status"]) == (30.0, "active", "stopping")

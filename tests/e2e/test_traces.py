@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import aiomqtt
 import httpx
 
+from gateway.local.system import System
 from gateway.stack.polling import until
-from gateway.system import System
 from runtime.database import Connection
-from schemas.traces import Place
+from schemas.records.tracing import Place
 from tests.support.collector import Collector
 from tests.support.log import read_all
 from tests.support.publishing import publish

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from gateway.system import System
-from tests.faults.ordeal import Trials
+from gateway.local.system import System
+from tests.faults.fault_run import FaultRunner
 from tests.faults.results import Result, as_markdown, as_text
 from tests.faults.systems import KINDS
 
@@ -27,8 +27,8 @@ async def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture
-def trials(system: System, pytestconfig: pytest.Config) -> Trials:
-    return Trials(system, pytestconfig.stash[RESULTS], SEED, pytestconfig.getoption("--faults-full"))
+def fault_runner(system: System, pytestconfig: pytest.Config) -> FaultRunner:
+    return FaultRunner(system, pytestconfig.stash[RESULTS], SEED, pytestconfig.getoption("--faults-full"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

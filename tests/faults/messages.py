@@ -7,17 +7,17 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from gateway.fleet import Accepted, Fleet, Sample
-from gateway.fleet.garbage import Garbage
+from gateway.fleet import Fleet, PublishLedger, Sample
 from gateway.fleet.home import Home
+from gateway.fleet.malformed import MalformedPayload
 from gateway.fleet.payloads import metering
 from gateway.fleet.publisher import Publisher
-from gateway.ledger import Balance
+from gateway.local.system import System
+from gateway.reconciliation.telemetry import Reconciliation
 from gateway.stack.polling import until
-from gateway.system import System
-from schemas.mqtt import Kind
-from schemas.reasons import Reason
-from schemas.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
+from schemas.base.rejection import Reason
+from schemas.mqtt.routing import Kind
+from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
 from tests.support.log import read_all
 
 TOPIC = "volttron/metering"
@@ -33,7 +33,7 @@ class Message(NamedTuple):
     accepted: Callable[[], None]
 
 
-def samples(ledger: Accepted, ven_id: str, seconds: Iterable[int]) -> Iterator[Message]:
+def samples(ledger: PublishLedger, ven_id: str, seconds: Iterable[int]) -> Iterator[Message]:
     """Make the samples of one VEN for these times (Unix seconds), and enter them in the ledger."""
     home = Home(1, 0)
     for number, second in enumerate(seconds, 1):
@@ -49,7 +49,7 @@ async def publish(system: System, name: str, messages: Iterable[Message]) -> Non
         for number, message in enumerate(messages):
             if number % _MESSAGES_BEFORE_YIELD == 0:
                 await asyncio.sleep(0)
-            await publisher.room()
+            await publisher.wait_for_capacity()
             publisher.send(TOPIC, message.payload, message.accepted)
         assert await publisher.drain(_DRAIN_SECONDS) == 0
 
@@ -73,7 +73,7 @@ async def dead_letters(system: System) -> set[DeadLetter]:
     return found
 
 
-class Bad:
+class MalformedLedger:
     """The ledger of bad messages: each that was accepted is a dead letter with its reason."""
 
     def __init__(self, system: System, before: set[DeadLetter]) -> None:
@@ -82,23 +82,23 @@ class Bad:
         self._accepted: Counter[tuple[bytes, str]] = Counter()
 
     @classmethod
-    async def open(cls, system: System) -> "Bad":
+    async def open(cls, system: System) -> "MalformedLedger":
         """Begin a ledger; dead letters that are there already do not count."""
         return cls(system, await dead_letters(system))
 
-    def messages(self, garbage: Iterable[Garbage]) -> Iterator[Message]:
+    def messages(self, malformed_payloads: Iterable[MalformedPayload]) -> Iterator[Message]:
         """Make messages of garbage."""
-        for bad in garbage:
+        for bad in malformed_payloads:
             if bad.expected_reason is not None:
                 key = (bad.payload, bad.expected_reason)
                 yield Message(bad.payload, functools.partial(self._accept, key))
 
-    async def balance(self) -> Balance:
+    async def balance(self) -> Reconciliation:
         """Wait until all are dead letters, and compare."""
         await until(self._complete, WAIT, every=1)
         missing = await self._missing()
         accepted = self._accepted.total()
-        return Balance(accepted, accepted, accepted - missing, missing, duplicated=0, wrong=0, unknown=0)
+        return Reconciliation(accepted, accepted, accepted - missing, missing, duplicated=0, wrong=0, unknown=0)
 
     def _accept(self, key: tuple[bytes, str]) -> None:
         self._accepted[key] += 1
@@ -113,14 +113,14 @@ class Bad:
         return sum(max(0, count - found[key]) for key, count in self._accepted.items())
 
 
-async def too_new(system: System, fleet: Fleet) -> Balance:
+async def reconcile_too_new(system: System, fleet: Fleet) -> Reconciliation:
     """Compare a fleet whose clocks are ahead: all that was accepted are dead letters for that reason."""
-    accepted = {(ven, time_ms) for ven, times in fleet.ledger.by_ven().items() for time_ms in times}
+    accepted = {(ven, time_ms) for ven, times in fleet.ledger.accepted_samples().items() for time_ms in times}
 
     async def missing() -> set[tuple[str, int]]:
         letters = [letter for letter in await dead_letters(system) if letter.reason == Reason.TOO_NEW]
-        told = [json.loads(letter.payload) for letter in letters]
-        return accepted - {(sample["venId"], sample["timestamp"] * 1000) for sample in told}
+        wait_until_commanded = [json.loads(letter.payload) for letter in letters]
+        return accepted - {(sample["venId"], sample["timestamp"] * 1000) for sample in wait_until_commanded}
 
     async def complete() -> bool:
         return not await missing()
@@ -128,4 +128,4 @@ async def too_new(system: System, fleet: Fleet) -> Balance:
     await until(complete, WAIT, every=1)
     lost = len(await missing())
     published = fleet.published
-    return Balance(published, len(accepted), len(accepted) - lost, lost, duplicated=0, wrong=0, unknown=0)
+    return Reconciliation(published, len(accepted), len(accepted) - lost, lost, duplicated=0, wrong=0, unknown=0)

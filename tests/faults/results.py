@@ -1,4 +1,4 @@
-"""What came of each fault, as a table for the terminal and for docs/reliability.md."""
+"""What came of each fault, as a table for the terminal and for docs/reference/fault-tests.md."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ class Result:
     accepted: int
     stored: int
     lost: int
-    twice: int
+    duplicated: int
     wrong: int
     pause: float
     note: str = ""
 
     @property
-    def balanced(self) -> bool:
-        return not (self.lost or self.twice or self.wrong)
+    def passed(self) -> bool:
+        return not (self.lost or self.duplicated or self.wrong)
 
     def cells(self) -> tuple[str, ...]:
-        counts = (self.times, self.accepted, self.stored, self.lost, self.twice, self.wrong)
+        counts = (self.times, self.accepted, self.stored, self.lost, self.duplicated, self.wrong)
         return (self.fault, *(f"{count:,}" for count in counts), f"{self.pause:.1f} s")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.local.system import System
 from gateway.stack.ports import claim
-from gateway.system import System
 from tests.faults.disk import small_disk
 from tests.support.proxy import Proxy
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from gateway.fleet import Accepted, Fleet, Sample
-from gateway.fleet.accepted import Ticket
+from gateway.fleet import Fleet, PublishLedger, Sample
 from gateway.fleet.home import Home
-from gateway.ledger import settled
+from gateway.reconciliation.publish_ledger import LedgerEntry
+from gateway.reconciliation.telemetry import reconcile_when_stored
 from gateway.stack.polling import until
+from tests.faults.fault_run import PATIENCE, WAIT, FaultRunner, direct_database
 from tests.faults.messages import publish, samples
-from tests.faults.ordeal import PATIENCE, WAIT, Trials, direct
 from tests.faults.systems import on
 from tests.support.servers import connection
 
@@ -32,14 +32,14 @@ NEW = "SELECT ven_id, time FROM telemetry_readings WHERE ven_id = ANY ($1) AND t
 pytestmark = [on("plain"), pytest.mark.timeout(300)]
 
 
-class Timed(Accepted):
+class Timed(PublishLedger):
     """A ledger that also notes when each sample was published."""
 
     def __init__(self) -> None:
         super().__init__()
         self.at: dict[tuple[str, int], float] = {}
 
-    def add(self, ven_id: str, time_ms: int, sample: Sample) -> Ticket:
+    def add(self, ven_id: str, time_ms: int, sample: Sample) -> LedgerEntry:
         self.at[ven_id, time_ms] = time.monotonic()
         return super().add(ven_id, time_ms, sample)
 
@@ -53,8 +53,8 @@ class Delays:
         self.seconds: dict[tuple[str, int], float] = {}
         self.since = math.inf
 
-    async def follow(self, trials: Trials) -> None:
-        async with connection(direct(trials.system)) as rows:
+    async def follow(self, fault_runner: FaultRunner) -> None:
+        async with connection(direct_database(fault_runner.system)) as rows:
             while True:
                 since = datetime.now(UTC) - timedelta(seconds=30)
                 found = await rows.fetch(NEW, self._ven_ids, since)
@@ -70,32 +70,37 @@ class Delays:
         return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
-async def test_a_backlog_of_six_hours(trials: Trials) -> None:
-    ledger, published = Accepted(), Timed()
+async def test_a_backlog_of_six_hours(fault_runner: FaultRunner) -> None:
+    ledger, published = PublishLedger(), Timed()
     now = int(time.time())
     # It says how it is, and then what it has not said in six hours.
     today = list(samples(ledger, VEN, [now]))
     backlog = list(samples(ledger, VEN, range(now - BACKLOG * EVERY, now, EVERY)))
     live_kw = Home(1, 0).at(now).used_kw
     # As the clock goes: one sample a second from each of a hundred homes.
-    async with trials.ordeal("backlog of six hours", published, rate=None, interval=1.0) as ordeal:
-        delays = Delays(ordeal.fleet, published)
-        await publish(trials.system, VEN, today)
-        assert await until(lambda: is_shown(trials), WAIT)
-        following = [asyncio.create_task(delays.follow(trials)), asyncio.create_task(never_back(trials, live_kw))]
-        await ordeal.accepted(100)
+    async with fault_runner.run("backlog of six hours", published, rate=None, interval=1.0) as run:
+        delays = Delays(run.fleet, published)
+        await publish(fault_runner.system, VEN, today)
+        assert await until(lambda: is_shown(fault_runner), WAIT)
+        following = [
+            asyncio.create_task(delays.follow(fault_runner)),
+            asyncio.create_task(never_back(fault_runner, live_kw)),
+        ]
+        await run.accepted(100)
         began = delays.since = time.monotonic()
-        await publish(trials.system, VEN, backlog)
-        ordeal.balances.append(await settled(direct(trials.system), ledger, patience=PATIENCE))
+        await publish(fault_runner.system, VEN, backlog)
+        run.reconciliations.append(
+            await reconcile_when_stored(direct_database(fault_runner.system), ledger, patience=PATIENCE)
+        )
         took = time.monotonic() - began
-        await ordeal.accepted(1000 if trials.full else 200)
+        await run.accepted(1000 if fault_runner.full else 200)
         for task in following:
             task.cancel()
         for task in following:
             with suppress(asyncio.CancelledError):
                 await task
         p50, p99 = delays.percentile(0.5), delays.percentile(0.99)
-        ordeal.note = (
+        run.note = (
             f"{BACKLOG:,} samples of one VEN stored {took:.1f} s after the first was published; meanwhile the others' "
             f"took {p50:.2f} s from publishing to the row at the median, {p99:.2f} s at the 99th percentile "
             f"({len(delays.seconds)} samples)"
@@ -103,15 +108,15 @@ async def test_a_backlog_of_six_hours(trials: Trials) -> None:
         assert p99 < MOST_P99_SECONDS
 
 
-async def never_back(trials: Trials, live_kw: float) -> None:
+async def never_back(fault_runner: FaultRunner, live_kw: float) -> None:
     """Look at the VEN as dashboards do, again and again: it shows what it measured last."""
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         while True:
-            shown = (await client.get(f"{trials.system.api}/api/vens/{VEN}")).json()
+            shown = (await client.get(f"{fault_runner.system.api}/api/vens/{VEN}")).json()
             assert shown["metrics"]["currentPowerKw"] == pytest.approx(live_kw), shown
             await asyncio.sleep(LOOK_SECONDS)
 
 
-async def is_shown(trials: Trials) -> bool:
+async def is_shown(fault_runner: FaultRunner) -> bool:
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
-        return (await client.get(f"{trials.system.api}/api/vens/{VEN}")).is_success
+        return (await client.get(f"{fault_runner.system.api}/api/vens/{VEN}")).is_success

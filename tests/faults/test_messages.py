@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from gateway.fleet import Accepted, publishing
-from gateway.fleet.garbage import Garbage, garbage
-from gateway.ledger import settled
+from gateway.fleet import PublishLedger, publishing
+from gateway.fleet.malformed import MalformedPayload, malformed_payloads
+from gateway.reconciliation.telemetry import reconcile_when_stored
 from gateway.stack.polling import until
-from tests.faults.messages import Bad, publish, samples, too_new
-from tests.faults.ordeal import PATIENCE, RATE, WAIT, Trials, direct, make_fleet
+from tests.faults.fault_run import PATIENCE, RATE, WAIT, FaultRunner, direct_database, make_fleet
+from tests.faults.messages import MalformedLedger, publish, reconcile_too_new, samples
 from tests.faults.systems import on
 from tests.support.servers import connection
 
@@ -26,67 +26,71 @@ WHERE ven_id = ANY ($1) AND measured_at <> (SELECT max(time) FROM telemetry_read
 pytestmark = [on("plain"), pytest.mark.timeout(300)]
 
 
-def poison(seed: int) -> list[Garbage]:
-    return garbage(seed, datetime.now(UTC))
+def poison(seed: int) -> list[MalformedPayload]:
+    return malformed_payloads(seed, datetime.now(UTC))
 
 
-async def test_one_message_in_a_hundred_is_bad(trials: Trials) -> None:
-    bad = await Bad.open(trials.system)
-    async with trials.ordeal("poison, 1 %") as ordeal:
-        for message in bad.messages(poison(trials.seed) * (5 if trials.full else 1)):
-            await ordeal.accepted(99)
-            await publish(trials.system, "poison", [message])
-            ordeal.times += 1
-        ordeal.balances.append(await bad.balance())
+async def test_one_message_in_a_hundred_is_bad(fault_runner: FaultRunner) -> None:
+    bad = await MalformedLedger.open(fault_runner.system)
+    async with fault_runner.run("poison, 1 %") as run:
+        for message in bad.messages(poison(fault_runner.seed) * (5 if fault_runner.full else 1)):
+            await run.accepted(99)
+            await publish(fault_runner.system, "poison", [message])
+            run.times += 1
+        run.reconciliations.append(await bad.balance())
 
 
-async def test_all_messages_are_bad_for_a_while(trials: Trials) -> None:
-    bad = await Bad.open(trials.system)
-    kinds = [kind for kind in poison(trials.seed + 1) if len(kind.payload) < SMALL]
-    await publish(trials.system, "poison", bad.messages(kinds * (500 if trials.full else 100)))
+async def test_all_messages_are_bad_for_a_while(fault_runner: FaultRunner) -> None:
+    bad = await MalformedLedger.open(fault_runner.system)
+    kinds = [kind for kind in poison(fault_runner.seed + 1) if len(kind.payload) < SMALL]
+    await publish(fault_runner.system, "poison", bad.messages(kinds * (500 if fault_runner.full else 100)))
     # The good ones come behind them.
-    async with trials.ordeal("poison, 100 %") as ordeal:
-        ordeal.balances.append(await bad.balance())
+    async with fault_runner.run("poison, 100 %") as run:
+        run.reconciliations.append(await bad.balance())
 
 
-async def test_everything_comes_three_times_and_shuffled(trials: Trials) -> None:
-    ledger = Accepted()
+async def test_everything_comes_three_times_and_shuffled(fault_runner: FaultRunner) -> None:
+    ledger = PublishLedger()
     last = int(time.time()) - 60
     vens = [f"thrice-{number}" for number in range(20)]
-    async with trials.ordeal("each message three times, shuffled") as ordeal:
+    async with fault_runner.run("each message three times, shuffled") as run:
         deck = [message for ven in vens for message in samples(ledger, ven, range(last - 500, last, 5))] * 3
-        ordeal.choose.shuffle(deck)
-        await publish(trials.system, "thrice", deck)
-        balance = await settled(direct(trials.system), ledger, patience=PATIENCE)
+        run.rng.shuffle(deck)
+        await publish(fault_runner.system, "thrice", deck)
+        balance = await reconcile_when_stored(direct_database(fault_runner.system), ledger, patience=PATIENCE)
         assert balance.accepted == len(deck) / 3
-        ordeal.balances.append(balance)
-    async with connection(direct(trials.system)) as rows:
+        run.reconciliations.append(balance)
+    async with connection(direct_database(fault_runner.system)) as rows:
         assert await rows.fetchval(BEHIND, vens) == 0
 
 
-async def test_a_burst(trials: Trials) -> None:
-    seconds = 10 if trials.full else 4
-    burst = make_fleet(trials.system, prefix="burst", rate=RATE * BURST / 2, seed=trials.seed)
-    async with trials.ordeal("burst of 10 times the rate", rate=RATE / 2) as ordeal:
+async def test_a_burst(fault_runner: FaultRunner) -> None:
+    seconds = 10 if fault_runner.full else 4
+    burst = make_fleet(fault_runner.system, prefix="burst", rate=RATE * BURST / 2, seed=fault_runner.seed)
+    async with fault_runner.run("burst of 10 times the rate", rate=RATE / 2) as run:
         began = time.monotonic()
         async with publishing(burst):
             assert await until(lambda: burst.accepted >= RATE * BURST / 2 * seconds * 6 / 7, WAIT * 2)
         reached = (burst.accepted + len(burst.snapshots)) / (time.monotonic() - began)
-        ordeal.note = f"{RATE // 2} messages/s, and {reached:.0f} messages/s more for {time.monotonic() - began:.0f} s"
-        ordeal.balances.append(await settled(direct(trials.system), burst.ledger, patience=PATIENCE))
+        run.note = f"{RATE // 2} messages/s, and {reached:.0f} messages/s more for {time.monotonic() - began:.0f} s"
+        run.reconciliations.append(
+            await reconcile_when_stored(direct_database(fault_runner.system), burst.ledger, patience=PATIENCE)
+        )
 
 
-async def test_clocks_are_off_by_hours(trials: Trials) -> None:
+async def test_clocks_are_off_by_hours(fault_runner: FaultRunner) -> None:
     now = datetime.now(UTC)
-    options = {"rate": RATE / 4, "loads_enabled": False, "seed": trials.seed}
-    behind = make_fleet(trials.system, prefix="behind", start=now - timedelta(hours=6), **options)
-    ahead = make_fleet(trials.system, prefix="ahead", start=now + timedelta(hours=3), **options)
-    async with trials.ordeal("clocks off by hours") as ordeal:
+    options = {"rate": RATE / 4, "loads_enabled": False, "seed": fault_runner.seed}
+    behind = make_fleet(fault_runner.system, prefix="behind", start=now - timedelta(hours=6), **options)
+    ahead = make_fleet(fault_runner.system, prefix="ahead", start=now + timedelta(hours=3), **options)
+    async with fault_runner.run("clocks off by hours") as run:
         async with publishing(behind), publishing(ahead):
-            await ordeal.accepted(RATE * (15 if trials.full else 3))
-        ordeal.balances.append(await settled(direct(trials.system), behind.ledger, patience=PATIENCE))
-        ordeal.balances.append(await too_new(trials.system, ahead))
-        random_ven = random.Random(trials.seed).randrange(100)
-        async with connection(direct(trials.system)) as rows:
+            await run.accepted(RATE * (15 if fault_runner.full else 3))
+        run.reconciliations.append(
+            await reconcile_when_stored(direct_database(fault_runner.system), behind.ledger, patience=PATIENCE)
+        )
+        run.reconciliations.append(await reconcile_too_new(fault_runner.system, ahead))
+        random_ven = random.Random(fault_runner.seed).randrange(100)
+        async with connection(direct_database(fault_runner.system)) as rows:
             ven_id = ahead.options.ven_id(random_ven)
             assert not await rows.fetchval("SELECT EXISTS (SELECT FROM ven_status WHERE ven_id = $1)", ven_id)

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from gateway.stack.polling import until
 from migrations.run import SCRIPTS, alembic_config, migrate
-from schemas.settings import DatabaseSettings
-from tests.faults.ordeal import WAIT, Trials, direct
+from schemas.settings.blocks import DatabaseSettings
+from tests.faults.fault_run import WAIT, FaultRunner, direct_database
 from tests.faults.systems import on
 from tests.support.alembic import in_alembic
 from tests.support.servers import connection
@@ -65,24 +65,24 @@ async def undone(settings: DatabaseSettings, scripts: Path) -> bool:
     return True
 
 
-async def test_a_migration_does_not_keep_rows_out(trials: Trials, tmp_path: Path) -> None:
+async def test_a_migration_does_not_keep_rows_out(fault_runner: FaultRunner, tmp_path: Path) -> None:
     scripts = with_one_more(tmp_path / "migrations")
-    settings = direct(trials.system)
-    async with trials.ordeal("migration of hot tables") as ordeal:
-        for _ in range(3 if trials.full else 1):
-            await ordeal.moment()
+    settings = direct_database(fault_runner.system)
+    async with fault_runner.run("migration of hot tables") as run:
+        for _ in range(3 if fault_runner.full else 1):
+            await run.random_moment()
             async with connection(settings) as reader:
                 # A report that reads for long: the migration has to wait for it, and nobody for the migration.
                 transaction = reader.transaction()
                 await transaction.start()
                 await reader.fetchval("SELECT count(*) FROM telemetry_readings LIMIT 1")
                 migrating = asyncio.create_task(migrate(settings, scripts=scripts))
-                await ordeal.moment()
-                before = ordeal.fleet.accepted
-                assert await until(lambda: ordeal.watch.stored > before, WAIT), "rows wait for the migration"  # noqa: B023
+                await run.random_moment()
+                before = run.fleet.accepted
+                assert await until(lambda: run.storage.stored > before, WAIT), "rows wait for the migration"  # noqa: B023
                 assert not migrating.done()
                 await transaction.rollback()
             await asyncio.wait_for(migrating, WAIT)
-            await ordeal.moment()
+            await run.random_moment()
             assert await until(lambda: undone(settings, scripts), WAIT)
-            ordeal.times += 1
+            run.times += 1

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from gateway.stack.polling import until
-from tests.faults.ordeal import WAIT, Ordeal, Trials
+from tests.faults.fault_run import WAIT, FaultRun, FaultRunner
 from tests.faults.systems import BehindProxies, on
 from tests.support.proxy import BOTH, Direction, Proxy
 
@@ -16,49 +16,49 @@ NAMES = {"mqtt": "MQTT", "postgres": "PostgreSQL", "kafka": "Kafka"}
 pytestmark = [on("proxied"), pytest.mark.timeout(900)]
 
 
-def proxy_of(ordeal: Ordeal, server: str) -> Proxy:
-    return cast(BehindProxies, ordeal.system).proxies[server]
+def proxy_of(run: FaultRun, server: str) -> Proxy:
+    return cast(BehindProxies, run.system).proxies[server]
 
 
-async def cut(server: str, ordeal: Ordeal) -> None:
+async def cut(server: str, run: FaultRun) -> None:
     """Reset and refuse everything while some messages come, or only for a moment."""
-    proxy = proxy_of(ordeal, server)
-    await ordeal.moment()
+    proxy = proxy_of(run, server)
+    await run.random_moment()
     await proxy.cut()
-    if ordeal.choose.random() < 0.75:
-        await ordeal.moment()
+    if run.rng.random() < 0.75:
+        await run.random_moment()
     await proxy.listen()
 
 
-async def go_dead(servers: Iterable[str], directions: tuple[Direction, ...], ordeal: Ordeal) -> None:
+async def go_dead(servers: Iterable[str], directions: tuple[Direction, ...], run: FaultRun) -> None:
     """Let the connections that there are go dead; until something is stored again they must have been replaced."""
-    await ordeal.ready()
-    await ordeal.moment()
+    await run.ready()
+    await run.random_moment()
     for server in servers:
-        proxy_of(ordeal, server).mute(*directions)
-    before = ordeal.fleet.accepted
+        proxy_of(run, server).mute(*directions)
+    before = run.fleet.accepted
     # What is accepted from now on cannot be stored through the dead connections.
-    await ordeal.moment()
-    assert await until(lambda: ordeal.watch.stored > before, WAIT), f"nobody noticed that {servers} are silent"
+    await run.random_moment()
+    assert await until(lambda: run.storage.stored > before, WAIT), f"nobody noticed that {servers} are silent"
 
 
-async def test_the_network_is_cut(trials: Trials) -> None:
-    await trials.of("network cut:", {name: partial(cut, server) for server, name in NAMES.items()}, times=5)
+async def test_the_network_is_cut(fault_runner: FaultRunner) -> None:
+    await fault_runner.of("network cut:", {name: partial(cut, server) for server, name in NAMES.items()}, times=5)
 
 
-async def test_connections_go_dead(trials: Trials) -> None:
-    if trials.full:
+async def test_connections_go_dead(fault_runner: FaultRunner) -> None:
+    if fault_runner.full:
         faults = {name: partial(go_dead, (server,), BOTH) for server, name in NAMES.items()}
     else:
         # Together, for each waits for a timeout.
         faults = {", ".join(NAMES.values()): partial(go_dead, NAMES, BOTH)}
-    await trials.of("half-open connections:", faults, times=2)
+    await fault_runner.of("half-open connections:", faults, times=2)
 
 
-async def test_connections_go_dead_in_one_direction(trials: Trials) -> None:
-    if not trials.full:
+async def test_connections_go_dead_in_one_direction(fault_runner: FaultRunner) -> None:
+    if not fault_runner.full:
         pytest.skip("each waits for a timeout; in the full form only")
     directions: dict[str, Direction] = {"towards": "to_server", "from": "to_client"}
     for how, direction in directions.items():
         faults = {name: partial(go_dead, (server,), (direction,)) for server, name in NAMES.items()}
-        await trials.of(f"half-open {how}", faults, times=1)
+        await fault_runner.of(f"half-open {how}", faults, times=1)

@@ -8,66 +8,68 @@ import asyncpg
 import pytest
 
 from gateway.stack.polling import until
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 from tests.faults.disk import filled
-from tests.faults.ordeal import RATE, WAIT, Ordeal, Trials, direct
+from tests.faults.fault_run import RATE, WAIT, FaultRun, FaultRunner, direct_database
 from tests.faults.systems import on
 from tests.support.servers import connection
 
 pytestmark = pytest.mark.timeout(900)
 
 
-async def restart(server: str, ordeal: Ordeal) -> None:
-    await ordeal.moment()
-    await getattr(ordeal.system.stack, server).restart()
+async def restart(server: str, run: FaultRun) -> None:
+    await run.random_moment()
+    await getattr(run.system.stack, server).restart()
 
 
-async def kill(server: str, ordeal: Ordeal) -> None:
-    await ordeal.moment()
-    chosen = getattr(ordeal.system.stack, server)
+async def kill(server: str, run: FaultRun) -> None:
+    await run.random_moment()
+    chosen = getattr(run.system.stack, server)
     await chosen.kill()
     await chosen.start()
 
 
 @on("plain")
-async def test_servers_are_restarted(trials: Trials) -> None:
+async def test_servers_are_restarted(fault_runner: FaultRunner) -> None:
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres", "mosquitto": "mqtt"}
-    await trials.of("restart", {name: partial(restart, server) for name, server in faults.items()}, times=4)
+    await fault_runner.of("restart", {name: partial(restart, server) for name, server in faults.items()}, times=4)
 
 
 @on("plain")
-async def test_servers_are_killed(trials: Trials) -> None:
+async def test_servers_are_killed(fault_runner: FaultRunner) -> None:
     # Not mosquitto, which confirms a message before it has saved it.
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres"}
-    await trials.of("kill -9", {name: partial(kill, server) for name, server in faults.items()}, times=4)
+    await fault_runner.of("kill -9", {name: partial(kill, server) for name, server in faults.items()}, times=4)
 
 
 @on("artemis")
-async def test_the_mqtt_broker_is_killed(trials: Trials) -> None:
-    await trials.of("kill -9", {"MQTT broker (Artemis)": partial(kill, "mqtt")}, times=5, short=2)
+async def test_the_mqtt_broker_is_killed(fault_runner: FaultRunner) -> None:
+    await fault_runner.of("kill -9", {"MQTT broker (Artemis)": partial(kill, "mqtt")}, times=5, short=2)
 
 
 @on("artemis")
-async def test_the_disk_of_the_database_is_full(trials: Trials) -> None:
-    stack = trials.system.stack
+async def test_the_disk_of_the_database_is_full(fault_runner: FaultRunner) -> None:
+    stack = fault_runner.system.stack
     disk = stack.data / "postgres"
     if not disk.is_mount():
         pytest.skip("a small disk for the database needs root and tmpfs")
 
-    async def fill(ordeal: Ordeal) -> None:
-        await ordeal.ready()
-        await ordeal.moment()
-        told = complaints(stack.logs)
+    async def fill(run: FaultRun) -> None:
+        await run.ready()
+        await run.random_moment()
+        wait_until_commanded = complaints(stack.logs)
         with filled(disk):
-            assert await until(lambda: complaints(stack.logs) > told, WAIT), "the disk does not become full"
-            if ordeal.choose.random() < 0.5:
-                await end_of_wal(direct(trials.system))
-            await ordeal.accepted(RATE)
+            assert await until(lambda: complaints(stack.logs) > wait_until_commanded, WAIT), (
+                "the disk does not become full"
+            )
+            if run.rng.random() < 0.5:
+                await end_of_wal(direct_database(fault_runner.system))
+            await run.accepted(RATE)
         # It may have given up; the test is its supervisor.
-        if not await until(partial(answers, direct(trials.system)), 30):
+        if not await until(partial(answers, direct_database(fault_runner.system)), 30):
             await stack.postgres.restart()
 
-    await trials.of("full disk under", {"PostgreSQL": fill}, times=4)
+    await fault_runner.of("full disk under", {"PostgreSQL": fill}, times=4)
 
 
 def complaints(logs: Path) -> int:

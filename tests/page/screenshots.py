@@ -10,10 +10,11 @@ from playwright.async_api import Page, expect
 
 from gateway.fleet import Fleet, FleetOptions
 from gateway.stack.polling import until
-from schemas.errors import GatewayError
+from schemas.base.errors import GatewayError
 from tests.page.world import CHROMIUM, Scheme, World, world
+from tests.support.paths import ROOT
 
-FOLDER = Path(__file__).parents[2] / "docs" / "images"
+FOLDER = ROOT / "docs" / "images"
 VENS = 40
 PAST = timedelta(hours=1)
 EVERY_SECONDS = 30

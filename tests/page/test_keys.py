@@ -8,9 +8,9 @@ from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
 from playwright.async_api import Page, expect
 
-from gateway.keys.work import unmake
-from schemas.access import Role
-from schemas.access_settings import AccessSettings
+from gateway.keys.operations import revoke_keys
+from schemas.base.access_role import AccessRole
+from schemas.settings.access import AccessSettings
 from tests.page.world import World
 from tests.support.access import keys_of_all_roles
 from tests.support.rest import serving
@@ -22,7 +22,7 @@ class Guarded(NamedTuple):
     """A second API before the same system."""
 
     address: str
-    keys: dict[Role, str]
+    keys: dict[AccessRole, str]
     app: FastAPI
 
 
@@ -48,7 +48,7 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         assert not [each for each in found.response["violations"] if each["impact"] in {"serious", "critical"}]
         await sign_in(page, "gek_wrong")
         await expect(dialog.get_by_text("does not hold")).to_be_visible()
-        await sign_in(page, guarded.keys[Role.VIEWER])
+        await sign_in(page, guarded.keys[AccessRole.VIEWER])
         await expect(page.get_by_text("the viewer (viewer)")).to_be_visible()
         await expect(page.locator("#live-words")).to_have_text("Live")
         await expect(page.get_by_role("button", name="New event")).to_have_count(0)
@@ -60,15 +60,15 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         await expect(page.get_by_text("the viewer (viewer)")).to_be_visible()
         assert await page.evaluate("document.cookie + JSON.stringify({...localStorage})") == "{}"
         await page.get_by_role("button", name="Sign out").click()
-        await sign_in(page, guarded.keys[Role.OPERATOR])
+        await sign_in(page, guarded.keys[AccessRole.OPERATOR])
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.get_by_role("button", name="Ping").click()
         await expect(page.get_by_text("ping was taken in")).to_be_visible()
-        (listener,) = [each.who.id for each in guarded.app.state.feed.clients if each.who.role is Role.OPERATOR]
-        await unmake(guarded.app.state.pool, [listener])
+        (listener,) = [each.who.id for each in guarded.app.state.feed.clients if each.who.role is AccessRole.OPERATOR]
+        await revoke_keys(guarded.app.state.pool, [listener])
         # The feed ends by itself, and with it comes the question.
         await expect(dialog.get_by_text("no longer holds")).to_be_visible()
-        await sign_in(page, guarded.keys[Role.ADMIN])
+        await sign_in(page, guarded.keys[AccessRole.ADMIN])
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.goto(f"{guarded.address}/#/events")
         await expect(page.get_by_role("button", name="New event")).to_be_visible()

@@ -11,8 +11,8 @@ import httpx
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from gateway.fleet import Fleet, FleetOptions, publishing
+from gateway.local.system import System, default_topics
 from gateway.stack.polling import until
-from gateway.system import System, default_topics
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VENS = 12

@@ -12,10 +12,10 @@ import asyncpg
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from gateway.keys.work import make
+from gateway.keys.operations import create_key
 from runtime.database import connect_options
-from schemas.access import Role
-from schemas.settings import DatabaseSettings
+from schemas.base.access_role import AccessRole
+from schemas.settings.blocks import DatabaseSettings
 
 AUDIENCE = "grid-event-gateway"
 
@@ -25,10 +25,10 @@ def bearer(text: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {text}"}
 
 
-async def keys_of_all_roles(database: DatabaseSettings) -> dict[Role, str]:
+async def keys_of_all_roles(database: DatabaseSettings) -> dict[AccessRole, str]:
     """Make a key of each role, as `gateway keys create` does."""
     async with asyncpg.create_pool(**connect_options(database, "test"), min_size=0, max_size=1) as pool:
-        return {role: (await make(pool, f"the {role}", role, None)).text for role in Role}
+        return {role: (await create_key(pool, f"the {role}", role, None)).text for role in AccessRole}
 
 
 class Issuer:

@@ -6,7 +6,7 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, pool
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from schemas.settings import DatabaseSettings
+from schemas.settings.blocks import DatabaseSettings
 
 T = TypeVar("T")
 

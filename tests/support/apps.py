@@ -25,7 +25,7 @@ async def running(app: Any) -> AsyncIterator[None]:
             await app.stop()
 
 
-class Held:
+class ManualAgent:
     """An agent that gives its events to the test, which finishes them when it likes."""
 
     def __init__(self, app: Any, *topics: str) -> None:

@@ -1,13 +1,14 @@
-"""Validators of the schemas of docs/asyncapi.yaml, for tests; strict ones take no field that it does not list."""
+"""Validators of the schemas of docs/reference/asyncapi.yaml; strict ones reject fields that it does not list."""
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import yaml
 
-FILE = Path(__file__).parents[2] / "docs" / "asyncapi.yaml"
+from tests.support.paths import ROOT
+
+FILE = ROOT / "docs" / "reference" / "asyncapi.yaml"
 
 
 @cache

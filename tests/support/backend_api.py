@@ -1,12 +1,13 @@
-"""The calls of docs/backend-api.md with their examples, for tests."""
+"""The calls of docs/reference/backend-api.md with their examples, for tests."""
 
 import json
 import re
 import shlex
-from pathlib import Path
 from typing import Any, NamedTuple
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "backend-api.md"
+from tests.support.paths import ROOT
+
+DOCUMENT = ROOT / "docs" / "reference" / "backend-api.md"
 SECTION = re.compile(r"^### (GET|POST|PATCH|DELETE) (\S+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

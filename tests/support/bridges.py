@@ -13,8 +13,8 @@ from bridge.main import BridgeConfig, run_bridge
 from gateway.stack import LocalStack, Process
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
-from schemas.mqtt_settings import MqttSettings, MqttTopicSettings
-from schemas.settings import BridgeSettings, KafkaSettings
+from schemas.settings.blocks import BridgeSettings, KafkaSettings
+from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
 OFF = {f"mqtt_topic_{name}": "" for name in ("metering", "status", "events", "responses", "shadow")}
 

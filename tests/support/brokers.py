@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from gateway.stack import LocalStack, Server
 from gateway.stack.artemis import Artemis
-from gateway.stack.guard import Guard
+from gateway.stack.child_guard import Guard
 from gateway.stack.ports import claim
 
 logger = logging.getLogger(__name__)

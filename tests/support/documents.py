@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 _BLOCK = re.compile(r"(?P<before>[^\n]*)\n(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)\n(?P=indent)```", re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: (.+) -->")
@@ -30,7 +30,7 @@ class Block(NamedTuple):
 
 def documents() -> list[Path]:
     """All documents for people; records of what was decided and what changed are none."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/**/*.md")]
+    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
     return sorted(path for path in found if path.name != "CHANGELOG.md")
 
 

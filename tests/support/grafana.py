@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import yaml
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "grafana"
+from tests.support.paths import ROOT
+
+FOLDER = ROOT / "deploy" / "grafana"
 DASHBOARDS = sorted((FOLDER / "dashboards").glob("*.json"))
 _MACRO = re.compile(r"\$__(\w+)\(([^)]*)\)")
 

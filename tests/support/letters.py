@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.database import Connection
-from schemas.dead_letters import State
-from schemas.partitions import create_partition, day_of, partition_name
+from schemas.records.dead_letters import DeadLetterState
+from schemas.tables.partitioning import create_partition, day_of, partition_name
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 
@@ -35,7 +35,7 @@ def letter(letter_id: str, second: float = 0, **fields: Any) -> dict[str, Any]:
         "key": b"ven-1",
         "headers": json.dumps({"mqtt-topic": "volttron/metering"}),
         "payload": b'{"venId": "ven-1"}',
-        "state": State.OPEN,
+        "state": DeadLetterState.OPEN,
         "state_detail": None,
         "replays": 0,
         **fields,
@@ -52,6 +52,6 @@ async def write(rows: Connection, letters: Iterable[dict[str, Any]]) -> None:
     await rows.executemany(INSERT, values)
 
 
-async def settle(rows: Connection, ids: Sequence[str], state: State, detail: str | None = None) -> None:
+async def settle(rows: Connection, ids: Sequence[str], state: DeadLetterState, detail: str | None = None) -> None:
     """Do what the streams do in the end."""
     await rows.execute(MARK, ids, state, detail)

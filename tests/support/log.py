@@ -7,8 +7,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from runtime.kafka import client_options
-from schemas.settings import KafkaSettings
-from schemas.topics import HEADER_BEAT
+from schemas.records.topics import HEADER_HEARTBEAT
+from schemas.settings.blocks import KafkaSettings
 
 
 class Writer:
@@ -49,4 +49,4 @@ async def read_all(kafka: KafkaSettings, topic: str, *, beats: bool = False) -> 
         while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += records
-    return [record for record in found if beats or HEADER_BEAT not in dict(record.headers)]
+    return [record for record in found if beats or HEADER_HEARTBEAT not in dict(record.headers)]

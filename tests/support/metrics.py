@@ -25,9 +25,9 @@ def series() -> dict[str, set[str]]:
     """Return the labels of everything that the gateway shows to Prometheus, by the name of the series."""
     found: dict[str, set[str]] = {}
     for metric in vars(metrics).values():
-        if not isinstance(metric, metrics.OnDemand | MetricWrapperBase):
+        if not isinstance(metric, metrics.CallbackMetric | MetricWrapperBase):
             continue
-        labels: Any = metric._labels if isinstance(metric, metrics.OnDemand) else metric._labelnames
+        labels: Any = metric._labels if isinstance(metric, metrics.CallbackMetric) else metric._labelnames
         (family,) = metric.describe()
         match family.type:
             case "counter":

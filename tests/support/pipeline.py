@@ -11,28 +11,28 @@ from faust.types import TP
 
 from runtime.database import Connection
 from runtime.kafka import producer
-from schemas import topics
-from schemas.acks import decode_ack
-from schemas.mqtt import Kind
-from schemas.readings import decode_reading
-from schemas.settings import DatabaseSettings, KafkaSettings
-from schemas.window import Window
-from streams.batches import Batch
-from streams.letters import Replayer
-from streams.outbox import Outbox
-from streams.sink import Sink, Store
-from streams.store.dead_letters import DeadLetterStore
-from streams.store.replays import forget_gone
-from streams.validate import Validator, is_beat
+from schemas.base.time_window import TimeWindow
+from schemas.mqtt.routing import Kind
+from schemas.parsing.acks import decode_ack
+from schemas.records import topics
+from schemas.records.telemetry import decode_reading
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
+from streams.dead_letters.replay import Replayer
+from streams.dead_letters.replay_store import forget_gone
+from streams.dead_letters.store import DeadLetterStore
+from streams.engine.batch_consumer import Batch
+from streams.engine.batch_producer import BatchProducer
+from streams.sink.sink import Sink, Store
+from streams.validate.validator import Validator, is_heartbeat
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 
-WINDOW = Window(90, timedelta(minutes=5))
+WINDOW = TimeWindow(90, timedelta(minutes=5))
 KINDS = (Kind.METERING, Kind.ACKS)
 
 REQUEST = """
 WITH asked AS (
-    UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, mended = $2
+    UPDATE dead_letters SET state = 'requested', state_at = now(), replays = replays + 1, corrected_payload = $2
     WHERE id = $1 RETURNING id, time, replays
 )
 INSERT INTO replay_requests (letter_id, letter_time, attempt) SELECT * FROM asked
@@ -52,17 +52,17 @@ class Pipeline:
         self._consumer = consumer
         self._store = store
         names = kafka.topics
-        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._outbox(), names) for kind in KINDS}
+        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._batch_producer(), names) for kind in KINDS}
         self._sinks = {
             names(topics.TELEMETRY): self._sink(decode_reading, store.readings),
             names(topics.ACKS): self._sink(decode_ack, store.acks),
         }
 
-    def _outbox(self) -> Outbox:
-        return Outbox(self.log, self.kafka.topics)
+    def _batch_producer(self) -> BatchProducer:
+        return BatchProducer(self.log, self.kafka.topics)
 
     def _sink(self, decode: Callable[[bytes], Any], store: Store) -> Sink:
-        return Sink(self._outbox, decode, store, WINDOW)
+        return Sink(self._batch_producer, decode, store, WINDOW)
 
     @property
     def followed(self) -> list[str]:
@@ -98,9 +98,9 @@ class Pipeline:
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         if tp.topic in self._validators:
             for record in records:
-                if not is_beat(record):
+                if not is_heartbeat(record):
                     self._validators[tp.topic].take(record, datetime.now(UTC))
-            await self._validators[tp.topic].settled()
+            await self._validators[tp.topic].flush()
         elif tp.topic in self._sinks:
             await self._sinks[tp.topic].take([Batch(TP(tp.topic, tp.partition), records)])
         else:
@@ -110,13 +110,13 @@ class Pipeline:
         """The rows of the index."""
         return [dict(row) for row in await self.rows.fetch("SELECT * FROM dead_letters ORDER BY time, detail")]
 
-    async def request(self, letter_id: str, mended: bytes | None = None) -> None:
+    async def request(self, letter_id: str, corrected_payload: bytes | None = None) -> None:
         """Request a replay, as operators do."""
-        await self.rows.execute(REQUEST, letter_id, mended)
+        await self.rows.execute(REQUEST, letter_id, corrected_payload)
 
     async def replay(self) -> int:
         """Send what was requested, by a process of its own."""
-        return await Replayer(self._outbox(), self._store.database).replay_some()
+        return await Replayer(self._batch_producer(), self._store.database).replay_some()
 
     async def forget_gone(self) -> None:
         """What a process does first."""

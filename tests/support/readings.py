@@ -5,18 +5,18 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from schemas.acks import Ack, Curtailment
-from schemas.readings import FaultReport, Load, LoadSnapshot, Reading
-from schemas.settings import DatabaseSettings
-from schemas.status import VenStatus
-from schemas.window import Window
-from streams.store.acks import AckStore
+from schemas.base.time_window import TimeWindow
+from schemas.parsing.acks import Ack, Curtailment
+from schemas.parsing.status import VenStatus
+from schemas.records.telemetry import FaultReport, Load, LoadSnapshot, Reading
+from schemas.settings.blocks import DatabaseSettings
+from streams.dr.ack_store import AckStore
+from streams.sink.document_store import keep_notices, keep_shadows
+from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
 from streams.store.database import Database, database
-from streams.store.documents import keep_notices, keep_shadows
-from streams.store.latest import said
-from streams.store.partitions import Partitions
-from streams.store.readings import fault_store, reading_store, snapshot_store
-from streams.store.rows import RowStore, UpsertStore
+from streams.store.day_partitions import DayPartitions
+from streams.store.row_store import RowStore, UpsertStore
+from streams.store.ven_status import record_status
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
 """A time of yesterday: it surely has its partition, and is not in the future."""
@@ -58,7 +58,7 @@ class Stores(NamedTuple):
     """What one sink worker has."""
 
     database: Database
-    partitions: Partitions
+    partitions: DayPartitions
     readings: RowStore[Reading]
     faults: RowStore[FaultReport]
     snapshots: RowStore[LoadSnapshot]
@@ -74,7 +74,7 @@ async def stores(
 ) -> AsyncIterator[Stores]:
     """Open the stores of one worker."""
     async with database(settings, "test-sink", connections) as opened:
-        partitions = Partitions(opened, Window(retention_days, timedelta(minutes=5)), 7)
+        partitions = DayPartitions(opened, TimeWindow(retention_days, timedelta(minutes=5)), 7)
         yield Stores(
             opened,
             partitions,
@@ -82,7 +82,7 @@ async def stores(
             fault_store(opened, partitions),
             snapshot_store(opened, partitions),
             AckStore(opened, partitions),
-            UpsertStore(opened, said),
+            UpsertStore(opened, record_status),
             UpsertStore(opened, keep_shadows),
             UpsertStore(opened, keep_notices, partitions),
         )

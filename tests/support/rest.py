@@ -10,10 +10,10 @@ import httpx
 from fastapi import FastAPI
 
 from api.app import ApiConfig, make_app
-from api.serving import Server
+from api.http.server import Server
 from gateway.stack.polling import until
-from schemas.access_settings import AccessSettings
-from schemas.settings import ApiSettings, DatabaseSettings, KafkaSettings
+from schemas.settings.access import AccessSettings
+from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 
 NOBODY = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
 """A log where nobody listens."""

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 
-from schemas.readings import Reading
-from schemas.settings import DatabaseSettings
-from streams.rollups import RollUp
+from schemas.records.telemetry import Reading
+from schemas.settings.blocks import DatabaseSettings
+from streams.rollups.job import RollUp
 from streams.store.database import database as open_database
 from tests.support.readings import Stores, reading, stores
 

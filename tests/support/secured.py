@@ -18,10 +18,11 @@ from gateway.certs.authority import Authority, Pair
 from gateway.certs.folder import Certificates
 from gateway.stack.polling import port_open, until
 from gateway.stack.ports import claim
-from schemas.mqtt_settings import MqttSettings
+from schemas.settings.mqtt import MqttSettings
 from tests.support.mosquitto import MOSQUITTO
+from tests.support.paths import ROOT
 
-DEPLOY = Path(__file__).parents[2] / "deploy" / "mosquitto"
+DEPLOY = ROOT / "deploy" / "mosquitto"
 
 
 class Secured:

@@ -15,13 +15,13 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from pydantic import SecretStr
 
 from gateway.stack import LocalStack
-from gateway.stack.guard import Guard
+from gateway.stack.child_guard import Guard
 from gateway.stack.ports import claim
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection, connect_options
 from runtime.kafka import ensure_topics
-from schemas.settings import DatabaseSettings, KafkaSettings
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 
 _log = logging.getLogger(__name__)
 _TEMPLATE = "migrated"

@@ -3,16 +3,15 @@
 import copy
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.mqtt import Kind
-from schemas.mqtt_settings import MqttTopicSettings
+from schemas.mqtt.routing import Kind
+from schemas.settings.mqtt import MqttTopicSettings
+from tests.support.paths import RECORDINGS
 from tests.unit.samples import STAMP
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings"
 ROUTES = MqttTopicSettings.load(mqtt_topics="ven/telemetry/+", backend_loads_topic="ven/loads/+").routes
 
 LOAD = {"id": "ev1", "name": "EV", "type": "ev", "capacityKw": 12, "currentPowerKw": 7.5, "shedCapabilityKw": 7.5}

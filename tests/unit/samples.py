@@ -4,11 +4,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.mqtt import Kind
-from schemas.parsed import Parsed, Source
-from schemas.parsers import parse
-from schemas.readings import FaultReport, Reading
-from schemas.reasons import Reason, Rejection
+from schemas.base.rejection import Reason, Rejection
+from schemas.mqtt.routing import Kind
+from schemas.parsing.registry import parse
+from schemas.parsing.result import Parsed, Source
+from schemas.records.telemetry import FaultReport, Reading
 
 STAMP = 1_729_700_000
 MEASURED = datetime(2024, 10, 23, 16, 13, 20, tzinfo=UTC)

@@ -1,4 +1,4 @@
-// One dead letter: why it did not count, what it says, and sending it again, mended or as it is.
+// One dead letter: why it did not count, what it says, and sending it again, corrected or as it is.
 
 import { get, part, send } from "../api.js";
 import { badge } from "../badges.js";
@@ -18,7 +18,7 @@ export function letterView(_feed, id) {
   }
 
   function draw(letter) {
-    const mended = h("textarea", { rows: 8, spellcheck: "false", class: "mono", value: pretty(letter.mended ?? letter.payload ?? "") });
+    const payload = h("textarea", { rows: 8, spellcheck: "false", class: "mono", value: pretty(letter.correctedPayload ?? letter.payload ?? "") });
     const source = letter.source;
     body.replaceChildren(
       h("div", { class: "columns even" },
@@ -34,8 +34,8 @@ export function letterView(_feed, id) {
             ["Replays", number(letter.replays)],
           ])),
           needs("operator", panel("Send it again",
-            h("form", { class: "stack", onsubmit: (event) => (event.preventDefault(), replay(letter, mended.value)) },
-              field("What to send", mended, letter.payload === null ? "The payload is no text; it can be replayed as it is." : "Mend it here, or send it as it is: where the cause is gone, it counts now."),
+            h("form", { class: "stack", onsubmit: (event) => (event.preventDefault(), replay(letter, payload.value)) },
+              field("What to send", payload, letter.payload === null ? "The payload is no text; it can be replayed as it is." : "Mend it here, or send it as it is: where the cause is gone, it counts now."),
               h("div", {}, h("button", { type: "submit", class: "primary" }, "Replay")))))),
         h("div", { class: "stack" },
           panel(`Payload, ${number(letter.size)} bytes`, h("pre", { tabindex: 0 }, letter.payload === null ? letter.payloadBase64 : pretty(letter.payload))),
@@ -47,7 +47,7 @@ export function letterView(_feed, id) {
     say(outcome, "Sending it again …");
     outcome.className = "notice";
     try {
-      const changed = letter.payload !== null && text !== pretty(letter.mended ?? letter.payload);
+      const changed = letter.payload !== null && text !== pretty(letter.correctedPayload ?? letter.payload);
       const answer = await send("POST", `${path}/replay`, changed ? { payloadText: text } : undefined);
       await load();
       outcome.className = `notice ${{ stored: "good", already_stored: "good", rejected: "bad" }[answer.state] ?? ""}`;

@@ -1,1 +1,0 @@
-"""The feed: what changes, told once to everybody who listens (server-sent events)."""

@@ -1,0 +1,1 @@
+"""The HTTP server itself: limits, headers, problem documents, metrics and connection pools."""

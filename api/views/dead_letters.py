@@ -1,0 +1,79 @@
+"""Dead letters as the REST API and the command show them, and the cursor from one page to the next."""
+
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from api.queries.dead_letters import DeadLetterKey
+from schemas.rest.dead_letters import DeadLetter, LetterSource, WholeDeadLetter
+
+
+def dead_letter(row: Any) -> DeadLetter:
+    """Make a letter of its row."""
+    return DeadLetter(**_summary(row))
+
+
+def dead_letter_detail_view(row: Any) -> WholeDeadLetter:
+    """Make a letter with all it carries of its row."""
+    payload, corrected_payload = as_text(row["payload"]), as_text(row["corrected_payload"])
+    return WholeDeadLetter(
+        **_summary(row),
+        payload=payload,
+        payload_base64=_base64(row["payload"]) if payload is None else None,
+        corrected_payload=corrected_payload,
+        corrected_payload_base64=_base64(row["corrected_payload"]) if corrected_payload is None else None,
+        headers=msgspec.json.decode(row["headers"]),
+        source=LetterSource(topic=row["source_topic"], partition=row["source_partition"], offset=row["source_offset"]),
+    )
+
+
+def _summary(row: Any) -> dict[str, Any]:
+    return {
+        "id": row["id"],
+        "received_at": row["time"],
+        "topic": row["source_topic"],
+        "mqtt_topic": row["mqtt_topic"],
+        "ven_id": row["ven_id"],
+        "reason": row["reason"],
+        "detail": row["detail"],
+        "size": row["size"],
+        "state": row["state"],
+        "state_at": row["state_at"],
+        "state_detail": row["state_detail"],
+        "replays": row["replays"],
+    }
+
+
+def as_text(payload: bytes | None) -> str | None:
+    """Return a payload as text; None when it is none."""
+    try:
+        return None if payload is None else payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _base64(payload: bytes | None) -> str | None:
+    return None if payload is None else b64encode(payload).decode()
+
+
+def encode_cursor(key: DeadLetterKey) -> str:
+    """Return where a page ended, as an opaque text."""
+    return urlsafe_b64encode(f"{key.time.isoformat()} {key.id}".encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str) -> DeadLetterKey:
+    """Read where a page ended.
+
+    Raises:
+        ValueError: it is none of ours.
+    """
+    try:
+        time, dead_letter_id = urlsafe_b64decode(cursor + "==").decode().split(" ", 1)
+        moment = datetime.fromisoformat(time).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("the cursor is none of ours") from None
+    if "\0" in dead_letter_id:
+        raise ValueError("the cursor is none of ours")
+    return DeadLetterKey(moment, dead_letter_id)

@@ -1,0 +1,1 @@
+"""Commands from the log to the MQTT broker, each sent once."""

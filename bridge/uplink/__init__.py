@@ -1,0 +1,1 @@
+"""Messages from the MQTT broker to the log, acknowledged in order."""

@@ -1,0 +1,111 @@
+"""What the commands do with the database; they print when it is done."""
+
+import asyncio
+from collections.abc import Sequence
+
+import asyncpg
+from rich.console import Console
+from rich.progress import Progress
+
+from api.auth.audit import AuditedAction
+from api.auth.principal import cli_principal
+from api.queries.dead_letters import (
+    DeadLetterFilter,
+    DeadLetterKey,
+    fetch_dead_letter,
+    fetch_dead_letters,
+    fetch_keys,
+    find_keys,
+    request_replays,
+)
+from api.services.replay_status import ReplayProgress, ReplayTracker
+from api.views.dead_letters import dead_letter, encode_cursor
+from runtime.database import Pool
+from schemas.base.errors import GatewayError
+from schemas.rest.dead_letters import DeadLetterPage
+
+# Letters of one transaction, and of one look at how they stand.
+CHUNK = 1000
+
+
+async def newest(pool: Pool, letters: DeadLetterFilter, limit: int) -> DeadLetterPage:
+    """Return the newest letters that match, as the REST API gives them."""
+    rows = await fetch_dead_letters(pool, letters, older_than=None, limit=limit + 1)
+    more = len(rows) > limit
+    return DeadLetterPage(
+        dead_letters=[dead_letter(row) for row in rows[:limit]],
+        next=encode_cursor(DeadLetterKey(rows[limit - 1]["time"], rows[limit - 1]["id"])) if more else None,
+    )
+
+
+async def one(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
+    """Return a whole letter.
+
+    Raises:
+        GatewayError: there is none with this id.
+    """
+    row = await fetch_dead_letter(pool, dead_letter_id)
+    if row is None:
+        raise _unknown([dead_letter_id])
+    return row
+
+
+async def named(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
+    """Return the keys of these letters, each once.
+
+    Raises:
+        GatewayError: names those that there are not.
+    """
+    found = await find_keys(pool, ids)
+    if missing := [dead_letter_id for dead_letter_id in ids if dead_letter_id not in found]:
+        raise _unknown(missing)
+    return list(found.values())
+
+
+async def matching(pool: Pool, letters: DeadLetterFilter) -> list[DeadLetterKey]:
+    """Return the keys of all letters that match, oldest first."""
+    keys: list[DeadLetterKey] = []
+    while page := await fetch_keys(pool, letters, older_than=keys[-1] if keys else None, limit=10 * CHUNK):
+        keys += page
+    return keys[::-1]
+
+
+async def replay(
+    pool: Pool, keys: Sequence[DeadLetterKey], corrected_payload: bytes | None, wait: float, stop: asyncio.Event
+) -> list[ReplayProgress]:
+    """Ask for all replays, then follow them until all are settled, or for `wait` seconds none was, or `stop` is set."""
+    console = Console(stderr=True)
+    watches: list[ReplayTracker] = []
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        asked = progress.add_task("requested", total=len(keys))
+        settled = progress.add_task("settled", total=len(keys))
+        for first in range(0, len(keys), CHUNK):
+            if stop.is_set():
+                break
+            some = keys[first : first + CHUNK]
+            action = AuditedAction(cli_principal(), "CLI", f"gateway deadletters replay ({len(some)})")
+            action.result = " ".join(key.id for key in some)
+            requested = await request_replays(pool, some, corrected_payload, action.transaction)
+            watches.append(ReplayTracker(pool, requested))
+            progress.advance(asked, len(requested))
+        for watch in watches:
+            while newly_settled := await _unless(stop, watch, wait):
+                progress.advance(settled, len(newly_settled))
+            if watch.pending:
+                break
+    return [outcome for watch in watches for outcome in watch.outcomes.values()]
+
+
+async def _unless(stop: asyncio.Event, watch: ReplayTracker, wait: float) -> list[ReplayProgress]:
+    waiting, stopped = asyncio.create_task(watch.wait_for_settled(wait)), asyncio.create_task(stop.wait())
+    await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if not waiting.done():
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        return []
+    return waiting.result()
+
+
+def _unknown(ids: Sequence[str]) -> GatewayError:
+    return GatewayError(f"there is no dead letter {', '.join(ids)}; gateway deadletters list shows those there are")

@@ -1,0 +1,1 @@
+"""`gateway doctor`: checks every setting and server, and says what to do."""

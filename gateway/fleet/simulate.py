@@ -1,0 +1,109 @@
+"""`gateway simulate`: a fleet, or a recording, against any MQTT broker."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from gateway.diagnostics.reachability import connect_error
+from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
+from gateway.fleet.behaviours import FIELD_MIX, BehaviourShares, parse_shares
+from schemas.base.errors import GatewayError
+
+_PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SimulateOptions:
+    """What `gateway simulate` was told."""
+
+    host: str
+    port: int
+    vens: int
+    interval: float
+    messages: int | None
+    rate: float | None
+    ledger: Path | None
+    loads: bool
+    recording: Path | None
+    speed: float
+    shift_to_now: bool
+    seed: int
+    obey: bool
+    faults: bool
+    behaviours: str | None
+
+
+async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
+    """Publish until done or `stop`.
+
+    Raises:
+        GatewayError: the broker does not answer or does not let us in, or the recording cannot be read.
+    """
+    console = Console(stderr=True)
+    if options.recording is not None and not await asyncio.to_thread(options.recording.is_file):
+        raise GatewayError(f"there is no file {options.recording}")
+    # A broker that goes away is waited for. One that is not there at first is more likely a wrong address.
+    why = await connect_error(options.host, options.port)
+    if why is not None:
+        hint = "check --mqtt, and that the broker runs (gateway up prints its port)"
+        raise GatewayError(f"{options.host}:{options.port} does not answer: {why}; {hint}")
+    try:
+        if options.recording is not None:
+            await _replay(options, options.recording, console)
+        else:
+            await _fleet(options, stop, console)
+    except BrokerRefusedError as error:
+        raise GatewayError(str(error)) from None
+    except (OSError, ValueError, KeyError) as error:
+        raise GatewayError(f"cannot publish: {error}") from None
+
+
+async def _replay(options: SimulateOptions, recording: Path, console: Console) -> None:
+    shift_to = datetime.now(UTC) if options.shift_to_now else None
+    result = await replay(options.host, options.port, recording, speed=options.speed, shift_to=shift_to)
+    for topic, count in sorted(result.counts.items()):
+        console.print(f"{count:6} {topic}", highlight=False, markup=False)
+    console.print(f"{result.counts.total()} messages, {result.accepted} accepted by the broker", highlight=False)
+    if result.left_out:
+        console.print(f"{result.left_out} commands of the recording left out: no VEN sent them", highlight=False)
+
+
+async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
+    shares = _shares(options)
+    fleet = Fleet(
+        FleetOptions(
+            host=options.host,
+            port=options.port,
+            vens=options.vens,
+            interval=options.interval,
+            rate=options.rate,
+            seed=options.seed,
+            loads_enabled=options.loads,
+            obey=options.obey,
+            behaviours=shares,
+        )
+    )
+    begun = time.monotonic()
+    publishing = asyncio.create_task(fleet.run(stop=stop, messages=options.messages))
+    while not (await asyncio.wait({publishing}, timeout=_PROGRESS_SECONDS))[0]:
+        rate = fleet.published / (time.monotonic() - begun)
+        console.print(f"{fleet.published} published, {fleet.accepted} accepted, {rate:.0f}/s", highlight=False)
+    publishing.result()
+    if options.ledger is not None:
+        fleet.ledger.write(options.ledger)
+    if fleet.published and not fleet.accepted:
+        raise GatewayError(f"{options.host}:{options.port} accepted nothing; check --mqtt, and that the broker runs")
+    console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)
+
+
+def _shares(options: SimulateOptions) -> BehaviourShares:
+    if options.behaviours is None:
+        return FIELD_MIX if options.faults else {}
+    try:
+        return parse_shares(options.behaviours)
+    except ValueError as error:
+        raise GatewayError(f"--manners: {error}") from None

@@ -1,0 +1,1 @@
+"""`gateway up`: all servers and processes on this machine."""

@@ -1,0 +1,233 @@
+"""The whole system on one machine: the local stack, and every process of ours under supervision."""
+
+import asyncio
+import json
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from gateway.local.worker import Worker
+from gateway.stack import LocalStack, StackError
+from gateway.stack.polling import all_done, until
+from gateway.stack.ports import claim, is_free
+from migrations.run import migrate
+from runtime.kafka import ensure_topics
+from schemas.settings.access import AccessSettings
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
+from schemas.settings.mqtt import MqttTopicSettings
+from streams.roles import ROLES, Role
+
+logger = logging.getLogger(__name__)
+
+READY_SECONDS = 60
+API_PORT = 8000
+# Many devices publish their samples only here, and their load snapshots there. Nobody should have to know a setting
+# before the first of them is heard; a sample that comes on two topics counts once.
+HEARD = {"BACKEND_LOADS_TOPIC": "ven/loads/+", "MQTT_TOPICS": "ven/telemetry/+"}
+
+
+def topic_settings(given: Mapping[str, str]) -> dict[str, str]:
+    """Return every MQTT topic setting: as given, else as the environment or `.env` has it, else what is usual.
+
+    Raises:
+        SettingsError: one is no topic filter.
+    """
+    chosen = MqttTopicSettings.load(**given)
+    # An empty one that was set means off, so what was set is asked for and not what is empty.
+    usual = {name: text for name, text in HEARD.items() if name.lower() not in chosen.model_fields_set}
+    return {name.upper(): text for name, text in chosen.model_dump().items()} | usual
+
+
+def default_topics() -> dict[str, str]:
+    """Return the MQTT topic settings without regard to the environment and `.env`.
+
+    A fleet of our own publishes on these topics; a bridge that listened elsewhere would look like one that loses data.
+    """
+    return {name.upper(): field.default for name, field in MqttTopicSettings.model_fields.items()} | HEARD
+
+
+class System:
+    """Everything between a VEN and a dashboard, on loopback."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
+        settings: Mapping[str, str] | None = None,
+        kafka_advertised_port: int | None = None,
+        progress: Callable[[str], None] = logger.info,
+    ) -> None:
+        """Describe it; `settings` go over those of the environment.
+
+        Raises:
+            SettingsError: an MQTT topic setting is no topic filter.
+        """
+        self.stack = LocalStack(data, mqtt=mqtt, kafka_advertised_port=kafka_advertised_port, progress=progress)
+        self.workers: dict[str, Worker] = {}
+        self._given = dict(settings or {})
+        self.topics = topic_settings(self._given)
+        self._progress = progress
+        self._env: dict[str, str] = {}
+
+    @property
+    def api(self) -> str:
+        """The address of the API."""
+        return f"http://{self._env['API_HOST']}:{self._env['API_PORT']}"
+
+    @property
+    def requires_login(self) -> bool:
+        """Whether the API needs a key or a token."""
+        return not AccessSettings.load(**self._block(AccessSettings)).is_open(self._env["API_HOST"])
+
+    @property
+    def database(self) -> DatabaseSettings:
+        """Where the database is."""
+        return DatabaseSettings.load(**self._block(DatabaseSettings))
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        """Where the log is."""
+        return KafkaSettings.load(**self._block(KafkaSettings))
+
+    def _block(self, block: Any) -> dict[str, Any]:
+        return {name: self._env[name.upper()] for name in block.model_fields if name.upper() in self._env}
+
+    async def start(self) -> None:
+        """Start the servers, bring the tables and topics up to date, start our processes, and wait until all answer.
+
+        Raises:
+            StackError: something did not come up; what had come up is stopped. Or the API's port is taken.
+        """
+        # Whoever listens there would be asked for our figures, and answer with those of another system.
+        asked = self._given.get("API_PORT") or os.environ.get("API_PORT", "")
+        if asked.isdecimal() and not is_free(int(asked)):
+            raise StackError(f"Port {asked} is taken: end the program that listens there, or set API_PORT to another.")
+        await self.stack.start()
+        try:
+            self._env = self._environment()
+            await migrate(self.database)
+            await ensure_topics(self.kafka)
+            self._progress("tables and topics are up to date; starting the processes …")
+            self._describe()
+            await all_done(worker.start() for worker in self.workers.values())
+            await self.all_ready()
+            self._write_endpoints()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stop our processes, each when it is done with what it has, then the servers."""
+        await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
+        await self.stack.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @asynccontextmanager
+    async def until(self, stop: asyncio.Event) -> AsyncIterator[bool]:
+        """Have it up inside; yields False when `stop` came before it was."""
+        starting, stopping = asyncio.create_task(self.start()), asyncio.create_task(stop.wait())
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+            yield False
+            return
+        starting.result()
+        try:
+            yield True
+        finally:
+            await self.stop()
+
+    def add_worker(self, role: Role, number: int, *, named: bool = True) -> Worker:
+        """Describe one more worker of a role, to be started by the caller; it is stopped with the others.
+
+        `named` workers keep their partitions through a restart, others give them back when they leave.
+        """
+        name = f"streams-{role}-{number}"
+        port = claim(self.stack.data / "health-ports.json", [name])[name]
+        own = {"STREAMS_HEALTH_PORT": str(port), "STREAMS_INSTANCE_ID": name if named else ""}
+        self._add(name, ("streams", role), own, port)
+        return self.workers[name]
+
+    def endpoints(self) -> dict[str, str | int]:
+        """Return where everything listens."""
+        stack = self.stack
+        password = stack.postgres_password
+        database = f"{stack.postgres_host}:{stack.postgres_port}/{stack.postgres_database}"
+        return {
+            "api": self.api,
+            "mqtt_host": stack.mqtt_host,
+            "mqtt_port": stack.mqtt_port,
+            "kafka": stack.kafka_bootstrap,
+            "postgres": f"postgresql://{stack.postgres_user}:{password}@{database}",
+        }
+
+    def _environment(self) -> dict[str, str]:
+        defaults = {
+            "API_HOST": "127.0.0.1",
+            "API_PORT": str(API_PORT),
+            # Logs of this machine are read by whoever sits at it.
+            "LOG_FORMAT": "text",
+        }
+        chosen = {name: os.environ[name] for name in defaults if name in os.environ}
+        if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):
+            # One that stays with the data.
+            defaults["API_PORT"] = str(claim(self.stack.data / "health-ports.json", ["api"])["api"])
+            self._progress(f"port {API_PORT} is taken; the API is on port {defaults['API_PORT']} instead")
+        return {**defaults, **chosen, **self.stack.environment(), **self.topics, **self._given}
+
+    def _describe(self) -> None:
+        roles = [f"streams-{role}" for role in ROLES]
+        ports = claim(self.stack.data / "health-ports.json", ["bridge", *roles])
+        self._add("bridge", ("bridge",), {"BRIDGE_HEALTH_PORT": str(ports["bridge"])}, ports["bridge"])
+        for role, name in zip(ROLES, roles, strict=True):
+            own = {"STREAMS_HEALTH_PORT": str(ports[name]), "STREAMS_INSTANCE_ID": f"{name}-1"}
+            self._add(name, ("streams", role), own, ports[name])
+        self._add("api", ("api",), {}, None)
+
+    def _add(self, name: str, command: tuple[str, ...], own: Mapping[str, str], port: int | None) -> None:
+        self.workers[name] = Worker(
+            name,
+            command,
+            env={**self._env, **own},
+            log=self.stack.logs / f"{name}.log",
+            guard=self.stack.guard,
+            health=self.api if port is None else f"http://127.0.0.1:{port}",
+        )
+
+    async def all_ready(self) -> None:
+        """Wait until every process of ours can do its work.
+
+        Raises:
+            StackError: one cannot after a minute.
+        """
+        for worker in self.workers.values():
+            if not await until(worker.ready, READY_SECONDS):
+                raise StackError(f"{worker.name} was not ready within {READY_SECONDS} s: {worker.process.see_log()}")
+            self._progress(f"{worker.name} is ready")
+
+    def _write_endpoints(self) -> None:
+        """Where everything listens, and the same as settings for processes of one's own; both hold a password."""
+        settings = {**self.stack.environment(), **{name: self.topics[name] for name in HEARD}}
+        lines = "".join(f"{name}={value}\n" for name, value in settings.items())
+        health = json.dumps({name: worker.health for name, worker in self.workers.items()}, indent=2)
+        # endpoints.json comes last: who waits for it finds the others too.
+        files = {"health.json": health, "gateway.env": lines, "endpoints.json": json.dumps(self.endpoints(), indent=2)}
+        for name, text in files.items():
+            descriptor = os.open(self.stack.data / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)

@@ -1,0 +1,1 @@
+"""What was accepted held against what was stored: telemetry and DR events."""

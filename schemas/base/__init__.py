@@ -1,0 +1,1 @@
+"""Identifiers, errors, rejection reasons and the time window that all other schemas build on."""

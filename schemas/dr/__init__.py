@@ -1,0 +1,1 @@
+"""DR events and commands: their life cycles and the payloads sent to VENs."""

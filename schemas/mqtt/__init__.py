@@ -1,0 +1,1 @@
+"""MQTT topics: filters, routing to message kinds, subscriptions."""

@@ -1,0 +1,1 @@
+"""One parser per kind of message: every accepted spelling becomes one canonical record."""

@@ -1,0 +1,199 @@
+"""Acknowledgements of commands and events, in both generations, become one canonical record."""
+
+from typing import Any
+
+import msgspec
+
+from schemas.base.rejection import Reason, RejectedError, Rejection
+from schemas.mqtt.routing import Kind, ven_id_in_topic
+from schemas.parsing.common import (
+    convert_fields,
+    decode_object,
+    first_given,
+    first_of,
+    short_text,
+    storable,
+    text_of,
+    time_of,
+    unknown_fields,
+    ven_id_of,
+)
+from schemas.parsing.loads import MAX_TEXT, parse_each
+from schemas.parsing.result import Parsed, Source
+from schemas.records.telemetry import MAX_MAGNITUDE, AwareDatetime, Quantity, VenId
+
+# The identity of an ack is the key of its table, and its ids have indexes: PostgreSQL takes 2704 bytes an entry, and a
+# character may have four.
+MAX_OP = 64
+MAX_INDEXED = 256
+
+
+class Curtailment(msgspec.Struct, frozen=True):
+    """One circuit that was curtailed, power in kW; the names are those that clients of the REST API know.
+
+    `original_kw` and `final_kw` are None where the device told only what it shed: the sink fills them in from what the
+    circuit last measured. `final_kw` is never below 0.
+    """
+
+    id: str
+    name: str
+    breaker_amps: Quantity | None
+    original_kw: Quantity | None
+    curtailed_kw: Quantity
+    final_kw: Quantity | None
+    critical: bool
+
+
+class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """One acknowledgement, identified by (ven_id, correlation_id, op, timestamp); `received_at` and it are UTC.
+
+    `correlation_id` is empty where the device gave none. Power in kW.
+    """
+
+    ven_id: VenId
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
+    op: str
+    status: str
+    correlation_id: str = ""
+    event_id: str | None = None
+    requested_shed_kw: Quantity | None = None
+    actual_shed_kw: Quantity | None = None
+    circuits: tuple[Curtailment, ...] = ()
+    error: str | None = None
+    extra: dict[str, Any] | None = None
+    # Where the device gave no time, or an impossible one (`said_at`), the ack counts by its arrival.
+    timed_by_arrival: bool = False
+    said_at: AwareDatetime | None = None
+
+
+class AckFields(msgspec.Struct, frozen=True):
+    op: str | None = None
+    status: str | None = None
+    ok: bool | None = None
+    error: Any = None
+    correlationId: str | None = None
+    event_id: str | None = None
+    eventId: str | None = None
+    requestedShedKw: Quantity | None = None
+    requested_shed_kw: Quantity | None = None
+    actualShedKw: Quantity | None = None
+    actual_shed_kw: Quantity | None = None
+    circuits_curtailed: list[Any] | None = None
+    circuitsCurtailed: list[Any] | None = None
+
+
+class CurtailedFields(msgspec.Struct, frozen=True):
+    id: str | None = None
+    loadId: str | None = None
+    name: str | None = None
+    breaker_amps: Quantity | None = None
+    original_kw: Quantity | None = None
+    curtailed_kw: Quantity | None = None
+    shedKw: Quantity | None = None
+    final_kw: Quantity | None = None
+    critical: bool | None = None
+
+
+_SPELLINGS = (
+    ("status", "ok"),
+    ("eventId", "event_id"),
+    ("requestedShedKw", "requested_shed_kw"),
+    ("actualShedKw", "actual_shed_kw"),
+    ("circuitsCurtailed", "circuits_curtailed"),
+)
+_CIRCUIT_SPELLINGS = (("id", "loadId"), ("curtailed_kw", "shedKw"))
+_KNOWN = {*AckFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+
+
+def parse_ack(payload: bytes, source: Source) -> Parsed:
+    """Parse one acknowledgement; without a time of its own it counts by its arrival.
+
+    A bad entry of its circuits is left out with a rejection of its own, for what the ack says counts all the same.
+
+    Raises:
+        RejectedError: it does not count.
+    """
+    document = decode_object(payload)
+    ven_id = ven_id_in_topic(Kind.ACKS, source.topic)
+    if first_of(document, "venId", "ven_id") is not None or ven_id is None:
+        ven_id = ven_id_of(document)
+    timestamp = source.received_at if first_of(document, "timestamp", "ts") is None else time_of(document)
+    wire = convert_fields(document, AckFields, _SPELLINGS, Reason.BAD_VALUE)
+    rejected: list[Rejection] = []
+    entries = first_given(wire.circuitsCurtailed, wire.circuits_curtailed) or ()
+    return Parsed(
+        Ack(
+            ven_id=ven_id,
+            timestamp=timestamp,
+            timed_by_arrival=first_of(document, "timestamp", "ts") is None,
+            received_at=source.received_at,
+            op=_given("op", wire.op, MAX_OP),
+            status=_status(wire),
+            correlation_id=short_text("correlationId", wire.correlationId or "", Reason.BAD_VALUE, MAX_INDEXED),
+            event_id=_event_id(wire, document.get("data")),
+            requested_shed_kw=first_given(wire.requestedShedKw, wire.requested_shed_kw),
+            actual_shed_kw=first_given(wire.actualShedKw, wire.actual_shed_kw),
+            circuits=parse_each("circuit", entries, _circuit, rejected),
+            error=None if wire.error is None else text_of(storable(wire.error)),
+            extra=unknown_fields(document, _KNOWN),
+        ),
+        rejected,
+    )
+
+
+def _given(name: str, value: str | None, most: int) -> str:
+    if not value:
+        raise RejectedError(Reason.MISSING_VALUE, f"{name} is not given")
+    return short_text(name, value, Reason.BAD_VALUE, most)
+
+
+def _status(wire: AckFields) -> str:
+    """Given, or what `ok` comes to."""
+    if not wire.status and wire.ok is not None:
+        return "success" if wire.ok else "failed"
+    return _given("status, or ok,", wire.status, MAX_INDEXED)
+
+
+def _event_id(wire: AckFields, data: Any) -> str | None:
+    """An empty one is none: the next place may know."""
+    event_id: Any = first_given(wire.eventId, wire.event_id) or None
+    if event_id is None and isinstance(data, dict):
+        event_id = first_of(data, "eventId", "event_id")
+    return None if event_id in (None, "") else short_text("event id", event_id, Reason.BAD_VALUE, MAX_INDEXED)
+
+
+def _circuit(entry: Any) -> Curtailment:
+    wire = convert_fields(entry, CurtailedFields, _CIRCUIT_SPELLINGS, Reason.BAD_LOAD)
+    circuit_id = first_given(wire.id, wire.loadId)
+    if not circuit_id:
+        raise RejectedError(Reason.BAD_LOAD, "no id")
+    original, curtailed, final = _complete(wire)
+    return Curtailment(
+        id=short_text("id", circuit_id, Reason.BAD_LOAD, MAX_TEXT),
+        name=short_text("name", wire.name or circuit_id, Reason.BAD_LOAD, MAX_TEXT),
+        breaker_amps=wire.breaker_amps,
+        original_kw=original,
+        curtailed_kw=curtailed,
+        final_kw=final,
+        critical=wire.critical is True,
+    )
+
+
+def _complete(wire: CurtailedFields) -> tuple[float | None, float, float | None]:
+    """Of three figures that add up (original = curtailed + final), two tell the third; three are taken as told."""
+    original, curtailed, final = wire.original_kw, first_given(wire.curtailed_kw, wire.shedKw), wire.final_kw
+    if final is not None:
+        final = max(0.0, final)
+    if curtailed is None:
+        curtailed = 0.0 if original is None or final is None else original - final
+    if original is None and final is not None:
+        original = final + curtailed
+    if final is None and original is not None:
+        final = max(0.0, original - curtailed)
+    if any(abs(figure) > MAX_MAGNITUDE for figure in (original, curtailed, final) if figure is not None):
+        raise RejectedError(Reason.BAD_LOAD, f"its figures are beyond {MAX_MAGNITUDE} kW")
+    return original, curtailed, final
+
+
+decode_ack = msgspec.json.Decoder(Ack).decode

@@ -1,0 +1,215 @@
+"""What all payloads share: JSON, VEN ids, times and the choice between spellings."""
+
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from schemas.base.rejection import Reason, RejectedError
+
+T = TypeVar("T")
+W = TypeVar("W", bound=msgspec.Struct)
+
+MAX_PAYLOAD_BYTES = 128 * 1024
+"""What AWS IoT Core lets a device publish."""
+
+MAX_DEPTH = 32
+"""Nesting that a payload may have; real ones have four levels."""
+
+MAX_ID_LENGTH = 128
+MAX_TEXT = 1024
+"""Characters of a text that has a column of its own."""
+
+_FORBIDDEN_IN_IDS = frozenset("/+#")
+_SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973: no overlap in practice
+
+
+def decode_object(payload: bytes) -> dict[str, Any]:
+    """Decode a JSON object.
+
+    Raises:
+        RejectedError: empty, too_large, not_json, too_deep, not_object or bad_value (a number beyond any double).
+    """
+    if not payload:
+        raise RejectedError(Reason.EMPTY, "the payload is empty")
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise RejectedError(Reason.TOO_LARGE, f"{len(payload)} bytes; at most {MAX_PAYLOAD_BYTES} are accepted")
+    try:
+        document = msgspec.json.decode(payload)
+    except msgspec.ValidationError as error:
+        raise RejectedError(Reason.BAD_VALUE, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RejectedError(Reason.NOT_JSON, str(error)) from None
+    except RecursionError:
+        raise RejectedError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels") from None
+    if not isinstance(document, dict):
+        raise RejectedError(Reason.NOT_OBJECT, f"a JSON {type(document).__name__}, not an object")
+    return document
+
+
+def check_ven_id(value: Any) -> str:
+    """Return the id when it can be a level of an MQTT topic.
+
+    Raises:
+        RejectedError: bad_id.
+    """
+    if not isinstance(value, str):
+        raise RejectedError(Reason.BAD_ID, f"an id is text, not {type(value).__name__}")
+    if not 1 <= len(value) <= MAX_ID_LENGTH:
+        raise RejectedError(Reason.BAD_ID, f"an id has 1 to {MAX_ID_LENGTH} characters, this one {len(value)}")
+    # Almost all are printable; among those that are not, only control characters are forbidden.
+    control = not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value)
+    if control or not _FORBIDDEN_IN_IDS.isdisjoint(value):
+        raise RejectedError(Reason.BAD_ID, f"{value!r} holds one of / + # or a control character")
+    return value
+
+
+def ven_id_of(document: Mapping[str, Any]) -> str:
+    """Read the VEN's id in either spelling.
+
+    Raises:
+        RejectedError: missing_id or bad_id.
+    """
+    value = first_of(document, "venId", "ven_id")
+    if value is None:
+        raise RejectedError(Reason.MISSING_ID, "neither venId nor ven_id is given")
+    return check_ven_id(value)
+
+
+def time_of(document: Mapping[str, Any]) -> datetime:
+    """Read the time of measurement in either spelling, as UTC with microseconds.
+
+    Raises:
+        RejectedError: missing_time or bad_time.
+    """
+    value = first_of(document, "timestamp", "ts")
+    if value is None:
+        raise RejectedError(Reason.MISSING_TIME, "neither timestamp nor ts is given")
+    return parse_time(value)
+
+
+def optional_time_of(document: Mapping[str, Any]) -> datetime | None:
+    """Read the time of a message that counts by its arrival; one that cannot be read is none."""
+    try:
+        return time_of(document)
+    except RejectedError:
+        return None
+
+
+def parse_time(value: Any) -> datetime:
+    """Turn seconds, milliseconds (told apart by size) or ISO 8601 text into UTC; text without a zone is UTC.
+
+    Raises:
+        RejectedError: bad_time.
+    """
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            seconds = value if -_SECONDS_BELOW < value < _SECONDS_BELOW else value / 1000
+            return datetime.fromtimestamp(seconds, UTC)
+        if isinstance(value, str):
+            moment = datetime.fromisoformat(value.upper())
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
+    raise RejectedError(Reason.BAD_TIME, f"{given} is no time in seconds or milliseconds, nor ISO 8601 text")
+
+
+def first_of(document: Mapping[str, Any], *spellings: str) -> Any:
+    """Return the first spelling that is there and not null: the modern one is named first, and wins."""
+    for name in spellings:
+        value = document.get(name)
+        if value is not None:
+            return value
+    return None
+
+
+def first_given(*values: T | None) -> T | None:
+    """Return the first value that is not None."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[str]], reason: Reason) -> W:
+    """Check the types of an object's known fields.
+
+    Where a field comes in several spellings, only the one that counts has to be right.
+
+    Raises:
+        RejectedError: with `reason`.
+    """
+    try:
+        return msgspec.convert(document, wire)
+    except msgspec.ValidationError as error:
+        if not isinstance(document, dict):
+            raise RejectedError(reason, str(error)) from None
+    winners = dict(document)
+    for names in spellings:
+        for loser in [name for name in names if document.get(name) is not None][1:]:
+            del winners[loser]
+    try:
+        return msgspec.convert(winners, wire)
+    except msgspec.ValidationError as error:
+        raise RejectedError(reason, str(error)) from None
+
+
+def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> str:
+    """Return a text that has a column of its own.
+
+    Raises:
+        RejectedError: with `reason`: it is no text, holds a NUL character (PostgreSQL has none), or is too long.
+    """
+    if not isinstance(value, str):
+        raise RejectedError(reason, f"its {name} is text, not {type(value).__name__}")
+    if "\0" in value or len(value) > most:
+        raise RejectedError(reason, f"its {name} holds a NUL character or more than {most} characters")
+    return value
+
+
+def text_of(value: Any) -> str:
+    """Return a text as it is, and of anything else its JSON, sorted: what devices say in their own words."""
+    return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
+
+
+def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:
+    """Return the fields that have no place of their own, fit for JSONB; None when there are none.
+
+    Raises:
+        RejectedError: too_deep.
+    """
+    names = document.keys() - known
+    return storable({name: document[name] for name in names if document[name] is not None}) or None if names else None
+
+
+def whole(name: str, value: float | None, bits: int, reason: Reason) -> int | None:
+    """Return a whole number of so many bits beside its sign; devices write some as 5.0.
+
+    Raises:
+        RejectedError: with `reason`.
+    """
+    if value is None:
+        return None
+    if (isinstance(value, float) and not value.is_integer()) or abs(value) >= 2**bits:
+        raise RejectedError(reason, f"{name} is a whole number of at most {bits} bits, not {value}")
+    return int(value)
+
+
+def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Make an unknown value fit for JSONB, which has no NUL character.
+
+    Raises:
+        RejectedError: too_deep.
+    """
+    if depth == 0:
+        raise RejectedError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [storable(item, depth - 1) for item in value]
+    if isinstance(value, dict):
+        return {storable(key, depth): storable(item, depth - 1) for key, item in value.items()}
+    return value

@@ -1,0 +1,149 @@
+"""The circuits of a home as devices list them, in the `loads` or in the `circuits` spelling."""
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Annotated, Any, Protocol, TypeVar
+
+import msgspec
+
+from schemas.base.rejection import Reason, RejectedError, Rejection
+from schemas.parsing.common import convert_fields, first_given, short_text, unknown_fields, whole
+from schemas.records.telemetry import MAX_MAGNITUDE, Load, Quantity
+
+DEFAULT_PANEL_VOLTAGE = 240.0
+MAX_TEXT = 256
+_Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
+MAX_REJECTED = 20
+"""Bad entries of one list that are told one by one: each becomes a dead letter that holds the whole payload."""
+
+
+class _Entry(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+E = TypeVar("E", bound=_Entry)
+
+
+class LoadFields(msgspec.Struct, frozen=True):
+    """The known fields of both spellings: an entry of `circuits` may also use those of `loads`."""
+
+    id: str | None = None
+    loadId: str | None = None
+    name: str | None = None
+    type: str | None = None
+    capacityKw: Quantity | None = None
+    currentPowerKw: Quantity | None = None
+    shedCapabilityKw: Quantity | None = None
+    enabled: bool | None = None
+    priority: int | float | None = None
+
+
+class CircuitFields(LoadFields, frozen=True):
+    currentKw: Quantity | None = None
+    current_kw: Quantity | None = None
+    breakerAmps: Quantity | None = None
+    breaker_amps: Quantity | None = None
+    critical: bool | None = None
+
+
+class PlainLoad(Load, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
+    """A Load as it stands in a payload, where nothing is unknown, and so nothing `extra`, in it."""
+
+    name: _Text | None = None
+    type: _Text | None = None
+    # A field of this name in a payload is an unknown one.
+    extra: None = None
+
+
+_id_of = attrgetter("id")
+_ID = ("id", "loadId")
+_SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
+_KNOWN_IN_LOADS = frozenset(LoadFields.__struct_fields__)
+# Whether a circuit is critical has no column.
+_KNOWN_IN_CIRCUITS = frozenset(CircuitFields.__struct_fields__) - {"critical"}
+
+
+def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
+    """Parse a `loads` list; what is wrong with single entries is added to `rejected`, in bounded number."""
+    return parse_each("load", entries, _load, rejected)
+
+
+def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected: list[Rejection]) -> tuple[Load, ...]:
+    """Parse a `circuits` list as loads: capacity is the breaker's current times `panel_voltage` (V, 240 if None)."""
+    volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
+    return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
+
+
+def differ(loads: Sequence[PlainLoad] | None) -> bool:
+    """Whether no two entries have the same id."""
+    return not loads or len(set(map(_id_of, loads))) == len(loads)
+
+
+def parse_each(
+    what: str, entries: Sequence[Any], parse: Callable[[Any], E], rejected: list[Rejection]
+) -> tuple[E, ...]:
+    """Parse the entries of a list, each id once; what is wrong with one is added to `rejected`, in bounded number."""
+    found: dict[str, E] = {}
+    wrong = 0
+    for index, entry in enumerate(entries):
+        try:
+            parsed = parse(entry)
+            if parsed.id in found:
+                raise RejectedError(Reason.BAD_LOAD, f"the id {parsed.id!r} is there twice")
+            found[parsed.id] = parsed
+        except RejectedError as error:
+            wrong += 1
+            if wrong <= MAX_REJECTED:
+                rejected.append(Rejection(Reason.BAD_LOAD, f"{what} {index}: {error.rejection.detail}"))
+    if wrong > MAX_REJECTED:
+        rejected.append(Rejection(Reason.BAD_LOAD, f"and {wrong - MAX_REJECTED} more"))
+    return tuple(found.values())
+
+
+def _load(entry: Any) -> Load:
+    wire = convert_fields(entry, LoadFields, (_ID,), Reason.BAD_LOAD)
+    return _build(entry, wire, wire.capacityKw, wire.currentPowerKw, wire.shedCapabilityKw, _KNOWN_IN_LOADS)
+
+
+def _circuit(entry: Any, volts: float) -> Load:
+    wire = convert_fields(entry, CircuitFields, _SPELLINGS, Reason.BAD_LOAD)
+    current = first_given(wire.currentKw, wire.current_kw, wire.currentPowerKw)
+    amps = first_given(wire.breakerAmps, wire.breaker_amps)
+    capacity = wire.capacityKw if amps is None else amps * volts / 1000
+    if capacity is not None and abs(capacity) > MAX_MAGNITUDE:
+        raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V are beyond {MAX_MAGNITUDE} kW")
+    if wire.critical:
+        sheds: float | None = 0.0
+    else:
+        # What produces has nothing to shed.
+        sheds = first_given(wire.shedCapabilityKw, None if current is None else max(current, 0.0))
+    return _build(entry, wire, capacity, current, sheds, _KNOWN_IN_CIRCUITS)
+
+
+def _build(
+    entry: dict[str, Any],
+    wire: LoadFields,
+    capacity: float | None,
+    current: float | None,
+    sheds: float | None,
+    known: frozenset[str],
+) -> Load:
+    load_id = _text("id", first_given(wire.id, wire.loadId))
+    if not load_id:
+        raise RejectedError(Reason.BAD_LOAD, "no id")
+    return Load(
+        load_id,
+        _text("name", wire.name),
+        _text("type", wire.type),
+        capacity,
+        current,
+        sheds,
+        wire.enabled is not False,
+        whole("priority", wire.priority, 31, Reason.BAD_LOAD),
+        unknown_fields(entry, known),
+    )
+
+
+def _text(name: str, value: str | None) -> str | None:
+    return short_text(name, value, Reason.BAD_LOAD, MAX_TEXT) if value else value

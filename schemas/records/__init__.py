@@ -1,0 +1,1 @@
+"""Canonical records, and the Kafka topics that carry them."""

@@ -1,0 +1,118 @@
+"""What a dead letter carries beside the source's bytes: where it came from, and why it did not count."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple, Self
+
+from schemas.base.rejection import Rejection
+from schemas.records import topics
+
+Headers = Sequence[tuple[str, bytes]]
+
+_OURS = frozenset(
+    {
+        topics.HEADER_REASON,
+        topics.HEADER_DETAIL,
+        topics.HEADER_SOURCE_TOPIC,
+        topics.HEADER_SOURCE_PARTITION,
+        topics.HEADER_SOURCE_OFFSET,
+        topics.HEADER_SOURCE_TIMESTAMP,
+        topics.HEADER_CLOCK_SKEW,
+    }
+)
+_MAX_DETAIL_BYTES = 1000
+
+# Strangers may write it, too: here is only what the columns of the index can be compared with.
+_REPLAY_OF = re.compile(r"([0-9a-f]{16}) (\S+[+-]\d\d:\d\d) ([0-9]{1,9})")
+
+
+class DeadLetterState(StrEnum):
+    """What became of a dead letter."""
+
+    OPEN = "open"  # nobody has replayed it
+    REQUESTED = "requested"  # to be replayed
+    SENT = "sent"  # back in its source topic
+    STORED = "stored"  # it counts now
+    ALREADY_STORED = "already_stored"  # what it says was there before
+    REJECTED = "rejected"  # refused again; `state_detail` says why
+
+
+class ReplayOf(NamedTuple):
+    """Which dead letter a record is the replay of: a header that stays with it through all topics."""
+
+    letter_id: str
+    letter_time: datetime
+    attempt: int
+
+    def header(self) -> tuple[str, bytes]:
+        """Return it as a header."""
+        text = f"{self.letter_id} {self.letter_time.isoformat()} {self.attempt}"
+        return topics.HEADER_REPLAY_OF, text.encode()
+
+    @classmethod
+    def parse(cls, header: bytes | None) -> Self | None:
+        """Read the header's value; None where there is none, or none of ours."""
+        try:
+            found = _REPLAY_OF.fullmatch((header or b"").decode())
+            letter_time = None if found is None else datetime.fromisoformat(found[2]).astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+        return None if found is None or letter_time is None else cls(found[1], letter_time, int(found[3]))
+
+
+def dead_letter_headers(
+    rejection: Rejection,
+    source_headers: Iterable[tuple[str, bytes]],
+    *,
+    topic: str,
+    partition: int | None = None,
+    offset: int | None = None,
+    timestamp: int | None = None,
+    clock_skew: float | None = None,
+) -> list[tuple[str, bytes]]:
+    """Return the source's headers with ours after them.
+
+    `timestamp` is the source's, in milliseconds, `clock_skew` in seconds, where that is what was wrong. Partition,
+    offset and timestamp are None for a message that never reached its topic.
+    """
+    found = (
+        (topics.HEADER_REASON, rejection.reason),
+        (topics.HEADER_DETAIL, rejection.detail),
+        (topics.HEADER_SOURCE_TOPIC, topic),
+        (topics.HEADER_SOURCE_PARTITION, partition),
+        (topics.HEADER_SOURCE_OFFSET, offset),
+        (topics.HEADER_SOURCE_TIMESTAMP, timestamp),
+        (topics.HEADER_CLOCK_SKEW, clock_skew),
+    )
+    kept = [(name, value) for name, value in source_headers if name not in _OURS]
+    ours = [(name, _text(str(value))) for name, value in found if value is not None]
+    return kept + ours
+
+
+def dead_letter_headers_for(
+    record: Any, rejection: Rejection, *, clock_skew: float | None = None
+) -> list[tuple[str, bytes]]:
+    """Return the headers of the dead letter of a record that was read from the log (aiokafka's ConsumerRecord)."""
+    return dead_letter_headers(
+        rejection,
+        record.headers or (),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        clock_skew=clock_skew,
+    )
+
+
+def source_headers(headers: Mapping[str, str], received_at: datetime) -> list[tuple[str, bytes]]:
+    """Return what was the source's among a letter's headers, to send it again as it was received then."""
+    others = {*_OURS, topics.HEADER_REPLAY_OF, topics.HEADER_RECEIVED}
+    received = (topics.HEADER_RECEIVED, b"%d" % round(received_at.timestamp() * 1000))
+    return [*((name, value.encode()) for name, value in headers.items() if name not in others), received]
+
+
+def _text(value: str) -> bytes:
+    """UTF-8 of bounded length, cut between two characters."""
+    return value.encode(errors="replace")[:_MAX_DETAIL_BYTES].decode(errors="ignore").encode()

@@ -1,0 +1,97 @@
+"""The canonical records of what a home measures: what analytics consumers read from the log, and the tables hold."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+# `gc=False` below: what comes of JSON never refers to itself, and thousands a second need no looks for cycles.
+
+astuple = msgspec.structs.astuple
+
+MAX_MAGNITUDE = 1e9
+
+Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
+"""A power, current or voltage: bounded, so that sums over any fleet stay finite."""
+
+AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone."""
+
+VenId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+LoadId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
+
+
+class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False, eq=False):
+    """One circuit of a home. Power in kW; `current_power_kw` is negative where the circuit produces (PV)."""
+
+    id: LoadId
+    name: str | None = None
+    type: str | None = None
+    capacity_kw: Quantity | None = None
+    current_power_kw: Quantity | None = None
+    shed_capability_kw: Quantity | None = None
+    enabled: bool = True
+    priority: Int32 | None = None
+    extra: dict[str, Any] | None = None
+
+    def __eq__(self, other: object) -> bool:
+        """Compare field by field, whatever it was decoded as."""
+        return isinstance(other, Load) and astuple(self) == astuple(other)
+
+    def __hash__(self) -> int:
+        """Two that are equal have the same id."""
+        return hash(self.id)
+
+
+class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """One metering sample of one VEN, identified by (ven_id, timestamp).
+
+    Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.
+    `timestamp` is when it was measured, `received_at` when the gateway received it, both UTC.
+    `loads` is None when the sample said nothing about its circuits, and empty when it said there are none.
+    """
+
+    ven_id: VenId
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
+    used_power_kw: Quantity | None = None
+    shed_power_kw: Quantity | None = None
+    requested_reduction_kw: Quantity | None = None
+    event_id: str | None = None
+    baseline_power_kw: Quantity | None = None
+    battery_soc: Quantity | None = None
+    panel_amperage_rating: Quantity | None = None
+    panel_voltage: Quantity | None = None
+    panel_max_kw: Quantity | None = None
+    current_amps: Quantity | None = None
+    panel_utilization_percent: Quantity | None = None
+    message_num: Int64 | None = None
+    loads: tuple[Load, ...] | None = None
+    extra: dict[str, Any] | None = None
+
+
+class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
+    """All circuits of one VEN at one time, identified by (ven_id, timestamp)."""
+
+    ven_id: VenId
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
+    loads: tuple[Load, ...]
+
+
+class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
+    """A VEN's own report that something is wrong with it: not a reading."""
+
+    ven_id: VenId
+    timestamp: AwareDatetime
+    received_at: AwareDatetime
+    error: str
+
+
+encode_record = msgspec.json.Encoder().encode
+decode_reading = msgspec.json.Decoder(Reading).decode
+decode_snapshot = msgspec.json.Decoder(LoadSnapshot).decode
+decode_fault = msgspec.json.Decoder(FaultReport).decode

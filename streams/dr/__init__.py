@@ -1,0 +1,1 @@
+"""DR events: dispatch of commands, their evidence, and settlement."""

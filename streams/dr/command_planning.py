@@ -1,0 +1,66 @@
+"""What is decided of a DR event for its VENs: shares and commands, written in the transaction that decides."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from runtime.database import Connection
+from schemas.dr.commands import Command, event_command, restore_command
+from schemas.records.commands import seconds_left
+from streams.dr import event_store
+from streams.dr.allocation import ParticipantTotals, share_of
+
+
+async def plan_event(
+    connection: Connection, event: Any, vens: list[Any], there: ParticipantTotals, *, late: bool
+) -> int:
+    """Give each VEN its share beside those that are there and write its command; returns how many are told."""
+    chosen: list[tuple[str, float | None, float | None, str]] = []
+    shares: dict[str, float] = {}
+    basis = there.including(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
+    for ven in vens:
+        if ven["busy_with"] is not None:
+            chosen.append((ven["ven_id"], None, ven["capability_kw"], f"busy with {ven['busy_with']}"))
+            continue
+        share = share_of(event["requested_reduction_kw"], basis, ven["capability_kw"])
+        chosen.append((ven["ven_id"], share.kw, ven["capability_kw"], share.reason))
+        shares[ven["ven_id"]] = share.kw
+    await event_store.record_participants(connection, event["event_id"], chosen, late=late)
+    await plan_event_commands(connection, event["event_id"], shares, event["ended_at"] or event["end_time"])
+    return len(shares)
+
+
+async def plan_event_commands(
+    connection: Connection, event_id: str, shares: Mapping[str, float], ends_at: datetime, command_revision: int = 1
+) -> None:
+    """Write the command of each VEN, with its share in kW."""
+    left = seconds_left(ends_at, await event_store.clock(connection))
+    await event_store.insert_commands(
+        connection,
+        event_id,
+        _each_its_own(lambda ven_id: event_command(ven_id, event_id, shares[ven_id], left), shares),
+        phase="event",
+        expires_at=ends_at,
+        ends_at=ends_at,
+        command_revision=command_revision,
+    )
+
+
+async def plan_restores(
+    connection: Connection, event_id: str, ven_ids: Iterable[str], expires_at: datetime, command_revision: int = 1
+) -> None:
+    """Write the restore of each VEN."""
+    restores = _each_its_own(lambda ven_id: restore_command(ven_id, event_id), ven_ids)
+    await event_store.insert_commands(
+        connection, event_id, restores, phase="restore", expires_at=expires_at, command_revision=command_revision
+    )
+
+
+def _each_its_own(command_of: Callable[[str], Command], ven_ids: Iterable[str]) -> list[Command]:
+    """Make a command for each VEN; of a hundred thousand with eight digits at random two are alike, likely as not."""
+    made: dict[str, Command] = {}
+    for ven_id in ven_ids:
+        while (command := command_of(ven_id)).correlation_id in made:
+            pass
+        made[command.correlation_id] = command
+    return list(made.values())

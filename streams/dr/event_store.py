@@ -1,0 +1,182 @@
+"""DR events in the database: which are due, who takes part, and what follows from their start and end."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from runtime.database import Connection
+from schemas.dr.commands import Command
+from schemas.dr.event_lifecycle import Times
+from schemas.tables.sql_presence import status_of
+from schemas.tables.sql_shedding import SHEDS_NOW
+
+# Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
+DUE = """
+SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, deleted_at, closed_at,
+       clock_timestamp() AS asked_at
+FROM events
+WHERE closed_at IS NULL AND (start_time <= now() OR cancelled_at IS NOT NULL OR deleted_at IS NOT NULL)
+ORDER BY COALESCE(ended_at, end_time), event_id
+"""
+# Held to the end of the transaction: nobody stops an event while its VENs are being chosen.
+HOLD = """
+SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, started_at, ended_at, cancelled_at, deleted_at,
+       closed_at
+FROM events WHERE event_id = $1 FOR NO KEY UPDATE
+"""
+CLOCK = "SELECT clock_timestamp()"
+
+# Online VENs that may take part and do not yet, held so that none is sent an event of its own at the same time.
+CANDIDATES = f"""
+SELECT v.ven_id
+FROM vens AS v JOIN ven_status AS s USING (ven_id)
+WHERE ($2::text[] IS NULL OR v.ven_id = ANY ($2))
+    AND NOT EXISTS (SELECT FROM event_vens AS e
+                    WHERE e.event_id = $1 AND e.ven_id = v.ven_id AND e.share_kw IS NOT NULL)
+    AND {status_of("$3")} = 'online'
+ORDER BY v.ven_id FOR NO KEY UPDATE OF v
+"""  # noqa: S608 - our own text
+# What they can shed, null where they have not told, and the event that they are busy with: a second one would come on
+# top of the first, and the end of either would end both.
+ABILITIES = f"""
+SELECT s.ven_id,
+       (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
+        FROM json_array_elements(CASE WHEN json_typeof(s.loads) = 'array' THEN s.loads END) AS load
+        WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
+       (SELECT c.event_id FROM commands AS c
+        WHERE c.ven_id = s.ven_id AND {SHEDS_NOW}
+        ORDER BY c.ends_at DESC LIMIT 1) AS busy_with
+FROM ven_status AS s WHERE s.ven_id = ANY ($1)
+ORDER BY s.ven_id
+"""  # noqa: S608 - our own text
+BASIS = """
+SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
+FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
+"""
+TAKE_PART = """
+INSERT INTO event_vens AS mine (event_id, ven_id, share_kw, capability_kw, reason, late)
+SELECT $1, ven_id, share_kw, capability_kw, reason, $6
+FROM unnest($2::text[], $3::float8[], $4::float8[], $5::text[]) AS chosen(ven_id, share_kw, capability_kw, reason)
+ON CONFLICT (event_id, ven_id) DO UPDATE SET
+    share_kw = excluded.share_kw, capability_kw = excluded.capability_kw, reason = excluded.reason,
+    late = excluded.late, decided_at = now()
+WHERE mine.share_kw IS NULL AND (excluded.share_kw IS NOT NULL OR excluded.reason <> mine.reason)
+"""
+DECIDE = """
+INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, command_revision, expires_at, ends_at)
+SELECT correlation_id, ven_id, op, $1, payload, $6, $7, $8, $9
+FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[]) AS decided(correlation_id, ven_id, op, payload)
+ON CONFLICT (event_id, ven_id, phase, command_revision) WHERE phase IS NOT NULL DO NOTHING
+"""
+STARTED = "UPDATE events SET started_at = now() WHERE event_id = $1"
+
+# What the log is not known to have is withdrawn; where one was on its way to be tried again, that try is.
+WITHDRAW = """
+UPDATE commands SET logged_at = now(), expired_at = CASE WHEN attempt = 1 THEN now() ELSE expired_at END
+WHERE event_id = $1 AND phase = 'event' AND logged_at IS NULL
+"""
+OVER = "UPDATE commands SET ends_at = LEAST(ends_at, $2) WHERE event_id = $1 AND phase = 'event'"
+# Who was freed of the event, and sheds for something else since, is not restored: that would end what it is told now.
+TOLD = """
+SELECT DISTINCT c.ven_id FROM commands AS c
+WHERE c.event_id = $1 AND c.phase = 'event'
+    AND (c.expired_at IS NULL OR c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL OR c.acked_at IS NOT NULL
+         OR c.reported_at IS NOT NULL)
+    AND NOT EXISTS (SELECT FROM commands AS later
+                    WHERE later.ven_id = c.ven_id AND later.seq > c.seq AND later.op IN ('event', 'shedPanel')
+                        AND later.event_id <> c.event_id AND later.ends_at > now() AND later.expired_at IS NULL)
+ORDER BY c.ven_id
+"""
+CLOSE = "UPDATE events SET closed_at = now(), missed = $2 WHERE event_id = $1"
+
+
+async def clock(connection: Connection) -> datetime:
+    """Return the time now, by the clock that events go by."""
+    now: datetime = await connection.fetchval(CLOCK)
+    return now
+
+
+async def due_events(connection: Connection) -> list[Any]:
+    """Return the events that have begun and are not closed, those that end first in front."""
+    return list(await connection.fetch(DUE))
+
+
+async def lock_event(connection: Connection, event_id: str) -> tuple[Any, Times, datetime]:
+    """Hold an event for this transaction; returns its row, its times, and the time now."""
+    row = await connection.fetchrow(HOLD, event_id)
+    return row, times_of(row), await clock(connection)
+
+
+def times_of(row: Any) -> Times:
+    """Return the times of an event's row."""
+    return Times(**{name: row[name] for name in Times.__dataclass_fields__})
+
+
+async def candidates(connection: Connection, event: Any, offline_after: float) -> list[Any]:
+    """Return the VENs that may take part in an event and do not yet: `ven_id`, `capability_kw`, `busy_with`."""
+    held = await connection.fetch(CANDIDATES, event["event_id"], event["ven_ids"], offline_after)
+    # In a statement of its own: it has to see what others did to these VENs before they were held.
+    return list(await connection.fetch(ABILITIES, [row["ven_id"] for row in held])) if held else []
+
+
+async def participant_totals(connection: Connection, event_id: str) -> Any:
+    """Return what the shares of an event were figured from: `vens`, `known`, `capability_kw`."""
+    return await connection.fetchrow(BASIS, event_id)
+
+
+async def record_participants(
+    connection: Connection,
+    event_id: str,
+    chosen: Sequence[tuple[str, float | None, float | None, str]],
+    *,
+    late: bool,
+) -> None:
+    """Note VENs with share (kW; None takes no part), capability (kW) and reason."""
+    if chosen:
+        await connection.execute(TAKE_PART, event_id, *(list(column) for column in zip(*chosen, strict=True)), late)
+
+
+async def insert_commands(
+    connection: Connection,
+    event_id: str,
+    commands: Iterable[Command],
+    *,
+    phase: str,
+    expires_at: datetime,
+    ends_at: datetime | None = None,
+    command_revision: int = 1,
+) -> None:
+    """Write commands of an event for the outbox; a VEN that has one of this phase and revision keeps it.
+
+    Raises:
+        asyncpg.UniqueViolationError: a correlation id was given before; try again with others.
+    """
+    rows = [
+        (command.correlation_id, command.ven_id, command.op, msgspec.json.encode(command.payload).decode())
+        for command in commands
+    ]
+    if rows:
+        columns = (list(column) for column in zip(*rows, strict=True))
+        await connection.execute(DECIDE, event_id, *columns, phase, command_revision, expires_at, ends_at)
+
+
+async def note_started(connection: Connection, event_id: str) -> None:
+    """Note that an event's VENs have been chosen."""
+    await connection.execute(STARTED, event_id)
+
+
+async def end_commands(connection: Connection, event_id: str, over_at: datetime) -> list[str]:
+    """End what VENs were told of an event; returns those that may have heard of it."""
+    # Asked first: the log may take, when it is back, what it did not confirm, and a crash may have come before we noted
+    # that it has it. Who hears of the event so has to hear of its end.
+    told = [row["ven_id"] for row in await connection.fetch(TOLD, event_id)]
+    await connection.execute(WITHDRAW, event_id)
+    await connection.execute(OVER, event_id, over_at)
+    return told
+
+
+async def close_event(connection: Connection, event_id: str, *, missed: bool = False) -> None:
+    """Note that nothing more is to be done about an event."""
+    await connection.execute(CLOSE, event_id, missed)

@@ -1,0 +1,1 @@
+"""Faust over fetched batches: consuming, publishing and leader election."""

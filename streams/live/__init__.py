@@ -1,0 +1,1 @@
+"""Role `live`: network totals that follow the fleet from second to second."""

@@ -1,0 +1,175 @@
+"""What the VENs of one partition add up to now."""
+
+from collections.abc import Container, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+
+from schemas.records.network import LoadTypeTotals, Totals, TotalsLoad, TotalsReading, VenLoads
+from schemas.records.telemetry import Load, LoadSnapshot, Reading
+
+LOADS_WAIT = timedelta(days=1)
+"""How long the loads of a VEN that is silent are remembered."""
+
+OTHER_TYPE = "other"
+MOST_TYPES = 200
+"""Types are free text: what one partition has of more than so many counts as `other`."""
+MOST_TYPE_CHARACTERS = 256
+"""So does a type of a longer name; from devices there is none. Records of the log have to stay small."""
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+class _Latest(NamedTuple):
+    received_at: datetime
+    measured_at: datetime
+    used_kw: float
+    shed_kw: float
+
+
+class PartitionTotals:
+    """The last values of each VEN: set, never added, so a message that comes twice changes nothing.
+
+    Values move forward in event time only, those of loads by a clock of their own, for not every reading speaks of
+    loads, and of a reading and a snapshot of the same time the reading counts; `received_at` moves forward in received
+    time, for it is what makes a VEN online, and so does the time of its last will. Messages of different topics may be
+    taken in in any order.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[str, _Latest] = {}
+        self._loads: dict[str, VenLoads] = {}
+        self._left: dict[str, datetime] = {}
+
+    def __len__(self) -> int:
+        return len(self._latest)
+
+    def update(self, reading: TotalsReading | Reading) -> None:
+        """Take a reading in."""
+        latest = self._latest.get(reading.ven_id)
+        used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
+        if latest is None:
+            latest = _Latest(reading.received_at, reading.timestamp, used, shed)
+        elif reading.timestamp > latest.measured_at:
+            latest = _Latest(max(latest.received_at, reading.received_at), reading.timestamp, used, shed)
+        elif reading.received_at > latest.received_at:
+            latest = latest._replace(received_at=reading.received_at)
+        self._latest[reading.ven_id] = latest
+        if reading.loads is not None:
+            self.list_loads(summed(reading, reading.loads, by_reading=True))
+
+    def update_loads(self, snapshot: LoadSnapshot) -> None:
+        """Take a load snapshot in; it makes no VEN online."""
+        self.list_loads(summed(snapshot, snapshot.loads, by_reading=False))
+
+    def list_loads(self, loads: VenLoads) -> None:
+        """Take in what a list of loads adds up to."""
+        known = self._loads.get(loads.ven_id)
+        if known is None:
+            self._loads[loads.ven_id] = loads
+            return
+        received_at = max(loads.received_at, known.received_at)
+        newer = (loads.measured_at, loads.by_reading) > (known.measured_at, known.by_reading)
+        latest = loads if newer else known
+        if latest.received_at < received_at:
+            latest = msgspec.structs.replace(latest, received_at=received_at)
+        self._loads[loads.ven_id] = latest
+
+    def leave(self, ven_id: str, received_at: datetime) -> None:
+        """Take a last will in: the VEN is offline until a later reading."""
+        self._left[ven_id] = max(received_at, self._left.get(ven_id, received_at))
+
+    def totals(self, heard_since: datetime, disabled: Container[str] = ()) -> Totals:
+        """Add up the VENs heard since then and not gone since; those not heard are forgotten."""
+        self._forget(heard_since)
+        online = [(latest, self._loads.get(ven_id)) for ven_id, latest in self._online(disabled)]
+        loads = [loads for _, loads in online if loads is not None]
+        return Totals(
+            online_vens=len(online),
+            household_usage_kw=sum(ven.used_kw for ven, _ in online),
+            current_load_reduction_kw=sum(ven.shed_kw for ven, _ in online),
+            controllable_power_kw=sum(ven.controllable_kw for ven in loads),
+            potential_load_reduction_kw=sum(ven.potential_kw for ven in loads),
+        )
+
+    def load_types(self, disabled: Container[str] = ()) -> dict[str, LoadTypeTotals]:
+        """Add up the loads of the same VENs by their type."""
+        lists = (self._loads.get(ven_id) for ven_id, _ in self._online(disabled))
+        return added(loads.types for loads in lists if loads is not None)
+
+    def listed_before(self, received_at: datetime) -> Iterable[VenLoads]:
+        """The last lists of loads that are older than that."""
+        return (loads for loads in self._loads.values() if loads.received_at < received_at)
+
+    def lists(self, ven_id: str) -> bool:
+        """Whether a list of the VEN's loads is remembered."""
+        return ven_id in self._loads
+
+    def _online(self, disabled: Container[str]) -> Iterable[tuple[str, _Latest]]:
+        return (
+            (ven_id, latest)
+            for ven_id, latest in self._latest.items()
+            if (not self._left or latest.received_at > self._left.get(ven_id, _NEVER)) and ven_id not in disabled
+        )
+
+    def _forget(self, since: datetime) -> None:
+        for ven_id in [ven_id for ven_id, latest in self._latest.items() if latest.received_at < since]:
+            del self._latest[ven_id]
+        # A list of loads waits for the next reading, for some VENs list them rarely.
+        oldest = max(since, _NEVER + LOADS_WAIT) - LOADS_WAIT
+        for ven_id in self._loads.keys() - self._latest.keys():
+            if self._loads[ven_id].received_at < oldest:
+                del self._loads[ven_id]
+        for ven_id in [ven_id for ven_id, left_at in self._left.items() if left_at < since]:
+            del self._left[ven_id]
+
+
+def summed(
+    record: TotalsReading | Reading | LoadSnapshot, loads: Sequence[TotalsLoad] | Sequence[Load], *, by_reading: bool
+) -> VenLoads:
+    """Add up one list of loads."""
+    sums: dict[str, list[float]] = {}
+    controllable = potential = 0.0
+    for load in loads:
+        drawn, sheds = load.current_power_kw or 0.0, load.shed_capability_kw or 0.0
+        potential += sheds
+        if sheds > 0:
+            controllable += drawn
+        kind = OTHER_TYPE if load.type is None or len(load.type) > MOST_TYPE_CHARACTERS else load.type
+        known = sums.get(kind)
+        if known is None:
+            sums[kind] = [load.capacity_kw or 0.0, sheds, drawn]
+        else:
+            known[0] += load.capacity_kw or 0.0
+            known[1] += sheds
+            known[2] += drawn
+    return VenLoads(
+        record.ven_id,
+        record.timestamp,
+        by_reading,
+        record.received_at,
+        controllable_kw=controllable,
+        potential_kw=potential,
+        types={kind: LoadTypeTotals(*of) for kind, of in sums.items()},
+    )
+
+
+def added(many: Iterable[dict[str, LoadTypeTotals]]) -> dict[str, LoadTypeTotals]:
+    """Add up by type; of very many types those of the least capacity count as `other`."""
+    sums: dict[str, list[float]] = {}
+    for types in many:
+        for given, totals in types.items():
+            name = given if len(given) <= MOST_TYPE_CHARACTERS else OTHER_TYPE
+            known = sums.get(name)
+            if known is None:
+                known = sums[name] = [0.0, 0.0, 0.0]
+            known[0] += totals.total_capacity_kw
+            known[1] += totals.total_shed_capability_kw
+            known[2] += totals.current_usage_kw
+    if len(sums) > MOST_TYPES:
+        for name in sorted(sums, key=lambda name: (-sums[name][0], name))[MOST_TYPES - 1 :]:
+            few = sums.pop(name)
+            rest = sums.setdefault(OTHER_TYPE, [0.0, 0.0, 0.0])
+            sums[OTHER_TYPE] = [mine + theirs for mine, theirs in zip(rest, few, strict=True)]
+    return {name: LoadTypeTotals(*sums[name]) for name in sorted(sums)}

@@ -1,0 +1,1 @@
+"""Per-minute aggregates of telemetry, and their topic."""

@@ -1,0 +1,1 @@
+"""Role `sink`: canonical records become rows."""

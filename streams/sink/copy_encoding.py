@@ -1,0 +1,86 @@
+"""Rows of loads in the binary form of COPY: almost all rows are loads, and encoding them is most of what storing costs.
+
+The driver encodes value by value. Here what a row's numbers are is packed at once, and texts, which are the same from
+sample to sample, are remembered. The form: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
+"""
+
+import struct
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from schemas.records.telemetry import LoadSnapshot, Reading, astuple, encode_record
+from streams.store.bulk_insert import Encoded
+
+LOAD_COLUMNS = (
+    "ven_id",
+    "time",
+    "load_id",
+    "capacity_kw",
+    "current_power_kw",
+    "shed_capability_kw",
+    "priority",
+    "enabled",
+    "name",
+    "type",
+    "extra",
+)
+
+_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_END = b"\xff\xff"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# Before each value there is its length in bytes, -1 for NULL; a row begins with the number of its values.
+_NULL = b"\xff\xff\xff\xff"
+_LENGTH = struct.Struct("!i")
+_WIDTH = struct.pack("!h", len(LOAD_COLUMNS))
+_TIME = struct.Struct("!iq")
+_FLOAT = struct.Struct("!id")
+_WHOLE = struct.Struct("!ii")
+_TRUTH = struct.Struct("!i?")
+_NUMBERS = struct.Struct("!idididiii?")
+_JSONB_VERSION = b"\1"
+
+
+def encoded_loads(records: Iterable[Reading | LoadSnapshot]) -> Encoded:
+    """Return a row for each load of each record, in the order of `LOAD_COLUMNS`."""
+    pieces, rows = [_BEGIN], 0
+    for record in records:
+        if not record.loads:
+            continue
+        begin = b"%b%b%b" % (_WIDTH, _text(record.ven_id), _TIME.pack(8, (record.timestamp - _EPOCH) // _MICROSECOND))
+        for load_id, name, kind, capacity, current, sheds, enabled, priority, extra in map(astuple, record.loads):
+            if capacity is None or current is None or sheds is None or priority is None:
+                numbers = _numbers((capacity, current, sheds), priority, enabled=enabled)
+            else:
+                numbers = _NUMBERS.pack(8, capacity, 8, current, 8, sheds, 4, priority, 1, enabled)
+            pieces += begin, _text(load_id), numbers, _texts(name, kind), _json(extra) if extra else _NULL
+        rows += len(record.loads)
+    pieces.append(_END)
+    return Encoded(b"".join(pieces), rows)
+
+
+@lru_cache(maxsize=100_000)
+def _text(value: str | None) -> bytes:
+    if value is None:
+        return _NULL
+    encoded = value.encode()
+    return _LENGTH.pack(len(encoded)) + encoded
+
+
+@lru_cache(maxsize=100_000)
+def _texts(name: str | None, kind: str | None) -> bytes:
+    return _text(name) + _text(kind)
+
+
+def _numbers(powers: Iterable[float | None], priority: int | None, *, enabled: bool) -> bytes:
+    """From `capacity_kw` to `enabled`, where some are not known."""
+    parts = [_NULL if power is None else _FLOAT.pack(8, power) for power in powers]
+    parts.append(_NULL if priority is None else _WHOLE.pack(4, priority))
+    return b"".join([*parts, _TRUTH.pack(1, enabled)])
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    encoded = _JSONB_VERSION + encode_record(value)
+    return _LENGTH.pack(len(encoded)) + encoded

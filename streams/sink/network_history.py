@@ -1,0 +1,86 @@
+"""Live totals every ten seconds in `network_stats`, written by the role `sink`, which has the database."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from runtime.database import Connection
+from schemas.base.time_window import TimeWindow
+from schemas.records.network import NETWORK_SCOPE, NetworkTotals, decode_network_totals
+from schemas.records.telemetry import astuple, encode_record
+from schemas.records.topics import STATS
+from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from schemas.tables.buckets import floor_to
+from schemas.tables.partitioning import day_of
+from streams.engine.batch_consumer import Record
+from streams.engine.batch_processing import merged_batches
+from streams.store.database import Database
+from streams.store.day_partitions import DayPartitions
+
+WIDTH = timedelta(seconds=10)
+
+# The first of a bucket stays, so that what comes again changes nothing.
+INSERT = """
+INSERT INTO network_stats (time, as_of, online_vens, household_usage_kw, current_load_reduction_kw,
+                           controllable_power_kw, potential_load_reduction_kw, load_types)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (time) DO NOTHING
+"""
+
+
+def add_network_history(
+    app: Any, kafka: KafkaSettings, streams: StreamsSettings, database: Database, partitions: DayPartitions
+) -> None:
+    """Register the agent with the app."""
+    history = NetworkHistory(database, partitions, streams.window)
+
+    @app.agent(app.batches_of(kafka.topics(STATS)), name="sink-network-stats")  # type: ignore[untyped-decorator]
+    async def keep(stream: Any) -> None:
+        async for batches in merged_batches(stream, streams.streams_batch_records):
+            await history.keep(record for batch in batches for record in batch.records)
+
+
+class NetworkHistory:
+    """Keeps the first totals of each bucket."""
+
+    def __init__(self, database: Database, partitions: DayPartitions, window: TimeWindow) -> None:
+        self._database = database
+        self._partitions = partitions
+        self._window = window
+        self._last: datetime | None = None
+
+    async def keep(self, records: Iterable[Record]) -> None:
+        """Store what belongs into buckets that have nothing yet."""
+        now = datetime.now(UTC)
+        firsts: dict[datetime, NetworkTotals] = {}
+        for record in records:
+            totals = network_totals(record)
+            if totals is not None and self._window.check(totals.as_of, now) is None:
+                firsts.setdefault(floor_to(totals.as_of, WIDTH), totals)
+        # Nine of ten come into a bucket that is known to be there.
+        rows = [_row(time, totals) for time, totals in firsts.items() if time != self._last]
+        if not rows:
+            return
+
+        async def insert(connection: Connection) -> None:
+            await connection.executemany(INSERT, rows)
+
+        await self._partitions.with_days({day_of(row[0]) for row in rows}, lambda: self._database.run(insert))
+        self._last = rows[-1][0]
+
+
+def network_totals(record: Record) -> NetworkTotals | None:
+    """The record as totals that the table can take; None where it is none, for others may write there, too."""
+    if record.key != NETWORK_SCOPE.encode():
+        return None
+    try:
+        totals = decode_network_totals(record.value or b"")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    # PostgreSQL has no NUL character: it would refuse the row each time that it comes again.
+    return None if any("\0" in name for name in totals.load_types) else totals
+
+
+def _row(time: datetime, totals: NetworkTotals) -> tuple[Any, ...]:
+    return (time, totals.as_of, *astuple(totals.totals), encode_record(totals.load_types).decode())

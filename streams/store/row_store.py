@@ -1,0 +1,133 @@
+"""Stores batches of records as rows with natural keys; duplicates change nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from runtime.database import Connection
+from schemas.tables.partitioning import day_of
+from streams.store.bulk_insert import Encoded, Insert, Row, insert_in_one_transaction
+from streams.store.database import Database, TransactionHook
+from streams.store.day_partitions import DayPartitions
+from streams.store.recent_keys import RecentKeys
+
+R = TypeVar("R")
+
+Update = Callable[[Connection, Sequence[R]], Awaitable[None]]
+"""Statements for all records of a batch, duplicates included."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableRows(Generic[R]):
+    """How records become rows of one table; the table has the columns `ven_id` and `time`."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows_of: Callable[[Iterable[R]], Sequence[Row] | Encoded]
+
+
+class RowStore(Generic[R]):
+    """Stores records of one kind by COPY, and updates what is derived from them, in one transaction per batch."""
+
+    def __init__(
+        self,
+        database: Database,
+        partitions: DayPartitions,
+        tables: Sequence[TableRows[R]],
+        update: Update[R],
+        key: Callable[[R], tuple[Any, ...]] = lambda record: (record.ven_id, record.timestamp),  # type: ignore[attr-defined]
+    ) -> None:
+        self._database = database
+        self._partitions = partitions
+        self._tables = tables
+        self._update = update
+        self._key = key
+        self._recent = RecentKeys()
+        self._in_progress: list[_BatchInProgress] = []
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that hold a row of each record."""
+        return tuple(table.table for table in self._tables)
+
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
+        """Store records and run `hook` in one transaction; return after the commit.
+
+        Raises:
+            DATA_FAULTS: the database refuses a value.
+        """
+        # The first of several records with the same key counts.
+        fresh = {self._key(record): record for record in reversed(records)}
+        if hook is None:
+            fresh = {key: record for key, record in fresh.items() if key not in self._recent}
+        inserts = [Insert(table.table, table.columns, table.rows_of(fresh.values())) for table in self._tables]
+
+        async def finish(connection: Connection) -> None:
+            await self._update(connection, records)
+            if hook is not None:
+                await hook(connection)
+
+        days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
+        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
+        self._recent.add(fresh)
+
+    @asynccontextmanager
+    async def exclusive_keys(self, records: Sequence[R]) -> AsyncIterator[None]:
+        """Wait until no other batch in progress has a key of these records, and reserve their keys.
+
+        Otherwise two batches would both find a key missing, and either could win. All keys are reserved at once, so
+        batches cannot deadlock.
+        """
+        keys = {self._key(record) for record in records}
+        while other := next((batch for batch in self._in_progress if not batch.keys.isdisjoint(keys)), None):
+            await other.finished.wait()
+        batch = _BatchInProgress(keys, asyncio.Event())
+        self._in_progress.append(batch)
+        try:
+            yield
+        finally:
+            self._in_progress.remove(batch)
+            batch.finished.set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _BatchInProgress:
+    """The keys of a batch that is being stored."""
+
+    keys: set[Any]
+    finished: asyncio.Event
+
+
+class UpsertStore(Generic[R]):
+    """Stores records by an upsert that is correct in any order: rare records, and those of which the latest counts."""
+
+    tables: tuple[str, ...] = ()
+
+    def __init__(self, database: Database, upsert: Update[R], partitions: DayPartitions | None = None) -> None:
+        self._database = database
+        self._upsert = upsert
+        self._partitions = partitions
+
+    def exclusive_keys(self, _records: Sequence[R]) -> AbstractAsyncContextManager[None]:
+        """Reserve nothing: the upsert is correct in any order."""
+        return nullcontext()
+
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
+        """Store records and run `hook` in one transaction; return after the commit.
+
+        Raises:
+            DATA_FAULTS: the database refuses a value.
+        """
+
+        async def work(connection: Connection) -> None:
+            await self._upsert(connection, records)
+            if hook is not None:
+                await hook(connection)
+
+        if self._partitions is None:
+            await self._database.run(work)
+            return
+        days = {day_of(record.timestamp) for record in records}  # type: ignore[attr-defined]
+        await self._partitions.with_days(days, lambda: self._database.run(work))

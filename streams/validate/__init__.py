@@ -1,0 +1,1 @@
+"""Role `validate`: raw messages become canonical records or dead letters."""

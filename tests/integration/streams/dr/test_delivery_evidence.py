@@ -1,0 +1,89 @@
+"""The command log in the role `sink`: what others write there stops nothing."""
+
+import asyncio
+from datetime import UTC, datetime
+from random import Random
+
+from gateway.stack.polling import until
+from runtime.database import Connection
+from schemas.records.commands import DeliveryEvidence, DeliveryState
+from schemas.records.topics import COMMAND_LOG
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
+from streams.dr.command_store import note_logged, record_evidence
+from streams.main import StreamsConfig, run_role
+from tests.support.dr_harness import grid
+from tests.support.log import read_all, writer
+from tests.support.servers import committed, connection
+
+WAIT = 60
+STATES: tuple[DeliveryState, ...] = ("sending", "sent")
+EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
+GARBAGE = [
+    b"",
+    b"no json",
+    b"[" * 100_000,
+    (EVIDENCE % ("\\u0000", 1, "2026-01-01T00:00:00Z")).encode(),
+    (EVIDENCE % ("x", 2**40, "2026-01-01T00:00:00Z")).encode(),
+    (EVIDENCE % ("x", 1, "0001-01-01T00:00:00+14:00")).encode(),
+    (EVIDENCE % ("x", 1, "9999-12-31T23:59:59-14:00")).encode(),
+]
+
+
+async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken_in(
+    kafka: KafkaSettings, database: DatabaseSettings
+) -> None:
+    topic = kafka.topics(COMMAND_LOG)
+    async with grid(kafka, database) as world:
+        await world.home("a")
+        await world.event()
+        await world.step()
+        known = (await world.commands())["a"]["correlation_id"]
+        stop = asyncio.Event()
+        role = asyncio.create_task(run_role(StreamsConfig("sink", kafka, StreamsSettings(), database), stop))
+        good = (EVIDENCE % (known, 1, "2026-01-01T00:00:00Z")).encode()
+        async with writer(kafka) as log:
+            for number, value in enumerate([*GARBAGE[:4], good, *GARBAGE[4:]]):
+                await log.one(topic, value, 0, key=b"%d" % number)
+
+        async def all_committed() -> bool:
+            return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(GARBAGE) + 1
+
+        assert await until(all_committed, WAIT)
+        stop.set()
+        await role
+        assert (await world.commands())["a"]["sent_at"] is not None
+        found = await read_all(kafka, kafka.topics.dead_letters(topic))
+        assert sorted(record.value for record in found) == sorted(GARBAGE)
+
+
+async def test_evidence_and_the_dispatcher_never_wait_for_each_other_crosswise(
+    kafka: KafkaSettings, database: DatabaseSettings
+) -> None:
+    """The bridge is at work on a command before the dispatcher has noted that the log has it."""
+    async with grid(kafka, database) as world, connection(database) as sink, connection(database) as dispatcher:
+        ids = [f"c-{number:04}" for number in range(2000)]
+        await world.rows.execute(
+            "INSERT INTO commands (correlation_id, ven_id, op, payload) "
+            "SELECT id, id, 'ping', '{}' FROM unnest($1::text[]) AS id",
+            ids,
+        )
+        now = datetime.now(UTC)
+
+        async def take(opened: Connection) -> None:
+            for turn in range(30):
+                said = [
+                    DeliveryEvidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
+                    for state in STATES
+                    for name in Random(turn).sample(ids, 1000)
+                ]
+                async with opened.transaction():
+                    await record_evidence(opened, said)
+
+        async def note(opened: Connection) -> None:
+            for turn in range(30):
+                rows = [{"correlation_id": name, "expires_at": now} for name in Random(-turn).sample(ids, 1000)]
+                async with opened.transaction():
+                    await note_logged(opened, rows, {})
+
+        # A deadlock is raised in one of the two.
+        await asyncio.gather(take(sink), note(dispatcher))

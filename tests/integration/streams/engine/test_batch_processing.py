@@ -1,0 +1,115 @@
+"""Batches that are worked on while others are: each is acknowledged for itself, and the log goes on from the first."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest_asyncio
+
+from gateway.stack.polling import until
+from schemas.records.topics import TELEMETRY
+from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.engine.app import make_app
+from streams.engine.batch_consumer import Batch
+from streams.engine.batch_processing import process_concurrently
+from tests.support.apps import running
+from tests.support.log import Writer, writer
+from tests.support.servers import Topics, committed
+
+ROLE = "gathering"
+WAIT = 30
+
+
+@pytest_asyncio.fixture
+async def kafka(topics: Topics) -> KafkaSettings:
+    return await topics.fresh(partitions=1)
+
+
+class Works:
+    """An agent, two of whose works are under way at once; each ends when, and as, the test says."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.app = make_app(ROLE, kafka, StreamsSettings())
+        self.topic = kafka.topics(TELEMETRY)
+        self.begun: list[list[bytes]] = []
+        self.ends: list[asyncio.Future[None]] = []
+        self.cancelled: list[int] = []
+        self.stream: Any = None
+
+        @self.app.agent(self.app.batches_of(self.topic))  # type: ignore[untyped-decorator]
+        async def work(stream: Any) -> None:
+            self.stream = stream
+            await process_concurrently(stream, 1, 2, self._work)
+
+    @property
+    def waiting(self) -> int:
+        """How many batches have been fetched, and nobody works on them."""
+        return int(self.stream.channel.queue.qsize())
+
+    async def _work(self, batches: Sequence[Batch]) -> None:
+        self.begun.append([record.value for batch in batches for record in batch.records])
+        self.ends.append(asyncio.get_running_loop().create_future())
+        number = len(self.ends)
+        try:
+            await self.ends[-1]
+        except asyncio.CancelledError:
+            self.cancelled.append(number)
+            raise
+
+    async def begin_two(self, log: Writer) -> None:
+        """Have two works under way, of a record each."""
+        for number in range(2):
+            await log.together(self.topic, [b"%d" % number])
+            assert await self.have(number + 1)
+
+    async def have(self, number: int) -> bool:
+        return await until(lambda: len(self.begun) == number, WAIT)
+
+
+async def test_the_next_begins_while_the_last_is_under_way_and_none_is_committed_before_those_ahead(
+    kafka: KafkaSettings,
+) -> None:
+    works = Works(kafka)
+    async with writer(kafka) as log, running(works.app):
+        await works.begin_two(log)
+        await log.together(works.topic, [b"2"])
+        assert await until(lambda: works.waiting == 1, WAIT)
+        assert works.begun == [[b"0"], [b"1"]], "no more than two at once"
+        works.ends[1].set_result(None)
+        assert await works.have(3)
+        await works.app.consumer.commit()
+        assert await committed(kafka, ROLE, works.topic) == {}
+        works.ends[0].set_result(None)
+
+        async def two_are_committed() -> bool:
+            await works.app.consumer.commit()
+            return await committed(kafka, ROLE, works.topic) == {0: 2}
+
+        assert await until(two_are_committed, WAIT)
+    assert works.begun == [[b"0"], [b"1"], [b"2"]]
+    assert works.cancelled == [3]
+
+
+async def test_what_one_raises_ends_the_other_and_neither_is_committed(kafka: KafkaSettings) -> None:
+    works = Works(kafka)
+    async with writer(kafka) as log, running(works.app):
+        await works.begin_two(log)
+        works.ends[1].set_exception(RuntimeError("poison"))
+        async with asyncio.timeout(WAIT):
+            await works.app.wait(asyncio.Event().wait())
+        assert str(works.app.crash_reason) == "poison"
+    assert works.cancelled == [1]
+    assert await committed(kafka, ROLE, works.topic) == {}
+
+
+async def test_a_work_that_is_cancelled_by_nobody_of_ours_ends_them_all(kafka: KafkaSettings) -> None:
+    works = Works(kafka)
+    async with writer(kafka) as log, running(works.app):
+        await works.begin_two(log)
+        # As a future does that somebody else has cancelled: a task group takes that for an end like any other.
+        works.ends[0].cancel()
+        async with asyncio.timeout(WAIT):
+            await works.app.wait(asyncio.Event().wait())
+        assert "cancelled" in str(works.app.crash_reason)
+    assert works.cancelled == [1, 2]
+    assert await committed(kafka, ROLE, works.topic) == {}

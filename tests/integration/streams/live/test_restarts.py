@@ -1,0 +1,172 @@
+"""Live totals while the role is killed, started again, joined by a second worker and left by it: no dip and no jump."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.local.worker import Worker
+from gateway.stack import LocalStack
+from gateway.stack.child_guard import Guard
+from gateway.stack.polling import until
+from gateway.stack.ports import claim
+from schemas.records.network import Heartbeat
+from schemas.records.telemetry import Load, Reading, encode_record
+from schemas.records.topics import HEARTBEATS, TELEMETRY
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
+from tests.support.log import Writer, writer
+from tests.support.rest import api
+from tests.support.servers import Topics
+
+PARTITIONS = 4
+VENS = 40
+INTERVAL = 1.0
+WAIT = 60
+LOADS = (Load("hvac", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5),)
+
+
+@dataclass
+class Book:
+    """What the fleet published: in round n every VEN uses n kW, and says so at one time."""
+
+    rounds: list[datetime] = field(default_factory=list)
+
+    def least(self, as_of: datetime) -> float:
+        """The usage at a time, but for the last report interval."""
+        return VENS * max(0, sum(1 for moment in self.rounds if moment <= as_of) - 1)
+
+    @property
+    def most(self) -> float:
+        return VENS * len(self.rounds)
+
+
+async def publish(log: Writer, kafka: KafkaSettings, book: Book) -> None:
+    """Publish rounds for ever, with the beats that would come behind them."""
+    while True:
+        now = datetime.now(UTC)
+        book.rounds.append(now)
+        used = float(len(book.rounds))
+        for partition in range(PARTITIONS):
+            # Loads in the first round only: whoever starts later has to know of them all the same.
+            records = [
+                encode_record(
+                    Reading(
+                        ven_id=f"ven-{ven}",
+                        timestamp=now,
+                        received_at=now,
+                        used_power_kw=used,
+                        loads=LOADS if len(book.rounds) == 1 else None,
+                    )
+                )
+                for ven in range(partition, VENS, PARTITIONS)
+            ]
+            await log.together(kafka.topics(TELEMETRY), records, partition)
+            await log.one(kafka.topics(HEARTBEATS), encode_record(Heartbeat(now)), partition)
+        await asyncio.sleep(INTERVAL)
+
+
+class Samples:
+    """Asks for the totals every 100 ms, and notes what cannot be."""
+
+    def __init__(self, client: httpx.AsyncClient, book: Book) -> None:
+        self._client = client
+        self._book = book
+        self.wrong: list[str] = []
+        self.count = 0
+        self.as_of = datetime.min.replace(tzinfo=UTC)
+        self.oldest = timedelta(0)
+
+    async def run(self) -> None:
+        before = 0.0
+        while True:
+            answer = await self._client.get("/api/stats/network")
+            stats = answer.json()
+            # From when all have reported and listed their loads.
+            if answer.is_success and (self.count or stats["potentialLoadReductionKw"] == 1.5 * VENS):
+                self.count += 1
+                self.as_of = datetime.fromisoformat(stats["asOf"])
+                self.oldest = max(self.oldest, datetime.now(UTC) - self.as_of)
+                usage = stats["householdUsageKw"]
+                least, most = self._book.least(self.as_of), self._book.most
+                right = stats["onlineVens"] == VENS and stats["potentialLoadReductionKw"] == 1.5 * VENS
+                if not (right and max(least, before) <= usage <= most):
+                    self.wrong.append(f"{stats} is not from {max(least, before)} to {most} kW")
+                before = usage
+            await asyncio.sleep(0.1)
+
+    async def fresh(self) -> None:
+        """Wait until the totals are of a time after now."""
+        now = datetime.now(UTC)
+        assert await until(lambda: self.as_of > now, WAIT), "the totals do not go on"
+
+
+@asynccontextmanager
+async def workers(stack: LocalStack, kafka: KafkaSettings, folder: Path) -> AsyncIterator[list[Worker]]:
+    """Two workers of the role; the first keeps its name through restarts. Nothing is started yet."""
+    guard = Guard()
+    ports = claim(folder / "ports.json", ["one", "two"])
+    both = [
+        Worker(
+            f"live-{name}",
+            ("streams", "live"),
+            env={
+                **stack.environment(),
+                "KAFKA_TOPIC_PREFIX": kafka.kafka_topic_prefix,
+                "KAFKA_PARTITIONS": str(PARTITIONS),
+                "STREAMS_SESSION_TIMEOUT": "6",
+                # So that the last minute of the log is the last ten seconds.
+                "OFFLINE_AFTER_SECONDS": "10",
+                "STREAMS_INSTANCE_ID": "live-one" if name == "one" else "",
+                "STREAMS_HEALTH_PORT": str(port),
+            },
+            log=folder / f"live-{name}.log",
+            guard=guard,
+            health=f"http://127.0.0.1:{port}",
+        )
+        for name, port in ports.items()
+    ]
+    try:
+        yield both
+    finally:
+        for worker in both:
+            await worker.stop()
+        await guard.close()
+
+
+@pytest.mark.timeout(400)
+async def test_totals_neither_dip_nor_jump_while_workers_are_killed_and_join_and_leave(
+    stack: LocalStack, topics: Topics, database: DatabaseSettings, tmp_path: Path
+) -> None:
+    kafka = await topics.fresh(partitions=PARTITIONS)
+    book = Book()
+    async with (
+        writer(kafka) as log,
+        api(database, kafka) as client,
+        workers(stack, kafka, tmp_path) as (first, second),
+        asyncio.TaskGroup() as tasks,
+    ):
+        samples = Samples(client, book)
+        running = [tasks.create_task(publish(log, kafka, book)), tasks.create_task(samples.run())]
+        await first.start()
+        assert await until(lambda: samples.count > 0, 2 * WAIT)
+        for _ in range(5):
+            await samples.fresh()
+            await first.process.kill()
+        await samples.fresh()
+        # One more joins, and is lost without a word.
+        await second.start()
+        assert await until(second.ready, WAIT)
+        await samples.fresh()
+        await second.process.kill()
+        await samples.fresh()
+        for task in running:
+            task.cancel()
+    assert not samples.wrong, (len(samples.wrong), samples.count, samples.wrong[:3])
+    assert samples.count > 100
+    # Old they may be while nobody adds up, and they say so.
+    assert samples.oldest < timedelta(seconds=WAIT)

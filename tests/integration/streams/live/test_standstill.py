@@ -1,0 +1,183 @@
+"""What keeps live totals from lying: standstills, restarts with rare lists of loads, and VENs that are disabled."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+
+from gateway.stack.polling import until
+from runtime.database import Connection
+from runtime.kafka import producer
+from schemas.records.network import Disabled, LoadTypeTotals, Totals
+from schemas.records.telemetry import Load, LoadSnapshot, encode_record
+from schemas.records.topics import DISABLED, LIVE_LOADS, LOADS, TELEMETRY
+from schemas.settings.blocks import DatabaseSettings, KafkaSettings
+from streams.engine.publish import PublishError
+from streams.live.network_totals import add_partials
+from streams.live.partition_state import AssignedPartitions
+from streams.sink.disabled_vens import tell_changed
+from streams.store.database import database as open_database
+from tests.integration.streams.live.test_network_totals import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
+from tests.support.log import Writer, read_all, writer
+
+MINUTE = timedelta(minutes=1)
+KILN = Load("kiln", type="kiln", capacity_kw=10.0, current_power_kw=9.0, shed_capability_kw=8.0)
+
+
+async def rebuilt(kafka: KafkaSettings) -> AssignedPartitions:
+    """What a worker knows that has just started."""
+    partitions = AssignedPartitions(kafka, MINUTE, group=f"{kafka.kafka_topic_prefix}gateway-live")
+    partitions.assign(set(range(PARTITIONS)))
+    assert await until(lambda: len(partitions.partials()) == PARTITIONS, WAIT)
+    return partitions
+
+
+async def beats(log: Writer, kafka: KafkaSettings, begin: datetime, end: datetime) -> None:
+    await beat(log, kafka, *(begin + timedelta(seconds=n) for n in range(int((end - begin).total_seconds()) + 1)))
+
+
+async def test_while_the_pipeline_stands_still_totals_stay_and_say_how_old_they_are(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    stopped = now - timedelta(hours=1)
+    async with writer(kafka) as log:
+        await publish(log, kafka, [reading(n, stopped, 1.0, received=stopped) for n in range(VENS)])
+        silent = [reading(VENS + n, stopped, 1.0, received=stopped - 2 * MINUTE) for n in range(2)]
+        await publish(log, kafka, silent)
+        await beats(log, kafka, stopped - 3 * MINUTE, stopped)
+
+        stats = add_partials((await rebuilt(kafka)).partials())
+        assert (stats.totals, stats.as_of) == (totals_of(VENS, VENS), stopped)
+
+        # It goes on, and nobody is taken for silent who had no chance to speak.
+        goes_on = now - 2 * MINUTE
+        await beats(log, kafka, goes_on, goes_on + MINUTE / 2)
+        assert add_partials((await rebuilt(kafka)).partials()).totals == totals_of(VENS, VENS)
+        # Some do not come back.
+        back = [reading(n, goes_on, 2.0, received=goes_on + MINUTE / 2) for n in range(VENS // 2)]
+        await publish(log, kafka, back)
+        await beats(log, kafka, goes_on + MINUTE / 2, goes_on + MINUTE)
+        await beats(log, kafka, goes_on + MINUTE, goes_on + MINUTE + timedelta(seconds=5))
+        stats = add_partials((await rebuilt(kafka)).partials())
+        assert stats.totals == totals_of(VENS // 2, VENS)
+
+
+async def test_a_partition_that_nothing_ever_came_through_makes_nothing_old(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    async with writer(kafka) as log:
+        await publish(log, kafka, [reading(0, now, 1.0, received=now)])
+        stats = add_partials((await rebuilt(kafka)).partials())
+    assert (stats.as_of, stats.totals.online_vens) == (now, 1)
+
+
+async def test_loads_that_are_listed_rarely_survive_a_restart(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    listed = now - timedelta(minutes=40)
+    expected = Totals(1, 3.0, 0.0, 9.0, 8.0)
+    async with writer(kafka) as log:
+        snapshot = LoadSnapshot(ven_id="ven-0", timestamp=listed, received_at=listed, loads=(KILN,))
+        one = reading(0, now, 3.0, received=now)
+        bare = type(one)(ven_id="ven-0", timestamp=now, received_at=now, used_power_kw=3.0)
+        await log.one(kafka.topics(TELEMETRY), encode_record(bare), partition=0)
+        await beats(log, kafka, now - 2 * MINUTE, now)
+        before = await rebuilt(kafka)
+        # Long ago, so that it is not found in the last minutes of the log.
+        before.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
+        assert add_partials(before.partials()).totals == expected
+        notes = list(before.notes())
+        assert [(partition, ven_id) for partition, ven_id, _ in notes] == [(0, "ven-0")]
+        assert list(before.notes()) == []
+        for partition, ven_id, loads in notes:
+            await log.one(kafka.topics(LIVE_LOADS), encode_record(loads), partition, key=ven_id.encode())
+
+        after = await rebuilt(kafka)
+        stats = add_partials(after.partials())
+        assert stats.totals == expected
+        assert stats.load_types == {"kiln": LoadTypeTotals(10.0, 8.0, 9.0)}
+        assert list(after.notes()) == []
+
+
+class _Record:
+    """A record of partition 0."""
+
+    partition = 0
+    offset = 0
+    key = b"ven-0"
+
+    def __init__(self, topic: str, value: bytes) -> None:
+        self.topic = topic
+        self.value = value
+
+
+async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSettings) -> None:
+    now = datetime.now(UTC)
+    async with writer(kafka) as log:
+        await beats(log, kafka, now - 2 * MINUTE, now)
+        partitions = await rebuilt(kafka)
+
+    def list_loads(ven_id: str) -> None:
+        listed = now - MINUTE
+        snapshot = LoadSnapshot(ven_id=ven_id, timestamp=listed, received_at=listed, loads=(KILN,))
+        partitions.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
+
+    for number in range(3):
+        list_loads(f"ven-{number}")
+    for _, ven_id, _ in partitions.notes():
+        list_loads(f"another-{ven_id}")
+    assert [ven_id for _, ven_id, _ in partitions.notes()] == [f"another-ven-{number}" for number in range(3)]
+
+
+async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
+) -> None:
+    now = datetime.now(UTC)
+
+    async def changed(log: AIOKafkaProducer) -> AssignedPartitions:
+        async with open_database(database, "test") as opened:
+            topic = kafka.topics(DISABLED)
+            assert not await tell_changed(opened, log, topic)
+        return await rebuilt(kafka)
+
+    async with producer(kafka, "test") as log:
+        one = reading(0, now, 3.0, received=now)
+        await log.send_and_wait(kafka.topics(TELEMETRY), encode_record(one), key=b"ven-0")
+        await rows.execute("INSERT INTO vens (ven_id, name, status) VALUES ('ven-0', 'x', 'disabled'), ('y', 'y', 'x')")
+        assert add_partials((await changed(log)).partials()).totals == Totals()
+        told = len(await read_all(kafka, kafka.topics(DISABLED)))
+        await changed(log)
+        assert len(await read_all(kafka, kafka.topics(DISABLED))) == told == 1
+        await rows.execute("UPDATE vens SET status = 'offline'")
+        partitions = await changed(log)
+        assert add_partials(partitions.partials()).totals.online_vens == 1
+        # What stands before the last word says nothing, whoever reads it when.
+        (first, _) = await read_all(kafka, kafka.topics(DISABLED))
+        partitions.update(first)
+        assert add_partials(partitions.partials()).totals.online_vens == 1
+
+
+async def test_the_log_is_told_how_it_is_also_when_a_telling_failed_that_it_has_all_the_same(
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
+) -> None:
+    topic = kafka.topics(DISABLED)
+    async with producer(kafka, "test") as log, open_database(database, "test") as opened:
+
+        class Forgetful:
+            async def send(self, *args: Any, **kwargs: Any) -> Any:
+                await log.send_and_wait(*args, **kwargs)
+                raise KafkaTimeoutError
+
+        async def change(status: str, by: Any) -> bytes:
+            await rows.execute("UPDATE vens SET status = $1", status)
+            await tell_changed(opened, by, topic)
+            return (await read_all(kafka, topic))[-1].value or b""
+
+        await rows.execute("INSERT INTO vens (ven_id, name) VALUES ('ven-0', 'x')")
+        with pytest.raises(PublishError):
+            await change("disabled", Forgetful())
+        assert await change("offline", log) == b""
+        disabled = encode_record(Disabled("ven-0"))
+        assert await change("disabled", log) == disabled
+        with pytest.raises(PublishError):
+            await change("offline", Forgetful())
+        assert await change("disabled", log) == disabled

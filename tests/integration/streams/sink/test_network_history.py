@@ -1,0 +1,57 @@
+"""Live totals every ten seconds in the database: the first of each ten, once, whatever comes again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from runtime.database import Connection
+from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
+from schemas.records.telemetry import encode_record
+from schemas.settings.blocks import DatabaseSettings
+from schemas.tables.buckets import floor_to
+from streams.sink.network_history import WIDTH, NetworkHistory
+from tests.support.pipeline import WINDOW
+from tests.support.readings import stores
+
+BEGIN = floor_to(datetime.now(UTC) - timedelta(minutes=5), WIDTH)
+
+
+class Record(NamedTuple):
+    value: bytes
+    key: bytes = b"network"
+
+
+def totals(second: float, usage: float) -> Record:
+    types = {"hvac": LoadTypeTotals(7.0, 1.5, 2.0)}
+    return Record(encode_record(NetworkTotals(BEGIN + timedelta(seconds=second), Totals(3, usage, 1, 2, 3), types)))
+
+
+async def kept(rows: Connection) -> list[Any]:
+    found = await rows.fetch("SELECT time, household_usage_kw FROM network_stats ORDER BY time")
+    return [((row["time"] - BEGIN).total_seconds(), row["household_usage_kw"]) for row in found]
+
+
+async def test_the_first_totals_of_every_ten_seconds_are_kept_once(
+    database: DatabaseSettings, rows: Connection
+) -> None:
+    async with stores(database) as store:
+        history = NetworkHistory(store.database, store.partitions, WINDOW)
+        everything = [totals(second, float(second)) for second in range(3, 28)]
+        strangers = [Record(b"junk"), totals(1e9, 1.0), totals(-1e9, 1.0), Record(everything[0].value, b"type:hvac")]
+        await history.keep([*strangers, *everything[:9]])
+        await history.keep(everything[9:])
+        expected = [(0, 3.0), (10, 10.0), (20, 20.0)]
+        assert await kept(rows) == expected
+        # A worker that comes after a crash gets some of it again.
+        await NetworkHistory(store.database, store.partitions, WINDOW).keep(everything[12:])
+        assert await kept(rows) == expected
+    row = await rows.fetchrow("SELECT * FROM network_stats LIMIT 1")
+    assert row is not None
+    assert (row["online_vens"], row["current_load_reduction_kw"], row["potential_load_reduction_kw"]) == (3, 1, 3)
+    assert "totalCapacityKw" in row["load_types"]
+
+
+async def test_a_day_without_a_partition_gets_one(database: DatabaseSettings, rows: Connection) -> None:
+    async with stores(database) as store:
+        history = NetworkHistory(store.database, store.partitions, WINDOW)
+        await history.keep([totals(-40 * 86_400, 5.0)])
+    assert await kept(rows) == [(-40 * 86_400, 5.0)]

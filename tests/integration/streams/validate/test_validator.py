@@ -1,0 +1,104 @@
+"""What `validate` makes of odd records: each becomes its canonical record or a dead letter, and stops nobody."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from aiokafka import ConsumerRecord
+
+from runtime.kafka import producer
+from schemas.base.rejection import Reason
+from schemas.base.time_window import TimeWindow
+from schemas.mqtt.routing import Kind
+from schemas.records import topics
+from schemas.records.telemetry import decode_reading
+from schemas.settings.blocks import KafkaSettings
+from streams.engine.batch_producer import BatchProducer
+from streams.validate.validator import Validator
+from tests.support.log import read_all
+
+WINDOW = TimeWindow(90, timedelta(minutes=5))
+NOW = datetime.now(UTC).replace(microsecond=0)
+LONG_AGO = NOW - timedelta(days=400)
+Headers = Sequence[tuple[str, bytes | None]]
+MQTT_TOPICS = {Kind.METERING: "volttron/metering", Kind.EVENTS: "openadr/event", Kind.ACKS: "ven/ack/ven-1"}
+
+
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def raw(kafka: KafkaSettings, kind: Kind, payload: bytes, headers: Headers, logged: int = milliseconds(NOW)) -> Any:
+    return ConsumerRecord(kafka.topics.raw(kind), 0, 7, logged, 0, b"ven-1", payload, None, 0, 0, headers)
+
+
+async def validated(kafka: KafkaSettings, kind: Kind, records: Sequence[Any]) -> None:
+    async with producer(kafka, "test") as log:
+        validator = Validator(kind, WINDOW, BatchProducer(log, kafka.topics), kafka.topics)
+        for record in records:
+            validator.take(record, datetime.now(UTC))
+        await validator.flush()
+
+
+async def arrived(kafka: KafkaSettings, kind: Kind, *, retained: bool, **fields: Any) -> None:
+    headers = [
+        (topics.HEADER_TOPIC, MQTT_TOPICS[kind].encode()),
+        (topics.HEADER_RECEIVED, b"%d" % milliseconds(NOW)),
+        (topics.HEADER_RETAIN, b"%d" % retained),
+    ]
+    await validated(kafka, kind, [raw(kafka, kind, json.dumps({"venId": "ven-1", **fields}).encode(), headers)])
+
+
+async def only(kafka: KafkaSettings, topic: str) -> dict[str, Any]:
+    (record,) = await read_all(kafka, kafka.topics(topic))
+    found: dict[str, Any] = msgspec.json.decode(record.value)
+    return {**found, "at": datetime.fromisoformat(found["timestamp"])}
+
+
+@pytest.mark.parametrize("retained", [False, True])
+async def test_an_event_of_long_ago_is_kept_under_the_day_it_came(kafka: KafkaSettings, *, retained: bool) -> None:
+    await arrived(kafka, Kind.EVENTS, retained=retained, timestamp=LONG_AGO.isoformat(), event="evt-1")
+    kept = await only(kafka, topics.VTN_MESSAGES)
+    assert kept["at"] == NOW.replace(hour=0, minute=0, second=0)
+
+
+@pytest.mark.parametrize("retained", [False, True])
+async def test_an_ack_of_a_clock_that_is_off_counts_by_its_arrival(kafka: KafkaSettings, *, retained: bool) -> None:
+    await arrived(kafka, Kind.ACKS, retained=retained, ts=LONG_AGO.isoformat(), op="ping", status="success")
+    assert (await only(kafka, topics.ACKS))["at"] == NOW
+
+
+async def letters(kafka: KafkaSettings, kind: Kind) -> list[dict[str, bytes]]:
+    found = await read_all(kafka, kafka.topics.dead_letters(kafka.topics.raw(kind)))
+    return [dict(record.headers) for record in found]
+
+
+async def test_a_sample_of_long_ago_tells_how_far_the_clock_is_off_unless_it_is_a_retained_one(
+    kafka: KafkaSettings,
+) -> None:
+    for retained in (False, True):
+        await arrived(kafka, Kind.METERING, retained=retained, timestamp=LONG_AGO.isoformat())
+    live, kept = await letters(kafka, Kind.METERING)
+    assert live[topics.HEADER_REASON] == kept[topics.HEADER_REASON] == Reason.TOO_OLD.encode()
+    assert float(live[topics.HEADER_CLOCK_SKEW]) == timedelta(days=400).total_seconds()
+    # Nobody knows when it was sent.
+    assert topics.HEADER_CLOCK_SKEW not in kept
+
+
+async def test_headers_and_times_of_strangers_stop_nothing(kafka: KafkaSettings) -> None:
+    names = (topics.HEADER_TOPIC, topics.HEADER_RECEIVED, topics.HEADER_RETAIN, topics.HEADER_REPLAY_OF, "x")
+    good = json.dumps({"venId": "ven-1", "timestamp": NOW.isoformat()}).encode()
+    values = (None, b"\xff\xfe", b"9" * 13, b"-9" * 300)
+    logged = (-1, -(10**15), 10**15, 2**62)
+    odd = [([(name, value) for name in names], moment) for value in values for moment in logged]
+    records = [raw(kafka, Kind.METERING, payload, *each) for each in odd for payload in (good, b"junk")]
+    await validated(kafka, Kind.METERING, records)
+    readings = [decode_reading(record.value) for record in await read_all(kafka, kafka.topics(topics.TELEMETRY))]
+    assert [reading.timestamp for reading in readings] == [NOW] * len(odd)
+    # None was heard in another century.
+    assert all(abs(reading.received_at - datetime.now(UTC)) < timedelta(minutes=2) for reading in readings)
+    reasons = [letter[topics.HEADER_REASON] for letter in await letters(kafka, Kind.METERING)]
+    assert reasons == [Reason.NOT_JSON.encode()] * len(odd)

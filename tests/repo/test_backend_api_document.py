@@ -1,0 +1,35 @@
+"""docs/reference/backend-api.md tells of every call of the API, and of no other."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from api.app import describe
+from schemas.dr.command_state import GOOD
+from tests.support.backend_api import DOCUMENT, Call, calls
+
+CALLS = calls()
+
+
+def test_every_call_is_documented_and_no_other() -> None:
+    paths = yaml.safe_load(describe())["paths"]
+    assert sorted((call.method, call.path) for call in CALLS) == sorted(
+        (method.upper(), path) for path, methods in paths.items() for method in methods
+    )
+
+
+def test_the_words_of_a_good_answer_are_told() -> None:
+    (told,) = re.findall(r"^`ackStatus` is .*?\. `commandRevision`", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told.partition("are good")[0])) >= GOOD
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.method} {call.path}")
+def test_every_call_has_an_example_of_itself(call: Call) -> None:
+    assert call.request.method == call.method
+    given, asked = call.path.split("/"), call.request.path.partition("?")[0].split("/")
+    assert len(given) == len(asked)
+    assert all(part == other or part.startswith("{") for part, other in zip(given, asked, strict=True))
+    if call.answer is not None:
+        assert json.dumps(call.answer)

@@ -1,0 +1,144 @@
+"""A dispatcher on real servers, with VENs that are heard and commands whose evidence a test gives."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from runtime.database import Connection
+from runtime.kafka import producer
+from schemas.parsing.acks import Ack
+from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState, decode_command_record
+from schemas.records.telemetry import Load, Reading
+from schemas.records.topics import COMMANDS
+from schemas.settings.blocks import DatabaseSettings, DispatchSettings, KafkaSettings
+from streams.dr.command_monitor import CommandMonitor
+from streams.dr.command_store import record_evidence
+from streams.dr.dispatcher import Dispatcher
+from streams.store.database import database as open_database
+from tests.support.log import read_all
+from tests.support.readings import Stores, stores
+from tests.support.servers import connection
+
+OFFLINE_AFTER = 60.0
+COMMAND_TIMES = (
+    "created_at",
+    "expires_at",
+    "ends_at",
+    "logged_at",
+    "sending_at",
+    "sent_at",
+    "acked_at",
+    "reported_at",
+    "shed_at",
+)
+
+
+@dataclass
+class Grid:
+    """Stores of a sink, a dispatcher beside it, and the test's own look at the rows."""
+
+    kafka: KafkaSettings
+    rows: Connection
+    sink: Stores
+    dispatcher: Dispatcher
+    watch: CommandMonitor
+    _measured: dict[str, datetime] = field(default_factory=dict)
+
+    async def home(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
+        """Let a VEN be heard now, with what it can shed; None is a VEN that does not list its loads."""
+        now = datetime.now(UTC)
+        # Of two samples within a millisecond the later one counts.
+        now = max(now, self._measured.get(ven_id, now) + timedelta(milliseconds=1))
+        self._measured[ven_id] = now
+        loads = None if can_kw is None else (Load("hvac", capacity_kw=9.0, shed_capability_kw=can_kw),)
+        values = {"timestamp": now, "received_at": now, "used_power_kw": 5.0, "loads": loads, **fields}
+        await self.sink.readings.store([Reading(ven_id=ven_id, **values)])
+
+    async def event(
+        self, event_id: str = "evt-1", kw: float = 10.0, *, start: float = -1, end: float = 600, **columns: Any
+    ) -> str:
+        """Create an event that starts and ends so many seconds from now."""
+        columns = {"ven_ids": None, **columns}
+        names = "".join(f", {name}" for name in columns)
+        places = "".join(f", ${n}" for n in range(5, 5 + len(columns)))
+        await self.rows.execute(
+            f"INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw{names}) "  # noqa: S608
+            f"VALUES ($1, now() + $2 * interval '1 s', now() + $3 * interval '1 s', $4{places})",
+            event_id,
+            float(start),
+            float(end),
+            kw,
+            *columns.values(),
+        )
+        return event_id
+
+    async def step(self) -> None:
+        """Let the dispatcher do everything once."""
+        await self.dispatcher.act()
+        await self.watch.look()
+        await self.dispatcher.hand_over()
+
+    async def later(self, seconds: float) -> None:
+        """Let time pass: everything that happened is so much longer ago."""
+        past = f"- interval '{seconds} seconds'"
+        tables = {
+            "events": ("start_time", "end_time", "created_at", "started_at", "ended_at", "cancelled_at"),
+            "commands": COMMAND_TIMES,
+            "ven_status": ("received_at", "reading_received_at", "measured_at", "left_at"),
+            "telemetry_readings": ("time", "received_at"),
+        }
+        for table, columns in tables.items():
+            moves = ", ".join(f"{column} = {column} {past}" for column in columns)
+            await self.rows.execute(f"UPDATE {table} SET {moves}")  # noqa: S608 - our own names
+        self._measured = {ven_id: at - timedelta(seconds=seconds) for ven_id, at in self._measured.items()}
+
+    async def commands(self, phase: str | None = "event") -> dict[str, Any]:
+        """Return the last command of a phase by VEN."""
+        found = await self.rows.fetch("SELECT * FROM commands WHERE phase IS NOT DISTINCT FROM $1 ORDER BY seq", phase)
+        return {row["ven_id"]: row for row in found}
+
+    async def evidence(self, state: DeliveryState, ven_id: str, phase: str | None = "event", attempt: int = 1) -> None:
+        """Let the bridge say something of a VEN's command."""
+        command = (await self.commands(phase))[ven_id]
+        said = DeliveryEvidence(
+            correlation_id=command["correlation_id"],
+            ven_id=ven_id,
+            attempt=attempt,
+            state=state,
+            at=datetime.now(UTC),
+        )
+        await self.sink.database.run(lambda connection: record_evidence(connection, [said]))
+
+    async def ack(self, ven_id: str, correlation_id: str | None = None, **fields: Any) -> None:
+        """Let a VEN acknowledge its event, or what is named."""
+        now = datetime.now(UTC)
+        if correlation_id is None:
+            correlation_id = (await self.commands())[ven_id]["correlation_id"]
+        values = {"op": "event", "status": "accepted", **fields}
+        await self.sink.acks.store(
+            [Ack(ven_id=ven_id, timestamp=now, received_at=now, correlation_id=correlation_id, **values)]
+        )
+
+    async def sent(self) -> list[CommandRecord]:
+        """Return what the log has for the bridge, by VEN and then in order."""
+        found = [
+            decode_command_record(record.value) for record in await read_all(self.kafka, self.kafka.topics(COMMANDS))
+        ]
+        return sorted(found, key=lambda one: one.ven_id)
+
+
+@asynccontextmanager
+async def grid(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any) -> AsyncIterator[Grid]:
+    """Have one inside."""
+    async with (
+        connection(database) as rows,
+        stores(database) as sink,
+        producer(kafka, "test") as log,
+        open_database(database, "test-dispatch") as acting,
+        open_database(database, "test-watch") as watching,
+    ):
+        made = DispatchSettings(**settings)
+        dispatcher = Dispatcher(acting, log, kafka.topics(COMMANDS), made, OFFLINE_AFTER)
+        yield Grid(kafka, rows, sink, dispatcher, CommandMonitor(watching, made, OFFLINE_AFTER))

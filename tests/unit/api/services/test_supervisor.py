@@ -1,0 +1,30 @@
+"""Work beside the requests begins anew where it fails."""
+
+import asyncio
+
+import pytest
+
+from api.services import supervisor as lasting_module
+from api.services.supervisor import supervise
+from runtime.backoff import Backoff
+
+
+async def test_work_that_fails_says_so_and_begins_anew(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lasting_module, "Backoff", lambda: Backoff(initial_seconds=0.001))
+    begun, again = 0, asyncio.Event()
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            raise ValueError("nobody thought of this")
+        again.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(supervise("counting", work))
+    async with asyncio.timeout(30):
+        await again.wait()
+    task.cancel()
+    assert "counting failed and begins anew" in caplog.text

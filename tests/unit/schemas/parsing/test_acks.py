@@ -1,0 +1,172 @@
+"""Acknowledgements of both generations become the same canonical record."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.base.rejection import Reason
+from schemas.mqtt.routing import Kind
+from schemas.parsing.acks import MAX_INDEXED, MAX_OP, Ack
+from schemas.parsing.common import MAX_ID_LENGTH
+from tests.unit.near_misses import nested
+from tests.unit.samples import MEASURED, RECEIVED, STAMP, reason_of, record_of
+
+TOPIC = "ven/ack/ven-123"
+PING = {"op": "ping", "status": "success", "ts": STAMP}
+SPELLINGS = {
+    "event_id": ("eventId", "event_id"),
+    "requested_shed_kw": ("requestedShedKw", "requested_shed_kw"),
+    "actual_shed_kw": ("actualShedKw", "actual_shed_kw"),
+}
+VALUES: dict[str, Any] = {"event_id": "evt-1", "requested_shed_kw": 5.0, "actual_shed_kw": 4.8}
+CASES = [(field, spelling) for field, spellings in SPELLINGS.items() for spelling in spellings]
+
+
+def ack(**changes: Any) -> Ack:
+    """The record of a good ack with some fields changed or added; a change to `...` leaves the field out."""
+    record = record_of(Kind.ACKS, TOPIC, {name: it for name, it in (PING | changes).items() if it is not ...})
+    assert isinstance(record, Ack)
+    return record
+
+
+def refused(**changes: Any) -> Reason:
+    return reason_of(Kind.ACKS, TOPIC, {name: it for name, it in (PING | changes).items() if it is not ...})
+
+
+def plain(**fields: Any) -> Ack:
+    known: dict[str, Any] = {"ven_id": "ven-123", "timestamp": MEASURED, "received_at": RECEIVED}
+    return Ack(**known | fields)
+
+
+def test_the_second_ack_of_the_contract_becomes_its_record() -> None:
+    data = {"limitKw": 1.0, "until": 1700000900}
+    document = {"op": "shedLoad", "ok": True, "venId": "ven-123", "ts": 1700000000, "correlationId": "abc123"}
+    assert record_of(Kind.ACKS, TOPIC, document | {"data": data}) == Ack(
+        ven_id="ven-123",
+        timestamp=datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC),
+        received_at=RECEIVED,
+        op="shedLoad",
+        status="success",
+        correlation_id="abc123",
+        extra={"data": data},
+    )
+
+
+def test_an_op_and_a_status_are_enough() -> None:
+    assert ack() == plain(op="ping", status="success")
+    nulls = ("correlationId", "event_id", "requested_shed_kw", "circuits_curtailed", "error", "data", "ok", "venId")
+    assert ack(**dict.fromkeys(nulls)) == ack()
+
+
+def test_without_a_time_an_ack_counts_by_its_arrival() -> None:
+    assert ack(ts=...).timestamp == ack(ts=None).timestamp == RECEIVED
+    assert ack(timestamp="2024-10-23T16:13:20Z", ts="wrong").timestamp == MEASURED
+    assert refused(ts="soon") is Reason.BAD_TIME
+
+
+@pytest.mark.parametrize(
+    ("given_fields", "status"),
+    [
+        ({"status": "accepted"}, "accepted"),
+        ({"status": "refused", "ok": True}, "refused"),
+        ({"ok": True}, "success"),
+        ({"ok": False}, "failed"),
+        ({"status": None, "ok": False}, "failed"),
+        ({"status": "", "ok": True}, "success"),
+        ({"status": "accepted", "ok": "yes"}, "accepted"),
+    ],
+)
+def test_a_status_is_given_or_comes_from_ok(given_fields: dict[str, Any], status: str) -> None:
+    assert ack(**{"status": ...} | given_fields).status == status
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"op": ...}, Reason.MISSING_VALUE),
+        ({"op": ""}, Reason.MISSING_VALUE),
+        ({"status": ...}, Reason.MISSING_VALUE),
+        ({"status": "", "ok": None}, Reason.MISSING_VALUE),
+        ({"status": ..., "ok": 1}, Reason.BAD_VALUE),
+        ({"status": True}, Reason.BAD_VALUE),
+        ({"op": 5}, Reason.BAD_VALUE),
+        ({"op": "a\0"}, Reason.BAD_VALUE),
+        ({"correlationId": 7}, Reason.BAD_VALUE),
+        ({"correlationId": "a\0"}, Reason.BAD_VALUE),
+        ({"actual_shed_kw": "4.8"}, Reason.BAD_VALUE),
+        ({"actual_shed_kw": 1e300}, Reason.BAD_VALUE),
+        ({"circuits_curtailed": {}}, Reason.BAD_VALUE),
+        ({"data": {"event_id": 0}}, Reason.BAD_VALUE),
+        ({"venId": "ven-9"}, Reason.ID_MISMATCH),
+        ({"venId": 5}, Reason.BAD_ID),
+        ({"x": nested(33)}, Reason.TOO_DEEP),
+        ({"error": nested(33)}, Reason.TOO_DEEP),
+    ],
+)
+def test_what_does_not_count_says_why(changes: dict[str, Any], reason: Reason) -> None:
+    assert refused(**changes) is reason
+
+
+@pytest.mark.parametrize(("field", "name"), CASES)
+def test_each_spelling_fills_its_field_and_nothing_else(field: str, name: str) -> None:
+    assert ack(**{name: VALUES[field]}) == plain(op="ping", status="success", **{field: VALUES[field]})
+
+
+@pytest.mark.parametrize("field", SPELLINGS)
+@pytest.mark.parametrize("wrong", [{}, [], True])
+def test_the_modern_spelling_wins_whatever_the_old_one_says(field: str, wrong: Any) -> None:
+    modern, old = SPELLINGS[field]
+    assert ack(**{old: wrong, modern: VALUES[field]}) == ack(**{modern: VALUES[field]})
+    assert ack(**{old: VALUES[field], modern: None}) == ack(**{modern: VALUES[field]})
+    assert refused(**{old: VALUES[field], modern: wrong}) is Reason.BAD_VALUE
+
+
+@pytest.mark.parametrize("data", [{"eventId": "evt-1"}, {"event_id": "evt-1"}, {"eventId": "evt-1", "event_id": 5}])
+def test_an_event_id_may_be_inside_data(data: dict[str, Any]) -> None:
+    assert ack(data=data).event_id == ack(data=data, event_id="").event_id == "evt-1"
+    assert ack(data=data, event_id="evt-2").event_id == "evt-2"
+    assert ack(data=data).extra == {"data": data}
+
+
+@pytest.mark.parametrize("data", [None, {}, [], "evt-1", 5, {"eventId": ""}, {"event_id": None}])
+def test_data_that_names_no_event_is_kept(data: Any) -> None:
+    assert ack(data=data).event_id is None
+    assert ack(data=data).extra == (None if data is None else {"data": data})
+
+
+def test_an_error_is_kept_in_words() -> None:
+    assert ack(status=..., ok=False, error="no such load\0").error == "no such load\ufffd"
+    assert ack(error={"code": [7, "a\0"]}).error == '{"code":[7,"a\ufffd"]}'
+
+
+def test_what_is_unknown_is_kept() -> None:
+    assert ack(pong=True, schemaVersion="1.0", note="a\0").extra == {"pong": True, "note": "a\ufffd"}
+
+
+def test_the_topic_names_the_ven() -> None:
+    assert ack(venId="ven-123") == ack(ven_id="ven-123") == ack()
+    assert reason_of(Kind.ACKS, "ven/ack/", PING) is Reason.MISSING_ID
+    assert record_of(Kind.ACKS, "elsewhere/", PING | {"venId": "ven-123"}) == ack()
+
+
+def test_the_key_and_the_ids_of_an_ack_fit_an_index() -> None:
+    # PostgreSQL takes 2704 bytes; time, lengths and padding are below 100.
+    assert 4 * (MAX_ID_LENGTH + MAX_OP + MAX_INDEXED) + 100 < 2704
+    longest = {"op": MAX_OP, "correlationId": MAX_INDEXED, "event_id": MAX_INDEXED, "status": MAX_INDEXED}
+    for name, most in longest.items():
+        assert ack(**{name: "\N{GRINNING FACE}" * most})
+        assert refused(**{name: "x" * (most + 1)}) is Reason.BAD_VALUE
+
+
+@given(st.data())
+def test_all_mixtures_of_spellings_give_the_same_record(data: st.DataObject) -> None:
+    mixed: dict[str, Any] = {}
+    for field, spellings in SPELLINGS.items():
+        mixed |= dict.fromkeys(data.draw(st.lists(st.sampled_from(spellings), min_size=1, unique=True)), VALUES[field])
+    mixed |= {"ts": ..., data.draw(st.sampled_from(["timestamp", "ts"])): STAMP}
+    if data.draw(st.booleans()):
+        mixed |= {"status": ..., "ok": True}
+    assert ack(**mixed) == plain(op="ping", status="success", **VALUES)

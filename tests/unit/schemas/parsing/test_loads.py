@@ -1,0 +1,181 @@
+"""The circuits of a home: `loads` before `circuits`, their arithmetic, and bad entries that cost only themselves."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.base.rejection import Reason
+from schemas.parsing.loads import MAX_REJECTED, MAX_TEXT
+from schemas.records.telemetry import Load, Reading
+from tests.unit.samples import parsed, reading, sample
+
+POWER = st.floats(-1e6, 1e6)
+
+
+def loads(entries: Any, **changes: Any) -> tuple[Load, ...]:
+    found = reading(loads=entries, **changes).loads
+    assert found is not None
+    return found
+
+
+def circuit(volts: float | None = None, **fields: Any) -> Load:
+    (load,) = reading(circuits=[{"id": "c1"} | fields], panelVoltage=volts).loads or ()
+    return load
+
+
+def kept(**lists: Any) -> tuple[list[str], int]:
+    """The ids of the loads that count, and how many entries do not."""
+    record, rejected = parsed(sample(usedPowerKw=1.5, **lists))
+    assert isinstance(record, Reading)
+    assert record.used_power_kw == 1.5
+    assert {rejection.reason for rejection in rejected} <= {Reason.BAD_LOAD}
+    return [load.id for load in record.loads or ()], len(rejected)
+
+
+def test_a_full_entry_becomes_a_load() -> None:
+    entry = {"id": "hvac1", "name": "HVAC", "type": "hvac", "capacityKw": 7.2, "currentPowerKw": 2.1}
+    rest = {"shedCapabilityKw": 1.9, "enabled": False, "priority": 5}
+    assert loads([entry | rest]) == (Load("hvac1", "HVAC", "hvac", 7.2, 2.1, 1.9, enabled=False, priority=5),)
+
+
+def test_an_id_is_enough_and_a_load_is_enabled_unless_it_says_no() -> None:
+    names = ("name", "type", "capacityKw", "currentPowerKw", "shedCapabilityKw", "enabled", "priority")
+    assert loads([{"id": "a"}]) == loads([{"id": "a"} | dict.fromkeys(names)]) == (Load("a"),)
+    assert Load("a").enabled
+
+
+def test_the_modern_id_wins_over_load_id() -> None:
+    assert loads([{"id": "a", "loadId": "b"}, {"loadId": "c"}, {"id": None, "loadId": "d"}]) == (
+        Load("a"),
+        Load("c"),
+        Load("d"),
+    )
+
+
+def test_unknown_fields_of_a_load_are_kept_without_nul() -> None:
+    assert loads([{"id": "a", "phase": "L1\0", "x": {"y\0": 1}}]) == (
+        Load("a", extra={"phase": "L1\ufffd", "x": {"y\ufffd": 1}}),
+    )
+
+
+def test_loads_win_over_circuits_and_null_or_missing_loads_do_not() -> None:
+    circuits = [{"id": "c", "currentKw": 1}]
+    assert [load.id for load in loads([{"id": "a"}], circuits=circuits)] == ["a"]
+    assert reading(loads=[], circuits=circuits).loads == ()
+    assert (
+        reading(loads=None, circuits=circuits).loads
+        == reading(circuits=circuits).loads
+        == (circuit(id="c", currentKw=1),)
+    )
+    assert reading(circuits=[]).loads == ()
+    assert reading(circuits=circuits).extra is None
+    assert reading(loads=None).loads is None
+    assert reading().loads is None
+
+
+@pytest.mark.parametrize("wrong", [{}, "x", 5, True])
+def test_wrong_circuits_beside_right_loads_are_harmless(wrong: Any) -> None:
+    assert [load.id for load in loads([{"id": "a"}], circuits=wrong)] == ["a"]
+
+
+def test_the_circuit_of_the_contract_becomes_a_load() -> None:
+    fields = {"name": "Main HVAC", "breakerAmps": 30, "currentKw": 2.1, "currentAmps": 8.75}
+    load = circuit(240, **fields, enabled=True, critical=False)
+    assert (load.id, load.name, load.enabled) == ("c1", "Main HVAC", True)
+    assert load.capacity_kw == pytest.approx(7.2)
+    assert load.current_power_kw == load.shed_capability_kw == 2.1
+    assert load.extra == {"currentAmps": 8.75, "critical": False}
+
+
+@given(st.floats(0, 1000), st.none() | st.floats(100, 500))
+def test_capacity_is_breaker_current_times_panel_voltage(amps: float, volts: float | None) -> None:
+    expected = amps * (240 if volts is None else volts) / 1000
+    assert circuit(volts, breakerAmps=amps).capacity_kw == pytest.approx(expected)
+    assert circuit(volts, breaker_amps=amps) == circuit(volts, breakerAmps=amps)
+    assert circuit(volts, breakerAmps=amps, breaker_amps=amps + 1) == circuit(volts, breakerAmps=amps)
+
+
+@given(POWER)
+def test_what_a_circuit_draws_it_can_shed_unless_it_is_critical_or_produces(power: float) -> None:
+    load = circuit(currentKw=power)
+    assert load.current_power_kw == power
+    assert load.shed_capability_kw == max(power, 0)
+    assert circuit(current_kw=power) == circuit(currentKw=power, current_kw=power + 1) == load
+    critical = circuit(currentKw=power, critical=True)
+    assert (critical.current_power_kw, critical.shed_capability_kw) == (power, 0)
+
+
+def test_a_circuit_that_does_not_say_what_it_draws_can_shed_an_unknown_power() -> None:
+    assert (circuit().current_power_kw, circuit().shed_capability_kw, circuit().capacity_kw) == (None, None, None)
+    assert circuit(critical=True).shed_capability_kw == 0
+
+
+NO_NUMBERS: list[Any] = ["1", [], True]
+NO_BOOLEANS: list[Any] = [0, 1, "true", []]
+BAD: list[Any] = [
+    *(None, 5, "a", True, [], ["a"], {}, {"id": None}, {"id": ""}, {"loadId": ""}, {"name": "no id"}, {"id": 5}),
+    *(
+        {"id": "b", "name": "a\0"},
+        {"id": "b\0"},
+        {"id": "b" * (MAX_TEXT + 1)},
+        {"id": "b", "type": "t" * (MAX_TEXT + 1)},
+    ),
+    *({"id": "b", field: wrong} for field in ("capacityKw", "currentPowerKw", "priority") for wrong in NO_NUMBERS),
+    *({"id": "b", "enabled": wrong} for wrong in NO_BOOLEANS),
+    *({"id": "b", "priority": wrong} for wrong in (1.5, 2**31, -(2**31), 1e300, 10**300)),
+]
+BAD_IN_CIRCUITS: list[Any] = [
+    *BAD,
+    *({"id": "b", field: "1"} for field in ("currentKw", "current_kw", "breakerAmps", "breaker_amps", "critical")),
+]
+
+
+@pytest.mark.parametrize("entry", BAD)
+def test_a_bad_load_costs_only_itself(entry: Any) -> None:
+    assert kept(loads=[{"id": "a"}, entry, {"id": "c"}]) == (["a", "c"], 1)
+
+
+@pytest.mark.parametrize("entry", BAD_IN_CIRCUITS)
+def test_a_bad_circuit_costs_only_itself(entry: Any) -> None:
+    assert kept(circuits=[{"id": "a"}, entry, {"id": "c"}]) == (["a", "c"], 1)
+
+
+def test_a_load_too_deep_to_store_costs_only_itself() -> None:
+    nested: Any = 1
+    for _ in range(40):
+        nested = [nested]
+    assert kept(loads=[{"id": "a", "x": nested}, {"id": "c"}]) == (["c"], 1)
+
+
+def test_of_loads_with_one_id_the_first_counts() -> None:
+    record, rejected = parsed(sample(loads=[{"id": "a", "name": "first"}, {"loadId": "a"}, {"id": "b"}]))
+    assert isinstance(record, Reading)
+    assert record.loads == (Load("a", "first"), Load("b"))
+    assert [rejection.reason for rejection in rejected] == [Reason.BAD_LOAD]
+    assert "'a'" in rejected[0].detail
+
+
+@given(
+    st.lists(
+        st.sampled_from([{"id": "a"}, {"loadId": "b"}, {"id": "c", "priority": 3.0}, None, {"id": "a", "enabled": 0}]),
+        max_size=MAX_REJECTED,
+    )
+)
+def test_each_entry_is_a_load_or_a_rejection(entries: list[Any]) -> None:
+    good = [entry.get("id") or entry["loadId"] for entry in entries if entry and "enabled" not in entry]
+    first = list(dict.fromkeys(good))
+    assert kept(loads=entries) == (first, len(entries) - len(first))
+
+
+def test_the_detail_of_a_rejection_says_which_entry_it_was() -> None:
+    _, rejected = parsed(sample(loads=[{"id": "a"}, {"id": "b"}, None, {"id": "c"}]))
+    assert "load 2" in rejected[0].detail
+
+
+@pytest.mark.parametrize("priority", [0, -3, 5, 5.0, 2**31 - 1])
+def test_a_priority_is_whole(priority: float) -> None:
+    (load,) = loads([{"id": "a", "priority": priority}])
+    assert load.priority == priority
+    assert isinstance(load.priority, int)

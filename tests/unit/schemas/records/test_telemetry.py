@@ -1,0 +1,86 @@
+"""The canonical record as consumers of the log see it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.records.telemetry import (
+    MAX_MAGNITUDE,
+    FaultReport,
+    Load,
+    Reading,
+    decode_fault,
+    decode_reading,
+    encode_record,
+)
+
+FLOATS = st.none() | st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE)
+TEXT = st.text('ab é\N{GRINNING FACE}"\\', min_size=1, max_size=8)
+TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 - in UTC by `timezones`
+EXTRA = st.none() | st.dictionaries(
+    TEXT, st.none() | st.booleans() | TEXT | st.integers() | st.lists(TEXT, max_size=2), max_size=2
+)
+LOADS = st.builds(
+    Load,
+    TEXT,
+    st.none() | TEXT,
+    st.none() | TEXT,
+    FLOATS,
+    FLOATS,
+    FLOATS,
+    st.booleans(),
+    st.none() | st.integers(0, 9),
+    EXTRA,
+)
+READINGS = st.builds(
+    Reading,
+    ven_id=TEXT,
+    timestamp=TIMES,
+    received_at=TIMES,
+    used_power_kw=FLOATS,
+    battery_soc=FLOATS,
+    event_id=st.none() | TEXT,
+    message_num=st.none() | st.integers(-(2**63) + 1, 2**63 - 1),
+    loads=st.none() | st.lists(LOADS, max_size=2).map(tuple),
+    extra=EXTRA,
+)
+
+
+@given(READINGS)
+def test_a_reading_is_read_from_the_log_as_it_was(reading: Reading) -> None:
+    again = decode_reading(encode_record(reading))
+    assert again == reading
+    assert again.timestamp.utcoffset() == again.received_at.utcoffset() == timedelta(0)
+
+
+@given(st.builds(FaultReport, TEXT, TIMES, TIMES, TEXT))
+def test_a_fault_report_is_read_from_the_log_as_it_was(report: FaultReport) -> None:
+    assert decode_fault(encode_record(report)) == report
+
+
+@given(READINGS)
+def test_names_are_camel_case_and_what_is_unknown_is_left_out(reading: Reading) -> None:
+    plain = json.loads(encode_record(reading))
+    assert {"venId", "timestamp", "receivedAt"} <= plain.keys()
+    assert plain.keys() <= {
+        "venId",
+        "timestamp",
+        "receivedAt",
+        "usedPowerKw",
+        "batterySoc",
+        "eventId",
+        "messageNum",
+        "loads",
+        "extra",
+    }
+    assert None not in plain.values()
+
+
+def test_no_loads_and_an_empty_list_of_them_are_not_the_same() -> None:
+    now = datetime(2025, 3, 10, tzinfo=UTC)
+    silent = Reading(ven_id="a", timestamp=now, received_at=now)
+    empty = Reading(ven_id="a", timestamp=now, received_at=now, loads=())
+    assert decode_reading(encode_record(silent)).loads is None
+    assert decode_reading(encode_record(empty)).loads == ()

@@ -1,0 +1,168 @@
+"""Live totals of one partition from all that is taken in: readings, load snapshots and last wills, in any order."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.records.network import Totals
+from schemas.records.telemetry import Load, LoadSnapshot, Reading
+from streams.live.aggregation import LOADS_WAIT, PartitionTotals
+from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, taken
+
+
+@dataclass(frozen=True)
+class Will:
+    ven_id: str
+    received_at: datetime
+
+
+Message = Reading | LoadSnapshot | Will
+
+
+def take(totals: PartitionTotals, messages: Iterable[Message]) -> None:
+    for message in messages:
+        if isinstance(message, Reading):
+            totals.update(message)
+        elif isinstance(message, LoadSnapshot):
+            totals.update_loads(message)
+        else:
+            totals.leave(message.ven_id, message.received_at)
+
+
+EV = Load("ev", current_power_kw=7.0, shed_capability_kw=6.0)
+
+
+def snapshot(ven: str, measured: float, received: float | None = None, *loads: Load) -> LoadSnapshot:
+    heard = at(measured if received is None else received)
+    return LoadSnapshot(ven_id=ven, timestamp=at(measured), received_at=heard, loads=loads)
+
+
+def test_a_last_will_takes_a_ven_out_at_once_until_its_next_reading() -> None:
+    totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
+    totals.leave("a", at(5))
+    assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
+    totals.update(reading("a", 4, 4.5, used_power_kw=9.0))
+    assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
+    totals.update(reading("a", 7, used_power_kw=3.0))
+    totals.leave("a", at(5))
+    assert totals.totals(at(8) - MINUTE) == Totals(2, 4.0)
+
+
+def test_a_will_of_nobody_known_is_remembered_no_longer_than_needed() -> None:
+    totals = PartitionTotals()
+    totals.leave("a", at(0))
+    totals.update(reading("a", 0, used_power_kw=2.0))
+    assert totals.totals(at(60) - MINUTE) == Totals()
+    totals.update(reading("a", 61, used_power_kw=2.0))
+    assert totals.totals(at(61) - MINUTE) == Totals(1, 2.0)
+    assert not totals._left
+
+
+def test_a_snapshot_tells_of_loads_and_makes_nobody_online() -> None:
+    totals = PartitionTotals()
+    totals.update_loads(snapshot("a", 0, None, EV))
+    assert totals.totals(at(0) - MINUTE) == Totals()
+    totals.update(reading("a", 1, used_power_kw=1.0))
+    assert totals.totals(at(1) - MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
+    totals.update_loads(snapshot("a", 2))
+    totals.update_loads(snapshot("a", 1, 3, EV))
+    assert totals.totals(at(3) - MINUTE) == Totals(1, 1.0)
+
+
+def test_a_list_of_loads_waits_for_readings_to_come_back_as_it_does_for_the_first() -> None:
+    totals = taken([reading("a", 0, used_power_kw=1.0)])
+    totals.update_loads(snapshot("a", 50, None, EV))
+    # The VEN's readings are late, its snapshots are not.
+    assert totals.totals(at(61) - MINUTE) == Totals()
+    totals.update(reading("a", 62, used_power_kw=1.0))
+    assert totals.totals(at(62) - MINUTE) == Totals(1, 1.0, 0.0, 7.0, 6.0)
+
+
+@pytest.mark.parametrize("reading_first", [True, False])
+def test_of_a_reading_and_a_snapshot_of_one_second_the_reading_counts(*, reading_first: bool) -> None:
+    totals = PartitionTotals()
+    both: list[Message] = [reading("a", 0, loads=(EV,)), snapshot("a", 0)]
+    take(totals, both if reading_first else both[::-1])
+    assert totals.totals(at(0) - MINUTE) == Totals(1, 0.0, 0.0, 7.0, 6.0)
+
+
+def test_what_nobody_reads_any_more_is_forgotten() -> None:
+    totals = taken([reading("a", 0, loads=(EV,)), reading("b", 0, loads=(EV,))])
+    totals.update_loads(snapshot("c", 0, None, EV))
+    totals.leave("d", at(0))
+    totals.update(reading("b", 50))
+    totals.totals(at(61) - MINUTE)
+    # Loads wait a day for the next reading, for some VENs list them rarely.
+    assert (set(totals._latest), set(totals._loads), set(totals._left)) == ({"b"}, {"a", "b", "c"}, set())
+    totals.totals(at(61) + LOADS_WAIT - MINUTE)
+    assert (set(totals._latest), set(totals._loads)) == (set(), set())
+
+
+def test_loads_count_again_with_the_next_reading_after_a_silence() -> None:
+    totals = taken([reading("a", 0, loads=(EV,))])
+    assert totals.totals(at(100) - MINUTE).online_vens == 0
+    totals.update(reading("a", 110))
+    assert totals.totals(at(111) - MINUTE).potential_load_reduction_kw == EV.shed_capability_kw
+
+
+SOMETIMES_LOADS = st.builds(
+    reading, st.sampled_from("ab"), st.integers(0, 9), st.integers(0, 9), used_power_kw=KW, loads=st.none() | LOADS
+)
+SNAPSHOTS = st.builds(
+    lambda ven, measured, received, loads: snapshot(ven, measured, received, *loads),
+    st.sampled_from("ab"),
+    st.integers(0, 9),
+    st.integers(0, 9),
+    LOADS,
+)
+WILLS = st.builds(Will, st.sampled_from("ab"), st.integers(0, 9).map(at))
+
+
+def identity(message: Message) -> tuple[object, ...]:
+    moment = message.received_at if isinstance(message, Will) else message.timestamp
+    return type(message), message.ven_id, moment
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> tuple[list[Message], list[Message]]:
+    """Messages, and the order they arrive in, some of them twice."""
+    messages = draw(st.lists(SOMETIMES_LOADS | SNAPSHOTS | WILLS, max_size=12, unique_by=identity))
+    again = draw(st.lists(st.sampled_from(messages), max_size=4)) if messages else []
+    return messages, draw(st.permutations([*messages, *again]))
+
+
+def at_once(messages: list[Message]) -> Totals:
+    """The contract's figures for the VENs that were heard, from all messages at once; nobody is silent for long."""
+    total = Totals()
+    for ven in "ab":
+        mine = [message for message in messages if message.ven_id == ven]
+        readings = [message for message in mine if isinstance(message, Reading)]
+        left = max((message.received_at for message in mine if isinstance(message, Will)), default=at(-1))
+        if not readings or max(message.received_at for message in readings) <= left:
+            continue
+        lists = [message for message in mine if not isinstance(message, Will) and message.loads is not None]
+        listed = max(lists, key=lambda message: (message.timestamp, isinstance(message, Reading)), default=None)
+        last = max(readings, key=lambda message: message.timestamp)
+        loads = (listed.loads if listed else None) or ()
+        total += Totals(
+            1,
+            last.used_power_kw or 0,
+            last.shed_power_kw or 0,
+            sum(load.current_power_kw or 0 for load in loads if (load.shed_capability_kw or 0) > 0),
+            sum(load.shed_capability_kw or 0 for load in loads),
+        )
+    return total
+
+
+@given(arrivals())
+def test_readings_snapshots_and_wills_may_come_in_any_order_and_twice(
+    history: tuple[list[Message], list[Message]],
+) -> None:
+    messages, arriving = history
+    totals = PartitionTotals()
+    take(totals, arriving)
+    assert totals.totals(at(9) - MINUTE) == at_once(messages)

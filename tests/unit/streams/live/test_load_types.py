@@ -1,0 +1,58 @@
+"""Live totals by type of load."""
+
+from schemas.records.network import LoadTypeTotals
+from schemas.records.telemetry import Load, astuple
+from streams.live.aggregation import MOST_TYPES, PartitionTotals, added
+from tests.unit.streams.live.test_aggregation import MINUTE, at, reading, taken
+
+HVAC = Load("a", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5)
+SOLAR = Load("pv", type="solar", capacity_kw=5.0, current_power_kw=-3.0)
+
+
+def types_of(totals: PartitionTotals, now: float, disabled: tuple[str, ...] = ()) -> dict[str, LoadTypeTotals]:
+    totals.totals(at(now) - MINUTE, disabled)
+    return totals.load_types(disabled)
+
+
+def test_loads_add_up_by_type_over_the_vens_that_are_online() -> None:
+    totals = taken(
+        [
+            reading("a", 0, loads=(HVAC, HVAC, SOLAR)),
+            reading("b", 0, loads=(HVAC, Load("x"))),
+            reading("gone", 0, loads=(HVAC,)),
+            reading("off", 0, loads=(HVAC,)),
+        ]
+    )
+    totals.leave("gone", at(1))
+    assert types_of(totals, 2, ("off",)) == {
+        "hvac": LoadTypeTotals(21.0, 4.5, 6.0),
+        "other": LoadTypeTotals(),
+        "solar": LoadTypeTotals(5.0, 0.0, -3.0),
+    }
+    assert types_of(totals, 61) == {}
+
+
+def test_a_later_list_replaces_the_one_before() -> None:
+    totals = taken([reading("a", 0, loads=(HVAC,)), reading("a", 5, loads=(SOLAR,))])
+    assert set(types_of(totals, 5)) == {"solar"}
+
+
+def test_there_are_never_very_many_types() -> None:
+    many = {f"type-{number:04}": LoadTypeTotals(number, 1.0, 2.0) for number in range(1000)}
+    found = added([many, {"other": LoadTypeTotals(1.0, 1.0, 1.0)}])
+    assert len(found) <= MOST_TYPES + 1
+    sums = [sum(column) for column in zip(*map(astuple, found.values()), strict=True)]
+    assert LoadTypeTotals(*sums) == LoadTypeTotals(999 * 500 + 1, 1001, 2001)
+    assert found["type-0999"] == LoadTypeTotals(999, 1.0, 2.0)
+
+
+def test_a_disabled_ven_is_not_online() -> None:
+    totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
+    assert totals.totals(at(1) - MINUTE, {"a"}).household_usage_kw == 1.0
+    assert totals.totals(at(1) - MINUTE).household_usage_kw == 3.0
+
+
+def test_a_name_too_long_for_a_record_of_the_log_is_other() -> None:
+    long = "x" * 1_000_000
+    assert set(types_of(taken([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
+    assert added([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}

@@ -1,0 +1,44 @@
+"""The shortcut for duplicates remembers the last keys, and no more than its bound."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streams.store.recent_keys import RecentKeys
+
+BATCHES = st.lists(st.lists(st.integers(0, 30), max_size=12), max_size=10)
+
+
+def keys(numbers: list[int]) -> list[tuple[str, object]]:
+    return [("ven", number) for number in numbers]
+
+
+@given(BATCHES, st.integers(0, 10))
+def test_the_last_distinct_keys_are_remembered_and_no_more(batches: list[list[int]], most: int) -> None:
+    recent = RecentKeys(most)
+    remembered: list[int] = []
+    for batch in batches:
+        recent.add(keys(batch))
+        remembered += [number for number in dict.fromkeys(batch) if number not in remembered]
+        remembered = remembered[max(len(remembered) - most, 0) :]
+        assert [number for number in range(31) if ("ven", number) in recent] == sorted(remembered)
+
+
+def test_a_key_is_ven_and_time_together() -> None:
+    recent = RecentKeys()
+    recent.add([("a", 1), ("b", 2)])
+    assert ("a", 1) in recent
+    assert ("a", 2) not in recent
+    assert ("b", 1) not in recent
+
+
+def test_a_batch_larger_than_the_bound_leaves_its_end() -> None:
+    recent = RecentKeys(max_keys=3)
+    recent.add(keys(list(range(1000))))
+    assert [number for number in range(1000) if ("ven", number) in recent] == [997, 998, 999]
+
+
+def test_the_bound_without_another_word_is_50_000() -> None:
+    recent = RecentKeys()
+    recent.add(keys(list(range(50_001))))
+    assert ("ven", 0) not in recent
+    assert ("ven", 1) in recent
