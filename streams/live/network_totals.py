@@ -58,8 +58,8 @@ def add_live(
 
 def _follow_vens(app: Any, topic: str, max_records: int, assigned: AssignedPartitions) -> None:
     @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def on_assigned(_app: Any, tps: Any, **_kwargs: Any) -> None:
-        assigned.assign({tp.partition for tp in tps if tp.topic == topic})
+    async def on_assigned(_app: Any, partitions: Any, **_kwargs: Any) -> None:
+        assigned.assign({tp.partition for tp in partitions if tp.topic == topic})
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def on_revoked(_app: Any, _revoked: Any, **_kwargs: Any) -> None:

@@ -108,7 +108,7 @@ async def test_what_was_sent_when_the_connection_broke_is_not_sent_again(
 async def test_another_attempt_does_not_follow_one_that_may_still_arrive(
     broker: Server, network: Proxy, bridges: Bridges, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge.downlink, "_MOST_UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(bridge.downlink.downlink, "_MOST_UNANSWERED_SECONDS", 0.5)
     first = event(f"{site}1")
     second, last = msgspec.structs.replace(first, attempt=2), event(f"{site}1", "evt-last")
     async with witness(broker.host, broker.port, site) as seen, bridges.running():
