@@ -27,7 +27,7 @@ certs: install
 docs: install
 	$(UV) run gateway openapi > docs/reference/backend-api.yaml.new && mv docs/reference/backend-api.yaml.new docs/reference/backend-api.yaml
 	$(UV) run gateway asyncapi > docs/reference/asyncapi.yaml.new && mv docs/reference/asyncapi.yaml.new docs/reference/asyncapi.yaml
-	$(UV) run python -m gateway.supply.licences > docs/reference/licences.md.new && mv docs/reference/licences.md.new docs/reference/licences.md
+	$(UV) run python -m tools.licences > docs/reference/licences.md.new && mv docs/reference/licences.md.new docs/reference/licences.md
 
 # Known vulnerabilities of what is installed; needs the internet. See docs/reference/supply-chain.md.
 audit: install
@@ -36,7 +36,7 @@ audit: install
 
 # A bill of materials (CycloneDX).
 sbom: install
-	$(UV) run python -m gateway.supply.sbom > sbom.json.new && mv sbom.json.new sbom.json
+	$(UV) run python -m tools.sbom > sbom.json.new && mv sbom.json.new sbom.json
 
 # The pictures of docs/images, of a running system; needs Chromium.
 screenshots: install

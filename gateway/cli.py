@@ -108,7 +108,7 @@ def simulate(
     speed: Annotated[float, typer.Option(min=0, help="Of a replay: 1 is real time, 0 as fast as possible.")] = 0,
     now: Annotated[bool, typer.Option("--now", help="Shift a replay so that it begins now.")] = False,
     seed: Annotated[int, typer.Option(help="Another number is another fleet.")] = 1,
-    obey: Annotated[bool, typer.Option(help="Take commands; with --rate nobody does.")] = True,
+    commands: Annotated[bool, typer.Option(help="Receive commands; not with --rate.")] = True,
     faults: Annotated[bool, typer.Option("--faults", help="Let a quarter of the homes misbehave.")] = False,
     behaviours: Annotated[
         str | None, typer.Option(help="Which of them misbehave instead, as slow=0.1,refuses=0.05,silent=0.05.")
@@ -131,7 +131,7 @@ def simulate(
         speed=speed,
         shift_to_now=now,
         seed=seed,
-        obey=obey,
+        commands=commands,
         faults=faults,
         behaviours=behaviours,
     )

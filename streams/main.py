@@ -32,17 +32,17 @@ from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
 from streams.engine.faust_tasks import declare_faust_tasks
-from streams.live.network_totals import add_live
+from streams.live.agents import add_live
 from streams.roles import Role
 from streams.rollups.job import add_rollups
 from streams.rollups.minute_publisher import add_minutes
+from streams.sink.agents import SAMPLE_CONCURRENCY, add_sink
 from streams.sink.disabled_vens import add_disabled
 from streams.sink.network_history import add_network_history
-from streams.sink.sink import AT_ONCE, add_sink
 from streams.store.database import Database, database
 from streams.store.day_partitions import DayPartitions
+from streams.validate.agents import add_validate
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
-from streams.validate.validator import add_validate
 
 logger = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ async def _add_sink_and_what_is_beside(
     async def connection(name: str, number: int = 1) -> Database:
         return await stack.enter_async_context(database(settings, f"gateway-{name}", number))
 
-    rows = await connection("sink", AT_ONCE)
+    rows = await connection("sink", SAMPLE_CONCURRENCY)
     partitions = DayPartitions(rows, streams.window, streams.partitions_ahead_days)
     add_sink(app, kafka, streams, log, rows, partitions)
     add_dead_letters(app, kafka, streams, log, rows, partitions)

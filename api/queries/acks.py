@@ -9,12 +9,9 @@ from datetime import datetime
 import asyncpg
 
 from runtime.database import Pool
-from schemas.dr.command_state import GOOD
 
-GOOD_WORDS = ", ".join(f"'{word}'" for word in sorted(GOOD))
-
-# Of the first answer to each command: devices acknowledge a repeat again. A week back at most, so that old days need
-# not be looked at.
+# Of the first ack of each command: devices acknowledge a repeat again. A week back at most, so that older days are not
+# read.
 RESPONSE_TIMES = """
 SELECT ven_id, avg(ms) AS ms, count(*) AS responses
 FROM (SELECT a.ven_id, extract(epoch FROM min(a.received_at) - c.created_at) * 1000 AS ms,
@@ -60,17 +57,6 @@ ORDER BY mine.ven_id, circuit ->> 'id', mine.time DESC
 LIMIT $4
 """  # noqa: S608 - our own text
 
-# What VENs said of an event that we told them nothing of; of several answers the best counts, else the first.
-CLAIMS = f"""
-SELECT ven_id, min(received_at) AS first_at,
-       (array_agg(status ORDER BY status NOT IN ({GOOD_WORDS}), received_at, time))[1] AS status
-FROM ven_acks AS a
-WHERE event_id = $1 AND time >= $2 AND time < $3 AND op <> 'restore'
-    AND NOT EXISTS (SELECT FROM commands AS c WHERE c.event_id = $1 AND c.ven_id = a.ven_id)
-    AND (SELECT c.event_id FROM commands AS c WHERE c.correlation_id = a.correlation_id AND c.ven_id = a.ven_id) IS NULL
-GROUP BY ven_id
-"""  # noqa: S608 - our own text
-
 
 async def fetch_response_times(pool: Pool, ven_ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """Return the mean time of a VEN's last answers (ms), and of how many; VENs without any are left out."""
@@ -97,8 +83,3 @@ async def fetch_circuits_of_event(
 ) -> list[asyncpg.Record]:
     """Return what circuits did in an event, ordered by VEN and circuit."""
     return await pool.fetch(CIRCUITS_OF_EVENT, event_id, *interval, limit)
-
-
-async def fetch_claims(pool: Pool, event_id: str, interval: tuple[datetime, datetime]) -> list[asyncpg.Record]:
-    """Return what VENs that were not told of an event have answered to it all the same: first time, and status."""
-    return await pool.fetch(CLAIMS, event_id, *interval)

@@ -1,34 +1,20 @@
-"""The way of commands: every step, and what VENs said. What VENs said counts as soon as it is stored."""
-
-from typing import Any
+"""Commands with every step, and their acks."""
 
 import asyncpg
 
-from api.queries.acks import ACK, GOOD_WORDS
+from api.queries.acks import ACK
 from runtime.database import Pool
-from schemas.dr.command_state import Steps
 
-STEP_COLUMNS = tuple(Steps.__dataclass_fields__)
-
-# Where the acknowledgements of a command are looked for: days without any need not be.
+# Where the acks of a command are looked for: days without any are not read.
 _NEAR = """
 a.time >= c.created_at - interval '7 days' AND a.time < GREATEST(c.ends_at, c.created_at) + interval '14 days'
 """
-# The sink notes the first answer with the acknowledgement itself. But a device may refuse at first and then do it: a
-# good answer counts, whenever it came. It is looked for only where the first was not good.
-_ACK_STATUS = f"""
-CASE WHEN c.ack_status IN ({GOOD_WORDS}) THEN c.ack_status
-     WHEN c.acked_at IS NOT NULL THEN COALESCE(
-         (SELECT a.status FROM ven_acks AS a
-          WHERE a.correlation_id = c.correlation_id AND a.ven_id = c.ven_id AND a.status IN ({GOOD_WORDS}) AND {_NEAR}
-          ORDER BY a.time LIMIT 1), c.ack_status) END AS ack_status
-"""  # noqa: S608 - our own text
-STEPS = ", ".join([*(f"c.{name}" for name in STEP_COLUMNS if name != "ack_status"), _ACK_STATUS])
-_COMMAND = f"""
+_COMMAND = """
 SELECT c.correlation_id, c.ven_id, c.op, c.event_id, c.phase, c.command_revision, c.attempt, c.payload, c.created_at,
-       c.expires_at, c.ends_at, {STEPS}
+       c.expires_at, c.ends_at, c.logged_at, c.sending_at, c.sent_at, c.expired_at, c.acked_at, c.ack_status,
+       c.unanswered_at, c.reported_at, c.shed_at, c.lost_at, command_state(c) AS state
 FROM commands AS c
-"""  # noqa: S608 - our own text
+"""
 
 ONE = _COMMAND + "WHERE c.correlation_id = $1"
 # A cursor is the id of a command.
@@ -44,11 +30,6 @@ FROM commands AS c JOIN ven_acks AS a USING (correlation_id, ven_id)
 WHERE c.correlation_id = $1 AND {_NEAR}
 ORDER BY a.received_at DESC, a.time DESC, a.op LIMIT $2
 """
-
-
-def steps_of(row: Any) -> Steps:
-    """Make the steps of a command of its row."""
-    return Steps(*(row[name] for name in STEP_COLUMNS))
 
 
 async def fetch_command(pool: Pool, correlation_id: str) -> asyncpg.Record | None:

@@ -4,7 +4,6 @@ import msgspec
 
 from runtime.database import PooledConnection
 from schemas.dr.commands import Command, duration_of
-from schemas.tables.sql_shedding import SHEDS_NOW
 
 # Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
@@ -14,13 +13,8 @@ SELECT EXISTS (SELECT FROM ven_status, json_array_elements(loads) AS load
                WHERE ven_id = $1 AND json_typeof(loads) = 'array' AND load ->> 'id' = $2)
 """
 
-IS_SHEDDING = f"""
-SELECT EXISTS (SELECT FROM commands AS c WHERE c.ven_id = $1 AND {SHEDS_NOW} AND c.event_id = $2)
-"""  # noqa: S608 - our own text
-BUSY_WITH = f"""
-SELECT c.event_id FROM commands AS c WHERE c.ven_id = $1 AND {SHEDS_NOW} AND c.phase = 'event'
-ORDER BY c.ends_at DESC LIMIT 1
-"""  # noqa: S608 - our own text
+IS_SHEDDING = "SELECT EXISTS (SELECT FROM active_sheds WHERE ven_id = $1 AND event_id = $2)"
+BUSY_WITH = "SELECT event_id FROM active_sheds WHERE ven_id = $1 AND phase = 'event' ORDER BY ends_at DESC LIMIT 1"
 END_SHEDDING = """
 UPDATE commands SET ends_at = clock_timestamp()
 WHERE ven_id = $1 AND op IN ('event', 'shedPanel') AND ends_at > now()

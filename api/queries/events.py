@@ -9,39 +9,24 @@ from runtime.database import Pool, PooledConnection
 from schemas.dr.commands import new_event_id
 from schemas.rest.events import EventCreate
 
-# As schemas.dr.event_lifecycle.status_at has it.
-STATUS = """
-CASE WHEN cancelled_at IS NOT NULL THEN 'cancelled'
-     WHEN COALESCE(ended_at, end_time) <= now() THEN 'completed'
-     WHEN start_time <= now() THEN 'active'
-     ELSE 'scheduled' END
-"""
-# `over_at` is when its figures end; once they are settled, they are not computed again to be shown.
-SELECT_EVENT = f"""
-SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, created_at, started_at, ended_at, cancelled_at,
-       missed, actual_reduction_kw, COALESCE(ended_at, end_time) AS over_at,
-       closed_at IS NOT NULL AND settled_at IS NOT NULL AS is_settled, {STATUS} AS status
-FROM events
-WHERE deleted_at IS NULL
-"""  # noqa: S608 - our own text
-
-ONE = SELECT_EVENT + "AND event_id = $1"
-# A cursor is an id, and still shows the place when the event was deleted since.
-PAGE = f"""
-SELECT * FROM ({SELECT_EVENT}) AS event
-WHERE ($1::text IS NULL OR status = $1)
+ONE = "SELECT * FROM event_overview WHERE deleted_at IS NULL AND event_id = $1"
+# A cursor is the id of an event; it marks the place although the event was deleted since.
+PAGE = """
+SELECT * FROM event_overview
+WHERE deleted_at IS NULL AND ($1::text IS NULL OR status = $1)
     AND ($2 = '' OR (start_time, event_id) < (SELECT start_time, event_id FROM events WHERE event_id = $2))
 ORDER BY start_time DESC, event_id DESC LIMIT $3
-"""  # noqa: S608 - our own text
-OVERLAPPING = f"""
-SELECT * FROM ({SELECT_EVENT}) AS event
-WHERE start_time < COALESCE($2, 'infinity'::timestamptz) AND over_at > COALESCE($1, '-infinity'::timestamptz)
+"""
+OVERLAPPING = """
+SELECT * FROM event_overview
+WHERE deleted_at IS NULL AND start_time < COALESCE($2, 'infinity'::timestamptz)
+    AND over_at > COALESCE($1, '-infinity'::timestamptz)
 ORDER BY start_time DESC, event_id DESC LIMIT $3
-"""  # noqa: S608 - our own text
-CURRENT = f"""
-SELECT * FROM ({SELECT_EVENT}) AS event
-WHERE status = 'active' ORDER BY start_time DESC, event_id DESC LIMIT 1
-"""  # noqa: S608 - our own text
+"""
+CURRENT = """
+SELECT * FROM event_overview
+WHERE deleted_at IS NULL AND status = 'active' ORDER BY start_time DESC, event_id DESC LIMIT 1
+"""
 
 # One that is wholly in the past is nothing for the dispatcher.
 INSERT = """
@@ -63,7 +48,7 @@ STOP = """
 UPDATE events SET
     cancelled_at = CASE WHEN start_time > now() AND started_at IS NULL THEN now() END,
     ended_at = CASE WHEN start_time <= now() OR started_at IS NOT NULL THEN GREATEST(now(), start_time) END
-WHERE event_id = $1 AND deleted_at IS NULL AND cancelled_at IS NULL AND COALESCE(ended_at, end_time) > now()
+WHERE event_id = $1 AND deleted_at IS NULL AND cancelled_at IS NULL AND over_at > now()
 RETURNING event_id
 """
 # One that is active ends with it: its VENs are to be restored.
@@ -71,7 +56,7 @@ DELETE = """
 UPDATE events SET
     deleted_at = now(),
     ended_at = CASE WHEN cancelled_at IS NULL AND (start_time <= now() OR started_at IS NOT NULL)
-                         AND COALESCE(ended_at, end_time) > now()
+                         AND over_at > now()
                     THEN GREATEST(now(), start_time) ELSE ended_at END
 WHERE event_id = $1 AND deleted_at IS NULL
 RETURNING event_id

@@ -2,17 +2,15 @@
 
 import asyncpg
 
-from api.queries.acks import GOOD_WORDS
 from runtime.database import Pool, PooledConnection
-from schemas.tables.sql_presence import status_of
 
 # `asked` is what loads were set to after the VEN last spoke of them, newest first: compared by our clock, for the
 # VEN's may be off by a day and more. `curtailed` is of the last event that the VEN accepted, while it reports that one;
 # no event of which it was told lasts longer than it is looked for.
-SELECT_VEN = f"""
+SELECT_VEN = """
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
        s.measured_at, s.clock_skew_seconds, s.reported_status,
-       {status_of("$1")} AS status,
+       ven_presence(v, s, $1) AS status,
        ARRAY(SELECT c.payload -> 'data' FROM commands AS c
              WHERE c.ven_id = v.ven_id AND c.op = 'setLoad' AND c.created_at > s.loads_measured_at
                  + LEAST(GREATEST(COALESCE(s.clock_skew_seconds, 0), -604800), 604800) * interval '1 second'
@@ -21,11 +19,11 @@ SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s
            SELECT CASE WHEN s.event_id IN (last.event_id, last.said) THEN last.circuits END
            FROM (SELECT c.event_id, a.event_id AS said, a.circuits
                  FROM ven_acks AS a LEFT JOIN commands AS c USING (correlation_id, ven_id)
-                 WHERE a.ven_id = v.ven_id AND a.op IN ('event', 'shedPanel') AND a.status IN ({GOOD_WORDS})
+                 WHERE a.ven_id = v.ven_id AND a.op IN ('event', 'shedPanel') AND is_good_ack(a.status)
                      AND a.time > now() - interval '8 days'
                  ORDER BY a.time DESC LIMIT 1) AS last) END AS curtailed
 FROM vens AS v LEFT JOIN ven_status AS s USING (ven_id)
-"""  # noqa: S608 - our own text
+"""
 
 ONE_VEN = SELECT_VEN + "WHERE v.ven_id = $2"
 PAGE_OF_VENS = f"""

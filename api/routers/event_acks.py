@@ -1,5 +1,6 @@
 """What VENs acknowledged of a DR event, whole and circuit by circuit."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,7 +9,6 @@ from api.dependencies import Database, EventId
 from api.http.problems import not_found
 from api.queries.acks import fetch_acks_of_event, fetch_circuits_of_event
 from api.queries.events import fetch_event
-from api.services.event_metrics import acks_interval
 from api.views.acks import ack_view, circuit_view
 from runtime.database import Pool
 from schemas.rest.acks import EventCircuit, VenEventAck
@@ -23,14 +23,20 @@ Limit = Annotated[int, Query(ge=1, le=50_000)]
 async def list_event_acks(event_id: EventId, database: Database, limit: Limit = 5000) -> list[VenEventAck]:
     """List the newest acknowledgements of an event, newest first."""
     event = await _event(database, event_id)
-    return [ack_view(row) for row in await fetch_acks_of_event(database, event_id, acks_interval(event), limit)]
+    return [ack_view(row) for row in await fetch_acks_of_event(database, event_id, _acks_interval(event), limit)]
 
 
 @router.get("/circuits")
 async def list_event_circuits(event_id: EventId, database: Database, limit: Limit = 5000) -> list[EventCircuit]:
     """List what each circuit did in an event, as last acknowledged, ordered by VEN and circuit."""
     event = await _event(database, event_id)
-    return [circuit_view(row) for row in await fetch_circuits_of_event(database, event_id, acks_interval(event), limit)]
+    return [
+        circuit_view(row) for row in await fetch_circuits_of_event(database, event_id, _acks_interval(event), limit)
+    ]
+
+
+def _acks_interval(event: Any) -> tuple[datetime, datetime]:
+    return event["acks_from"], event["acks_to"]
 
 
 async def _event(database: Pool, event_id: str) -> Any:

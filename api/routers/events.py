@@ -42,8 +42,8 @@ async def list_events(
     rows = await fetch_events(database, status=status, cursor=cursor, limit=limit + 1)
     if len(rows) > limit:
         add_next_link(request, response, limit=limit, status=status, cursor=rows[limit - 1]["event_id"])
-    figures = await actual_reductions(database, rows[:limit], settings.offline_after_seconds)
-    return [event_view(row, figures.get(row["event_id"], 0.0)) for row in rows[:limit]]
+    reductions = await actual_reductions(database, rows[:limit], settings.offline_after_seconds)
+    return [event_view(row, reductions.get(row["event_id"], 0.0)) for row in rows[:limit]]
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model=Event)

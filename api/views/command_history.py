@@ -1,16 +1,14 @@
-"""Commands and their way as REST shows them."""
+"""Commands and their history as REST shows them."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from api.queries.command_history import steps_of
 from api.views.acks import ack_view
-from schemas.dr.command_state import state_of
 from schemas.rest.command_history import CommandAck, CommandHistory, CommandSteps
 
-_AS_THEY_ARE = (
+_SAME_NAMES = (
     "correlation_id",
     "ven_id",
     "op",
@@ -18,6 +16,7 @@ _AS_THEY_ARE = (
     "phase",
     "command_revision",
     "attempt",
+    "state",
     "logged_at",
     "sending_at",
     "sent_at",
@@ -47,8 +46,7 @@ def command_history_view(row: Any, acks: Sequence[Any]) -> CommandHistory:
 
 def _fields(row: Any) -> dict[str, Any]:
     return {
-        **{name: row[name] for name in _AS_THEY_ARE},
-        "state": state_of(steps_of(row)),
+        **{name: row[name] for name in _SAME_NAMES},
         "payload": msgspec.json.decode(row["payload"]),
         "decided_at": row["created_at"],
     }

@@ -1,13 +1,10 @@
 """DR events as REST shows them."""
 
-from collections.abc import Mapping, Sequence
-from math import ceil
-from statistics import fmean
+from collections.abc import Iterable
 from typing import Any
 
 from api.services.event_metrics import EventPerformance
-from api.services.event_progress import Progress, funnel
-from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, ResponseTimes
+from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, Funnel, ResponseTimes
 
 
 def event_view(row: Any, actual_reduction_kw: float) -> Event:
@@ -15,55 +12,57 @@ def event_view(row: Any, actual_reduction_kw: float) -> Event:
     return Event(**_fields(row, actual_reduction_kw))
 
 
-def metrics_view(figures: EventPerformance) -> EventMetrics:
-    """Show how an event goes."""
-    return EventMetrics(**_metrics(figures))
+def metrics_view(performance: EventPerformance) -> EventMetrics:
+    """Show how an event performs."""
+    return EventMetrics(**_metrics(performance))
 
 
-def event_with_metrics_view(row: Any, figures: EventPerformance) -> EventWithMetrics:
-    """Show an event and how it goes."""
-    return EventWithMetrics(**_fields(row, figures.actual_kw), **_metrics(figures))
+def event_with_metrics_view(row: Any, performance: EventPerformance) -> EventWithMetrics:
+    """Show an event and how it performs."""
+    return EventWithMetrics(**_fields(row, performance.actual_kw), **_metrics(performance))
 
 
-def detail_view(row: Any, figures: EventPerformance, names: Mapping[str, str]) -> EventDetail:
-    """Show an event, how it goes, and its VENs; the name of one that was deleted is its id."""
-    times = figures.response_ms
+def detail_view(row: Any, performance: EventPerformance, vens: Iterable[Any]) -> EventDetail:
+    """Show an event, how it performs, and its VENs; `vens` are rows of `event_ven_progress`."""
     return EventDetail(
-        **_fields(row, figures.actual_kw),
-        **_metrics(figures),
+        **_fields(row, performance.actual_kw),
+        **progress_fields(performance.totals),
+        current_reduction_kw=performance.current_kw,
         started_at=row["started_at"],
         missed=row["missed"],
-        delivered_kwh=figures.delivered_kwh,
-        covered_share=figures.covered_share,
-        funnel=funnel(figures.vens.values()),
-        response_ms=ResponseTimes(p50=percentile(times, 50), p95=percentile(times, 95)),
-        vens=[_ven(ven_id, names.get(ven_id, ven_id), ven, figures) for ven_id, ven in figures.vens.items()],
+        delivered_kwh=performance.delivered_kwh,
+        covered_share=performance.covered_share,
+        vens=[_ven(ven) for ven in vens],
     )
 
 
-def _ven(ven_id: str, name: str, ven: Progress, figures: EventPerformance) -> EventVen:
-    chosen = figures.chosen.get(ven_id)
-    over = figures.delivered.get(ven_id)
+def progress_fields(totals: Any) -> dict[str, Any]:
+    """Return what REST and the live feed both show of a row of `event_progress`."""
+    return {
+        **_responses(totals),
+        "response_ms": ResponseTimes(p50=_rounded(totals["p50_ms"]), p95=_rounded(totals["p95_ms"])),
+        "funnel": Funnel(**{name: totals[name] for name in Funnel.model_fields}),
+    }
+
+
+def _ven(ven: Any) -> EventVen:
     return EventVen(
-        ven_id=ven_id,
-        ven_name=name,
-        shed_kw=figures.sheds.get(ven_id, 0.0),
-        status=ven.status,
-        share_kw=None if chosen is None else chosen["share_kw"],
-        capability_kw=None if chosen is None else chosen["capability_kw"],
-        reason=None if chosen is None else chosen["reason"],
-        late=chosen is not None and chosen["late"],
-        delivered_kwh=None if over is None else over.energy_kwh,
-        correlation_id=ven.correlation_id,
-        acked_after_ms=None if ven.response_ms is None else round(ven.response_ms),
+        ven_id=ven["ven_id"],
+        ven_name=ven["ven_name"],
+        shed_kw=ven["shed_kw"] or 0.0,
+        status=ven["status"],
+        share_kw=ven["share_kw"],
+        capability_kw=ven["capability_kw"],
+        reason=ven["reason"],
+        late=ven["late"],
+        delivered_kwh=ven["energy_kwh"],
+        correlation_id=ven["correlation_id"],
+        acked_after_ms=_rounded(ven["response_ms"]),
     )
 
 
-def percentile(ascending: Sequence[float], percent: int) -> int | None:
-    """Return the value that so many percent of them do not exceed; None of nothing."""
-    if not ascending:
-        return None
-    return round(ascending[ceil(len(ascending) * percent / 100) - 1])
+def _rounded(milliseconds: float | None) -> int | None:
+    return None if milliseconds is None else round(milliseconds)
 
 
 def _fields(row: Any, actual_reduction_kw: float) -> dict[str, Any]:
@@ -81,11 +80,13 @@ def _fields(row: Any, actual_reduction_kw: float) -> dict[str, Any]:
     }
 
 
-def _metrics(figures: EventPerformance) -> dict[str, Any]:
-    times = figures.response_ms
+def _metrics(performance: EventPerformance) -> dict[str, Any]:
+    return {"current_reduction_kw": performance.current_kw, **_responses(performance.totals)}
+
+
+def _responses(totals: Any) -> dict[str, Any]:
     return {
-        "current_reduction_kw": figures.current_kw,
-        "vens_responding": figures.responding,
-        "avg_response_ms": round(fmean(times)) if times else 0,
-        "responses": len(times),
+        "vens_responding": totals["responding"],
+        "avg_response_ms": _rounded(totals["mean_ms"]) or 0,
+        "responses": totals["responses"],
     }

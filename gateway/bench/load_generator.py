@@ -23,7 +23,7 @@ import psutil
 from gateway.bench.environment import BenchEnvironment
 from gateway.bench.mqtt_client import MqttClient
 from gateway.fleet import Fleet, FleetOptions, PublishLedger
-from gateway.fleet.fleet import Measured, Message
+from gateway.fleet.fleet import Measurement, Message
 from gateway.fleet.schedule import slots
 from schemas.base.errors import GatewayError
 
@@ -172,17 +172,17 @@ async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[MqttClie
         client.close()
 
 
-def _made(fleet: Fleet) -> Iterator[tuple[int, Measured]]:
+def _made(fleet: Fleet) -> Iterator[tuple[int, Measurement]]:
     begun_ms = round(time.time() * 1000)
     return ((turn.ven, fleet.measure(turn, begun_ms + turn.offset_ms)) for turn in slots(fleet.options))
 
 
-def _stamped(fleet: Fleet, made: Iterable[tuple[int, Measured]]) -> Iterator[tuple[int, Message]]:
+def _stamped(fleet: Fleet, made: Iterable[tuple[int, Measurement]]) -> Iterator[tuple[int, Message]]:
     latest_ms = [0] * fleet.options.vens
     for ven, measured in made:
         # A home may have its next turn in the same millisecond, and no two samples the same time.
         time_ms = latest_ms[ven] = max(round(time.time() * 1000), latest_ms[ven] + 1)
-        yield ven, fleet.noted(measured.stamped(time_ms))
+        yield ven, fleet.record(measured.at(time_ms))
 
 
 def _say(line: str) -> None:

@@ -1,1 +1,1 @@
-"""`gateway demo`: the whole system with a simulated fleet, reconciled at the end."""
+"""`gateway demo`: the whole system with a simulated fleet and a DR event, reconciled at the end."""

@@ -1,4 +1,4 @@
-"""What the system does now, read from the log, the database and the API: for the summary of `demo`."""
+"""The state of the running system, read from Kafka, the database and the API, for the summary of `demo`."""
 
 import asyncio
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from schemas.mqtt.routing import Kind
 from schemas.records.topics import DEAD_LETTER_SUFFIX, TELEMETRY, TopicNames
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 
-# The planner's own estimate of each partition: counting millions of rows every second would be a load of its own.
+# PostgreSQL's estimates: counting millions of rows every second would be a load of its own.
 ROWS = """
 SELECT parent.relname, COALESCE(sum(stat.n_live_tup), 0)::bigint AS rows
 FROM pg_inherits JOIN pg_class AS parent ON parent.oid = inhparent JOIN pg_stat_user_tables AS stat ON relid = inhrelid
@@ -27,24 +27,24 @@ GROUP BY parent.relname
 
 @dataclass(frozen=True, slots=True)
 class SystemSnapshot:
-    """A moment of the system; None where a server did not answer."""
+    """The state of the system at one time; None where a server did not answer."""
 
     received: int | None  # records in ven.raw.*
     dead_lettered: int | None
-    lag: int | None  # records that a role has yet to process, of all roles
+    lag: int | None  # consumer lag of all stream roles together, in records
     readings: int | None
     loads: int | None
     network: dict[str, Any] | None
 
 
 class SystemMonitor:
-    """Asks the servers; keeps its connections to the log between the questions."""
+    """Reads snapshots of the system; keeps its Kafka connections open between them."""
 
     def __init__(self, kafka: KafkaSettings, database: DatabaseSettings, api: str) -> None:
         self._kafka = kafka
         self._database = database
         self._api = api
-        options = {**client_options(kafka), "client_id": "gateway-observer"}
+        options = {**client_options(kafka), "client_id": "gateway-demo"}
         self._consumer = AIOKafkaConsumer(**options, enable_auto_commit=False)
         self._admin = AIOKafkaAdminClient(**options)
 
@@ -58,8 +58,8 @@ class SystemMonitor:
         await self._admin.close()
 
     async def read(self) -> SystemSnapshot:
-        """Ask every server once."""
-        received, dead, lag = await self._log_figures()
+        """Read a snapshot."""
+        received, dead, lag = await self._kafka_counts()
         rows = await _rows(self._database)
         return SystemSnapshot(
             received=received,
@@ -70,7 +70,7 @@ class SystemMonitor:
             network=await _network(self._api),
         )
 
-    async def _log_figures(self) -> tuple[int | None, int | None, int | None]:
+    async def _kafka_counts(self) -> tuple[int | None, int | None, int | None]:
         names = self._kafka.topics
         try:
             async with asyncio.timeout(5):
@@ -103,7 +103,7 @@ class SystemMonitor:
 
 async def _rows(database: DatabaseSettings) -> dict[str, int] | None:
     try:
-        connection = await asyncpg.connect(**connect_options(database, "gateway-figures"))
+        connection = await asyncpg.connect(**connect_options(database, "gateway-demo"))
         try:
             return {row["relname"]: row["rows"] for row in await connection.fetch(ROWS)}
         finally:

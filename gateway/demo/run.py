@@ -1,4 +1,4 @@
-"""`gateway demo`: the whole system with a simulated fleet, a live summary, and books that have to balance."""
+"""`gateway demo`: runs the whole system with a simulated fleet and a live summary, and reconciles at the end."""
 
 import asyncio
 import json
@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
@@ -19,6 +19,7 @@ from gateway.local.api_auth import local_api_settings
 from gateway.local.system import System, default_topics
 from gateway.reconciliation.dr import DrReconciliation
 from gateway.reconciliation.telemetry import SNAPSHOTS, Reconciliation, reconcile_when_stored
+from gateway.stack import MqttBroker
 
 PATIENCE_SECONDS = 30
 # After Ctrl-C somebody waits at the terminal.
@@ -27,93 +28,110 @@ PATIENCE_INTERRUPTED_SECONDS = 2
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """What `gateway demo` was told; `seconds` None goes on until Ctrl-C, `data` None is a folder that goes again."""
+    """The options of `gateway demo`. Without `seconds` it runs until Ctrl-C; without `data` it keeps nothing."""
 
     vens: int
     interval: float
     seconds: float | None
     data: Path | None
-    mqtt: Literal["auto", "mosquitto", "artemis"]
+    mqtt: MqttBroker
     as_json: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What the demo measured, and its three reconciliations."""
+
+    measured: dict[str, Any]
+    samples: Reconciliation
+    snapshots: Reconciliation
+    commands: DrReconciliation | None
+    event: DemoEvent
+
+    @property
+    def passed(self) -> bool:
+        commands_passed = self.commands is None or self.commands.passed
+        return self.samples.passed and self.snapshots.passed and commands_passed and not self.event.failed
+
+    def as_dict(self) -> dict[str, Any]:
+        event = self.event.as_dict()
+        if event is not None and self.commands is not None:
+            event |= {"reconciliation": self.commands.as_dict()}
+        return {**self.samples.as_dict(), **self.measured, "snapshots": self.snapshots.as_dict(), "event": event}
+
+
 async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
-    """Run the demo until `stop` or its time is over; returns whether the books balance."""
+    """Run the demo until `stop` or the end of its time; return whether the reconciliation passed."""
     console = Console(stderr=options.as_json)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gateway-demo-") as folder:
-        data = options.data or Path(folder)
 
-        def tell(line: str) -> None:
+        def progress(line: str) -> None:
             console.print(line, highlight=False)
 
-        settings = default_topics() | local_api_settings(tell)
-        system = System(data, mqtt=options.mqtt, settings=settings, progress=tell)
+        settings = default_topics() | local_api_settings(progress)
+        system = System(options.data or Path(folder), mqtt=options.mqtt, settings=settings, progress=progress)
         async with system.until(stop) as up:
             if not up:
                 return True
             start_seconds = time.monotonic() - started
-            _say_where(console, system, start_seconds)
-            fleet = Fleet(
-                FleetOptions(
-                    host=system.stack.mqtt_host,
-                    port=system.stack.mqtt_port,
-                    vens=options.vens,
-                    interval=options.interval,
-                    behaviours=FIELD_MIX,
-                )
-            )
-            event = DemoEvent(system.api, options.seconds)
-            figures = await _run_fleet(options, system, fleet, event, stop, console)
-            patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
-            balance = await reconcile_when_stored(system.database, fleet.ledger, patience=patience)
-            snapshots = await reconcile_when_stored(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
-            # Figures of what the last samples said.
-            await event.look(figures["seconds"], None)
-            books = event.books(fleet.dr)
-            figures |= {
-                "start_seconds": round(start_seconds, 1),
-                "snapshots": snapshots.as_dict(),
-                "event": _event_figures(event, books),
-            }
-            told = not event.failed and (books is None or books.passed)
-            passed = balance.passed and snapshots.passed and told
-            _report(console, balance, figures, event.came_to(books), passed=passed, as_json=options.as_json)
-            console.print("stopping …")
-    return passed
+            _print_addresses(console, system, start_seconds)
+            result = await _run_and_reconcile(options, system, stop, console)
+            result.measured["start_seconds"] = round(start_seconds, 1)
+            if options.as_json:
+                sys.stdout.write(json.dumps(result.as_dict()) + "\n")
+                sys.stdout.flush()
+            else:
+                _print_result(console, result)
+            console.print("Stopping …")
+    return result.passed
+
+
+async def _run_and_reconcile(options: DemoOptions, system: System, stop: asyncio.Event, console: Console) -> _Result:
+    fleet = Fleet(
+        FleetOptions(
+            host=system.stack.mqtt_host,
+            port=system.stack.mqtt_port,
+            vens=options.vens,
+            interval=options.interval,
+            behaviours=FIELD_MIX,
+        )
+    )
+    event = DemoEvent(system.api, options.seconds)
+    measured = await _run_fleet(options, system, fleet, event, stop, console)
+    patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
+    samples = await reconcile_when_stored(system.database, fleet.ledger, patience=patience)
+    snapshots = await reconcile_when_stored(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
+    # Once more, for the metrics from the last samples.
+    await event.poll(measured["seconds"], None)
+    return _Result(measured, samples, snapshots, event.reconcile(fleet.dr), event)
 
 
 async def _run_fleet(
     options: DemoOptions, system: System, fleet: Fleet, event: DemoEvent, stop: asyncio.Event, console: Console
 ) -> dict[str, Any]:
-    """Let the fleet live, with the summary on the screen; returns the last figures."""
+    """Publish and show the summary until `stop`; return what was measured."""
     begun = time.monotonic()
     publishing = asyncio.create_task(fleet.run(stop=stop))
     summary = Summary(options.vens)
-    async with SystemMonitor(system.kafka, system.database, system.api) as observer:
-        with SummaryDisplay(summary, console) as shown:
+    async with SystemMonitor(system.kafka, system.database, system.api) as monitor:
+        with SummaryDisplay(summary, console) as display:
             while not stop.is_set() and not publishing.done():
-                figures, elapsed = await observer.read(), time.monotonic() - begun
-                await event.look(elapsed, figures.network)
-                summary.update(figures, fleet.published, fleet.accepted, *event.words(elapsed))
-                shown.refresh()
+                snapshot, elapsed = await monitor.read(), time.monotonic() - begun
+                await event.poll(elapsed, snapshot.network)
+                summary.update(snapshot, fleet.published, fleet.accepted, *event.progress(elapsed))
+                display.refresh()
                 if options.seconds is not None and elapsed >= options.seconds:
                     stop.set()
                 await _pause(stop, 1.0)
         await publishing
-        last = await observer.read()
-    restarts = {name: worker.restarts for name, worker in system.workers.items() if worker.restarts}
+        last = await monitor.read()
     return {
         "seconds": round(time.monotonic() - begun, 1),
         "dead_lettered": last.dead_lettered or 0,
         "online_vens": (last.network or {}).get("onlineVens"),
-        "restarts": restarts,
+        "restarts": {name: worker.restarts for name, worker in system.workers.items() if worker.restarts},
     }
-
-
-def _event_figures(event: DemoEvent, books: DrReconciliation | None) -> dict[str, Any] | None:
-    figures = event.figures()
-    return figures if figures is None or books is None else figures | {"books": books.as_dict()}
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
@@ -124,45 +142,32 @@ async def _pause(stop: asyncio.Event, seconds: float) -> None:
         pass
 
 
-def _say_where(console: Console, system: System, start_seconds: float) -> None:
-    where = system.endpoints()
-    console.print(f"\n[bold]Everything is up[/bold] after {start_seconds:.1f} s. Where to look:", highlight=False)
+def _print_addresses(console: Console, system: System, start_seconds: float) -> None:
+    addresses = system.endpoints()
+    console.print(f"\n[bold]Everything is up[/bold] after {start_seconds:.1f} s.", highlight=False)
     for line in (
-        f"  page      {where['api']}/",
-        f"  network   curl {where['api']}/api/stats/network",
-        f"  VENs      curl '{where['api']}/api/vens?limit=3'",
-        f"  API docs  {where['api']}/docs",
-        f"  MQTT      {where['mqtt_host']}:{where['mqtt_port']}",
-        f"  Kafka     {where['kafka']}",
-        f"  database  psql {where['postgres']}",
+        f"  page      {addresses['api']}/",
+        f"  network   curl {addresses['api']}/api/stats/network",
+        f"  VENs      curl '{addresses['api']}/api/vens?limit=3'",
+        f"  API docs  {addresses['api']}/docs",
+        f"  MQTT      {addresses['mqtt_host']}:{addresses['mqtt_port']}",
+        f"  Kafka     {addresses['kafka']}",
+        f"  database  psql {addresses['postgres']}",
         f"  logs      {system.stack.logs}",
-        "Ctrl-C ends it.\n",
+        "Press Ctrl-C to stop.\n",
     ):
         console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _report(
-    console: Console,
-    balance: Reconciliation,
-    figures: dict[str, Any],
-    of_the_event: str,
-    *,
-    passed: bool,
-    as_json: bool,
-) -> None:
-    everything = {**balance.as_dict(), **figures}
-    if as_json:
-        sys.stdout.write(json.dumps(everything) + "\n")
-        sys.stdout.flush()
-        return
-    verdict = "[green]the books balance[/green]" if passed else "[red]the books do not balance[/red]"
-    snapshots = figures["snapshots"]
-    twice = balance.duplicated + snapshots["duplicated"]
+def _print_result(console: Console, result: _Result) -> None:
+    samples, snapshots = result.samples, result.snapshots
+    verdict = "[green]Reconciliation passed.[/green]" if result.passed else "[red]Reconciliation failed.[/red]"
     console.print(
-        f"{balance.accepted} samples and {snapshots['accepted']} load snapshots accepted by the broker, "
-        f"{balance.stored} and {snapshots['stored']} stored, {balance.lost + snapshots['lost']} lost, "
-        f"{twice} stored twice, {figures['dead_lettered']} dead letters: {verdict}",
+        f"{verdict} The broker accepted {samples.accepted} samples and {snapshots.accepted} load snapshots; "
+        f"{samples.stored} and {snapshots.stored} are stored. {samples.lost + snapshots.lost} lost, "
+        f"{samples.duplicated + snapshots.duplicated} duplicated, {samples.wrong + snapshots.wrong} with wrong values, "
+        f"{result.measured['dead_lettered']} dead letters.",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(of_the_event, highlight=False, soft_wrap=True, markup=False)
+    console.print(result.event.summary(result.commands), highlight=False, soft_wrap=True, markup=False)

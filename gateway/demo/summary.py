@@ -13,32 +13,32 @@ PRINT_EVERY_SECONDS = 10.0
 
 
 class Summary:
-    """Draws the latest figures; rates are between the last two looks."""
+    """Renders the latest snapshot; rates are between the last two snapshots."""
 
     def __init__(self, vens: int) -> None:
         self._vens = vens
-        self._figures: SystemSnapshot | None = None
+        self._snapshot: SystemSnapshot | None = None
         self._published = self._accepted = 0
         self._event = self._shed = ""
         self._rate = 0.0
-        self._seen_at = time.monotonic()
+        self._updated_at = time.monotonic()
 
-    def update(self, figures: SystemSnapshot, published: int, accepted: int, event: str, shed: str) -> None:
-        """Take the figures of a new look, and what there is to say of the DR event and of what is shed for it."""
+    def update(self, snapshot: SystemSnapshot, published: int, accepted: int, event: str, shed: str) -> None:
+        """Set a new snapshot, the fleet's counts, and the texts about the DR event and its reduction."""
         now = time.monotonic()
-        before = self._figures
-        if before is not None and before.received is not None and figures.received is not None:
-            self._rate = (figures.received - before.received) / max(now - self._seen_at, 0.001)
-        self._figures, self._seen_at = figures, now
+        before = self._snapshot
+        if before is not None and before.received is not None and snapshot.received is not None:
+            self._rate = (snapshot.received - before.received) / max(now - self._updated_at, 0.001)
+        self._snapshot, self._updated_at = snapshot, now
         self._published, self._accepted = published, accepted
         self._event, self._shed = event, shed
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        figures = self._figures
-        if figures is None:
-            yield "waiting for the first figures …"
+        snapshot = self._snapshot
+        if snapshot is None:
+            yield "Waiting for the first metrics …"
             return
-        network = figures.network or {}
+        network = snapshot.network or {}
         table = Table.grid(padding=(0, 2))
         for label, value in (
             (
@@ -46,13 +46,13 @@ class Summary:
                 f"{self._vens} VENs, {self._published} samples published, {self._accepted} accepted by the broker",
             ),
             (
-                "log",
+                "Kafka",
                 (
-                    f"{self._rate:.0f} messages/s, {_number(figures.lag)} waiting, "
-                    f"{_number(figures.dead_lettered)} dead letters"
+                    f"{self._rate:.0f} messages/s, {_number(snapshot.lag)} waiting, "
+                    f"{_number(snapshot.dead_lettered)} dead letters"
                 ),
             ),
-            ("rows", f"{_number(figures.readings)} readings, {_number(figures.loads)} loads"),
+            ("rows", f"{_number(snapshot.readings)} readings, {_number(snapshot.loads)} loads"),
             ("online", f"{network.get('onlineVens', '-')} of {network.get('venCount', '-')} VENs"),
             (
                 "power",
@@ -69,7 +69,7 @@ class Summary:
 
 
 class SummaryDisplay:
-    """Keeps a summary in sight: in place on a terminal, and every few seconds anew where there is none."""
+    """Shows a summary: updated in place on a terminal, else printed every few seconds."""
 
     def __init__(self, summary: Summary, console: Console) -> None:
         self._summary = summary
@@ -87,7 +87,7 @@ class SummaryDisplay:
             self._live.stop()
 
     def refresh(self) -> None:
-        """Show the figures as they are now."""
+        """Show the summary as it is now."""
         if self._live is not None:
             self._live.refresh()
         elif time.monotonic() - self._printed_at >= PRINT_EVERY_SECONDS:

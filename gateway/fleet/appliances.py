@@ -1,7 +1,7 @@
-"""What one circuit of a home draws at a moment, in kW: pure functions of a seed and the time.
+"""The power of a circuit at a time, in kW: pure functions of a seed and the time.
 
-Each builder draws a circuit's habits from its seed once and returns the circuit's power curve. Loads are
-positive; solar panels and a battery that discharges are negative (contract section 1).
+Each function below derives the habits of a circuit from its seed and returns its power curve. Consumption is positive;
+production and a discharging battery are negative.
 """
 
 import math
@@ -15,7 +15,7 @@ DAY_H = 24.0
 
 
 class Moment(NamedTuple):
-    """A moment at one home: `t` is Unix seconds; `hour` (0-24) and `day` count local solar time."""
+    """A time at one home: `t` in Unix seconds, `hour` (0-24) and `day` in local solar time."""
 
     t: float
     hour: float
@@ -23,7 +23,7 @@ class Moment(NamedTuple):
 
     @classmethod
     def at(cls, t: float, longitude: float) -> "Moment":
-        """The moment `t` (Unix seconds) at `longitude` (degrees east): the sun moves 15 degrees an hour."""
+        """Return `t` (Unix seconds) at `longitude` (degrees east); the sun moves 15 degrees an hour."""
         day, hour = divmod(t / HOUR_S + longitude / 15.0, DAY_H)
         return cls(t, hour, int(day))
 
@@ -32,50 +32,50 @@ Power = Callable[[Moment], float]
 
 
 def bump(hour: float, centre: float, width: float) -> float:
-    """How near `hour` is to `centre`, 1 at the centre and 0 from `width` hours on, across midnight too."""
+    """Return how near `hour` is to `centre`: 1 at the centre, 0 at `width` hours and more, also across midnight."""
     distance = abs((hour - centre + 12.0) % DAY_H - 12.0)
     return 0.0 if distance >= width else 0.5 + 0.5 * math.cos(math.pi * distance / width)
 
 
 def ripple(seed: int, t: float, part: float) -> float:
-    """A factor around 1 that differs from second to second by up to `part` either way: no meter stands still."""
+    """Return a factor around 1 that varies every second by up to `part` in either direction."""
     return 1.0 + part * (2.0 * unit(seed, int(t)) - 1.0)
 
 
 def cycling(moment: Moment, period: float, phase: float, duty: float) -> bool:
-    """Whether a thermostat with this period (s) and phase (0-1) has its machine on for `duty` (0-1) of the time."""
+    """Return whether a thermostat with this period (s), phase (0-1) and duty cycle (0-1) is on."""
     return (moment.t / period + phase) % 1.0 < duty
 
 
 def session(moment: Moment, seed: int, chance: float, start: float, hours: float) -> bool:
-    """Whether something that begins about hour `start` on a share `chance` of days, for about `hours`, runs now.
+    """Return whether a daily session runs now. It begins about hour `start`, on a share `chance` of all days.
 
-    Start and length vary by a quarter of `hours`; one that began yesterday evening may still run.
+    It lasts about `hours`; start and length vary by a quarter of that. A session may extend past midnight.
     """
     for day in (moment.day, moment.day - 1):
-        habits = derive(seed, day)
-        if unit(habits, 0) < chance:
-            begun = moment.hour + DAY_H * (moment.day - day) - start - between(habits, 1, -0.25, 0.25) * hours
-            if 0.0 <= begun < hours * between(habits, 2, 0.75, 1.25):
+        random = derive(seed, day)
+        if unit(random, 0) < chance:
+            elapsed = moment.hour + DAY_H * (moment.day - day) - start - between(random, 1, -0.25, 0.25) * hours
+            if 0.0 <= elapsed < hours * between(random, 2, 0.75, 1.25):
                 return True
     return False
 
 
 def hvac(seed: int, rated: float) -> Power:
-    """A heat pump: its compressor cycles, longer in the warm afternoon and the early morning."""
-    period, phase, zeal = between(seed, 0, 700, 1300), unit(seed, 1), between(seed, 2, 0.7, 1.3)
+    """A heat pump: the compressor cycles, longer in the afternoon and early morning."""
+    period, phase, demand = between(seed, 0, 700, 1300), unit(seed, 1), between(seed, 2, 0.7, 1.3)
 
     def power(m: Moment) -> float:
         need = 0.12 + 0.5 * bump(m.hour, 16.5, 7.0) + 0.25 * bump(m.hour, 6.5, 2.5)
         weather = 0.7 + 0.6 * wave(seed, m.t, 6 * HOUR_S)
-        on = cycling(m, period, phase, min(0.95, need * zeal * weather))
+        on = cycling(m, period, phase, min(0.95, need * demand * weather))
         return (rated if on else 0.03) * ripple(seed, m.t, 0.03)
 
     return power
 
 
 def water_heater(seed: int, rated: float) -> Power:
-    """An electric tank: short top-ups at any time, long ones after the morning's and the evening's showers."""
+    """An electric tank: short cycles at any time, long ones after morning and evening showers."""
     period, phase = between(seed, 0, 1500, 2700), unit(seed, 1)
     morning, evening = between(seed, 2, 6.0, 8.5), between(seed, 3, 19.0, 21.5)
 
@@ -87,7 +87,7 @@ def water_heater(seed: int, rated: float) -> Power:
 
 
 def ev_charger(seed: int, rated: float) -> Power:
-    """A car that charges on most nights, from late evening on."""
+    """A car that charges on most nights, from late evening."""
     chance, start, hours = between(seed, 0, 0.5, 0.9), between(seed, 1, 20.5, 24.5), between(seed, 2, 2.0, 5.0)
 
     def power(m: Moment) -> float:
@@ -97,7 +97,7 @@ def ev_charger(seed: int, rated: float) -> Power:
 
 
 def dryer(seed: int, rated: float) -> Power:
-    """A clothes dryer: an hour on some days, its heater cycling."""
+    """A clothes dryer: about an hour on some days, with a cycling heater."""
     chance, start, phase = between(seed, 0, 0.2, 0.5), between(seed, 1, 9.0, 20.0), unit(seed, 2)
 
     def power(m: Moment) -> float:
@@ -122,7 +122,7 @@ def kitchen_range(seed: int, rated: float) -> Power:
 
 
 def lights(seed: int, rated: float) -> Power:
-    """Lamps: on before work and in the evening, a few by night."""
+    """Lights: on before work and in the evening, a few at night."""
     wake, sleep_in = between(seed, 0, 6.0, 7.5), between(seed, 1, 19.5, 21.5)
 
     def power(m: Moment) -> float:
@@ -133,7 +133,7 @@ def lights(seed: int, rated: float) -> Power:
 
 
 def outlets(seed: int, rated: float) -> Power:
-    """Whatever is plugged in: always something, more when people are at home and awake."""
+    """Plugged-in devices: a base load, and more when people are at home and awake."""
     base = between(seed, 0, 0.03, 0.08)
 
     def power(m: Moment) -> float:
@@ -144,7 +144,7 @@ def outlets(seed: int, rated: float) -> Power:
 
 
 def fridge(seed: int, rated: float) -> Power:
-    """A refrigerator's compressor, day and night."""
+    """A refrigerator: the compressor cycles all day."""
     period, phase, duty = between(seed, 0, 1800, 3000), unit(seed, 1), between(seed, 2, 0.3, 0.5)
 
     def power(m: Moment) -> float:
@@ -154,7 +154,7 @@ def fridge(seed: int, rated: float) -> Power:
 
 
 def solar(seed: int, rated: float) -> Power:
-    """Panels on the roof: a bell over the day, cut by passing clouds; negative, for it is fed in."""
+    """Solar panels: a bell curve over the day, reduced by clouds; negative, because it is production."""
 
     def power(m: Moment) -> float:
         height = math.sin(math.pi * (m.hour - 6.0) / 12.0)

@@ -1,4 +1,4 @@
-"""A command as a device reads it: tolerant of what is missing, deaf to what is no command."""
+"""Decodes a command as a device does: missing fields are tolerated, and whatever is no command is ignored."""
 
 import math
 from typing import Any, NamedTuple
@@ -6,42 +6,42 @@ from typing import Any, NamedTuple
 import msgspec
 
 HOUR_S = 3600.0
-"""How long devices shed where a command does not say, or says 0."""
+"""How long devices shed when a command gives no duration, or 0."""
 
 
 class Command(NamedTuple):
-    """One command: its op, by what its answer is known again, and all it said."""
+    """A command: its op, its correlation id, and the whole document."""
 
     op: str
     correlation_id: str | None
     document: dict[str, Any]
 
     def text(self, *names: str) -> str | None:
-        """The first of these that is a text that says something, at the top or in `data`."""
-        return next((value for value in self._all(names) if isinstance(value, str) and value), None)
+        """Return the first of these fields, at the top or in `data`, that is a non-empty text."""
+        return next((value for value in self._values(names) if isinstance(value, str) and value), None)
 
     def kw(self, *names: str) -> float | None:
-        """The first of these that is there, at the top or in `data`, in kW; None when it is no number of at least 0."""
-        for value in self._all(names):
+        """Return the first of these fields that is not null, in kW; None when it is no number of at least 0."""
+        for value in self._values(names):
             if value is not None:
                 return float(value) if _is_number(value) and value >= 0 else None
         return None
 
     def seconds(self, *names: str) -> float:
-        """How long to shed, in seconds: the first of these that is a number above 0, else an hour."""
-        return next((float(value) for value in self._all(names) if _is_number(value) and value > 0), HOUR_S)
+        """Return the first of these fields that is a number above 0, else an hour, in seconds."""
+        return next((float(value) for value in self._values(names) if _is_number(value) and value > 0), HOUR_S)
 
     def flag(self, name: str) -> bool | None:
-        return next((value for value in self._all((name,)) if isinstance(value, bool)), None)
+        return next((value for value in self._values((name,)) if isinstance(value, bool)), None)
 
-    def _all(self, names: tuple[str, ...]) -> list[Any]:
+    def _values(self, names: tuple[str, ...]) -> list[Any]:
         data = self.document.get("data")
-        places = [self.document, data] if isinstance(data, dict) else [self.document]
-        return [place[name] for place in places for name in names if name in place]
+        objects = [self.document, data] if isinstance(data, dict) else [self.document]
+        return [each[name] for each in objects for name in names if name in each]
 
 
 def decode_command(payload: bytes) -> Command | None:
-    """Read a payload; None when it is no command."""
+    """Decode a payload; None when it is no command."""
     try:
         document = msgspec.json.decode(payload)
     except (msgspec.DecodeError, RecursionError):

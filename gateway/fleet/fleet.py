@@ -1,4 +1,4 @@
-"""The fleet: homes that measure when their turn comes, over a few shared connections, with a ledger of it all."""
+"""The simulated fleet: homes publish over a few shared connections, and ledgers record every sample."""
 
 import asyncio
 import functools
@@ -12,32 +12,32 @@ from gateway.fleet import payloads
 from gateway.fleet.behaviours import Behaviour, Generation
 from gateway.fleet.device import NO_EVENT, EventReport
 from gateway.fleet.downlink import Downlink
+from gateway.fleet.dr_ledger import DrLedger, ReportedSample
 from gateway.fleet.home import Home
 from gateway.fleet.options import FleetOptions
+from gateway.fleet.publish_ledger import PublishLedger, Sample
 from gateway.fleet.publisher import Outage, Publisher
 from gateway.fleet.schedule import Slot, slots
-from gateway.reconciliation.dr_ledger import DrLedger, ReportedSample
-from gateway.reconciliation.publish_ledger import PublishLedger, Sample
 
 logger = logging.getLogger(__name__)
 
 _DRAIN_S = 15.0  # how long the last PUBACKs may take
-_EARLY_S = 0.01  # a turn this near is taken now: waking for each would cost more than the turns
-_TURNS_BEFORE_YIELD = 32
+_EARLY_S = 0.01  # publish this early instead of sleeping: waking up for each slot would cost more than publishing
+_SLOTS_BEFORE_YIELD = 32
 _SECOND_MS = 1000
 _DAY_MS = 24 * 3600 * 1000
 
 
 class Message(NamedTuple):
-    """One message of a fleet, to be published once; `accepted` is to be called when the broker has it."""
+    """A message to publish once; call `accepted` when its PUBACK arrives."""
 
     topic: str
     payload: bytes
     accepted: Callable[[], None]
 
 
-class Measured(NamedTuple):
-    """What a home is about to publish, stamped `time_ms` (Unix milliseconds), and what of it goes into the books."""
+class Measurement(NamedTuple):
+    """A home's payload for one time (Unix milliseconds), and its entries for the ledgers."""
 
     ven_id: str
     time_ms: int
@@ -46,18 +46,18 @@ class Measured(NamedTuple):
     sample: Sample
     report: EventReport
 
-    def stamped(self, time_ms: int) -> "Measured":
-        """The same at another time; for those whose stamps are milliseconds."""
+    def at(self, time_ms: int) -> "Measurement":
+        """Return the measurement with another time; only for fleets whose timestamps are milliseconds."""
         payload = self.payload.replace(b"%d" % self.time_ms, b"%d" % time_ms)
         return self._replace(time_ms=time_ms, payload=payload)
 
 
 class Fleet:
-    """A simulated fleet against any MQTT broker (3.1.1, QoS 1).
+    """A simulated fleet for any MQTT broker (3.1.1, QoS 1).
 
-    `ledger` holds the metering samples, `snapshots` the load snapshots (their used power is the sum of their
-    loads); `published` and `accepted` count metering samples. `dr` holds what the homes were told, answered and
-    reported, where they listen.
+    `ledger` records metering samples, `snapshots` load snapshots (their used power is the sum of their loads), and `dr`
+    the commands that homes received and the acks and samples they sent. `published` and `accepted` count metering
+    samples.
     """
 
     def __init__(self, options: FleetOptions) -> None:
@@ -68,13 +68,13 @@ class Fleet:
         self._homes = [Home(options.seed, index) for index in range(options.vens)]
         self._ven_ids = [options.ven_id(index) for index in range(options.vens)]
         self._numbers = [0] * options.vens
-        self._downlink = Downlink(options, self._homes, self.dr, self._restart) if options.listens else None
-        # Devices stamp whole seconds; milliseconds only where whole seconds could not tell two samples apart.
+        self._downlink = Downlink(options, self._homes, self.dr, self._restart) if options.receives_commands else None
+        # Devices send whole seconds. Milliseconds are only used when a home sends more than one sample a second.
         self._whole_seconds = min(options.interval_ms, options.loads_interval_ms) >= _SECOND_MS
 
     @property
     def published(self) -> int:
-        """How many metering samples were handed to a connection."""
+        """How many metering samples were published."""
         return self.ledger.published
 
     @property
@@ -84,24 +84,24 @@ class Fleet:
 
     @property
     def behaviours(self) -> dict[str, Behaviour]:
-        """How each VEN takes commands; empty where they do not listen."""
+        """The behaviour of each VEN; empty when the fleet receives no commands."""
         return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.behaviours, strict=True))
 
     @property
     def generations(self) -> dict[str, Generation]:
-        """How each VEN spells its answers; empty where they do not listen."""
+        """The agent generation of each VEN; empty when the fleet receives no commands."""
         return {} if self._downlink is None else dict(zip(self._ven_ids, self._downlink.generations, strict=True))
 
     def cut_power(self, ven_id: str) -> None:
-        """Let a VEN have a power cut: it forgets what it was told, and counts its messages anew."""
+        """Simulate a power cut: a VEN loses its event and restarts its message numbers."""
         if self._downlink is not None:
             self._downlink.cut_power(self._ven_ids.index(ven_id))
 
     async def run(self, *, stop: asyncio.Event, messages: int | None = None) -> None:
-        """Publish until `stop`, or until `messages` metering samples are out; then wait for the last PUBACKs.
+        """Publish until `stop`, or until `messages` metering samples are published; then wait for the last PUBACKs.
 
         Raises:
-            BrokerRefusedError: when the broker does not let the fleet in.
+            BrokerRefusedError: the broker refused the connection.
         """
         options, outage, downlink = self.options, Outage(), self._downlink
         async with AsyncExitStack() as stack:
@@ -110,33 +110,32 @@ class Fleet:
                     Publisher(
                         options.host,
                         options.port,
-                        f"{options.prefix}-link-{n}",
+                        f"{options.prefix}-connection-{n}",
                         username=options.username,
                         password=options.password,
                         outage=outage,
                         subscribe=() if downlink is None else downlink.topics(n),
-                        heard=None if downlink is None else downlink.hear,
+                        on_message=None if downlink is None else downlink.receive,
                     )
                 )
                 for n in range(options.connections)
             ]
-            await _unless(stop, self._live(publishers, messages))
+            await _run_until(stop, self._publish_and_answer(publishers, messages))
             missing = sum(await asyncio.gather(*(publisher.drain(_DRAIN_S) for publisher in publishers)))
             if missing:
                 logger.warning(
                     "no PUBACK for %d messages after %g s", missing, _DRAIN_S, extra={"action": "fleet_unacknowledged"}
                 )
 
-    async def _live(self, publishers: list[Publisher], messages: int | None) -> None:
-        """Publish, and answer what is heard meanwhile."""
+    async def _publish_and_answer(self, publishers: list[Publisher], messages: int | None) -> None:
         if self._downlink is None:
             await self._publish(publishers, messages)
             return
-        answering = asyncio.create_task(self._downlink.answer(publishers))
+        sending = asyncio.create_task(self._downlink.send_acks(publishers))
         try:
             await self._publish(publishers, messages)
         finally:
-            await self._downlink.close(answering, _DRAIN_S)
+            await self._downlink.close(sending, _DRAIN_S)
 
     def _restart(self, ven: int) -> None:
         self._numbers[ven] = 0
@@ -145,36 +144,36 @@ class Fleet:
         loop = asyncio.get_running_loop()
         begun, begun_ms, rate = loop.time(), self.begin_ms(messages), self.options.rate
         last = None if messages is None else self.published + messages
-        for n, turn in enumerate(slots(self.options)):
+        for n, slot in enumerate(slots(self.options)):
             if self.published == last:
                 return
-            ahead = begun + (turn.offset_ms / _SECOND_MS if rate is None else n / rate) - loop.time()
+            ahead = begun + (slot.offset_ms / _SECOND_MS if rate is None else n / rate) - loop.time()
             if ahead > _EARLY_S:
                 await asyncio.sleep(ahead)
-            elif n % _TURNS_BEFORE_YIELD == 0:
+            elif n % _SLOTS_BEFORE_YIELD == 0:
                 await asyncio.sleep(0)
-            publisher = publishers[turn.ven % len(publishers)]
+            publisher = publishers[slot.ven % len(publishers)]
             await publisher.wait_for_capacity()
-            publisher.send(*self.message(turn, begun_ms + turn.offset_ms))
+            publisher.send(*self.message(slot, begun_ms + slot.offset_ms))
 
-    def message(self, turn: Slot, time_ms: int) -> Message:
-        """Measure, and note in the ledger what is about to be published; `time_ms` is in Unix milliseconds."""
-        return self.noted(self.measure(turn, time_ms))
+    def message(self, slot: Slot, time_ms: int) -> Message:
+        """Measure at `time_ms` (Unix milliseconds) and record the sample in the ledgers."""
+        return self.record(self.measure(slot, time_ms))
 
-    def measure(self, turn: Slot, time_ms: int) -> Measured:
-        """What the home whose turn it is says at a time (Unix milliseconds)."""
-        home, ven_id = self._homes[turn.ven], self._ven_ids[turn.ven]
+    def measure(self, slot: Slot, time_ms: int) -> Measurement:
+        """Return the measurement of the slot's home at `time_ms` (Unix milliseconds)."""
+        home, ven_id = self._homes[slot.ven], self._ven_ids[slot.ven]
         stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
         key_ms = stamp * _SECOND_MS if self._whole_seconds else stamp
         meter, circuits, report = home.at(key_ms / _SECOND_MS), home.circuits, NO_EVENT
         if self._downlink is not None:
-            state, now = self._downlink.states[turn.ven], time_ms / _SECOND_MS
-            meter, circuits, report = state.meter(meter, now), state.circuits, state.report(now)
-        snapshot = turn.snapshot and self.options.snapshot_topic is not None
+            device, now = self._downlink.devices[slot.ven], time_ms / _SECOND_MS
+            meter, circuits, report = device.meter(meter, now), device.circuits, device.report(now)
+        snapshot = slot.snapshot and self.options.snapshot_topic is not None
         if snapshot:
             payload = payloads.load_snapshot(ven_id, circuits, meter, stamp=stamp)
         else:
-            self._numbers[turn.ven] += 1
+            self._numbers[slot.ven] += 1
             baseline_kw = home.baseline_kw(key_ms / _SECOND_MS)
             payload = payloads.metering(
                 ven_id,
@@ -182,27 +181,27 @@ class Fleet:
                 meter,
                 stamp=stamp,
                 baseline_kw=baseline_kw,
-                number=self._numbers[turn.ven],
+                number=self._numbers[slot.ven],
                 circuits=circuits,
                 report=report,
             )
-        return Measured(ven_id, key_ms, snapshot, payload, Sample(meter.used_kw, len(meter.circuits_kw)), report)
+        return Measurement(ven_id, key_ms, snapshot, payload, Sample(meter.used_kw, len(meter.circuits_kw)), report)
 
-    def noted(self, measured: Measured) -> Message:
-        """Note in the ledger what is about to be published."""
+    def record(self, measurement: Measurement) -> Message:
+        """Record a measurement in the ledgers and return its message."""
         ledger, topic = self.ledger, self.options.metering_topic
-        if measured.snapshot and self.options.snapshot_topic is not None:
+        if measurement.snapshot and self.options.snapshot_topic is not None:
             ledger, topic = self.snapshots, self.options.snapshot_topic
-        ven_id, key_ms, report = measured.ven_id, measured.time_ms, measured.report
-        accept: Callable[[], None] = functools.partial(ledger.accept, ledger.add(ven_id, key_ms, measured.sample))
-        if self._downlink is not None and not measured.snapshot:
+        ven_id, key_ms, report = measurement.ven_id, measurement.time_ms, measurement.report
+        accept: Callable[[], None] = functools.partial(ledger.accept, ledger.add(ven_id, key_ms, measurement.sample))
+        if self._downlink is not None and not measurement.snapshot:
             accept = _both(
-                accept, self.dr.reported(ven_id, ReportedSample(key_ms, report.event_id, report.shed_kw)).accept
+                accept, self.dr.add_sample(ven_id, ReportedSample(key_ms, report.event_id, report.shed_kw)).accept
             )
-        return Message(topic.replace("{ven_id}", ven_id), measured.payload, accept)
+        return Message(topic.replace("{ven_id}", ven_id), measurement.payload, accept)
 
     def begin_ms(self, messages: int | None) -> int:
-        """The time of the first turn, Unix milliseconds."""
+        """Return the time of the first slot in Unix milliseconds."""
         options, now_ms = self.options, int(time.time() * _SECOND_MS)
         if options.rate is None:
             return now_ms
@@ -223,7 +222,7 @@ def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], No
 
 @asynccontextmanager
 async def publishing(fleet: Fleet) -> AsyncIterator[None]:
-    """Have a fleet publish inside; at the end the last PUBACKs are there."""
+    """Run a fleet inside the block; on exit all PUBACKs have arrived."""
     stop = asyncio.Event()
     running = asyncio.create_task(fleet.run(stop=stop))
     try:
@@ -233,8 +232,8 @@ async def publishing(fleet: Fleet) -> AsyncIterator[None]:
         await running
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
-    """Do `work` to its end, or until `stop` is set."""
+async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` until it ends or `stop` is set."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)

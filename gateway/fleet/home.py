@@ -1,4 +1,4 @@
-"""One home: eight circuits behind one panel, and what its meter shows at any moment. No I/O, no clock, no state."""
+"""A home: eight circuits behind one panel, and what its meter shows at any time. No I/O, no clock, no state."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,7 +19,7 @@ _BASELINE_STEPS = 6
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """One breaker of the panel; `capacity_kw` is what it can carry, `flexible` whether a DR event may curtail it."""
+    """A circuit of the panel. `capacity_kw` is the limit of its breaker; only `flexible` circuits shed."""
 
     id: str
     name: str
@@ -37,7 +37,7 @@ class Circuit:
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """What a home's meter shows: kW per circuit (whole watts), their sum, and the battery's charge (0-1, if any)."""
+    """A meter reading: the power of each circuit in kW (whole watts), their sum, and the battery's charge (0-1)."""
 
     used_kw: float
     circuits_kw: tuple[float, ...]
@@ -45,7 +45,7 @@ class Meter:
 
 
 class Home:
-    """The home number `index` of the fleet grown from `seed`."""
+    """Home number `index` of the fleet derived from `seed`."""
 
     def __init__(self, seed: int, index: int) -> None:
         self._seed = derive(derive(seed, 0), index)
@@ -58,15 +58,15 @@ class Home:
         self._baseline = lru_cache(maxsize=1)(self._mean_before)
 
     def at(self, t: float) -> Meter:
-        """What the meter shows at `t` (Unix seconds)."""
+        """Return the meter reading at `t` (Unix seconds)."""
         moment = Moment.at(t, self.longitude)
-        # Whole watts; adding 0.0 turns the -0.0 of solar panels by night into 0.0.
+        # Adding 0.0 turns the -0.0 of solar panels at night into 0.0.
         circuits = tuple([round(circuit.power(moment), 3) + 0.0 for circuit in self.circuits])
         soc = None if self.battery is None else round(self.battery.soc(moment), 3)
         return Meter(round(sum(circuits), 3) + 0.0, circuits, soc)
 
     def baseline_kw(self, t: float) -> float:
-        """The moving mean of used power (kW) over the half hour before `t`, renewed every 5 minutes, as devices do."""
+        """Return the mean used power (kW) of the half hour before `t`, updated every 5 minutes as devices do."""
         return self._baseline(int(t // _BASELINE_STEP_S))
 
     def _mean_before(self, step: int) -> float:
@@ -81,7 +81,7 @@ class Home:
         s = [derive(self._seed, n) for n in range(100, 108)]
         laundry = circuit(1, "dryer Dryer", 7.2, appliances.dryer(s[3], between(s[3], 9, 4.4, 5.6)), flexible=True)
         stove = circuit(1, "range Electric Range", 9.6, appliances.kitchen_range(s[4], between(s[4], 9, 5.0, 8.0)))
-        # Solar homes here cook and dry with gas: the panel has eight places.
+        # The panel has eight circuits, so solar homes dry (and with a battery also cook) with gas.
         if has_solar:
             laundry = circuit(1, "pv Solar Panels", 9.6, appliances.solar(s[3], between(s[3], 9, 3.5, 9.0)))
         if self.battery is not None:

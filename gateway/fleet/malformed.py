@@ -1,4 +1,4 @@
-"""Bad metering payloads, each with the reason a gateway should give for turning it away."""
+"""Malformed metering payloads, each with the reason code of its expected rejection."""
 
 import json
 from collections.abc import Callable
@@ -13,9 +13,9 @@ _YEAR_1970, _YEAR_2100 = 86_400, 4_102_444_800  # Unix seconds
 
 
 class MalformedPayload(NamedTuple):
-    """One payload for the metering topic; `expected_reason` is None for one that looks bad and is good.
+    """A payload for the metering topic. `expected_reason` is None for a valid payload that only looks malformed.
 
-    `bad_load` is the one reason that does not cost the reading: only that load is turned away.
+    With the reason `bad_load` the reading is stored and only the load is rejected.
     """
 
     name: str
@@ -25,17 +25,17 @@ class MalformedPayload(NamedTuple):
 
 
 def malformed_payloads(seed: int, now: datetime, topic: str = "volttron/metering") -> list[MalformedPayload]:
-    """The same list for the same arguments; where only one thing is wrong, id and time (`now`) are good.
+    """Return all malformed payloads; the same for the same arguments. Each is valid except for its one defect.
 
-    Ids are `ven-garbage-<8 hex>-<case>`, so that a test finds its own among others.
+    Ids are `ven-malformed-<8 hex>-<case>`, so that a test finds its own payloads. The time is `now`.
     """
-    stem = f"ven-garbage-{derive(seed, 0) >> 32:08x}"
+    stem = f"ven-malformed-{derive(seed, 0) >> 32:08x}"
     stamp = int(now.timestamp())
 
     def sample(case: str, /, **changes: Any) -> bytes:
-        """A good sample with some fields changed; a change to `...` leaves the field out."""
-        good = {"venId": f"{stem}-{case}", "timestamp": stamp, "usedPowerKw": 1.5, "shedPowerKw": 0.0}
-        return json.dumps({key: value for key, value in (good | changes).items() if value is not ...}).encode()
+        """Return a valid sample with some fields changed; `...` removes a field."""
+        valid = {"venId": f"{stem}-{case}", "timestamp": stamp, "usedPowerKw": 1.5, "shedPowerKw": 0.0}
+        return json.dumps({key: value for key, value in (valid | changes).items() if value is not ...}).encode()
 
     def nested(case: str, inside: bytes) -> bytes:
         return sample(case).removesuffix(b"}") + b', "x": ' + inside
@@ -63,7 +63,7 @@ def malformed_payloads(seed: int, now: datetime, topic: str = "volttron/metering
         ("huge-integer", "bad_value", lambda case: sample(case, usedPowerKw=10**400)),
         ("nul-in-load", "bad_load", lambda case: sample(case, loads=[{"id": "hvac1", "name": "HV\0AC"}])),
         ("deep", "too_deep", lambda case: nested(case, b"[" * _DEEP + b"]" * _DEEP + b"}")),
-        # Never closed, for that would not fit: whoever recurses falls before finding out.
+        # Not closed, because that would exceed the size limit; a recursive parser overflows before it notices.
         ("very-deep", "too_deep", lambda case: nested(case, b"[" * _VERY_DEEP)),
         ("duplicate-keys", None, lambda case: nested(case, b'1, "usedPowerKw": 2.5}')),
         ("large", None, lambda case: sample(case, x="").replace(b'""', b'"%s"' % _filler(sample(case, x="")))),
@@ -72,5 +72,5 @@ def malformed_payloads(seed: int, now: datetime, topic: str = "volttron/metering
 
 
 def _filler(payload: bytes) -> bytes:
-    """What a payload lacks to the largest size a broker lets through."""
+    """Return what fills a payload up to the largest size that AWS IoT Core accepts."""
     return b"x" * (_LARGEST - len(payload))

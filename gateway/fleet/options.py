@@ -1,26 +1,26 @@
-"""What a simulated fleet is like, and how it reaches its broker."""
+"""The options of a simulated fleet."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gateway.fleet.behaviours import BehaviourShares, checked
+from gateway.fleet.behaviours import BehaviourShares, check_shares
 
 
 @dataclass(frozen=True, kw_only=True)
 class FleetOptions:
-    """A fleet of `vens` homes grown from `seed`, their ids `{prefix}-00000` and on.
+    """A fleet of `vens` homes derived from `seed`, with the ids `{prefix}-00000` and so on.
 
-    Each home sends a metering sample every `interval` seconds and, unless `loads_enabled` is off or
-    `loads_topic` is None, a load snapshot every `loads_interval` seconds; `{ven_id}` in a topic is the home's id.
-    The homes share `connections` MQTT connections, whose client ids follow from `prefix`.
+    Each home publishes a metering sample every `interval` seconds. It also publishes a load snapshot every
+    `loads_interval` seconds, unless `loads_enabled` is off or `loads_topic` is None. `{ven_id}` in a topic stands for
+    the home's id. The homes share `connections` MQTT connections, whose client ids begin with `prefix`.
 
-    With `rate` (messages a second in all) the clock is set aside for load tests: homes take their turns as fast
-    as that, and sample times go forward from `start` by `interval` all the same, so no (VEN, time) comes twice.
-    Without `start` the last of a known number of samples is of about now; else they begin a day ago.
+    `rate` (messages per second in all) is for load tests: the fleet publishes at that rate instead of by the clock.
+    Sample times still advance by `interval`, so each (VEN, time) is unique. They begin at `start`; without it, the last
+    of a known number of samples is about now, and an endless run begins a day ago.
 
-    Unless `obey` is off, or there is a `rate`, the homes take commands on `ven/cmd/{ven_id}`, each after its manner:
-    `behaviours` are the shares of those that misbehave. Slow ones take `slow_seconds`, forgetful ones have a power cut
-    `power_cut_seconds` after they were told of an event.
+    With `commands`, and without a `rate`, homes receive commands on `ven/cmd/{ven_id}`. `behaviours` are the shares of
+    homes that misbehave. Slow homes answer after `slow_seconds`. Homes that forget have a power cut
+    `power_cut_seconds` after an event command.
     """
 
     host: str
@@ -38,7 +38,7 @@ class FleetOptions:
     password: str | None = None
     rate: float | None = None
     start: datetime | None = None
-    obey: bool = True
+    commands: bool = True
     behaviours: BehaviourShares = field(default_factory=dict)
     slow_seconds: float = 6.0
     power_cut_seconds: float = 10.0
@@ -47,10 +47,10 @@ class FleetOptions:
         if self.vens < 1 or self.connections < 1:
             raise ValueError("a fleet needs at least one VEN and one connection")
         if self.interval_ms < 1 or self.loads_interval_ms < 1:
-            raise ValueError("intervals are at least a millisecond: sample times are told apart by it")
+            raise ValueError("intervals must be at least a millisecond, so that sample times differ")
         if self.rate is not None and self.rate <= 0:
-            raise ValueError("a rate is above 0 messages a second; leave it out to follow the clock")
-        checked(self.behaviours)
+            raise ValueError("the rate must be above 0 messages per second; leave it out to publish by the clock")
+        check_shares(self.behaviours)
 
     @property
     def interval_ms(self) -> int:
@@ -62,13 +62,13 @@ class FleetOptions:
 
     @property
     def snapshot_topic(self) -> str | None:
-        """The topic of load snapshots, None when the fleet sends none."""
+        """The topic of load snapshots; None when the fleet publishes none."""
         return self.loads_topic if self.loads_enabled else None
 
     @property
-    def listens(self) -> bool:
-        """Whether the homes hear commands: not in load tests, where it would cost something."""
-        return self.obey and self.rate is None
+    def receives_commands(self) -> bool:
+        """Whether the homes receive commands; not in load tests, where it would cost time."""
+        return self.commands and self.rate is None
 
     def ven_id(self, index: int) -> str:
         return f"{self.prefix}-{index:05d}"

@@ -1,4 +1,4 @@
-"""What a home says on MQTT: the modern metering sample with its legacy duplicates, and the load snapshot."""
+"""The MQTT payloads of a home: the metering sample, with fields in both spellings, and the load snapshot."""
 
 import msgspec
 
@@ -22,7 +22,7 @@ class Load(msgspec.Struct, rename="camel"):
 
 
 class MeteringSample(msgspec.Struct, rename="camel", kw_only=True):
-    """One metering sample; times are Unix seconds, or milliseconds for fleets faster than one sample a second."""
+    """A metering sample. Times are Unix seconds, or milliseconds when a home sends several samples a second."""
 
     schema_version: str = "1.0"
     ven_id: str
@@ -48,7 +48,7 @@ class MeteringSample(msgspec.Struct, rename="camel", kw_only=True):
 
 
 class LoadSnapshot(msgspec.Struct, rename="camel", kw_only=True):
-    """All circuits of a home at one time."""
+    """The state of all circuits of a home at one time."""
 
     schema_version: str = "1.0"
     ven_id: str
@@ -67,12 +67,12 @@ def metering(
     circuits: tuple[Circuit, ...] | None = None,
     report: EventReport = NO_EVENT,
 ) -> bytes:
-    """The metering sample of `meter`, stamped `stamp`, the `number`-th of this VEN since it started.
+    """Return the metering sample of `meter` with the timestamp `stamp` and the message number `number`.
 
-    `circuits` are those of the home as they are set, unless they are as they were wired.
+    `circuits` are the home's circuits as changed by commands; None when they are unchanged.
     """
     panel_max_kw = home.panel_amps * PANEL_VOLTAGE / 1000
-    drawn_kw = abs(meter.used_kw)  # a wire carries amperes either way
+    drawn_kw = abs(meter.used_kw)  # current has no sign
     return _encoder.encode(
         MeteringSample(
             ven_id=ven_id,
@@ -99,7 +99,7 @@ def metering(
 
 
 def load_snapshot(ven_id: str, circuits: tuple[Circuit, ...], meter: Meter, *, stamp: int) -> bytes:
-    """The load snapshot of `meter`, stamped `stamp`."""
+    """Return the load snapshot of `meter` with the timestamp `stamp`."""
     return _encoder.encode(LoadSnapshot(ven_id=ven_id, timestamp=stamp, loads=_loads(circuits, meter)))
 
 
@@ -111,7 +111,7 @@ def _loads(circuits: tuple[Circuit, ...], meter: Meter) -> list[Load]:
             circuit.type,
             circuit.capacity_kw,
             kw,
-            # What a flexible circuit draws now is what it can stop drawing; feeding in cannot be shed.
+            # A flexible circuit can shed all the power that it draws; feeding in cannot be shed.
             max(0.0, kw) if circuit.flexible else 0.0,
             enabled=circuit.enabled,
             priority=circuit.priority,

@@ -1,4 +1,4 @@
-"""Replays what devices really sent: recordings of MQTT messages, one JSON object a line."""
+"""Replays recordings of MQTT messages (JSON lines) to a broker."""
 
 import asyncio
 import json
@@ -13,30 +13,27 @@ from gateway.fleet.publisher import Publisher
 
 _COMMANDS = "ven/cmd/"
 _TIME_FIELDS = frozenset(("timestamp", "ts", "end_ts", "until"))
-_MILLISECONDS_FROM = 100_000_000_000  # a number this large counts milliseconds: as seconds it is the year 5138
+_MILLISECONDS_FROM = 100_000_000_000  # larger numbers are milliseconds: as seconds this is the year 5138
 _DRAIN_S = 15.0
 
 Record = dict[str, Any]
-"""A recorded message: t (seconds since the recording began), topic, qos, retain, payload (text)."""
+"""A recorded message: t (seconds since the start of the recording), topic, qos, retain, payload (text)."""
 
 
 @dataclass
 class ReplayResult:
-    """What was replayed: messages per topic, and how many of them the broker acknowledged (QoS 1).
-
-    `left_out` are the records that were not sent.
-    """
+    """The published messages per topic, how many the broker acknowledged (QoS 1), and how many were `skipped`."""
 
     counts: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
-    left_out: int = 0
+    skipped: int = 0
 
     def accept(self) -> None:
         self.accepted += 1
 
 
 def sent_by_a_ven(record: Record) -> bool:
-    """Whether a VEN sent this; a recording of a broker also holds the commands the gateway sent."""
+    """Return whether a VEN sent the message; recordings also contain the gateway's commands."""
     return not record["topic"].startswith(_COMMANDS)
 
 
@@ -49,23 +46,23 @@ async def replay(
     shift_to: datetime | None = None,
     only: Callable[[Record], bool] | None = None,
 ) -> ReplayResult:
-    """Publish a recording to a broker, each message with its own topic, QoS and retain flag.
+    """Publish a recording to a broker, each message with its topic, QoS and retain flag.
 
     Args:
-        host: The broker.
-        port: Its port.
+        host: The broker's host.
+        port: The broker's port.
         recording: A file of JSON lines.
-        speed: How many recorded seconds go by in one; 0 = as fast as possible.
-        shift_to: Move all times inside the payloads by one amount, whole seconds, so that the first is this.
-        only: Which records to send; by default all but commands (`sent_by_a_ven`).
+        speed: Recorded seconds per real second; 0 is as fast as possible.
+        shift_to: Shift all times in the payloads by the same number of whole seconds, so that the first is this.
+        only: Selects the records to publish; by default those that a VEN sent.
 
     Raises:
-        BrokerRefusedError: when the broker does not let us in.
+        BrokerRefusedError: the broker refused the connection.
     """
     recorded = await asyncio.to_thread(read, recording)
     records = [record for record in recorded if (only or sent_by_a_ven)(record)]
-    delta_s = 0 if shift_to is None else _shift(records, shift_to)
-    result = ReplayResult(left_out=len(recorded) - len(records))
+    delta_s = 0 if shift_to is None else _shift_seconds(records, shift_to)
+    result = ReplayResult(skipped=len(recorded) - len(records))
     loop = asyncio.get_running_loop()
     async with Publisher(host, port, f"replay-{recording.stem}") as publisher:
         await publisher.wait_for_capacity()
@@ -74,7 +71,7 @@ async def replay(
             if speed > 0:
                 await asyncio.sleep(max(0.0, begun + (record["t"] - records[0]["t"]) / speed - loop.time()))
             await publisher.wait_for_capacity()
-            payload = moved(record["payload"], delta_s).encode()
+            payload = shifted(record["payload"], delta_s).encode()
             publisher.send(record["topic"], payload, result.accept, qos=record["qos"], retain=record["retain"])
             result.counts[record["topic"]] += 1
         await publisher.drain(_DRAIN_S)
@@ -82,32 +79,32 @@ async def replay(
 
 
 def read(recording: Path) -> list[Record]:
-    """The records of a file of JSON lines."""
+    """Return the records of a file of JSON lines."""
     with recording.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
 
-def moved(payload: str, delta_s: int) -> str:
-    """The payload with its times moved by `delta_s` seconds; what is no JSON object or array stays as it is."""
+def shifted(payload: str, delta_s: int) -> str:
+    """Return the payload with its times shifted by `delta_s` seconds; other payloads than JSON stay unchanged."""
     if not delta_s:
         return payload
     try:
         document = json.loads(payload)
     except ValueError:
         return payload
-    return json.dumps(_moved(document, delta_s))
+    return json.dumps(_shifted(document, delta_s))
 
 
-def _moved(value: Any, delta_s: int) -> Any:
+def _shifted(value: Any, delta_s: int) -> Any:
     if isinstance(value, dict):
-        return {k: _later(v, delta_s) if k in _TIME_FIELDS else _moved(v, delta_s) for k, v in value.items()}
+        return {k: _shift_time(v, delta_s) if k in _TIME_FIELDS else _shifted(v, delta_s) for k, v in value.items()}
     if isinstance(value, list):
-        return [_moved(item, delta_s) for item in value]
+        return [_shifted(item, delta_s) for item in value]
     return value
 
 
-def _later(value: Any, delta_s: int) -> Any:
-    """A time moved in its own spelling: seconds, milliseconds or ISO 8601 text."""
+def _shift_time(value: Any, delta_s: int) -> Any:
+    """Return a shifted time in its original form: seconds, milliseconds or ISO 8601 text."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return value + (delta_s * 1000 if value >= _MILLISECONDS_FROM else delta_s)
     if isinstance(value, str):
@@ -115,11 +112,11 @@ def _later(value: Any, delta_s: int) -> Any:
     return value
 
 
-def _shift(records: list[Record], shift_to: datetime) -> int:
-    """How many seconds later `shift_to` is than the first time in any of the records."""
+def _shift_seconds(records: list[Record], shift_to: datetime) -> int:
+    """Return how many seconds `shift_to` is after the first time in the records."""
     first = next((time for record in records for time in _times(record["payload"])), None)
     if first is None:
-        raise ValueError("the recording has no times that could be moved")
+        raise ValueError("the recording contains no times to shift")
     return int(shift_to.timestamp()) - int(_seconds(first))
 
 

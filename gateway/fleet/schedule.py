@@ -1,4 +1,4 @@
-"""Whose turn it is: every VEN once an interval, the fleet spread evenly over it, so that no herd thunders."""
+"""When each VEN publishes: once an interval, evenly spread over it, so that the fleet does not publish in bursts."""
 
 import heapq
 import itertools
@@ -9,7 +9,7 @@ from gateway.fleet.options import FleetOptions
 
 
 class Slot(NamedTuple):
-    """VEN number `ven` measures `offset_ms` after the fleet's start, and sends a sample or a load snapshot."""
+    """VEN number `ven` publishes a sample or a load snapshot `offset_ms` after the fleet's start."""
 
     offset_ms: int
     ven: int
@@ -17,14 +17,14 @@ class Slot(NamedTuple):
 
 
 def slots(options: FleetOptions) -> Iterator[Slot]:
-    """The turns of a fleet, without end, in order of time; times are integers, so that keys never meet by rounding."""
-    samples = _rounds(options.vens, options.interval_ms, snapshot=False)
+    """Return the endless sequence of slots in order of time; integer times keep (VEN, time) unique."""
+    samples = _every_interval(options.vens, options.interval_ms, snapshot=False)
     if options.snapshot_topic is None:
         return samples
-    return heapq.merge(samples, _rounds(options.vens, options.loads_interval_ms, snapshot=True))
+    return heapq.merge(samples, _every_interval(options.vens, options.loads_interval_ms, snapshot=True))
 
 
-def _rounds(vens: int, interval_ms: int, *, snapshot: bool) -> Iterator[Slot]:
+def _every_interval(vens: int, interval_ms: int, *, snapshot: bool) -> Iterator[Slot]:
     for begun_ms in itertools.count(0, interval_ms):
         for ven in range(vens):
             yield Slot(begun_ms + ven * interval_ms // vens, ven, snapshot)

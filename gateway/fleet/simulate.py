@@ -1,4 +1,4 @@
-"""`gateway simulate`: a fleet, or a recording, against any MQTT broker."""
+"""`gateway simulate`: publishes a simulated fleet or a recording to any MQTT broker."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ _PROGRESS_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
-    """What `gateway simulate` was told."""
+    """The options of `gateway simulate`."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class SimulateOptions:
     speed: float
     shift_to_now: bool
     seed: int
-    obey: bool
+    commands: bool
     faults: bool
     behaviours: str | None
 
@@ -41,25 +41,27 @@ async def run_simulate(options: SimulateOptions, stop: asyncio.Event) -> None:
     """Publish until done or `stop`.
 
     Raises:
-        GatewayError: the broker does not answer or does not let us in, or the recording cannot be read.
+        GatewayError: the broker does not answer or refuses the connection, or the recording cannot be read.
     """
     console = Console(stderr=True)
     if options.recording is not None and not await asyncio.to_thread(options.recording.is_file):
-        raise GatewayError(f"there is no file {options.recording}")
-    # A broker that goes away is waited for. One that is not there at first is more likely a wrong address.
-    why = await connect_error(options.host, options.port)
-    if why is not None:
-        hint = "check --mqtt, and that the broker runs (gateway up prints its port)"
-        raise GatewayError(f"{options.host}:{options.port} does not answer: {why}; {hint}")
+        raise GatewayError(f"there is no file {options.recording}; check --replay")
+    # The fleet waits for a broker that goes away later. One that does not answer now is probably a wrong address.
+    error = await connect_error(options.host, options.port)
+    if error is not None:
+        raise GatewayError(
+            f"{options.host}:{options.port} does not answer ({error}); check --mqtt, and that the broker runs "
+            "(`gateway up` prints its address)"
+        )
     try:
         if options.recording is not None:
             await _replay(options, options.recording, console)
         else:
-            await _fleet(options, stop, console)
-    except BrokerRefusedError as error:
-        raise GatewayError(str(error)) from None
-    except (OSError, ValueError, KeyError) as error:
-        raise GatewayError(f"cannot publish: {error}") from None
+            await _run_fleet(options, stop, console)
+    except BrokerRefusedError as refused:
+        raise GatewayError(str(refused)) from None
+    except (OSError, ValueError, KeyError) as failure:
+        raise GatewayError(f"cannot publish: {failure}") from None
 
 
 async def _replay(options: SimulateOptions, recording: Path, console: Console) -> None:
@@ -67,13 +69,14 @@ async def _replay(options: SimulateOptions, recording: Path, console: Console) -
     result = await replay(options.host, options.port, recording, speed=options.speed, shift_to=shift_to)
     for topic, count in sorted(result.counts.items()):
         console.print(f"{count:6} {topic}", highlight=False, markup=False)
-    console.print(f"{result.counts.total()} messages, {result.accepted} accepted by the broker", highlight=False)
-    if result.left_out:
-        console.print(f"{result.left_out} commands of the recording left out: no VEN sent them", highlight=False)
+    console.print(
+        f"{result.counts.total()} messages published, {result.accepted} accepted by the broker", highlight=False
+    )
+    if result.skipped:
+        console.print(f"{result.skipped} commands in the recording skipped, because no VEN sent them", highlight=False)
 
 
-async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
-    shares = _shares(options)
+async def _run_fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
     fleet = Fleet(
         FleetOptions(
             host=options.host,
@@ -83,20 +86,24 @@ async def _fleet(options: SimulateOptions, stop: asyncio.Event, console: Console
             rate=options.rate,
             seed=options.seed,
             loads_enabled=options.loads,
-            obey=options.obey,
-            behaviours=shares,
+            commands=options.commands,
+            behaviours=_shares(options),
         )
     )
     begun = time.monotonic()
     publishing = asyncio.create_task(fleet.run(stop=stop, messages=options.messages))
     while not (await asyncio.wait({publishing}, timeout=_PROGRESS_SECONDS))[0]:
         rate = fleet.published / (time.monotonic() - begun)
-        console.print(f"{fleet.published} published, {fleet.accepted} accepted, {rate:.0f}/s", highlight=False)
+        console.print(
+            f"{fleet.published} samples published, {fleet.accepted} accepted, {rate:.0f} per second", highlight=False
+        )
     publishing.result()
     if options.ledger is not None:
         fleet.ledger.write(options.ledger)
     if fleet.published and not fleet.accepted:
-        raise GatewayError(f"{options.host}:{options.port} accepted nothing; check --mqtt, and that the broker runs")
+        raise GatewayError(
+            f"{options.host}:{options.port} accepted no message; check --mqtt, and that an MQTT broker runs there"
+        )
     console.print(f"{fleet.published} samples published, {fleet.accepted} accepted by the broker", highlight=False)
 
 
@@ -106,4 +113,4 @@ def _shares(options: SimulateOptions) -> BehaviourShares:
     try:
         return parse_shares(options.behaviours)
     except ValueError as error:
-        raise GatewayError(f"--manners: {error}") from None
+        raise GatewayError(f"--behaviours: {error}") from None

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from gateway.local.worker import Worker
-from gateway.stack import LocalStack, StackError
+from gateway.stack import LocalStack, MqttBroker, StackError
 from gateway.stack.polling import all_done, until
 from gateway.stack.ports import claim, is_free
 from migrations.run import migrate
@@ -57,7 +57,7 @@ class System:
         self,
         data: Path,
         *,
-        mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
+        mqtt: MqttBroker = "auto",
         settings: Mapping[str, str] | None = None,
         kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = logger.info,

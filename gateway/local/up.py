@@ -3,14 +3,14 @@
 import asyncio
 import shlex
 from pathlib import Path
-from typing import Literal
 
 from rich.console import Console
 
 from gateway.local.system import System
+from gateway.stack import MqttBroker
 
 
-async def run_up(data: Path, mqtt: Literal["auto", "mosquitto", "artemis"], stop: asyncio.Event) -> None:
+async def run_up(data: Path, mqtt: MqttBroker, stop: asyncio.Event) -> None:
     """Bring everything up, print the addresses, and keep it running until `stop`."""
     console = Console()
     system = System(data, mqtt=mqtt, progress=lambda line: console.print(line, highlight=False))

@@ -1,1 +1,1 @@
-"""What was accepted held against what was stored: telemetry and DR events."""
+"""Reconciliation: compares what a fleet published and received with what is stored and what was sent."""

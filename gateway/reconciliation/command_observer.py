@@ -1,4 +1,7 @@
-"""A stranger at the MQTT broker who counts the commands that go out, on a connection of its own that outlives cuts."""
+"""An independent MQTT subscriber that records every command the gateway sends.
+
+It has a connection of its own, which survives the faults that a test injects elsewhere.
+"""
 
 import asyncio
 import time
@@ -12,12 +15,12 @@ import msgspec
 from gateway.fleet.publisher import Publisher
 
 _PREFIX = "ven/cmd/"
-_TRIAL = _PREFIX + "nobody"
-_HEARS_SECONDS = 15.0
+_PROBE_TOPIC = _PREFIX + "nobody"
+_SUBSCRIBE_SECONDS = 15.0
 
 
 class ObservedCommand(NamedTuple):
-    """A command as it went out; the time is Unix seconds."""
+    """A command as it was sent; `at` is in Unix seconds."""
 
     at: float
     ven_id: str
@@ -26,9 +29,9 @@ class ObservedCommand(NamedTuple):
 
 
 class CommandObserver:
-    """What went out to any VEN, in the order of its arrival.
+    """The commands of all VENs, in the order of their arrival.
 
-    What the broker says it delivers again, and is the very same message, went out once.
+    A message that the broker marks as redelivered, and that was recorded before, counts once.
     """
 
     def __init__(self) -> None:
@@ -36,11 +39,11 @@ class CommandObserver:
         self._commands: defaultdict[str | None, list[ObservedCommand]] = defaultdict(list)
         self._number: Counter[tuple[str | None, str]] = Counter()
         self._payloads: set[tuple[str, bytes]] = set()
-        self._watchers: list[tuple[Callable[[], bool], asyncio.Event]] = []
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Event]] = []
 
-    def record(self, topic: str, payload: bytes, redelivered: bool) -> None:  # noqa: FBT001 - as MQTT has it
-        """Take a message."""
-        if topic == _TRIAL:
+    def record(self, topic: str, payload: bytes, redelivered: bool) -> None:  # noqa: FBT001 - the publisher's callback
+        """Record a message."""
+        if topic == _PROBE_TOPIC:
             self.ready.set()
             return
         if redelivered and (topic, payload) in self._payloads:
@@ -48,59 +51,58 @@ class CommandObserver:
         self._payloads.add((topic, payload))
         document = msgspec.json.decode(payload)
         event_id = document.get("event_id")
-        self._commands[event_id].append(
-            ObservedCommand(time.time(), topic.removeprefix(_PREFIX), document["op"], document)
-        )
-        self._number[event_id, document["op"]] += 1
-        for holds, reached in self._watchers:
-            if holds():
+        command = ObservedCommand(time.time(), topic.removeprefix(_PREFIX), document["op"], document)
+        self._commands[event_id].append(command)
+        self._number[event_id, command.op] += 1
+        for condition, reached in self._waiters:
+            if condition():
                 reached.set()
 
     def commands(self, event_id: str, op: str) -> list[ObservedCommand]:
         """Return the commands of an event with this op."""
-        return [seen for seen in self._commands[event_id] if seen.op == op]
+        return [command for command in self._commands[event_id] if command.op == op]
 
     def counts(self, event_id: str) -> Counter[tuple[str, str]]:
-        """Return how many commands of an event went out, by VEN and op."""
-        return Counter((seen.ven_id, seen.op) for seen in self._commands[event_id])
+        """Return the number of commands of an event, by VEN and op."""
+        return Counter((command.ven_id, command.op) for command in self._commands[event_id])
 
     async def wait_for_count(self, event_id: str, op: str, number: int, seconds: float) -> bool:
-        """Wait until so many commands of an event went out; returns in the moment of the last one."""
-        return await self._until(lambda: self._number[event_id, op] >= number, seconds)
+        """Wait until `number` commands of an event were sent; return as soon as the last one arrives."""
+        return await self._wait(lambda: self._number[event_id, op] >= number, seconds)
 
     async def wait_for_vens(self, event_id: str, op: str, ven_ids: Collection[str], seconds: float) -> bool:
-        """Wait until each of these VENs was sent such a command of an event."""
+        """Wait until each of these VENs was sent a command of an event with this op."""
         wanted = {(ven_id, op) for ven_id in ven_ids}
-        return await self._until(lambda: wanted <= self.counts(event_id).keys(), seconds)
+        return await self._wait(lambda: wanted <= self.counts(event_id).keys(), seconds)
 
-    async def _until(self, holds: Callable[[], bool], seconds: float) -> bool:
-        if holds():
+    async def _wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        if condition():
             return True
-        watcher = (holds, asyncio.Event())
-        self._watchers.append(watcher)
+        waiter = (condition, asyncio.Event())
+        self._waiters.append(waiter)
         try:
             async with asyncio.timeout(seconds):
-                await watcher[1].wait()
+                await waiter[1].wait()
         except TimeoutError:
             return False
         finally:
-            self._watchers.remove(watcher)
+            self._waiters.remove(waiter)
         return True
 
 
 @asynccontextmanager
-async def observe_commands(host: str, port: int, name: str = "gateway-wire") -> AsyncIterator[CommandObserver]:
-    """Have one inside, of which it is certain that it hears; `name` is its MQTT client id.
+async def observe_commands(host: str, port: int, name: str = "gateway-observer") -> AsyncIterator[CommandObserver]:
+    """Observe commands inside the block; `name` is the MQTT client id. The subscription is active on entry.
 
     Raises:
-        TimeoutError: the broker does not let it hear.
-        BrokerRefusedError: the broker does not let it in.
+        TimeoutError: the broker did not confirm the subscription.
+        BrokerRefusedError: the broker refused the connection.
     """
-    listener = CommandObserver()
-    async with Publisher(host, port, name, subscribe=[_PREFIX + "+"], heard=listener.record) as connection:
+    observer = CommandObserver()
+    async with Publisher(host, port, name, subscribe=[_PREFIX + "+"], on_message=observer.record) as connection:
         await connection.wait_for_capacity()
-        # The broker takes the subscription before what is published after it.
-        connection.send(_TRIAL, b"", lambda: None)
-        async with asyncio.timeout(_HEARS_SECONDS):
-            await listener.ready.wait()
-        yield listener
+        # The broker handles packets in order, so the probe arrives only when the subscription is active.
+        connection.send(_PROBE_TOPIC, b"", lambda: None)
+        async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+            await observer.ready.wait()
+        yield observer

@@ -2,12 +2,12 @@
 
 try:
     from gateway.stack.errors import StackError
-    from gateway.stack.local import LocalStack
+    from gateway.stack.local import LocalStack, MqttBroker
     from gateway.stack.process import Process
     from gateway.stack.server import Server
 except ModuleNotFoundError as missing:
     raise ImportError(
-        f"The local stack needs {missing.name}: install it with pip install 'grid-event-gateway[stack]'."
+        f"the local stack needs {missing.name}; install it with: pip install 'grid-event-gateway[stack]'"
     ) from missing
 
-__all__ = ["LocalStack", "Process", "Server", "StackError"]
+__all__ = ["LocalStack", "MqttBroker", "Process", "Server", "StackError"]

@@ -18,6 +18,9 @@ from gateway.stack.ports import claim
 from gateway.stack.postgres import Postgres
 from gateway.stack.server import Server
 
+MqttBroker = Literal["auto", "mosquitto", "artemis"]
+"""Which MQTT broker to start; `auto` is mosquitto where it is installed, else ActiveMQ Artemis."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ class LocalStack:
         self,
         data: Path,
         *,
-        mqtt: Literal["auto", "mosquitto", "artemis"] = "auto",
+        mqtt: MqttBroker = "auto",
         kafka_advertised_port: int | None = None,
         progress: Callable[[str], None] = _log.info,
     ) -> None:

@@ -1,22 +1,20 @@
-"""The life of a DR event as rules over its times: what it is at a moment, and what is to be done about it. No I/O.
+"""What the dispatcher has to do about a DR event, as a rule over the event's times. No I/O.
 
     scheduled -> active -> completed          stopped before it began: -> cancelled
 
-An event is started once and closed once; `closed_at` ends its life for the dispatcher. Every rule reads only times, so
-that whoever comes after a crash decides what the one before would have.
+An event is started once and closed once; `closed_at` ends the dispatcher's work on it. The rule reads only times, so a
+dispatcher that takes over after a crash decides the same. The event's status is a column of the view `event_overview`
+(migrations/versions/0014_event_status.py).
 """
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
-
-Status = Literal["scheduled", "active", "completed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Times:
-    """When it is to be, and what has happened to it; `ended_at` is an end that came before `end_time`."""
+class EventTimes:
+    """When an event is planned, and what happened to it; `ended_at` is an end before `end_time`. UTC."""
 
     start_time: datetime
     end_time: datetime
@@ -28,37 +26,28 @@ class Times:
 
     @property
     def over_at(self) -> datetime:
-        """When it ends, or ended."""
+        """When the event is over: its planned end, or an earlier one."""
         return self.ended_at or self.end_time
 
 
-class Step(StrEnum):
-    """What is to be done about an event."""
+class EventAction(StrEnum):
+    """The next action on an event."""
 
     WAIT = "wait"
-    START = "start"  # choose its VENs and tell them
-    END = "end"  # restore those that were told
-    MISS = "miss"  # it ended before anybody could start it: close it, and say so
-    DROP = "drop"  # it was stopped or removed before it was started: close it
+    START = "start"  # choose its participants and send the event to them
+    END = "end"  # restore the participants
+    MISS = "miss"  # it ended before any dispatcher could start it: close it, and log an error
+    DROP = "drop"  # it was stopped or deleted before it was started: close it
 
 
-def status_at(event: Times, now: datetime) -> Status:
-    """Tell what an event is at `now`; whether anybody has acted on it is not asked."""
-    if event.cancelled_at is not None:
-        return "cancelled"
-    if event.over_at <= now:
-        return "completed"
-    return "active" if event.start_time <= now else "scheduled"
-
-
-def next_step(event: Times, now: datetime) -> Step:
-    """Tell what is to be done about an event at `now`: a late start while it still runs, its end however late."""
+def next_action(event: EventTimes, now: datetime) -> EventAction:
+    """Return the action that is due at `now`. A late start is due while the event still runs, its end however late."""
     if event.closed_at is not None:
-        return Step.WAIT
+        return EventAction.WAIT
     if event.started_at is not None:
-        return Step.END if event.over_at <= now else Step.WAIT
+        return EventAction.END if event.over_at <= now else EventAction.WAIT
     if event.cancelled_at is not None or event.deleted_at is not None:
-        return Step.DROP
+        return EventAction.DROP
     if event.over_at <= now:
-        return Step.DROP if event.ended_at is not None else Step.MISS
-    return Step.START if event.start_time <= now else Step.WAIT
+        return EventAction.DROP if event.ended_at is not None else EventAction.MISS
+    return EventAction.START if event.start_time <= now else EventAction.WAIT

@@ -4,6 +4,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Computed,
     DateTime,
     Double,
     Identity,
@@ -39,6 +40,7 @@ events = Table(
     Column("actual_reduction_kw", Double),
     Column("settled_at", DateTime(timezone=True)),
     Column("closed_at", DateTime(timezone=True)),
+    Column("over_at", DateTime(timezone=True), Computed("COALESCE(ended_at, end_time)", persisted=True)),
     Column("missed", Boolean, nullable=False, server_default=text("false")),
     Index("events_start_time", "start_time", "event_id"),
     Index("events_open", "start_time", postgresql_where=text("closed_at IS NULL")),
@@ -47,7 +49,7 @@ events = Table(
         "closed_at",
         postgresql_where=text(
             "closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL AND (settled_at IS NULL "
-            "OR settled_at - GREATEST(COALESCE(ended_at, end_time), created_at) < interval '24 hours')"
+            "OR settled_at - GREATEST(over_at, created_at) < interval '24 hours')"
         ),
     ),
 )
@@ -108,7 +110,7 @@ commands = Table(
     # When the row was written last, by a trigger: the feed asks for what changed. Commits may come in another order.
     Column("changed_at", DateTime(timezone=True), nullable=False, server_default=text("clock_timestamp()")),
     Index("commands_ven_id", "ven_id", "created_at"),
-    Index("commands_event_id", "event_id"),
+    Index("commands_event_ven", "event_id", "ven_id"),
     Index(
         "commands_once",
         "event_id",

@@ -12,7 +12,7 @@ from runtime.database import Connection
 from runtime.metrics import ACK_SECONDS, ACKS, COMMAND_STEPS
 from schemas.parsing.acks import Ack, Curtailment
 from schemas.records.telemetry import encode_record
-from streams.dr.command_store import match_acks, record_answers
+from streams.dr.command_store import match_acks, record_acks
 from streams.dr.tracing import trace_answered
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, TransactionHook, json_text
@@ -86,8 +86,8 @@ class AckStore:
 
     async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
         await record_contact(connection, acks)
-        answers, self._matched = await match_acks(connection, acks)
-        self._answered = await record_answers(connection, answers)
+        commands, self._matched = await match_acks(connection, acks)
+        self._answered = await record_acks(connection, acks, commands)
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give an ack that has come before, and counts by its arrival, the time at which it came first."""

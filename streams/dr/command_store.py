@@ -2,12 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
 from runtime.database import Connection
-from schemas.dr.command_state import GOOD
 from schemas.parsing.acks import Ack
 from schemas.records.commands import CommandRecord, DeliveryEvidence
 
@@ -41,14 +40,14 @@ FROM unnest($1::text[], $2::text[], $3::integer[], $4::timestamptz[]) AS e(corre
 WHERE c.correlation_id = e.correlation_id
 """
 
-KNOWN = """
-SELECT c.correlation_id, c.ven_id, c.acked_at, a.n
+# By correlation id, else the VEN's last command that asked for the same, of the same event.
+BY_CORRELATION = """
+SELECT a.n, c.correlation_id
 FROM unnest($1::integer[], $2::text[], $3::text[]) AS a(n, correlation_id, ven_id)
      JOIN commands AS c USING (correlation_id, ven_id)
 """
-# Of an ack that names no command of ours, the last one that asked its VEN for the same, of the same event.
-KNOWN_BY_EVENT = """
-SELECT DISTINCT ON (a.n) c.correlation_id, c.ven_id, c.acked_at, a.n
+BY_EVENT = """
+SELECT DISTINCT ON (a.n) a.n, c.correlation_id
 FROM unnest($1::integer[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
          AS a(n, ven_id, event_id, op, received_at)
      JOIN commands AS c USING (ven_id, event_id)
@@ -56,18 +55,21 @@ WHERE (c.op = a.op OR c.op = 'shedPanel' AND a.op = 'event') AND c.created_at <=
     AND (c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL)
 ORDER BY a.n, c.created_at DESC
 """
-# The first answer tells when, and a good one how: whichever is heard of first, and again.
-ANSWERED = """
+# The first ack sets the time, a good one the status, in whatever order they arrive. RETURNING gives the commands for
+# which something changed.
+RECORD_ACKS = """
 UPDATE commands AS c SET
-    acked_at = LEAST(c.acked_at, a.received_at),
-    ack_status = CASE WHEN c.ack_status = ANY ($4) OR NOT a.status = ANY ($4) AND c.acked_at <= a.received_at
-                      THEN c.ack_status ELSE a.status END
-FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS a(correlation_id, received_at, status)
-WHERE c.correlation_id = a.correlation_id
-    AND (c.acked_at IS NULL OR c.acked_at > a.received_at OR a.status = ANY ($4) AND NOT c.ack_status = ANY ($4))
-RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at,
-          COALESCE(c.phase, 'operator') AS kind, c.ack_status = ANY ($4) AS good,
-          extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
+    acked_at = LEAST(c.acked_at, ack.first_at),
+    ack_status = CASE WHEN is_good_ack(c.ack_status) OR NOT is_good_ack(ack.status) AND c.acked_at <= ack.first_at
+                      THEN c.ack_status ELSE ack.status END
+FROM (SELECT a.correlation_id, min(a.received_at) AS first_at,
+             (array_agg(a.status ORDER BY NOT is_good_ack(a.status), a.received_at))[1] AS status
+      FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS a(correlation_id, received_at, status)
+      GROUP BY a.correlation_id) AS ack
+WHERE c.correlation_id = ack.correlation_id
+    AND (c.acked_at IS NULL OR c.acked_at > ack.first_at OR is_good_ack(ack.status) AND NOT is_good_ack(c.ack_status))
+RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at, COALESCE(c.phase, 'operator') AS kind,
+          is_good_ack(c.ack_status) AS good, extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
 """
 
 
@@ -98,34 +100,22 @@ async def record_evidence(connection: Connection, evidences: Sequence[DeliveryEv
             await connection.execute(TAKE_EVIDENCE, *(list(column) for column in zip(*rows, strict=True)))
 
 
-class Answer(NamedTuple):
-    """What VENs answered to a command: when first, and how."""
+async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[int, str], dict[str, int]]:
+    """Find the commands that acks answer: by correlation id, else by event and VEN.
 
-    received_at: datetime
-    status: str
-
-    def with_another(self, ack: Ack) -> "Answer":
-        """Take another acknowledgement in: the first tells when, a good one how."""
-        good = self.status in GOOD or (ack.status not in GOOD and self.received_at <= ack.received_at)
-        return Answer(min(self.received_at, ack.received_at), self.status if good else ack.status)
-
-
-async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[str, Answer], dict[str, int]]:
-    """Find the commands that acknowledgements answer: by correlation id, else by event and VEN.
-
-    Returns what was answered, by correlation id of the command, and how many acks were matched by `correlation`, by
-    `event`, or by `nothing`.
+    Returns the command's correlation id by index in `acks`, and how many acks matched by `correlation`, by `event`, or
+    by `nothing`.
     """
-    by_id = await connection.fetch(
-        KNOWN,
+    by_correlation = await connection.fetch(
+        BY_CORRELATION,
         list(range(len(acks))),
         [ack.correlation_id for ack in acks],
         [ack.ven_id for ack in acks],
     )
-    found = {row["n"]: row["correlation_id"] for row in by_id}
+    found = {row["n"]: row["correlation_id"] for row in by_correlation}
     others = [n for n, ack in enumerate(acks) if n not in found and ack.event_id is not None]
     by_event = await connection.fetch(
-        KNOWN_BY_EVENT,
+        BY_EVENT,
         others,
         [acks[n].ven_id for n in others],
         [acks[n].event_id for n in others],
@@ -133,21 +123,22 @@ async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[
         [acks[n].received_at for n in others],
     )
     found |= {row["n"]: row["correlation_id"] for row in by_event}
-    answers: dict[str, Answer] = {}
-    for n, correlation_id in found.items():
-        known = answers.get(correlation_id)
-        fresh = Answer(acks[n].received_at, acks[n].status)
-        answers[correlation_id] = fresh if known is None else known.with_another(acks[n])
-    counts = {"correlation": len(by_id), "event": len(by_event), "nothing": len(acks) - len(found)}
-    return answers, counts
+    counts = {"correlation": len(by_correlation), "event": len(by_event), "nothing": len(acks) - len(found)}
+    return found, counts
 
 
-async def record_answers(connection: Connection, answers: dict[str, Answer]) -> list[Any]:
-    """Note what VENs answered; returns the commands of which this is news, with `kind`, `good` and `seconds`."""
-    rows = [(correlation_id, *answer) for correlation_id, answer in sorted(answers.items())]
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[], [], []]
-    await connection.execute(HOLD, columns[0])
-    return list(await connection.fetch(ANSWERED, *columns, list(GOOD)))
+async def record_acks(connection: Connection, acks: Sequence[Ack], commands: Mapping[int, str]) -> list[Any]:
+    """Record acks, with their commands by index; returns commands that changed, with `kind`, `good` and `seconds`."""
+    await connection.execute(HOLD, sorted(set(commands.values())))
+    matched = [acks[n] for n in commands]
+    return list(
+        await connection.fetch(
+            RECORD_ACKS,
+            list(commands.values()),
+            [ack.received_at for ack in matched],
+            [ack.status for ack in matched],
+        )
+    )
 
 
 def command_record_of(row: Any) -> CommandRecord:

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS, STEPS, declare_series
-from schemas.dr.event_lifecycle import Step, next_step
+from schemas.dr.event_lifecycle import EventAction, next_action
 from schemas.records.commands import CommandRecord
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMANDS
@@ -73,9 +73,9 @@ class Dispatcher:
     async def act(self) -> None:
         """Start, end and close what is due: ends before starts, so that a VEN is free for what follows."""
         rows = await self._lock.run_if_leader(event_store.due_events) or []
-        steps = [(row["event_id"], next_step(event_store.times_of(row), row["asked_at"])) for row in rows]
-        ending = [event_id for event_id, step in steps if step in {Step.END, Step.MISS, Step.DROP}]
-        starting = [event_id for event_id, step in steps if step is Step.START]
+        steps = [(row["event_id"], next_action(event_store.times_of(row), row["asked_at"])) for row in rows]
+        ending = [event_id for event_id, step in steps if step in {EventAction.END, EventAction.MISS, EventAction.DROP}]
+        starting = [event_id for event_id, step in steps if step is EventAction.START]
         for event_id in ending + starting:
             began = time.time()
             phase = await self._lock.run_or_skip(partial(self._step, event_id=event_id), event_id)
@@ -98,14 +98,14 @@ class Dispatcher:
     async def _step(self, connection: Connection, event_id: str) -> Phase | None:
         """Do what is due of an event; returns of what phase its VENs are told now."""
         event, times, now = await event_store.lock_event(connection, event_id)
-        match next_step(times, now):
-            case Step.START:
+        match next_action(times, now):
+            case EventAction.START:
                 await self._start(connection, event, now)
                 return "event"
-            case Step.END:
+            case EventAction.END:
                 await self._end(connection, event, times.over_at)
                 return "restore"
-            case Step.MISS:
+            case EventAction.MISS:
                 logger.error(
                     "%s ended at %s before anything could start it: nobody was told",
                     event_id,
@@ -113,9 +113,9 @@ class Dispatcher:
                     extra={"action": "event_missed", "event_id": event_id},
                 )
                 await event_store.close_event(connection, event_id, missed=True)
-            case Step.DROP:
+            case EventAction.DROP:
                 await event_store.close_event(connection, event_id)
-            case Step.WAIT:
+            case EventAction.WAIT:
                 pass
         return None
 

@@ -8,9 +8,7 @@ import msgspec
 
 from runtime.database import Connection
 from schemas.dr.commands import Command
-from schemas.dr.event_lifecycle import Times
-from schemas.tables.sql_presence import status_of
-from schemas.tables.sql_shedding import SHEDS_NOW
+from schemas.dr.event_lifecycle import EventTimes
 
 # Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
 DUE = """
@@ -18,7 +16,7 @@ SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, delet
        clock_timestamp() AS asked_at
 FROM events
 WHERE closed_at IS NULL AND (start_time <= now() OR cancelled_at IS NOT NULL OR deleted_at IS NOT NULL)
-ORDER BY COALESCE(ended_at, end_time), event_id
+ORDER BY over_at, event_id
 """
 # Held to the end of the transaction: nobody stops an event while its VENs are being chosen.
 HOLD = """
@@ -29,28 +27,26 @@ FROM events WHERE event_id = $1 FOR NO KEY UPDATE
 CLOCK = "SELECT clock_timestamp()"
 
 # Online VENs that may take part and do not yet, held so that none is sent an event of its own at the same time.
-CANDIDATES = f"""
+CANDIDATES = """
 SELECT v.ven_id
 FROM vens AS v JOIN ven_status AS s USING (ven_id)
 WHERE ($2::text[] IS NULL OR v.ven_id = ANY ($2))
     AND NOT EXISTS (SELECT FROM event_vens AS e
                     WHERE e.event_id = $1 AND e.ven_id = v.ven_id AND e.share_kw IS NOT NULL)
-    AND {status_of("$3")} = 'online'
+    AND ven_presence(v, s, $3) = 'online'
 ORDER BY v.ven_id FOR NO KEY UPDATE OF v
-"""  # noqa: S608 - our own text
+"""
 # What they can shed, null where they have not told, and the event that they are busy with: a second one would come on
 # top of the first, and the end of either would end both.
-ABILITIES = f"""
+ABILITIES = """
 SELECT s.ven_id,
        (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
         FROM json_array_elements(CASE WHEN json_typeof(s.loads) = 'array' THEN s.loads END) AS load
         WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
-       (SELECT c.event_id FROM commands AS c
-        WHERE c.ven_id = s.ven_id AND {SHEDS_NOW}
-        ORDER BY c.ends_at DESC LIMIT 1) AS busy_with
+       (SELECT a.event_id FROM active_sheds AS a WHERE a.ven_id = s.ven_id ORDER BY a.ends_at DESC LIMIT 1) AS busy_with
 FROM ven_status AS s WHERE s.ven_id = ANY ($1)
 ORDER BY s.ven_id
-"""  # noqa: S608 - our own text
+"""
 BASIS = """
 SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
 FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
@@ -82,8 +78,7 @@ OVER = "UPDATE commands SET ends_at = LEAST(ends_at, $2) WHERE event_id = $1 AND
 TOLD = """
 SELECT DISTINCT c.ven_id FROM commands AS c
 WHERE c.event_id = $1 AND c.phase = 'event'
-    AND (c.expired_at IS NULL OR c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL OR c.acked_at IS NOT NULL
-         OR c.reported_at IS NOT NULL)
+    AND (c.expired_at IS NULL OR may_have_arrived(c))
     AND NOT EXISTS (SELECT FROM commands AS later
                     WHERE later.ven_id = c.ven_id AND later.seq > c.seq AND later.op IN ('event', 'shedPanel')
                         AND later.event_id <> c.event_id AND later.ends_at > now() AND later.expired_at IS NULL)
@@ -103,15 +98,15 @@ async def due_events(connection: Connection) -> list[Any]:
     return list(await connection.fetch(DUE))
 
 
-async def lock_event(connection: Connection, event_id: str) -> tuple[Any, Times, datetime]:
+async def lock_event(connection: Connection, event_id: str) -> tuple[Any, EventTimes, datetime]:
     """Hold an event for this transaction; returns its row, its times, and the time now."""
     row = await connection.fetchrow(HOLD, event_id)
     return row, times_of(row), await clock(connection)
 
 
-def times_of(row: Any) -> Times:
+def times_of(row: Any) -> EventTimes:
     """Return the times of an event's row."""
-    return Times(**{name: row[name] for name in Times.__dataclass_fields__})
+    return EventTimes(**{name: row[name] for name in EventTimes.__dataclass_fields__})
 
 
 async def candidates(connection: Connection, event: Any, offline_after: float) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What the VENs of one partition add up to now."""
+"""The live totals of one partition's VENs."""
 
 from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,14 +9,14 @@ import msgspec
 from schemas.records.network import LoadTypeTotals, Totals, TotalsLoad, TotalsReading, VenLoads
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
 
-LOADS_WAIT = timedelta(days=1)
-"""How long the loads of a VEN that is silent are remembered."""
+LOADS_RETENTION = timedelta(days=1)
+"""How long the loads of a silent VEN are kept."""
 
 OTHER_TYPE = "other"
-MOST_TYPES = 200
-"""Types are free text: what one partition has of more than so many counts as `other`."""
-MOST_TYPE_CHARACTERS = 256
-"""So does a type of a longer name; from devices there is none. Records of the log have to stay small."""
+MAX_TYPES = 200
+"""Types are free text: beyond this number per partition they count as `other`, so that records stay small."""
+MAX_TYPE_CHARACTERS = 256
+"""Types with longer names count as `other` too."""
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -29,12 +29,11 @@ class _Latest(NamedTuple):
 
 
 class PartitionTotals:
-    """The last values of each VEN: set, never added, so a message that comes twice changes nothing.
+    """The latest values of each VEN. They are set, never added, so duplicates change nothing.
 
-    Values move forward in event time only, those of loads by a clock of their own, for not every reading speaks of
-    loads, and of a reading and a snapshot of the same time the reading counts; `received_at` moves forward in received
-    time, for it is what makes a VEN online, and so does the time of its last will. Messages of different topics may be
-    taken in in any order.
+    Values move forward in event time. Loads have an event time of their own, because not every reading contains loads;
+    a reading wins over a snapshot of the same time. The receive time, which makes a VEN online, and the time of its
+    last will move forward in receive time. Records may be applied in any order.
     """
 
     def __init__(self) -> None:
@@ -46,7 +45,7 @@ class PartitionTotals:
         return len(self._latest)
 
     def update(self, reading: TotalsReading | Reading) -> None:
-        """Take a reading in."""
+        """Apply a reading."""
         latest = self._latest.get(reading.ven_id)
         used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
         if latest is None:
@@ -57,14 +56,14 @@ class PartitionTotals:
             latest = latest._replace(received_at=reading.received_at)
         self._latest[reading.ven_id] = latest
         if reading.loads is not None:
-            self.list_loads(summed(reading, reading.loads, by_reading=True))
+            self.update_ven_loads(sum_loads(reading, reading.loads, by_reading=True))
 
     def update_loads(self, snapshot: LoadSnapshot) -> None:
-        """Take a load snapshot in; it makes no VEN online."""
-        self.list_loads(summed(snapshot, snapshot.loads, by_reading=False))
+        """Apply a load snapshot; it makes no VEN online."""
+        self.update_ven_loads(sum_loads(snapshot, snapshot.loads, by_reading=False))
 
-    def list_loads(self, loads: VenLoads) -> None:
-        """Take in what a list of loads adds up to."""
+    def update_ven_loads(self, loads: VenLoads) -> None:
+        """Apply the sums of a list of loads."""
         known = self._loads.get(loads.ven_id)
         if known is None:
             self._loads[loads.ven_id] = loads
@@ -77,12 +76,12 @@ class PartitionTotals:
         self._loads[loads.ven_id] = latest
 
     def leave(self, ven_id: str, received_at: datetime) -> None:
-        """Take a last will in: the VEN is offline until a later reading."""
+        """Apply a last will: the VEN is offline until a later reading."""
         self._left[ven_id] = max(received_at, self._left.get(ven_id, received_at))
 
-    def totals(self, heard_since: datetime, disabled: Container[str] = ()) -> Totals:
-        """Add up the VENs heard since then and not gone since; those not heard are forgotten."""
-        self._forget(heard_since)
+    def totals(self, silent_before: datetime, disabled: Container[str] = ()) -> Totals:
+        """Add up the VENs that are online; VENs whose last reading is older than `silent_before` are dropped."""
+        self._drop_silent(silent_before)
         online = [(latest, self._loads.get(ven_id)) for ven_id, latest in self._online(disabled)]
         loads = [loads for _, loads in online if loads is not None]
         return Totals(
@@ -94,16 +93,16 @@ class PartitionTotals:
         )
 
     def load_types(self, disabled: Container[str] = ()) -> dict[str, LoadTypeTotals]:
-        """Add up the loads of the same VENs by their type."""
+        """Add up the loads of the online VENs by type."""
         lists = (self._loads.get(ven_id) for ven_id, _ in self._online(disabled))
-        return added(loads.types for loads in lists if loads is not None)
+        return merge_types(loads.types for loads in lists if loads is not None)
 
-    def listed_before(self, received_at: datetime) -> Iterable[VenLoads]:
-        """The last lists of loads that are older than that."""
+    def loads_received_before(self, received_at: datetime) -> Iterable[VenLoads]:
+        """Return the loads of VENs that were received before a time."""
         return (loads for loads in self._loads.values() if loads.received_at < received_at)
 
-    def lists(self, ven_id: str) -> bool:
-        """Whether a list of the VEN's loads is remembered."""
+    def has_loads(self, ven_id: str) -> bool:
+        """Whether the loads of a VEN are known."""
         return ven_id in self._loads
 
     def _online(self, disabled: Container[str]) -> Iterable[tuple[str, _Latest]]:
@@ -113,11 +112,11 @@ class PartitionTotals:
             if (not self._left or latest.received_at > self._left.get(ven_id, _NEVER)) and ven_id not in disabled
         )
 
-    def _forget(self, since: datetime) -> None:
+    def _drop_silent(self, since: datetime) -> None:
         for ven_id in [ven_id for ven_id, latest in self._latest.items() if latest.received_at < since]:
             del self._latest[ven_id]
-        # A list of loads waits for the next reading, for some VENs list them rarely.
-        oldest = max(since, _NEVER + LOADS_WAIT) - LOADS_WAIT
+        # Loads are kept longer than readings, because some VENs report them rarely.
+        oldest = max(since, _NEVER + LOADS_RETENTION) - LOADS_RETENTION
         for ven_id in self._loads.keys() - self._latest.keys():
             if self._loads[ven_id].received_at < oldest:
                 del self._loads[ven_id]
@@ -125,10 +124,10 @@ class PartitionTotals:
             del self._left[ven_id]
 
 
-def summed(
+def sum_loads(
     record: TotalsReading | Reading | LoadSnapshot, loads: Sequence[TotalsLoad] | Sequence[Load], *, by_reading: bool
 ) -> VenLoads:
-    """Add up one list of loads."""
+    """Add up the loads of one reading or snapshot."""
     sums: dict[str, list[float]] = {}
     controllable = potential = 0.0
     for load in loads:
@@ -136,7 +135,7 @@ def summed(
         potential += sheds
         if sheds > 0:
             controllable += drawn
-        kind = OTHER_TYPE if load.type is None or len(load.type) > MOST_TYPE_CHARACTERS else load.type
+        kind = OTHER_TYPE if load.type is None or len(load.type) > MAX_TYPE_CHARACTERS else load.type
         known = sums.get(kind)
         if known is None:
             sums[kind] = [load.capacity_kw or 0.0, sheds, drawn]
@@ -155,20 +154,20 @@ def summed(
     )
 
 
-def added(many: Iterable[dict[str, LoadTypeTotals]]) -> dict[str, LoadTypeTotals]:
-    """Add up by type; of very many types those of the least capacity count as `other`."""
+def merge_types(totals_by_type: Iterable[dict[str, LoadTypeTotals]]) -> dict[str, LoadTypeTotals]:
+    """Add up totals by type; beyond `MAX_TYPES` the types of least capacity count as `other`."""
     sums: dict[str, list[float]] = {}
-    for types in many:
+    for types in totals_by_type:
         for given, totals in types.items():
-            name = given if len(given) <= MOST_TYPE_CHARACTERS else OTHER_TYPE
+            name = given if len(given) <= MAX_TYPE_CHARACTERS else OTHER_TYPE
             known = sums.get(name)
             if known is None:
                 known = sums[name] = [0.0, 0.0, 0.0]
             known[0] += totals.total_capacity_kw
             known[1] += totals.total_shed_capability_kw
             known[2] += totals.current_usage_kw
-    if len(sums) > MOST_TYPES:
-        for name in sorted(sums, key=lambda name: (-sums[name][0], name))[MOST_TYPES - 1 :]:
+    if len(sums) > MAX_TYPES:
+        for name in sorted(sums, key=lambda name: (-sums[name][0], name))[MAX_TYPES - 1 :]:
             few = sums.pop(name)
             rest = sums.setdefault(OTHER_TYPE, [0.0, 0.0, 0.0])
             sums[OTHER_TYPE] = [mine + theirs for mine, theirs in zip(rest, few, strict=True)]

@@ -1,61 +1,60 @@
-"""How far the pipeline has come with one partition, and since when a VEN must have been heard to count as online.
+"""How far the pipeline has progressed in one partition, and which VENs are silent.
 
-Silence is counted in time in which the pipeline moved. While MQTT, the log or `validate` stand still, no VEN can be
-heard, and none is silent for that.
+Only time in which the pipeline moves counts as silence. While MQTT, Kafka or `validate` stall, no VEN goes offline.
 """
 
 from datetime import UTC, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICKS = 12
-"""Into so many ticks the time is divided after which a VEN is offline: a pause that is shorter than one is none."""
+"""The silence limit is divided into this many ticks; a pause shorter than one tick is no stall."""
 
-_KEPT = 4 * TICKS
+_MAX_TICKS = 4 * TICKS
 
 
-class Progress:
-    """The ticks in which something came through, in whatever order it is told of them."""
+class PipelineProgress:
+    """The ticks in which a record or heartbeat came through, recorded in any order."""
 
     def __init__(self, offline_after: timedelta) -> None:
         self._offline_after = offline_after
         self._tick = offline_after / TICKS
-        self._alive: set[int] = set()
-        # The tick of the last one: almost always that of the next, too.
+        self._active: set[int] = set()
+        # The current tick, because the next record almost always belongs to it too.
         self._begin = self._end = _EPOCH
         self.newest: datetime | None = None
 
-    def saw(self, received_at: datetime) -> None:
-        """Note that what the bridge received at this time has come through."""
+    def record(self, received_at: datetime) -> None:
+        """Record that something which the bridge received at this time has come through."""
         if self.newest is None or received_at > self.newest:
             self.newest = received_at
         if self._begin <= received_at < self._end:
             return
-        # Others may write there, too: a time before the ticks begin is none that could be reckoned with.
+        # Other writers may send times before 1970.
         tick = max(0, (received_at - _EPOCH) // self._tick)
         self._begin, self._end = _EPOCH + tick * self._tick, _EPOCH + (tick + 1) * self._tick
-        self._alive.add(tick)
-        if len(self._alive) > 2 * _KEPT:
-            self._alive = set(sorted(self._alive)[-_KEPT:])
+        self._active.add(tick)
+        if len(self._active) > 2 * _MAX_TICKS:
+            self._active = set(sorted(self._active)[-_MAX_TICKS:])
 
     @property
     def complete(self) -> bool:
-        """Whether it knows of enough time in which the pipeline moved to tell who is silent."""
-        return self._back(self._offline_after) is not None
+        """Whether the pipeline moved long enough to tell which VENs are silent."""
+        return self._go_back(self._offline_after) is not None
 
-    def heard_since(self, share: float = 1.0) -> datetime:
-        """Return the time since which the pipeline moved for so long that whoever was not heard since is offline.
+    def silent_before(self, share: float = 1.0) -> datetime:
+        """Return the time before which a VEN's last reading makes it offline; 1970 while that is unknown.
 
-        With a `share` of that time. As long as that is not known nobody is silent.
+        With a `share` below 1, the silence limit is multiplied by it.
         """
-        return self._back(self._offline_after * share) or _EPOCH
+        return self._go_back(self._offline_after * share) or _EPOCH
 
-    def _back(self, left: timedelta) -> datetime | None:
+    def _go_back(self, left: timedelta) -> datetime | None:
         if self.newest is None:
             return None
         end = self.newest
-        for tick in sorted(self._alive, reverse=True):
+        for tick in sorted(self._active, reverse=True):
             begin = _EPOCH + tick * self._tick
-            # The newest tick is not over; all others count whole.
+            # The newest tick counts up to now, all others in full.
             end = min(end, begin + self._tick)
             if end - begin >= left:
                 return end - left

@@ -1,7 +1,7 @@
-"""Rows of loads in the binary form of COPY: almost all rows are loads, and encoding them is most of what storing costs.
+"""Encodes load rows in the binary format of COPY: most rows are loads, and encoding dominates the cost of storing.
 
-The driver encodes value by value. Here what a row's numbers are is packed at once, and texts, which are the same from
-sample to sample, are remembered. The form: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
+asyncpg encodes value by value. Here one call packs all numbers of a row, and a cache holds the texts, which rarely
+change. Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
 
 import struct
@@ -27,37 +27,37 @@ LOAD_COLUMNS = (
     "extra",
 )
 
-_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
+_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_TRAILER = b"\xff\xff"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# Before each value there is its length in bytes, -1 for NULL; a row begins with the number of its values.
+# A row starts with the number of its values; each value starts with its length in bytes, -1 for NULL.
 _NULL = b"\xff\xff\xff\xff"
 _LENGTH = struct.Struct("!i")
 _WIDTH = struct.pack("!h", len(LOAD_COLUMNS))
 _TIME = struct.Struct("!iq")
 _FLOAT = struct.Struct("!id")
-_WHOLE = struct.Struct("!ii")
-_TRUTH = struct.Struct("!i?")
+_INTEGER = struct.Struct("!ii")
+_BOOL = struct.Struct("!i?")
 _NUMBERS = struct.Struct("!idididiii?")
 _JSONB_VERSION = b"\1"
 
 
-def encoded_loads(records: Iterable[Reading | LoadSnapshot]) -> Encoded:
-    """Return a row for each load of each record, in the order of `LOAD_COLUMNS`."""
-    pieces, rows = [_BEGIN], 0
+def encode_load_rows(records: Iterable[Reading | LoadSnapshot]) -> Encoded:
+    """Encode one row per load of each record, with the columns `LOAD_COLUMNS`."""
+    pieces, rows = [_HEADER], 0
     for record in records:
         if not record.loads:
             continue
-        begin = b"%b%b%b" % (_WIDTH, _text(record.ven_id), _TIME.pack(8, (record.timestamp - _EPOCH) // _MICROSECOND))
+        prefix = b"%b%b%b" % (_WIDTH, _text(record.ven_id), _TIME.pack(8, (record.timestamp - _EPOCH) // _MICROSECOND))
         for load_id, name, kind, capacity, current, sheds, enabled, priority, extra in map(astuple, record.loads):
             if capacity is None or current is None or sheds is None or priority is None:
                 numbers = _numbers((capacity, current, sheds), priority, enabled=enabled)
             else:
                 numbers = _NUMBERS.pack(8, capacity, 8, current, 8, sheds, 4, priority, 1, enabled)
-            pieces += begin, _text(load_id), numbers, _texts(name, kind), _json(extra) if extra else _NULL
+            pieces += prefix, _text(load_id), numbers, _texts(name, kind), _json(extra) if extra else _NULL
         rows += len(record.loads)
-    pieces.append(_END)
+    pieces.append(_TRAILER)
     return Encoded(b"".join(pieces), rows)
 
 
@@ -75,10 +75,10 @@ def _texts(name: str | None, kind: str | None) -> bytes:
 
 
 def _numbers(powers: Iterable[float | None], priority: int | None, *, enabled: bool) -> bytes:
-    """From `capacity_kw` to `enabled`, where some are not known."""
+    """Encode the columns `capacity_kw` to `enabled` if some are NULL."""
     parts = [_NULL if power is None else _FLOAT.pack(8, power) for power in powers]
-    parts.append(_NULL if priority is None else _WHOLE.pack(4, priority))
-    return b"".join([*parts, _TRUTH.pack(1, enabled)])
+    parts.append(_NULL if priority is None else _INTEGER.pack(4, priority))
+    return b"".join([*parts, _BOOL.pack(1, enabled)])
 
 
 def _json(value: dict[str, Any]) -> bytes:

@@ -1,4 +1,4 @@
-"""Shadow documents, of which the last of each VEN is kept, and messages for the record."""
+"""Stores device shadows, of which only the latest of each VEN is kept, and VTN messages."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,23 +18,21 @@ ON CONFLICT (ven_id) DO UPDATE SET
 WHERE COALESCE(excluded.measured_at, excluded.received_at) >= COALESCE(known.measured_at, known.received_at)
 """
 
-UPSERT_NOTICES = """
+UPSERT_VTN_MESSAGE = """
 INSERT INTO notices AS known (time, kind, digest, received_at, last_received_at, ven_id, topic, document)
-SELECT time, kind, digest, received_at, received_at, ven_id, topic, document
-FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::jsonb[])
-    AS fresh(time, kind, digest, received_at, ven_id, topic, document)
+VALUES ($1, $2, $3, $4, $4, $5, $6, $7)
 ON CONFLICT (time, kind, digest) DO UPDATE SET
     received_at = LEAST(known.received_at, excluded.received_at),
     last_received_at = GREATEST(known.last_received_at, excluded.last_received_at)
 """
 
 
-async def keep_shadows(connection: Connection, shadows: Sequence[Shadow]) -> None:
-    """Keep the last document of each VEN: the one that was measured last."""
+async def store_shadows(connection: Connection, shadows: Sequence[Shadow]) -> None:
+    """Store the latest document of each VEN, by time of measurement."""
     latest: dict[str, Shadow] = {}
     for shadow in shadows:
         known = latest.get(shadow.ven_id)
-        if known is None or _age(shadow) >= _age(known):
+        if known is None or _time(shadow) >= _time(known):
             latest[shadow.ven_id] = shadow
     rows = [
         (ven_id, shadow.timestamp, shadow.received_at, encode_record(shadow.document).decode())
@@ -44,23 +42,24 @@ async def keep_shadows(connection: Connection, shadows: Sequence[Shadow]) -> Non
     await record_contact(connection, shadows)
 
 
-async def keep_notices(connection: Connection, notices: Sequence[VtnMessage]) -> None:
-    """Keep messages for the record; the same words once, with when they came first and last."""
-    # One statement must not meet a row twice.
-    for notice in notices:
-        await connection.execute(
-            UPSERT_NOTICES,
-            [notice.timestamp],
-            [notice.kind],
-            [notice.digest],
-            [notice.received_at],
-            [notice.ven_id],
-            [notice.topic],
-            [encode_record(notice.document).decode()],
+async def store_vtn_messages(connection: Connection, messages: Sequence[VtnMessage]) -> None:
+    """Store VTN messages; a repeated message stays one row, with its first and last receive time."""
+    rows = [
+        (
+            message.timestamp,
+            message.kind,
+            message.digest,
+            message.received_at,
+            message.ven_id,
+            message.topic,
+            encode_record(message.document).decode(),
         )
-    # What another VTN announced is no word of the VEN that it names.
-    await record_contact(connection, [notice for notice in notices if notice.kind != Kind.EVENTS])
+        for message in messages
+    ]
+    await connection.executemany(UPSERT_VTN_MESSAGE, rows)
+    # An event of another VTN is no contact of the VEN that it names.
+    await record_contact(connection, [message for message in messages if message.kind != Kind.EVENTS])
 
 
-def _age(shadow: Shadow) -> datetime:
+def _time(shadow: Shadow) -> datetime:
     return shadow.timestamp or shadow.received_at

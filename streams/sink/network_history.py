@@ -1,4 +1,4 @@
-"""Live totals every ten seconds in `network_stats`, written by the role `sink`, which has the database."""
+"""Stores the live totals every ten seconds in the table `network_stats`."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -19,9 +19,9 @@ from streams.engine.batch_processing import merged_batches
 from streams.store.database import Database
 from streams.store.day_partitions import DayPartitions
 
-WIDTH = timedelta(seconds=10)
+BUCKET_WIDTH = timedelta(seconds=10)
 
-# The first of a bucket stays, so that what comes again changes nothing.
+# The first totals of a bucket stay, so that redelivered records change nothing.
 INSERT = """
 INSERT INTO network_stats (time, as_of, online_vens, household_usage_kw, current_load_reduction_kw,
                            controllable_power_kw, potential_load_reduction_kw, load_types)
@@ -36,30 +36,30 @@ def add_network_history(
     history = NetworkHistory(database, partitions, streams.window)
 
     @app.agent(app.batches_of(kafka.topics(STATS)), name="sink-network-stats")  # type: ignore[untyped-decorator]
-    async def keep(stream: Any) -> None:
+    async def store_totals(stream: Any) -> None:
         async for batches in merged_batches(stream, streams.streams_batch_records):
-            await history.keep(record for batch in batches for record in batch.records)
+            await history.store(record for batch in batches for record in batch.records)
 
 
 class NetworkHistory:
-    """Keeps the first totals of each bucket."""
+    """Stores the first totals of each bucket of `BUCKET_WIDTH`."""
 
     def __init__(self, database: Database, partitions: DayPartitions, window: TimeWindow) -> None:
         self._database = database
         self._partitions = partitions
         self._window = window
-        self._last: datetime | None = None
+        self._last_stored: datetime | None = None
 
-    async def keep(self, records: Iterable[Record]) -> None:
-        """Store what belongs into buckets that have nothing yet."""
+    async def store(self, records: Iterable[Record]) -> None:
+        """Store the totals that are the first of their bucket; other records are skipped."""
         now = datetime.now(UTC)
         firsts: dict[datetime, NetworkTotals] = {}
         for record in records:
             totals = network_totals(record)
             if totals is not None and self._window.check(totals.as_of, now) is None:
-                firsts.setdefault(floor_to(totals.as_of, WIDTH), totals)
-        # Nine of ten come into a bucket that is known to be there.
-        rows = [_row(time, totals) for time, totals in firsts.items() if time != self._last]
+                firsts.setdefault(floor_to(totals.as_of, BUCKET_WIDTH), totals)
+        # Nine of ten records belong to the bucket that was stored last.
+        rows = [_row(time, totals) for time, totals in firsts.items() if time != self._last_stored]
         if not rows:
             return
 
@@ -67,18 +67,18 @@ class NetworkHistory:
             await connection.executemany(INSERT, rows)
 
         await self._partitions.with_days({day_of(row[0]) for row in rows}, lambda: self._database.run(insert))
-        self._last = rows[-1][0]
+        self._last_stored = rows[-1][0]
 
 
 def network_totals(record: Record) -> NetworkTotals | None:
-    """The record as totals that the table can take; None where it is none, for others may write there, too."""
+    """Decode a record; None if it is not the network's totals, or if PostgreSQL cannot store it."""
     if record.key != NETWORK_SCOPE.encode():
         return None
     try:
         totals = decode_network_totals(record.value or b"")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    # PostgreSQL has no NUL character: it would refuse the row each time that it comes again.
+    # PostgreSQL stores no NUL characters.
     return None if any("\0" in name for name in totals.load_types) else totals
 
 

@@ -1,12 +1,12 @@
-"""Readings, load snapshots and fault reports as rows."""
+"""The stores of readings, load snapshots and fault reports."""
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
 from runtime.database import Connection
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
-from streams.rollups.store import note_late
-from streams.sink.copy_encoding import LOAD_COLUMNS, encoded_loads
+from streams.rollups.late_readings import mark_late_minutes
+from streams.sink.copy_encoding import LOAD_COLUMNS, encode_load_rows
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
 from streams.store.day_partitions import DayPartitions
@@ -35,26 +35,26 @@ FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
 
 
 def reading_store(database: Database, partitions: DayPartitions) -> RowStore[Reading]:
-    """Return the store of readings with their loads."""
-    rows: tuple[TableRows[Reading], ...] = (
+    """Store readings and their loads."""
+    tables: tuple[TableRows[Reading], ...] = (
         TableRows("telemetry_readings", READING_COLUMNS, _reading_rows),
-        TableRows("telemetry_loads", LOAD_COLUMNS, encoded_loads),
+        TableRows("telemetry_loads", LOAD_COLUMNS, encode_load_rows),
     )
-    return RowStore(database, partitions, rows, _take_in)
+    return RowStore(database, partitions, tables, _update)
 
 
-async def _take_in(connection: Connection, readings: Sequence[Reading]) -> None:
+async def _update(connection: Connection, readings: Sequence[Reading]) -> None:
     await record_readings(connection, readings)
-    await note_late(connection, readings)
+    await mark_late_minutes(connection, readings)
 
 
 def snapshot_store(database: Database, partitions: DayPartitions) -> RowStore[LoadSnapshot]:
-    """Return the store of load snapshots."""
-    return RowStore(database, partitions, (TableRows("load_snapshots", LOAD_COLUMNS, encoded_loads),), record_loads)
+    """Store load snapshots."""
+    return RowStore(database, partitions, (TableRows("load_snapshots", LOAD_COLUMNS, encode_load_rows),), record_loads)
 
 
 def fault_store(database: Database, partitions: DayPartitions) -> RowStore[FaultReport]:
-    """Return the store of what VENs report as wrong with themselves."""
+    """Store fault reports; reports of the same time with different errors are different rows."""
     rows = TableRows("ven_faults", FAULT_COLUMNS, _fault_rows)
     return RowStore(
         database, partitions, (rows,), record_contact, key=lambda fault: (fault.ven_id, fault.timestamp, fault.error)

@@ -6,12 +6,14 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.records.network import Heartbeat
 from schemas.records.telemetry import encode_record
-from schemas.records.topics import HEARTBEATS, TopicNames
+from schemas.records.topics import HEADER_HEARTBEAT, HEARTBEATS, TopicNames
+from streams.engine.batch_consumer import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
+from streams.validate.receive_time import receive_time
 
 
 class HeartbeatRelay:
-    """Keeps the newest heartbeat of each partition; call `flush` once the log holds all records before them."""
+    """Keeps the newest heartbeat of each partition; call `flush` once Kafka holds all records before them."""
 
     def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
         self._producer = producer
@@ -33,3 +35,11 @@ class HeartbeatRelay:
             heartbeat = encode_record(Heartbeat(newest[partition]))
             self._batch_producer.send(self._topic, None, heartbeat, partition=partition)
         await self._batch_producer.flush()
+
+
+def heartbeat_of(record: Record, now: datetime) -> datetime | None:
+    """Return the time of a heartbeat, at most `now`; None for a message."""
+    if record.value or HEADER_HEARTBEAT not in headers_of(record):
+        return None
+    # If the bridge's clock is ahead, its heartbeats are as old as its samples, not younger.
+    return min(receive_time(headers_of(record), record.timestamp), now)

@@ -1,5 +1,6 @@
 """The examples of docs/reference/backend-api.md work as they are written there."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,13 +10,23 @@ from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.contract.filled import fill
-from tests.support.backend_api import calls
+from tests.support.backend_api import DOCUMENT, calls
 from tests.support.log import writer
 from tests.support.rest import api
+from tests.support.servers import connection
 
 LEFT_OUT = {"eventId"}
 """Of buckets, where no sample named an event."""
 CREATED = {"/api/vens", "/api/events"}
+
+
+async def test_the_document_lists_every_good_word_of_an_ack(database: DatabaseSettings) -> None:
+    async with connection(database) as rows:
+        source = await rows.fetchval("SELECT pg_get_functiondef('is_good_ack'::regproc)")
+    good = set(re.findall(r"'(\w+)'::text", source))
+    (section,) = re.findall(r"^`ackStatus` is .*?\. `commandRevision`", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    assert good
+    assert set(re.findall(r"`(\w+)`", section.partition("are good")[0])) >= good
 
 
 async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSettings) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.stack.polling import until
-from schemas.dr.event_lifecycle import Step, next_step
+from schemas.dr.event_lifecycle import EventAction, next_action
 from streams.dr.event_store import CLOCK, HOLD, STARTED, times_of
 from tests.contract.conftest import World
 from tests.support.servers import connection
@@ -41,6 +41,6 @@ async def test_its_vens_are_restored(world: World, how: str) -> None:
 
         async def to_be_ended() -> bool:
             row = await look.fetchrow(HOLD, how)
-            return next_step(times_of(row), await look.fetchval(CLOCK)) is Step.END
+            return next_action(times_of(row), await look.fetchval(CLOCK)) is EventAction.END
 
         assert await until(to_be_ended, 60, every=0.1)

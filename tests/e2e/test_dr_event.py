@@ -137,7 +137,7 @@ async def while_active(scene: Scene) -> None:
         last = {
             ven_id: sample.event_id
             for fleet in (scene.fleet, scene.late)
-            for ven_id in fleet.dr.vens()
+            for ven_id in fleet.dr.ven_ids()
             for sample in fleet.dr.samples(ven_id)
         }
         return {ven_id for ven_id, event_id in last.items() if event_id == scene.event_id} == set(stay)
@@ -297,7 +297,7 @@ async def acknowledgements(scene: Scene) -> None:
     said: dict[tuple[str, str], float] = {}
     distinct: set[tuple[str, str, int]] = set()
     for fleet in (scene.fleet, scene.late):
-        for ven_id, answers in fleet.dr.answers.items():
+        for ven_id, answers in fleet.dr.acks.items():
             for answer in answers:
                 payload = answer.payload
                 distinct.add((ven_id, payload["correlationId"], payload["ts"]))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from gateway.fleet import replay
-from gateway.fleet.replay import moved, read, sent_by_a_ven
+from gateway.fleet.replay import read, sent_by_a_ven, shifted
 from gateway.local.system import System
 from gateway.stack.polling import until
 from runtime.database import Connection
@@ -30,7 +30,7 @@ def payloads(recording: Path, shift_to: datetime) -> list[tuple[str, str]]:
     documents = [json.loads(record["payload"]) for record in records if record["payload"]]
     first = next(document.get("timestamp") or document.get("ts") for document in documents)
     delta = int(shift_to.timestamp()) - int(first)
-    return [(record["topic"], moved(record["payload"], delta)) for record in records]
+    return [(record["topic"], shifted(record["payload"], delta)) for record in records]
 
 
 def samples(messages: list[tuple[str, str]]) -> dict[tuple[str, int], dict[str, Any]]:

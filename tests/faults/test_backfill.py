@@ -11,7 +11,7 @@ import pytest
 
 from gateway.fleet import Fleet, PublishLedger, Sample
 from gateway.fleet.home import Home
-from gateway.reconciliation.publish_ledger import LedgerEntry
+from gateway.fleet.publish_ledger import LedgerEntry
 from gateway.reconciliation.telemetry import reconcile_when_stored
 from gateway.stack.polling import until
 from tests.faults.fault_run import PATIENCE, WAIT, FaultRunner, direct_database

@@ -29,7 +29,7 @@ from schemas.records.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS
 from schemas.records.tracing import TRACEPARENT
 from schemas.settings.mqtt import MqttTopicSettings
 from streams.validate.validator import TOPIC_OF as VALIDATED
-from streams.validate.validator import _passed_on
+from streams.validate.validator import forwarded_headers
 from tests.support.asyncapi import FILE, document, names_in, schema, wrong_with
 from tests.support.paths import RECORDINGS, ROOT
 
@@ -99,7 +99,7 @@ def headers_in(channel: str) -> set[str]:
 
 def test_the_headers_of_each_topic_are_there() -> None:
     raw = headers_in(topics.raw_topic(Kind.METERING))
-    kept = {name for name, _ in _passed_on(dict.fromkeys(raw, b"1")) or ()}
+    kept = {name for name, _ in forwarded_headers(dict.fromkeys(raw, b"1")) or ()}
     assert kept == {topics.HEADER_REPLAY_OF, TRACEPARENT}
     told = dict.fromkeys(VALIDATED.values(), kept)
     told |= {topics.COMMANDS: {TRACEPARENT}, topics.COMMAND_LOG: {HEADER_RUN}}

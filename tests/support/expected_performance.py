@@ -50,7 +50,7 @@ def reduction_at(ledger: DrLedger, event_id: str, at: float, *, accepted_only: b
     """The reduction of all VENs together at a moment."""
     return sum(
         next((kw for begins, ends, kw in _steps(ledger, ven_id, event_id, accepted_only) if begins <= at < ends), 0.0)
-        for ven_id in ledger.vens()
+        for ven_id in ledger.ven_ids()
     )
 
 
@@ -59,7 +59,7 @@ def outcome_of(
 ) -> Outcome:
     """What VENs (by default all) did over [start, end); for how long a sample covers is at most `hold` seconds."""
     mean_kw, energy_kwh, covered = {}, {}, {}
-    for ven_id in ledger.vens() if vens is None else vens:
+    for ven_id in ledger.ven_ids() if vens is None else vens:
         kw_seconds = told_seconds = 0.0
         for begins, ends, kw in _steps(ledger, ven_id, event_id, accepted_only=True):
             kw_seconds += kw * _overlap(begins, ends, start, end)

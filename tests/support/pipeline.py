@@ -23,7 +23,8 @@ from streams.dead_letters.store import DeadLetterStore
 from streams.engine.batch_consumer import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.sink.sink import Sink, Store
-from streams.validate.validator import Validator, is_heartbeat
+from streams.validate.heartbeats import heartbeat_of
+from streams.validate.validator import Validator
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 
@@ -97,12 +98,13 @@ class Pipeline:
 
     async def _take(self, tp: TopicPartition, records: list[Any]) -> None:
         if tp.topic in self._validators:
+            now = datetime.now(UTC)
             for record in records:
-                if not is_heartbeat(record):
-                    self._validators[tp.topic].take(record, datetime.now(UTC))
+                if heartbeat_of(record, now) is None:
+                    self._validators[tp.topic].validate(record, now)
             await self._validators[tp.topic].flush()
         elif tp.topic in self._sinks:
-            await self._sinks[tp.topic].take([Batch(TP(tp.topic, tp.partition), records)])
+            await self._sinks[tp.topic].process([Batch(TP(tp.topic, tp.partition), records)])
         else:
             await self.letters.store(records)
 

@@ -11,7 +11,7 @@ from schemas.parsing.status import VenStatus
 from schemas.records.telemetry import FaultReport, Load, LoadSnapshot, Reading
 from schemas.settings.blocks import DatabaseSettings
 from streams.dr.ack_store import AckStore
-from streams.sink.document_store import keep_notices, keep_shadows
+from streams.sink.document_store import store_shadows, store_vtn_messages
 from streams.sink.telemetry_store import fault_store, reading_store, snapshot_store
 from streams.store.database import Database, database
 from streams.store.day_partitions import DayPartitions
@@ -83,6 +83,6 @@ async def stores(
             snapshot_store(opened, partitions),
             AckStore(opened, partitions),
             UpsertStore(opened, record_status),
-            UpsertStore(opened, keep_shadows),
-            UpsertStore(opened, keep_notices, partitions),
+            UpsertStore(opened, store_shadows),
+            UpsertStore(opened, store_vtn_messages, partitions),
         )

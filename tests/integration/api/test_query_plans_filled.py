@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api.queries import acks, command_history, commands, event_reduction, event_vens, events, ven_erasure, vens
+from api.queries import acks, command_history, commands, event_progress, event_reduction, events, ven_erasure, vens
 from runtime.database import Connection
-from schemas.tables.sql_reduction import DELIVERED, VENS_THAT_REPORTED
 from streams.dr import settlement_store
 from tests.support.servers import Databases, connection
 
@@ -65,17 +64,16 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("acks of a VEN", acks.OF_VEN, ("ven-7", None, None, True, 100)),
     ("acks of an event", acks.LIST_OF_EVENT, ("evt-1", *SPAN, 100)),
     ("circuits of an event", acks.CIRCUITS_OF_EVENT, ("evt-1", *SPAN, 100)),
-    ("claims of an event", acks.CLAIMS, ("evt-1", *SPAN)),
-    ("sheds now", event_reduction.SHED_NOW, ("evt-1",)),
     ("reductions now", event_reduction.REDUCTIONS_NOW, (["evt-1", "evt-2"],)),
-    ("VENs that reported", VENS_THAT_REPORTED, ("evt-1", *SPAN)),
-    ("delivered", DELIVERED, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("whether energies are stored", event_reduction.HAS_ENERGIES, ("evt-1",)),
+    ("VENs that reported", event_reduction.REPORTING_VENS, ("evt-1", *SPAN)),
+    ("delivered", event_reduction.DELIVERED, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
     ("VENs to settle", settlement_store.VENS, ("evt-1", *SPAN)),
-    ("settling VENs", settlement_store.KEEP, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
+    ("settling VENs", settlement_store.STORE, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
     ("events to settle", settlement_store.UNSETTLED, ()),
     ("an event settled", settlement_store.SETTLED, ("evt-1", NOW)),
-    ("VENs that were chosen", event_vens.CHOSEN, ("evt-1",)),
-    ("VENs that were told", event_vens.TOLD, ("evt-1",)),
+    ("progress of an event", event_progress.PROGRESS, (["evt-1"], [], [], [])),
+    ("VENs of an event", event_progress.VENS, (["evt-1"], [], [], [])),
     ("one command", command_history.ONE, ("7-7",)),
     ("acks of a command", command_history.ACKS, ("7-7", 100)),
     ("commands of a VEN", command_history.OF_VEN, ("ven-7", "7-7", 100)),

@@ -31,7 +31,7 @@ async def shown(settings: DatabaseSettings, rows: Connection) -> None:
         now - timedelta(seconds=2), Totals(3, 24.6, 14.4, 6.3, 5.0), {"hvac": LoadTypeTotals(7.0, 1.5, 2.0)}
     )
     async with stores(settings) as store:
-        await NetworkHistory(store.database, store.partitions, WINDOW).keep([Record(encode_record(totals))])
+        await NetworkHistory(store.database, store.partitions, WINDOW).store([Record(encode_record(totals))])
     await tell(
         rows,
         "evt-past",

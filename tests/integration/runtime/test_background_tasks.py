@@ -154,7 +154,7 @@ async def test_every_task_of_a_role_is_watched(
 ) -> None:
     before = asyncio.all_tasks()
     async with role_of(role, kafka, database, apps):
-        assert await until(lambda: not names(started_since(before))["AssignedPartitions._rebuild"], WAIT)
+        assert await until(lambda: not names(started_since(before))["AssignedPartitions._restore"], WAIT)
         thread_loop = apps[0].consumer._thread.thread_loop
         await kill([*started_since(before), *asyncio.all_tasks(thread_loop)], recorded)
     told = "\n".join(recorded)
@@ -220,7 +220,7 @@ async def test_a_role_ends_when_an_agent_does(kafka: KafkaSettings, monkeypatch:
         for batches in nothing:
             yield batches
 
-    monkeypatch.setattr("streams.validate.validator.merged_batches", no_batches)
+    monkeypatch.setattr("streams.validate.agents.merged_batches", no_batches)
     with pytest.raises(BackgroundTaskError):
         async with asyncio.timeout(WAIT):
             await run_role(StreamsConfig("validate", kafka, StreamsSettings(), None), asyncio.Event())

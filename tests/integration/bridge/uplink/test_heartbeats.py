@@ -15,7 +15,7 @@ from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, HEARTBEATS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
 from streams.main import StreamsConfig, run_role
-from streams.validate.validator import received_at
+from streams.validate.receive_time import receive_time
 from tests.support.bridges import Bridges
 from tests.support.log import read_all
 
@@ -35,7 +35,7 @@ async def test_the_bridge_beats_in_every_partition_while_it_is_at_work(
     async def beaten(partition: int) -> list[datetime]:
         records = await read_all(kafka, raw, beats=True)
         assert all(record.value == b"" and record.key is None for record in records)
-        return [received_at(dict(one.headers), 0) for one in records if one.partition == partition]
+        return [receive_time(dict(one.headers), 0) for one in records if one.partition == partition]
 
     async with bridges.running(mqtt_topic_metering=f"test/{uuid4()}"):
         for partition in range(PARTITIONS):

@@ -111,9 +111,9 @@ async def test_an_event_is_shed_answered_and_reported_and_a_restore_gives_it_bac
         assert (await told.answered(ven_id, 2))[1]["correlationId"] == restore.correlation_id
         assert (await told.sample(ven_id, "evt-1", None))["shedPowerKw"] == 0
     dr = told.fleet.dr
-    assert dr.told("evt-1", "event") == dr.told("evt-1", "restore") == {ven_id: 1}
+    assert dr.command_counts("evt-1", "event") == dr.command_counts("evt-1", "restore") == {ven_id: 1}
     assert [command.correlation_id for command in dr.commands[ven_id]] == [event.correlation_id, restore.correlation_id]
-    assert [answer.payload for answer in dr.answers[ven_id]] == told.answers(ven_id)
+    assert [answer.payload for answer in dr.acks[ven_id]] == told.answers(ven_id)
     reported = list(dr.samples(ven_id))
     assert {sample.shed_kw for sample in reported if sample.event_id == "evt-1"} == {shed_kw}
     assert len(reported) == len(told.fleet.ledger.accepted_samples()[ven_id])
@@ -128,7 +128,7 @@ async def test_an_event_that_comes_twice_sheds_twice_and_is_answered_twice(mosqu
         acks = await told.answered(ven_id, 2)
         assert [ack.get("actual_shed_kw", ack.get("actualShedKw")) for ack in acks] == [0.5, 0.5]
         assert (await told.sample(ven_id, "evt-1"))["shedPowerKw"] == 0.5
-    assert told.fleet.dr.told("evt-1", "event") == {ven_id: 2}
+    assert told.fleet.dr.command_counts("evt-1", "event") == {ven_id: 2}
 
 
 async def test_an_event_ends_by_itself_and_is_not_answered(mosquitto: Mosquitto) -> None:
@@ -174,4 +174,4 @@ async def test_a_command_waits_for_a_fleet_whose_broker_was_away(mosquitto: Mosq
 async def test_a_fleet_for_load_tests_does_not_listen(mosquitto: Mosquitto) -> None:
     fleet = Fleet(FleetOptions(host="127.0.0.1", port=mosquitto.port, vens=2, rate=1000))
     await fleet.run(stop=asyncio.Event(), messages=20)
-    assert not any((fleet.behaviours, fleet.generations, fleet.dr.commands, fleet.dr.vens()))
+    assert not any((fleet.behaviours, fleet.generations, fleet.dr.commands, fleet.dr.ven_ids()))

@@ -9,8 +9,8 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from api.queries.event_reduction import DELIVERED
 from runtime.database import Connection
-from schemas.tables.sql_reduction import DELIVERED
 from tests.support.readings import NOON
 from tests.support.servers import Databases, connect
 

@@ -11,7 +11,6 @@ import pytest_asyncio
 
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
-from schemas.tables.sql_reduction import REPORTED
 from streams.dr import settlement_store
 from streams.dr.settlement import Settlement
 from streams.dr.settlement_schedule import FIRST_AFTER
@@ -86,7 +85,7 @@ async def test_an_event_is_settled_with_all_its_vens(books: Books) -> None:
     assert await books.energies() == {
         "chosen": (pytest.approx(2.0), 120.0, "equal"),
         "mute": (0.0, 0.0, "equal"),
-        "by-itself": (pytest.approx(0.5), 60.0, REPORTED),
+        "by-itself": (pytest.approx(0.5), 60.0, "reported"),
     }
 
 
@@ -180,7 +179,7 @@ async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, ca
             await asyncio.gather(books.settlement.step(SOON), Settlement(other, HOLD).step(SOON))
     await books.settlement.step(SOON)
     assert await books.figures() == (pytest.approx(4.0), SOON)
-    assert await books.energies() == {"ven": (pytest.approx(4.0), 60.0, REPORTED)}
+    assert await books.energies() == {"ven": (pytest.approx(4.0), 60.0, "reported")}
 
 
 async def test_a_ven_that_was_deleted_is_not_brought_back(books: Books) -> None:

@@ -11,8 +11,8 @@ from schemas.records.network import Heartbeat, NetworkTotals, Partial, Totals, d
 from schemas.records.telemetry import Load, LoadSnapshot, Reading, encode_record
 from schemas.records.topics import HEARTBEATS, LOADS, PARTIALS, STATS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
-from streams.live.network_totals import add_partials
-from streams.live.partition_state import AssignedPartitions
+from streams.live.assigned_partitions import AssignedPartitions
+from streams.live.network_totals import sum_partials
 from streams.main import StreamsConfig, run_role
 from tests.support.log import Writer, read_all, writer
 from tests.support.servers import committed
@@ -171,7 +171,7 @@ async def test_a_worker_that_stood_still_says_nothing_until_it_has_read_the_log_
         partitions.invalidate()
         assert partitions.partials() == []
         assert await until(rebuilt, WAIT)
-    assert add_partials(partitions.partials()).totals == totals_of(VENS, 2.0 * VENS)
+    assert sum_partials(partitions.partials()).totals == totals_of(VENS, 2.0 * VENS)
 
 
 async def test_a_partition_that_is_taken_away_is_published_no_more(kafka: KafkaSettings) -> None:

@@ -15,8 +15,8 @@ from schemas.records.telemetry import Load, LoadSnapshot, encode_record
 from schemas.records.topics import DISABLED, LIVE_LOADS, LOADS, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.engine.publish import PublishError
-from streams.live.network_totals import add_partials
-from streams.live.partition_state import AssignedPartitions
+from streams.live.assigned_partitions import AssignedPartitions
+from streams.live.network_totals import sum_partials
 from streams.sink.disabled_vens import tell_changed
 from streams.store.database import database as open_database
 from tests.integration.streams.live.test_network_totals import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
@@ -47,19 +47,19 @@ async def test_while_the_pipeline_stands_still_totals_stay_and_say_how_old_they_
         await publish(log, kafka, silent)
         await beats(log, kafka, stopped - 3 * MINUTE, stopped)
 
-        stats = add_partials((await rebuilt(kafka)).partials())
+        stats = sum_partials((await rebuilt(kafka)).partials())
         assert (stats.totals, stats.as_of) == (totals_of(VENS, VENS), stopped)
 
         # It goes on, and nobody is taken for silent who had no chance to speak.
         goes_on = now - 2 * MINUTE
         await beats(log, kafka, goes_on, goes_on + MINUTE / 2)
-        assert add_partials((await rebuilt(kafka)).partials()).totals == totals_of(VENS, VENS)
+        assert sum_partials((await rebuilt(kafka)).partials()).totals == totals_of(VENS, VENS)
         # Some do not come back.
         back = [reading(n, goes_on, 2.0, received=goes_on + MINUTE / 2) for n in range(VENS // 2)]
         await publish(log, kafka, back)
         await beats(log, kafka, goes_on + MINUTE / 2, goes_on + MINUTE)
         await beats(log, kafka, goes_on + MINUTE, goes_on + MINUTE + timedelta(seconds=5))
-        stats = add_partials((await rebuilt(kafka)).partials())
+        stats = sum_partials((await rebuilt(kafka)).partials())
         assert stats.totals == totals_of(VENS // 2, VENS)
 
 
@@ -67,7 +67,7 @@ async def test_a_partition_that_nothing_ever_came_through_makes_nothing_old(kafk
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         await publish(log, kafka, [reading(0, now, 1.0, received=now)])
-        stats = add_partials((await rebuilt(kafka)).partials())
+        stats = sum_partials((await rebuilt(kafka)).partials())
     assert (stats.as_of, stats.totals.online_vens) == (now, 1)
 
 
@@ -84,18 +84,18 @@ async def test_loads_that_are_listed_rarely_survive_a_restart(kafka: KafkaSettin
         before = await rebuilt(kafka)
         # Long ago, so that it is not found in the last minutes of the log.
         before.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
-        assert add_partials(before.partials()).totals == expected
-        notes = list(before.notes())
-        assert [(partition, ven_id) for partition, ven_id, _ in notes] == [(0, "ven-0")]
-        assert list(before.notes()) == []
-        for partition, ven_id, loads in notes:
+        assert sum_partials(before.partials()).totals == expected
+        due_checkpoints = list(before.due_checkpoints())
+        assert [(partition, ven_id) for partition, ven_id, _ in due_checkpoints] == [(0, "ven-0")]
+        assert list(before.due_checkpoints()) == []
+        for partition, ven_id, loads in due_checkpoints:
             await log.one(kafka.topics(LIVE_LOADS), encode_record(loads), partition, key=ven_id.encode())
 
         after = await rebuilt(kafka)
-        stats = add_partials(after.partials())
+        stats = sum_partials(after.partials())
         assert stats.totals == expected
         assert stats.load_types == {"kiln": LoadTypeTotals(10.0, 8.0, 9.0)}
-        assert list(after.notes()) == []
+        assert list(after.due_checkpoints()) == []
 
 
 class _Record:
@@ -116,16 +116,16 @@ async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSe
         await beats(log, kafka, now - 2 * MINUTE, now)
         partitions = await rebuilt(kafka)
 
-    def list_loads(ven_id: str) -> None:
+    def update_ven_loads(ven_id: str) -> None:
         listed = now - MINUTE
         snapshot = LoadSnapshot(ven_id=ven_id, timestamp=listed, received_at=listed, loads=(KILN,))
         partitions.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
 
     for number in range(3):
-        list_loads(f"ven-{number}")
-    for _, ven_id, _ in partitions.notes():
-        list_loads(f"another-{ven_id}")
-    assert [ven_id for _, ven_id, _ in partitions.notes()] == [f"another-ven-{number}" for number in range(3)]
+        update_ven_loads(f"ven-{number}")
+    for _, ven_id, _ in partitions.due_checkpoints():
+        update_ven_loads(f"another-{ven_id}")
+    assert [ven_id for _, ven_id, _ in partitions.due_checkpoints()] == [f"another-ven-{number}" for number in range(3)]
 
 
 async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
@@ -143,17 +143,17 @@ async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
         one = reading(0, now, 3.0, received=now)
         await log.send_and_wait(kafka.topics(TELEMETRY), encode_record(one), key=b"ven-0")
         await rows.execute("INSERT INTO vens (ven_id, name, status) VALUES ('ven-0', 'x', 'disabled'), ('y', 'y', 'x')")
-        assert add_partials((await changed(log)).partials()).totals == Totals()
+        assert sum_partials((await changed(log)).partials()).totals == Totals()
         told = len(await read_all(kafka, kafka.topics(DISABLED)))
         await changed(log)
         assert len(await read_all(kafka, kafka.topics(DISABLED))) == told == 1
         await rows.execute("UPDATE vens SET status = 'offline'")
         partitions = await changed(log)
-        assert add_partials(partitions.partials()).totals.online_vens == 1
+        assert sum_partials(partitions.partials()).totals.online_vens == 1
         # What stands before the last word says nothing, whoever reads it when.
         (first, _) = await read_all(kafka, kafka.topics(DISABLED))
         partitions.update(first)
-        assert add_partials(partitions.partials()).totals.online_vens == 1
+        assert sum_partials(partitions.partials()).totals.online_vens == 1
 
 
 async def test_the_log_is_told_how_it_is_also_when_a_telling_failed_that_it_has_all_the_same(

@@ -10,6 +10,7 @@ from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, floor_to
 from streams.rollups import store as rollup_store
 from streams.rollups.job import CLOSED_AFTER, RollUp
+from streams.rollups.late_readings import LATE_BEFORE
 from streams.store.database import database as open_database
 from tests.support.readings import NOON, Stores, reading, stores
 from tests.support.rollups import rolling, some
@@ -75,7 +76,7 @@ async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed
         await other.readings.store([reading("ven-1", 1)])
         late = rollup.step(NOON + MINUTE + CLOSED_AFTER)
         async with rows.transaction():
-            await rows.fetchval(rollup_store.LATE_BEFORE)
+            await rows.fetchval(LATE_BEFORE)
             await rows.execute(
                 "INSERT INTO telemetry_readings (ven_id, time, received_at, used_power_kw) VALUES ('ven-1', $1, $1, 3)",
                 NOON + timedelta(seconds=2),
@@ -92,7 +93,7 @@ async def test_no_batch_waits_while_minutes_are_rolled_up(database: DatabaseSett
     async with rolling(database, NOON) as (store, rollup):
         await store.readings.store([reading("ven-1", 1)])
         await rollup.step(NOON + CLOSED_AFTER)
-        await store.database.run(lambda connection: rollup_store.close(connection, NOON + MINUTE))
+        await store.database.run(lambda connection: rollup_store.close_minutes(connection, NOON + MINUTE))
         async with rows.transaction():
             await rollup_store.roll_up(rows, MINUTE)
             async with asyncio.timeout(20):
@@ -108,7 +109,7 @@ async def test_a_batch_waits_for_a_minute_that_is_being_closed(database: Databas
         await store.readings.store([reading("ven-1", 1)])
         await rollup.step(NOON + CLOSED_AFTER)
         async with rows.transaction():
-            await rollup_store.close(rows, NOON + MINUTE)
+            await rollup_store.close_minutes(rows, NOON + MINUTE)
             storing = asyncio.ensure_future(store.readings.store([reading("ven-1", 2)]))
             assert await waits_for_lock(third)
             assert not storing.done()
@@ -127,9 +128,9 @@ async def test_what_a_batch_notes_as_late_while_minutes_are_rolled_up_again_is_n
         async with stores(database) as other, open_database(database, "test-again") as again:
             async with rows.transaction():
                 await rows.execute("SELECT FROM rollup_late WHERE time = $1 FOR UPDATE", NOON)
-                assert await again.run(lambda connection: rollup_store.roll_up_again(connection, 10)) == 1
+                assert await again.run(lambda connection: rollup_store.recompute_late(connection, 10)) == 1
             async with rows.transaction():
-                assert await rollup_store.roll_up_again(rows, 10) == 1
+                assert await rollup_store.recompute_late(rows, 10) == 1
                 storing = asyncio.ensure_future(other.readings.store([reading("ven-1", 3)]))
                 assert await waits_for_lock(third)
                 assert not storing.done()

@@ -4,7 +4,7 @@ import pytest
 
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
-from streams.sink.audit_retention import forget_old_audit
+from streams.sink.audit_retention import delete_expired_audit
 from tests.support.readings import stores
 
 FILL = """
@@ -17,9 +17,9 @@ FROM generate_series(0, 9) AS day
 async def test_what_is_past_keeping_goes_and_nothing_else(
     database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.sink.audit_retention.PIECE", 3)
+    monkeypatch.setattr("streams.sink.audit_retention.BATCH_ROWS", 3)
     await rows.execute(FILL)
     async with stores(database) as store:
-        await forget_old_audit(store.database, 5)
+        await delete_expired_audit(store.database, 5)
     assert await rows.fetchval("SELECT count(*) FROM audit") == 5
     assert await rows.fetchval("SELECT min(at) > now() - interval '5 days' FROM audit")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runtime.database import Connection
 from schemas.records.telemetry import MAX_MAGNITUDE, Load, LoadSnapshot
-from streams.sink.copy_encoding import LOAD_COLUMNS, encoded_loads
+from streams.sink.copy_encoding import LOAD_COLUMNS, encode_load_rows
 
 FLOATS = st.none() | st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -55,7 +55,7 @@ async def test_packed_rows_are_read_as_they_were_given(rows: Connection) -> None
         snapshots.extend(some)
 
     collect()
-    data = encoded_loads(snapshots)
+    data = encode_load_rows(snapshots)
     expected = [row(one, load) for one in snapshots for load in one.loads]
     assert len(data) == len(expected)
     await rows.copy_to_table("packed", source=BytesIO(data.data), columns=LOAD_COLUMNS, format="binary")

@@ -8,11 +8,11 @@ from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import floor_to
-from streams.sink.network_history import WIDTH, NetworkHistory
+from streams.sink.network_history import BUCKET_WIDTH, NetworkHistory
 from tests.support.pipeline import WINDOW
 from tests.support.readings import stores
 
-BEGIN = floor_to(datetime.now(UTC) - timedelta(minutes=5), WIDTH)
+BEGIN = floor_to(datetime.now(UTC) - timedelta(minutes=5), BUCKET_WIDTH)
 
 
 class Record(NamedTuple):
@@ -37,12 +37,12 @@ async def test_the_first_totals_of_every_ten_seconds_are_kept_once(
         history = NetworkHistory(store.database, store.partitions, WINDOW)
         everything = [totals(second, float(second)) for second in range(3, 28)]
         strangers = [Record(b"junk"), totals(1e9, 1.0), totals(-1e9, 1.0), Record(everything[0].value, b"type:hvac")]
-        await history.keep([*strangers, *everything[:9]])
-        await history.keep(everything[9:])
+        await history.store([*strangers, *everything[:9]])
+        await history.store(everything[9:])
         expected = [(0, 3.0), (10, 10.0), (20, 20.0)]
         assert await kept(rows) == expected
         # A worker that comes after a crash gets some of it again.
-        await NetworkHistory(store.database, store.partitions, WINDOW).keep(everything[12:])
+        await NetworkHistory(store.database, store.partitions, WINDOW).store(everything[12:])
         assert await kept(rows) == expected
     row = await rows.fetchrow("SELECT * FROM network_stats LIMIT 1")
     assert row is not None
@@ -53,5 +53,5 @@ async def test_the_first_totals_of_every_ten_seconds_are_kept_once(
 async def test_a_day_without_a_partition_gets_one(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         history = NetworkHistory(store.database, store.partitions, WINDOW)
-        await history.keep([totals(-40 * 86_400, 5.0)])
+        await history.store([totals(-40 * 86_400, 5.0)])
     assert await kept(rows) == [(-40 * 86_400, 5.0)]

@@ -43,7 +43,7 @@ WINDOW = TimeWindow(90, timedelta(minutes=5))
 async def take(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:
     async with producer(kafka, "test") as log, stores(database) as store:
         sink = Sink(partial(BatchProducer, log, kafka.topics), decode_reading, store.readings, WINDOW)
-        await sink.take([batch(kafka.topics(TELEMETRY), values)])
+        await sink.process([batch(kafka.topics(TELEMETRY), values)])
 
 
 async def dead_letters(kafka: KafkaSettings) -> dict[int, tuple[str, bytes]]:
@@ -163,5 +163,5 @@ async def test_the_first_of_a_key_counts_also_where_its_batch_holds_what_the_dat
     async with producer(kafka, "test") as log, stores(database, connections=2) as store:
         sink = Sink(partial(BatchProducer, log, kafka.topics), decode_reading, store.readings, WINDOW)
         topic = kafka.topics(TELEMETRY)
-        await asyncio.gather(sink.take([batch(topic, first)]), sink.take([batch(topic, second)]))
+        await asyncio.gather(sink.process([batch(topic, first)]), sink.process([batch(topic, second)]))
     assert await rows.fetchval("SELECT array_agg(used_power_kw) FROM telemetry_readings") == [1.0, 1.0, 1.0]

@@ -92,7 +92,7 @@ async def test_of_batches_at_once_one_waits_for_the_other_only_where_they_have_a
         apart = asyncio.create_task(alone(store, [reading(second=2, used_power_kw=2.0)]))
         assert await until(lambda: equals(rows, waiting, 2), 20)
         again = [reading(second=3, used_power_kw=3.0), reading(second=1, used_power_kw=9.0)]
-        with mock.patch.object(bulk_insert, "copy_missing", side_effect=AssertionError("none is there already")):
+        with mock.patch.object(bulk_insert, "insert_missing", side_effect=AssertionError("all rows are new")):
             second = asyncio.create_task(alone(store, again))
             third = asyncio.create_task(alone(store, [reading(second=4, used_power_kw=4.0)]))
             assert await until(lambda: equals(rows, waiting, 3), 20)

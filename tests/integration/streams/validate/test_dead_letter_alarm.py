@@ -23,9 +23,9 @@ from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from streams.main import StreamsConfig, run_role
+from streams.validate.agents import add_validate
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.dead_letter_rate import WINDOW_SECONDS
-from streams.validate.validator import add_validate
 from tests.support.apps import running
 from tests.support.log import read_all, writer
 from tests.support.metrics import Shown, parsed
@@ -115,7 +115,7 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
         mixed = [odd, *(good(number) if number % 2 else BAD for number in range(1, 38))]
         await log.together(worker.raw, mixed)
         assert await worker.processed(38)
-        # 18 bad ones and the odd one are too few to be a flood.
+        # 18 bad ones and the odd one are too few to raise the alarm.
         assert await worker.health() == (200, {"status": "ok", "checks": {}, "alarms": []})
         assert (await worker.metrics())["gateway_dead_letter_ratio"] == {(): 19 / 38}
 
@@ -139,7 +139,7 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
 
         # When the bad ones are a minute old it is over, though nothing more comes.
         worker.now += WINDOW_SECONDS / 2
-        assert await until(lambda: "over" in caplog.text, WAIT)
+        assert await until(lambda: "back to normal" in caplog.text, WAIT)
         assert await worker.alarms()
         shown = await worker.metrics()
         assert (shown["gateway_alarm"], shown["gateway_dead_letter_ratio"]) == ({(ALARM,): 0}, {(): 0})

@@ -39,7 +39,7 @@ async def validated(kafka: KafkaSettings, kind: Kind, records: Sequence[Any]) ->
     async with producer(kafka, "test") as log:
         validator = Validator(kind, WINDOW, BatchProducer(log, kafka.topics), kafka.topics)
         for record in records:
-            validator.take(record, datetime.now(UTC))
+            validator.validate(record, datetime.now(UTC))
         await validator.flush()
 
 

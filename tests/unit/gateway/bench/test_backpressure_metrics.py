@@ -7,7 +7,7 @@ from gateway.bench.backpressure_metrics import BackpressureMetrics, CommitRate, 
 from gateway.reconciliation.telemetry import Reconciliation
 
 
-def test_the_rate_is_told_from_commit_to_commit_after_the_warm_up() -> None:
+def test_rate_is_measured_between_commits() -> None:
     marks = CommitRate(warm_up=5)
     for seconds, stored in ((1, 900), (4, 1900), (6, 2000), (7, 2000), (8, 2000)):
         marks.note(seconds, stored)
@@ -20,7 +20,7 @@ def test_the_rate_is_told_from_commit_to_commit_after_the_warm_up() -> None:
     assert marks.per_second == (6000 - 2000) / (14 - 6)
 
 
-def test_live_totals_have_all_when_they_are_of_a_time_at_which_the_bridge_had() -> None:
+def test_live_totals_are_drained_after_the_bridge() -> None:
     samples = [
         BacklogSample(at=101, received=50, stored=10, live_as_of=90, live_age_s=11, rows_age_s=30),
         BacklogSample(at=104, received=100, stored=40, live_as_of=103.5, live_age_s=0.5, rows_age_s=33),
@@ -32,7 +32,7 @@ def test_live_totals_have_all_when_they_are_of_a_time_at_which_the_bridge_had() 
     )
 
 
-def test_all_that_was_there_at_the_first_look_is_there_at_once() -> None:
+def test_complete_first_sample_is_drained_at_once() -> None:
     sample = BacklogSample(at=101, received=100, stored=100, live_as_of=101, live_age_s=0, rows_age_s=1)
     assert DrainTimes.of([sample], 100, since=100) == DrainTimes(1, 1, 1, 0, 1)
 
@@ -56,7 +56,7 @@ def metrics(**processes: float) -> BackpressureMetrics:
 
 
 @pytest.mark.parametrize("peak", [250.0, 250.1])
-def test_memory_is_judged_of_our_own_processes(peak: float) -> None:
+def test_memory_limit_applies_to_our_processes_only(peak: float) -> None:
     summed = metrics(bridge=80.0, sink=peak).as_dict()
     assert summed["within_memory"] is (peak == 250.0)
     assert summed["processes"] == {"bridge": {"peak_mb": 80.0}, "sink": {"peak_mb": peak}, "kafka": {"peak_mb": 400.0}}

@@ -28,7 +28,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_all_is_made_for_the_owner_alone_and_nothing_is_overwritten(tmp_path: Path) -> None:
+def test_make_creates_private_files_and_overwrites_none(tmp_path: Path) -> None:
     certs("make", "--host", "mqtt.example.org")
     certs("ven", "ven-1")
     before = content(tmp_path)
@@ -46,7 +46,7 @@ def test_all_is_made_for_the_owner_alone_and_nothing_is_overwritten(tmp_path: Pa
     assert content(tmp_path) == before
 
 
-def test_what_was_moved_away_is_made_anew_by_the_same_ca(tmp_path: Path) -> None:
+def test_missing_certificates_are_signed_by_the_same_ca(tmp_path: Path) -> None:
     certs("make")
     (tmp_path / "certs" / "bridge").rename(tmp_path / "old")
     assert certs("make") == "made certs/bridge\n"
@@ -56,20 +56,20 @@ def test_what_was_moved_away_is_made_anew_by_the_same_ca(tmp_path: Path) -> None
     x509.load_pem_x509_certificate(new).verify_directly_issued_by(ca)
 
 
-def test_a_ca_that_is_gone_is_not_replaced(tmp_path: Path) -> None:
+def test_missing_ca_is_not_replaced(tmp_path: Path) -> None:
     certs("make")
     (tmp_path / "certs" / "ca").rename(tmp_path / "ca")
     with pytest.raises(GatewayError, match="put the CA back"):
         certs("make")
 
 
-def test_an_env_of_ones_own_is_kept_and_what_it_lacks_is_named(tmp_path: Path) -> None:
+def test_existing_env_is_kept_and_gaps_are_named(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("DB_PASSWORD=mine\nGATEWAY_UID=1000\nGATEWAY_GID=1000\nGRAFANA_DB_PASSWORD=\n")
     with pytest.raises(GatewayError, match="lacks GRAFANA_ADMIN_PASSWORD, GRAFANA_DB_PASSWORD"):
         certs("make")
 
 
-def test_the_names_in_certificates(tmp_path: Path) -> None:
+def test_certificates_contain_the_names(tmp_path: Path) -> None:
     certs("make", "--host", "mqtt.example.org", "--host", "192.0.2.7", "--days", "10")
     server = x509.load_pem_x509_certificate((tmp_path / "certs/mosquitto/server.pem").read_bytes())
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -81,7 +81,7 @@ def test_the_names_in_certificates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ven_id", ["a/b", "a+", "#", "", "..", BRIDGE, "x" * 65])
-def test_what_cannot_be_an_identity_is_refused(ven_id: str, tmp_path: Path) -> None:
+def test_impossible_identity_is_refused(ven_id: str, tmp_path: Path) -> None:
     made = Certificates(tmp_path / "certs")
     made.make(["localhost"], days=1)
     with pytest.raises(GatewayError):
@@ -89,7 +89,7 @@ def test_what_cannot_be_an_identity_is_refused(ven_id: str, tmp_path: Path) -> N
     assert not (tmp_path / "certs" / "vens").exists()
 
 
-def test_a_ven_id_of_more_bytes_than_a_certificate_takes_is_refused(tmp_path: Path) -> None:
+def test_ven_id_above_64_bytes_is_refused(tmp_path: Path) -> None:
     made = Certificates(tmp_path / "certs")
     made.make([], days=1)
     assert made.ven("é" * 32, days=1).exists()
@@ -98,13 +98,13 @@ def test_a_ven_id_of_more_bytes_than_a_certificate_takes_is_refused(tmp_path: Pa
 
 
 @pytest.mark.parametrize("host", ["bücher.example", "two words", "", "https://mqtt.example.org", "a..b"])
-def test_what_cannot_be_the_name_of_a_server_is_refused_before_anything_is_made(host: str, tmp_path: Path) -> None:
+def test_impossible_host_is_refused_before_any_file(host: str, tmp_path: Path) -> None:
     with pytest.raises(GatewayError, match="no name of a server"):
         certs("make", "--host", host)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_that_comes_later_is_not_passed_over(tmp_path: Path) -> None:
+def test_new_host_for_existing_certificate_is_refused(tmp_path: Path) -> None:
     certs("make", "--host", "mqtt.example.org")
     (tmp_path / "certs" / "bridge").rename(tmp_path / "old")
     with pytest.raises(GatewayError, match=r"does not name new\.example\.org; move the folder away"):
@@ -112,13 +112,13 @@ def test_a_name_that_comes_later_is_not_passed_over(tmp_path: Path) -> None:
     assert "made certs/bridge\n" in certs("make", "--host", "mqtt.example.org")
 
 
-def test_what_is_signed_is_good_no_longer_than_the_ca() -> None:
+def test_certificate_ends_no_later_than_the_ca() -> None:
     ca = Authority.create("A CA", days=10)
     for pair in (ca.client("ven-1", days=730), ca.server(["localhost"], days=730)):
         assert x509.load_pem_x509_certificate(pair.certificate).not_valid_after_utc == ca.ends
 
 
-def test_a_ca_that_has_expired_signs_nothing(tmp_path: Path) -> None:
+def test_expired_ca_signs_nothing(tmp_path: Path) -> None:
     certs("make")
     old = Authority.create("A CA", days=0).pair
     (tmp_path / "certs/ca/ca.pem").write_bytes(old.certificate)
@@ -128,6 +128,6 @@ def test_a_ca_that_has_expired_signs_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "certs" / "vens").exists()
 
 
-def test_a_ven_needs_a_ca() -> None:
+def test_ven_certificate_needs_a_ca() -> None:
     with pytest.raises(GatewayError, match="run gateway certs make first"):
         certs("ven", "ven-1")

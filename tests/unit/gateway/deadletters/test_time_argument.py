@@ -26,7 +26,7 @@ NOW = datetime(2025, 10, 23, 18, 0, tzinfo=UTC)
         ("2025-10-23T19:00:00+02:00", NOW.replace(hour=17)),
     ],
 )
-def test_a_time_is_understood(text: str, expected: datetime) -> None:
+def test_time_is_parsed(text: str, expected: datetime) -> None:
     assert parse_moment(text, NOW) == expected
 
 
@@ -34,6 +34,6 @@ def test_a_time_is_understood(text: str, expected: datetime) -> None:
     "text",
     ["", "yesterday", "h", "-1h", "1.5h", "1h ago ago", "999999999w", "1y", "2025-02-30", "0001-01-01T00:00:00+14:00"],
 )
-def test_what_is_no_time_is_said_so(text: str) -> None:
+def test_invalid_time_is_refused(text: str) -> None:
     with pytest.raises(GatewayError, match="a time is like"):
         parse_moment(text, NOW)

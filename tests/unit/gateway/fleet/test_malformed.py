@@ -1,5 +1,6 @@
-"""Every piece of garbage that the simulated fleet sends is turned away for the reason it names."""
+"""Every malformed payload is rejected with the reason that it names."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ CASES = malformed_payloads(7, NOW)
 
 
 def reasons(case: MalformedPayload) -> list[str]:
-    """All reasons that the case gives rise to, in the order of the gateway's work."""
+    """Return all rejection reasons of a case, in the order in which the gateway checks."""
     outcome = parse_metering(case.payload, NOW)
     if isinstance(outcome, Parsed):
         late_or_early = WINDOW.check(outcome.record.timestamp, NOW)
@@ -26,18 +27,18 @@ def reasons(case: MalformedPayload) -> list[str]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_garbage_is_turned_away_for_the_reason_it_names(case: MalformedPayload) -> None:
+def test_payload_is_rejected_with_its_reason(case: MalformedPayload) -> None:
     assert reasons(case) == ([] if case.expected_reason is None else [case.expected_reason])
 
 
-def test_garbage_names_reasons_that_exist_and_nearly_all_of_them() -> None:
+def test_payloads_cover_all_metering_reasons() -> None:
     named = {case.expected_reason for case in CASES} - {None}
-    # A broker lets nothing through that is larger, only a database can refuse what parsed, and two are of other kinds.
+    # The broker limits the size, only the database finds UNSTORABLE, and two belong to other kinds of messages.
     others = {Reason.TOO_LARGE, Reason.UNSTORABLE, Reason.MISSING_VALUE, Reason.ID_MISMATCH}
     assert named == set(Reason) - others
 
 
-def test_a_bad_load_does_not_cost_the_reading() -> None:
+def test_bad_load_keeps_the_reading() -> None:
     (case,) = (case for case in CASES if case.expected_reason == Reason.BAD_LOAD)
     outcome = parse_metering(case.payload, NOW)
     assert isinstance(outcome, Parsed)
@@ -45,7 +46,7 @@ def test_a_bad_load_does_not_cost_the_reading() -> None:
     assert (outcome.record.used_power_kw, outcome.record.loads) == (1.5, ())
 
 
-def test_what_looks_bad_and_is_good_is_a_reading() -> None:
+def test_valid_payloads_become_readings() -> None:
     good = {case.name: parse_metering(case.payload, NOW) for case in CASES if case.expected_reason is None}
     assert set(good) == {"duplicate-keys", "large"}
     powers = [
@@ -56,7 +57,23 @@ def test_what_looks_bad_and_is_good_is_a_reading() -> None:
     assert powers == [2.5, 1.5]
 
 
-def test_the_reason_is_the_same_for_every_seed() -> None:
+def test_reasons_do_not_depend_on_the_seed() -> None:
     for seed in range(20):
         assert [reasons(case) for case in malformed_payloads(seed, NOW)] == [reasons(case) for case in CASES]
         assert not isinstance(parse_metering(malformed_payloads(seed, NOW)[-1].payload, NOW), Rejection)
+
+
+def test_payloads_are_deterministic_and_as_described() -> None:
+    now = datetime(2025, 3, 1, tzinfo=UTC)
+    cases = {case.name: case for case in malformed_payloads(1, now)}
+    assert list(cases.values()) == malformed_payloads(1, now) != malformed_payloads(2, now)
+    assert len(cases) == len(malformed_payloads(1, now)) == 25
+    assert all(len(case.payload) <= 128 * 1024 for case in cases.values())
+    assert len(cases["large"].payload) == 128 * 1024
+    assert len(json.loads(cases["long-id"].payload)["venId"]) == 129
+    assert json.loads(cases["nul-in-id"].payload)["venId"].count("\0") == 1
+    for name in ("large", "duplicate-keys", "nul-in-load", "no-time"):
+        assert json.loads(cases[name].payload)["venId"].startswith("ven-malformed-")
+    for name in ("not-json", "not-utf8"):
+        with pytest.raises(ValueError, match=r"Expecting|decode"):
+            json.loads(cases[name].payload)

@@ -67,7 +67,7 @@ def expected_load(load: dict[str, Any]) -> Load:
 
 
 @pytest.mark.parametrize(("name", "count"), [("ven_enhanced.jsonl", 94), ("ven_local.jsonl", 37)])
-def test_every_recorded_sample_means_what_a_plain_reading_of_it_says(name: str, count: int) -> None:
+def test_recorded_samples_parse_as_expected(name: str, count: int) -> None:
     samples = metering(name)
     assert len(samples) == count
     for _, payload in samples:
@@ -76,7 +76,7 @@ def test_every_recorded_sample_means_what_a_plain_reading_of_it_says(name: str, 
         assert record == expected(json.loads(payload))
 
 
-def test_a_sample_published_on_both_topics_is_one_reading() -> None:
+def test_sample_on_both_topics_is_one_reading() -> None:
     by_topic: dict[str, list[Any]] = {}
     for topic, payload in metering("ven_enhanced.jsonl"):
         by_topic.setdefault(topic, []).append(parsed(payload.encode()).record)
@@ -85,13 +85,13 @@ def test_a_sample_published_on_both_topics_is_one_reading() -> None:
     assert len({record.timestamp for record in one}) == len(one) == 47
 
 
-def test_recorded_topics_are_of_the_kinds_of_the_contract() -> None:
+def test_recorded_topics_have_the_contract_kinds() -> None:
     kinds = Counter(ROUTES.kind_of(topic) for topic, _ in messages("ven_enhanced.jsonl"))
     # Commands go down to the devices, and the shadow's other topics are not subscribed to.
     assert kinds == {Kind.METERING: 94, Kind.ACKS: 15, Kind.SHADOW: 21, Kind.LOADS: 7, Kind.OTHER: 27}
 
 
-def test_the_ven_of_a_recorded_topic_is_the_one_in_the_payload() -> None:
+def test_topic_and_payload_name_the_same_ven() -> None:
     for topic, payload in metering("ven_enhanced.jsonl") + metering("ven_local.jsonl"):
         assert ven_id_in_topic(Kind.METERING, topic) in (json.loads(payload)["venId"], None)
     for topic, _ in messages("ven_enhanced.jsonl"):
@@ -133,14 +133,14 @@ def expected_of(kind: Kind, topic: str, document: dict[str, Any]) -> Any:
     ("name", "counts"),
     [("ven_enhanced.jsonl", {Kind.ACKS: 15, Kind.SHADOW: 21, Kind.LOADS: 7}), ("ven_local.jsonl", {Kind.ACKS: 3})],
 )
-def test_every_other_recorded_message_means_what_a_plain_reading_of_it_says(name: str, counts: dict[Kind, int]) -> None:
+def test_other_recorded_messages_parse_as_expected(name: str, counts: dict[Kind, int]) -> None:
     others = [message for message in recorded(name) if message[0] is not Kind.METERING]
     assert Counter(kind for kind, _, _ in others) == counts
     for kind, topic, document in others:
         assert record_of(kind, topic, document) == expected_of(kind, topic, document)
 
 
-def test_figures_of_recorded_circuits_add_up_but_for_rounding() -> None:
+def test_recorded_circuits_add_up_within_rounding() -> None:
     circuits = [c for kind, topic, it in recorded("ven_enhanced.jsonl") if kind is Kind.ACKS for c in acked(topic, it)]
     assert len(circuits) == 14
     for circuit in circuits:
@@ -153,7 +153,7 @@ def acked(topic: str, document: dict[str, Any]) -> tuple[Curtailment, ...]:
     return record.circuits
 
 
-def test_what_else_of_the_shadow_was_recorded_is_nothing_to_store() -> None:
+def test_other_recorded_shadow_messages_store_nothing() -> None:
     others = [message for message in messages("ven_enhanced.jsonl") if message[0].startswith("$aws")]
     others = [(topic, payload) for topic, payload in others if ROUTES.kind_of(topic) is Kind.OTHER]
     assert [topic.split("/shadow/")[1] for topic, _ in others] == ["get", "update/delta"]

@@ -20,7 +20,7 @@ ISSUER = {"API_OIDC_ISSUER": "https://id.example.org", "API_OIDC_AUDIENCE": "gat
     ],
     ids=str,
 )
-def test_it_is_open_and_says_so_where_others_are_not(
+def test_local_api_is_open_and_says_so(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], settings: dict[str, str], said: list[str]
 ) -> None:
     for name, value in environment.items():
@@ -39,16 +39,14 @@ def test_it_is_open_and_says_so_where_others_are_not(
     ],
     ids=str,
 )
-def test_what_somebody_wants_closed_stays_so(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str
-) -> None:
+def test_required_auth_is_an_error(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], message: str) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(GatewayError, match=message):
         local_api_settings(lambda _: None)
 
 
-def test_a_system_knows_whether_its_api_asks_who_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_system_knows_whether_its_api_requires_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = System(tmp_path / "data")
     system._env = {"API_HOST": "127.0.0.1"}
     assert not system.requires_login

@@ -10,7 +10,7 @@ from gateway.stack import StackError
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["as a setting", "in the environment"])
-async def test_a_port_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool) -> None:  # noqa: FBT001
+async def test_taken_port_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool) -> None:  # noqa: FBT001
     with socket.create_server(("127.0.0.1", 0)) as other:
         asked = {"API_PORT": str(other.getsockname()[1])}
         if not given:

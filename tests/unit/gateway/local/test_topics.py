@@ -16,27 +16,27 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-def test_without_settings_the_usual_topics_are_heard() -> None:
+def test_default_topics_without_settings() -> None:
     assert topic_settings({}) == default_topics()
     assert default_topics()["MQTT_TOPICS"] == "ven/telemetry/+"
     assert default_topics()["BACKEND_LOADS_TOPIC"] == "ven/loads/+"
 
 
-def test_the_environment_and_the_file_choose_topics_and_empty_ones_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_and_file_override_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BACKEND_LOADS_TOPIC", "")
     Path(".env").write_text("MQTT_TOPICS=site/#\nMQTT_TOPIC_METERING=site/+/power\n")
     chosen = {"BACKEND_LOADS_TOPIC": "", "MQTT_TOPICS": "site/#", "MQTT_TOPIC_METERING": "site/+/power"}
     assert topic_settings({}) == default_topics() | chosen
 
 
-def test_what_is_given_goes_over_the_environment_and_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_override_environment_and_file(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in default_topics():
         monkeypatch.setenv(name, "environment")
     Path(".env").write_text("".join(f"{name}=file\n" for name in default_topics()))
     assert topic_settings(default_topics()) == default_topics()
 
 
-def test_what_is_no_filter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_filter_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_TOPICS", "ven/+bad")
     with pytest.raises(SettingsError, match="MQTT_TOPICS"):
         topic_settings({})

@@ -30,7 +30,7 @@ def stranger() -> Iterator[str]:
         server.shutdown()
 
 
-async def test_who_answers_for_it_at_its_port_is_not_taken_for_it(tmp_path: Path, stranger: str) -> None:
+async def test_another_process_at_the_port_is_not_the_worker(tmp_path: Path, stranger: str) -> None:
     guard = Guard()
     # It ends as one does that cannot listen.
     worker = Worker("api", ("no-such-command",), env={}, log=tmp_path / "api.log", guard=guard, health=stranger)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.records.network import Totals
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
-from streams.live.aggregation import LOADS_WAIT, PartitionTotals
+from streams.live.aggregation import LOADS_RETENTION, PartitionTotals
 from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, taken
 
 
@@ -98,7 +98,7 @@ def test_what_nobody_reads_any_more_is_forgotten() -> None:
     totals.totals(at(61) - MINUTE)
     # Loads wait a day for the next reading, for some VENs list them rarely.
     assert (set(totals._latest), set(totals._loads), set(totals._left)) == ({"b"}, {"a", "b", "c"}, set())
-    totals.totals(at(61) + LOADS_WAIT - MINUTE)
+    totals.totals(at(61) + LOADS_RETENTION - MINUTE)
     assert (set(totals._latest), set(totals._loads)) == (set(), set())
 
 

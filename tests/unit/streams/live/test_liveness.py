@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.live.liveness import TICKS, Progress
+from streams.live.liveness import TICKS, PipelineProgress
 
 START = datetime(2025, 3, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -16,60 +16,60 @@ def at(seconds: float) -> datetime:
     return START + timedelta(seconds=seconds)
 
 
-def after(*seconds: float) -> Progress:
-    progress = Progress(MINUTE)
+def after(*seconds: float) -> PipelineProgress:
+    progress = PipelineProgress(MINUTE)
     for second in seconds:
-        progress.saw(at(second))
+        progress.record(at(second))
     return progress
 
 
 def test_while_the_pipeline_moves_silence_is_counted_by_the_clock() -> None:
-    assert after(*range(100)).heard_since() == at(99) - MINUTE
+    assert after(*range(100)).silent_before() == at(99) - MINUTE
 
 
 def test_of_a_pipeline_that_has_just_begun_nobody_is_silent() -> None:
     progress = after(*range(50))
     assert not progress.complete
-    assert progress.heard_since() < at(-1e6)
-    assert Progress(MINUTE).heard_since() < at(-1e6)
+    assert progress.silent_before() < at(-1e6)
+    assert PipelineProgress(MINUTE).silent_before() < at(-1e6)
 
 
 def test_a_standstill_is_left_out() -> None:
     before, standstill = range(100), 3600
     progress = after(*before)
     # Nothing comes through, and nothing changes.
-    assert progress.heard_since() == at(39)
+    assert progress.silent_before() == at(39)
     # It goes on, and who was heard before has as much time left as when it stood still.
-    progress.saw(at(99 + standstill))
-    assert at(39) <= progress.heard_since() <= at(49)
+    progress.record(at(99 + standstill))
+    assert at(39) <= progress.silent_before() <= at(49)
     for second in range(30):
-        progress.saw(at(99 + standstill + second))
-    assert at(64) <= progress.heard_since() <= at(79)
+        progress.record(at(99 + standstill + second))
+    assert at(64) <= progress.silent_before() <= at(79)
     for second in range(90):
-        progress.saw(at(99 + standstill + second))
-    assert progress.heard_since() == at(99 + standstill + 89) - MINUTE
+        progress.record(at(99 + standstill + second))
+    assert progress.silent_before() == at(99 + standstill + 89) - MINUTE
 
 
 def test_a_pause_shorter_than_a_tick_is_none() -> None:
     tick = 60 / TICKS
-    assert after(*(number * tick for number in range(40))).heard_since() == at(39 * tick) - MINUTE
+    assert after(*(number * tick for number in range(40))).silent_before() == at(39 * tick) - MINUTE
 
 
 @given(st.lists(st.integers(0, 400), min_size=1), st.randoms(use_true_random=False))
 def test_the_order_of_what_it_is_told_does_not_matter(seconds: list[int], choose: random.Random) -> None:
     shuffled = [*seconds, *seconds[:3]]
     choose.shuffle(shuffled)
-    assert after(*shuffled).heard_since() == after(*seconds).heard_since()
+    assert after(*shuffled).silent_before() == after(*seconds).silent_before()
 
 
 def test_what_it_keeps_is_bounded() -> None:
     progress = after(*range(0, 100_000, 7))
-    assert len(progress._alive) <= 8 * TICKS
-    assert progress.heard_since() > at(99_000)
+    assert len(progress._active) <= 8 * TICKS
+    assert progress.silent_before() > at(99_000)
 
 
 def test_a_time_before_all_clocks_is_none_that_hurts() -> None:
-    progress = Progress(timedelta(seconds=7 * TICKS))
-    progress.saw(datetime.min.replace(tzinfo=UTC))
+    progress = PipelineProgress(timedelta(seconds=7 * TICKS))
+    progress.record(datetime.min.replace(tzinfo=UTC))
     assert not progress.complete
-    assert progress.heard_since() < at(-1e6)
+    assert progress.silent_before() < at(-1e6)

@@ -2,7 +2,7 @@
 
 from schemas.records.network import LoadTypeTotals
 from schemas.records.telemetry import Load, astuple
-from streams.live.aggregation import MOST_TYPES, PartitionTotals, added
+from streams.live.aggregation import MAX_TYPES, PartitionTotals, merge_types
 from tests.unit.streams.live.test_aggregation import MINUTE, at, reading, taken
 
 HVAC = Load("a", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5)
@@ -39,8 +39,8 @@ def test_a_later_list_replaces_the_one_before() -> None:
 
 def test_there_are_never_very_many_types() -> None:
     many = {f"type-{number:04}": LoadTypeTotals(number, 1.0, 2.0) for number in range(1000)}
-    found = added([many, {"other": LoadTypeTotals(1.0, 1.0, 1.0)}])
-    assert len(found) <= MOST_TYPES + 1
+    found = merge_types([many, {"other": LoadTypeTotals(1.0, 1.0, 1.0)}])
+    assert len(found) <= MAX_TYPES + 1
     sums = [sum(column) for column in zip(*map(astuple, found.values()), strict=True)]
     assert LoadTypeTotals(*sums) == LoadTypeTotals(999 * 500 + 1, 1001, 2001)
     assert found["type-0999"] == LoadTypeTotals(999, 1.0, 2.0)
@@ -55,4 +55,4 @@ def test_a_disabled_ven_is_not_online() -> None:
 def test_a_name_too_long_for_a_record_of_the_log_is_other() -> None:
     long = "x" * 1_000_000
     assert set(types_of(taken([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
-    assert added([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}
+    assert merge_types([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}

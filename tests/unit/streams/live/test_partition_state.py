@@ -20,12 +20,12 @@ def heartbeat(at: datetime) -> Record:
 
 def test_a_beat_by_a_clock_that_is_ahead_shows_that_the_pipeline_moves() -> None:
     held, now = PartitionState(MINUTE), datetime.now(UTC)
-    held.receive_heartbeat(heartbeat(now + MAX_CLOCK_DIFFERENCE / 2))
+    held.apply_heartbeat(heartbeat(now + MAX_CLOCK_DIFFERENCE / 2))
     assert held.progress.newest is not None
     assert now <= held.progress.newest <= datetime.now(UTC)
 
 
 def test_a_beat_of_the_future_is_nobodys() -> None:
     held = PartitionState(MINUTE)
-    held.receive_heartbeat(heartbeat(datetime.now(UTC) + 2 * MAX_CLOCK_DIFFERENCE))
+    held.apply_heartbeat(heartbeat(datetime.now(UTC) + 2 * MAX_CLOCK_DIFFERENCE))
     assert held.progress.newest is None

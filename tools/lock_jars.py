@@ -1,10 +1,11 @@
-"""Write `jars.lock` anew, after a change of the versions below.
+"""Write gateway/stack/jars.lock after a change of the versions below.
 
     mvn dependency:list -DincludeScope=runtime -DoutputFile=artemis.txt   # in a project that depends on ARTEMIS
-    python -m gateway.stack.lock_jars artemis.txt
+    python -m tools.lock_jars artemis.txt
 
-Kafka's dependencies are resolved by jgo. Artemis's are not (its parent POM refers to itself in a way jgo's resolver
-takes for a loop), so they come from the list that Maven prints. Needs the network; read the diff before you keep it.
+jgo resolves Kafka's dependencies. It cannot resolve those of Artemis, whose parent POM looks like a loop to it, so they
+come from the list that Maven prints. The licence of a known group is taken over; enter that of a new group by hand
+where the file says UNKNOWN. The command needs the network. Read the diff before you commit it.
 """
 
 import argparse
@@ -15,21 +16,21 @@ from pathlib import Path
 
 from jgo.maven import MavenContext
 
-from gateway.stack.jars import LOCK
+from gateway.stack.jars import LOCK, all_pinned
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
 ARTEMIS = ("org.apache.artemis:artemis-server:2.55.0", "org.apache.artemis:artemis-mqtt-protocol:2.55.0")
-# Without a binding of the slf4j generation that a server brings, it logs nothing at all.
+# Each server needs the binding of its own slf4j generation, or it logs nothing.
 BINDINGS = {"kafka": "org.slf4j:slf4j-simple:1.7.36", "artemis": "org.slf4j:slf4j-simple:2.0.18"}
 
 _HEADER = """\
-# Every jar of the Java servers of the local stack: server, coordinate, SHA-256 of the file.
-# Written by `python -m gateway.stack.lock_jars`; see there.
+# The jars of the local stack's Java servers: server, Maven coordinate, SHA-256, licence (SPDX).
+# Written by `python -m tools.lock_jars`; see there.
 """
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Write jars.lock anew.")
+    parser = argparse.ArgumentParser(description="Write jars.lock.")
     parser.add_argument("artemis", type=Path, help="what `mvn dependency:list` wrote for Artemis")
     listed = set(_from_maven(parser.parse_args().artemis.read_text(encoding="utf-8")))
     if absent := set(ARTEMIS) - listed:
@@ -51,7 +52,7 @@ def _from_jgo(context: MavenContext, root: str) -> Iterator[str]:
 
 
 def _from_maven(text: str) -> Iterator[str]:
-    """Lines such as `g:a:jar:1.0:compile` and `g:a:jar:linux-x86_64:1.0:compile`."""
+    """Read lines such as `g:a:jar:1.0:compile` and `g:a:jar:linux-x86_64:1.0:compile`."""
     for line in text.splitlines():
         fields = line.split()[0].split(":") if line.startswith("   ") and line.strip() else []
         match fields:
@@ -62,11 +63,13 @@ def _from_maven(text: str) -> Iterator[str]:
 
 
 def _lines(context: MavenContext, server: str, coordinates: Iterable[str]) -> Iterator[str]:
+    licences = {jar.parts[0]: jar.licence for jar in all_pinned()}
     for coordinate in sorted(set(coordinates)):
         group, artifact, version, *classifier = coordinate.split(":")
         component = context.project(group, artifact).at_version(version)
         jar = component.artifact(classifier=classifier[0] if classifier else "").resolve()
-        yield f"{server} {coordinate} {hashlib.sha256(jar.read_bytes()).hexdigest()}\n"
+        digest = hashlib.sha256(jar.read_bytes()).hexdigest()
+        yield f"{server} {coordinate} {digest} {licences.get(group, 'UNKNOWN')}\n"
 
 
 if __name__ == "__main__":

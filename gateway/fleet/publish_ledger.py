@@ -1,4 +1,4 @@
-"""The ledger: what a fleet published, and what of it the broker accepted (PUBACK), to hold against what was stored."""
+"""The publish ledger: which samples a fleet published, and which of them the MQTT broker accepted (PUBACK)."""
 
 from array import array
 from collections.abc import Iterator
@@ -17,29 +17,29 @@ class Sample(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Column:
-    """The samples of one VEN, 19 bytes each: a ledger of millions fits in memory."""
+class _Samples:
+    """The samples of one VEN, 19 bytes each, so that a ledger of millions fits into memory."""
 
     times_ms: "array[int]" = field(default_factory=lambda: array("q"))
     used_kw: "array[float]" = field(default_factory=lambda: array("d"))
     loads: "array[int]" = field(default_factory=lambda: array("H"))
     accepted: bytearray = field(default_factory=bytearray)
 
-    def samples(self, *, accepted_only: bool) -> Iterator[tuple[int, Sample]]:
+    def items(self, *, accepted_only: bool) -> Iterator[tuple[int, Sample]]:
         for at, time_ms in enumerate(self.times_ms):
             if self.accepted[at] or not accepted_only:
                 yield time_ms, Sample(self.used_kw[at], self.loads[at])
 
 
 class LedgerEntry(NamedTuple):
-    """Where a published sample stands in the ledger, until the broker accepts it."""
+    """The position of a published sample in the ledger."""
 
-    column: Column
+    samples: _Samples
     at: int
 
 
 class _Line(msgspec.Struct):
-    """One VEN in the file; `accepted` holds a 1 or a 0 per sample."""
+    """One VEN in the file; `accepted` has a 1 or 0 for each sample."""
 
     ven: str
     times_ms: list[int]
@@ -49,61 +49,63 @@ class _Line(msgspec.Struct):
 
 
 class PublishLedger:
-    """Per VEN: the times (integer Unix milliseconds) of its samples, each published and perhaps accepted.
+    """The samples of each VEN by their times (Unix milliseconds).
 
-    A sample without a PUBACK may have reached the broker all the same: what is stored must hold every
-    accepted sample (`accepted_samples`) and nothing that was never published (`published_samples`).
+    A sample without a PUBACK may have reached the broker. So the database must contain every sample of
+    `accepted_samples`, and none that is not in `published_samples`.
     """
 
     def __init__(self) -> None:
-        self._columns: dict[str, Column] = {}
+        self._vens: dict[str, _Samples] = {}
         self._accepted = 0
         self._published = 0
 
     def __len__(self) -> int:
-        """How many samples the broker accepted."""
+        """Return how many samples the broker accepted."""
         return self._accepted
 
     @property
     def published(self) -> int:
-        """How many samples were handed to the connection."""
+        """How many samples were published."""
         return self._published
 
     def add(self, ven_id: str, time_ms: int, sample: Sample) -> LedgerEntry:
-        """Record a sample that is being published; give the ticket to `accept` when its PUBACK arrives."""
-        column = self._columns.get(ven_id)
-        if column is None:
-            column = self._columns[ven_id] = Column()
-        column.times_ms.append(time_ms)
-        column.used_kw.append(sample.used_kw)
-        column.loads.append(sample.loads)
-        column.accepted.append(0)
+        """Record a sample that is being published; pass the entry to `accept` when its PUBACK arrives."""
+        samples = self._vens.get(ven_id)
+        if samples is None:
+            samples = self._vens[ven_id] = _Samples()
+        samples.times_ms.append(time_ms)
+        samples.used_kw.append(sample.used_kw)
+        samples.loads.append(sample.loads)
+        samples.accepted.append(0)
         self._published += 1
-        return LedgerEntry(column, len(column.times_ms) - 1)
+        return LedgerEntry(samples, len(samples.times_ms) - 1)
 
-    def accept(self, ticket: LedgerEntry) -> None:
+    def accept(self, entry: LedgerEntry) -> None:
         """Record that the broker accepted a sample."""
-        if not ticket.column.accepted[ticket.at]:
-            ticket.column.accepted[ticket.at] = 1
+        if not entry.samples.accepted[entry.at]:
+            entry.samples.accepted[entry.at] = 1
             self._accepted += 1
 
     def accepted_samples(self) -> dict[str, dict[int, Sample]]:
-        """VEN id -> time (ms) -> sample, accepted samples only."""
+        """Return the accepted samples by VEN id and time (ms)."""
         return self._as_dicts(accepted_only=True)
 
     def published_samples(self) -> dict[str, dict[int, Sample]]:
-        """VEN id -> time (ms) -> sample, everything that was published."""
+        """Return all published samples by VEN id and time (ms)."""
         return self._as_dicts(accepted_only=False)
 
     def write(self, path: Path) -> None:
-        """Write the ledger as JSON lines, one VEN a line, so that another process can compare it."""
+        """Write the ledger as JSON lines, one VEN a line, for another process to read."""
         encoder = msgspec.json.Encoder()
         with path.open("wb") as file:
-            for ven_id, column in self._columns.items():
-                flags = "".join(map(str, column.accepted))
+            for ven_id, samples in self._vens.items():
+                flags = "".join(map(str, samples.accepted))
                 file.write(
                     encoder.encode(
-                        _Line(ven_id, column.times_ms.tolist(), column.used_kw.tolist(), column.loads.tolist(), flags)
+                        _Line(
+                            ven_id, samples.times_ms.tolist(), samples.used_kw.tolist(), samples.loads.tolist(), flags
+                        )
                     )
                 )
                 file.write(b"\n")
@@ -118,11 +120,11 @@ class PublishLedger:
                 line = decoder.decode(raw)
                 rows = zip(line.times_ms, line.used_kw, line.loads, line.accepted, strict=True)
                 for time_ms, used_kw, loads, flag in rows:
-                    ticket = ledger.add(line.ven, time_ms, Sample(used_kw, loads))
+                    entry = ledger.add(line.ven, time_ms, Sample(used_kw, loads))
                     if flag == "1":
-                        ledger.accept(ticket)
+                        ledger.accept(entry)
         return ledger
 
     def _as_dicts(self, *, accepted_only: bool) -> dict[str, dict[int, Sample]]:
-        per_ven = {ven: dict(column.samples(accepted_only=accepted_only)) for ven, column in self._columns.items()}
+        per_ven = {ven: dict(samples.items(accepted_only=accepted_only)) for ven, samples in self._vens.items()}
         return {ven: samples for ven, samples in per_ven.items() if samples}
