@@ -1,4 +1,4 @@
-"""The bridge process: one session with the MQTT broker, kept up, and behind it the ways up and down."""
+"""The bridge process: a session with the MQTT broker, and the uplink and the downlink to Kafka behind it."""
 
 import asyncio
 import logging
@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from bridge.downlink.command_log import CommandLog
 from bridge.downlink.downlink import Downlink
 from bridge.downlink.echo import Echo
-from bridge.mqtt.subscription_store import Recollection
+from bridge.downlink.sender import CommandSender
+from bridge.mqtt.subscription_store import SubscriptionStore
 from bridge.mqtt.tls import tls_context
 from bridge.session import Session
-from bridge.uplink.heartbeats import Beats
+from bridge.uplink.heartbeats import Heartbeats
 from bridge.uplink.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
-from runtime.metrics import COMMANDS_OUTSTANDING, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
+from runtime.metrics import COMMANDS_IN_FLIGHT, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
 from runtime.supervision import Supervisor
 from runtime.traces import TRACES
 from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, validate_all
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BridgeConfig:
-    """All that the bridge is told."""
+    """The settings of the bridge."""
 
     mqtt: MqttSettings
     subscriptions: MqttTopicSettings
@@ -37,7 +38,7 @@ class BridgeConfig:
 
     @classmethod
     def load(cls) -> "BridgeConfig":
-        """Read it from the environment; raises SettingsError."""
+        """Load them from the environment; raises SettingsError."""
         validate_all(MqttSettings, MqttTopicSettings, KafkaSettings, BridgeSettings, TraceSettings)
         return cls(
             MqttSettings.load(),
@@ -49,10 +50,10 @@ class BridgeConfig:
 
 
 async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
-    """Run until `stop` is set, then take no more, wait for the log, acknowledge and disconnect.
+    """Run until `stop` is set; then accept no more, wait for Kafka, acknowledge and disconnect.
 
     Raises:
-        SettingsError: certificates, keys or logins are wrong. Where only a connection showed it, in an ExceptionGroup.
+        SettingsError: certificates, keys or logins are wrong; in an ExceptionGroup if only a connection shows it.
         BackgroundTaskError: a task ended that the bridge cannot work without.
     """
     bridge = config.bridge
@@ -60,45 +61,40 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         logger.warning("MQTT_ENABLED is false: nothing to do", extra={"action": "bridge_disabled"})
         await stop.wait()
         return
-    tls_context(config.mqtt)  # before the log is waited for
+    tls_context(config.mqtt)  # wrong certificates end the process before it waits for Kafka
     async with AsyncExitStack() as stack:
         supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACES.exporting(config.traces, "bridge"))
         checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False, "commands": lambda: False}
-        # First of all: a bridge that waits for the log is alive.
+        # First, because a bridge that waits for Kafka is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
         await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, "gateway-bridge"))
         routes = config.subscriptions.routes
-        recollection = Recollection(config.kafka, log, config.mqtt.mqtt_client_id)
-        await recollection.read()
-        await recollection.write(recollection.list.under(routes).subscribing(routes.filters))
-        former = [entry.route for entry in recollection.list.former]
+        store = SubscriptionStore(config.kafka, log, config.mqtt.mqtt_client_id)
+        await store.read()
+        await store.write(store.list.under(routes).subscribing(routes.filters))
+        former = [entry.route for entry in store.list.former]
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
         stack.enter_context(MESSAGES_RECEIVED.reporting(lambda: {(kind,): n for kind, n in uplink.received.items()}))
-        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): uplink.outstanding}))
+        stack.enter_context(MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): uplink.unacknowledged}))
         stack.enter_context(OLDEST_UNACKNOWLEDGED.reporting(lambda: {(): uplink.oldest_seconds}))
         command_log = CommandLog(config.kafka, log)
-        downlink = Downlink(
-            config.kafka,
-            log,
-            command_log,
-            window=bridge.bridge_command_window,
-            per_second=bridge.bridge_commands_per_second,
-            name=config.mqtt.mqtt_client_id,
-        )
-        stack.enter_context(COMMANDS_OUTSTANDING.reporting(lambda: {(): downlink.outstanding}))
+        sender = CommandSender(command_log, per_second=bridge.bridge_commands_per_second)
+        stack.enter_context(COMMANDS_IN_FLIGHT.reporting(lambda: {(): sender.in_flight}))
+        window, name = bridge.bridge_command_window, config.mqtt.mqtt_client_id
+        downlink = Downlink(config.kafka, log, command_log, sender, window=window, name=name)
         echo = Echo(command_log)
-        listens = bridge.bridge_command_echo
-        session = Session(config.mqtt, routes, uplink, recollection, downlink, echo, listens=listens)
+        echoes = bridge.bridge_command_echo
+        session = Session(config.mqtt, routes, uplink, store, sender, echo, subscribe_echo=echoes)
         checks["mqtt"] = lambda: session.ready
         checks["commands"] = lambda: downlink.joined
 
-        def at_work() -> bool:
-            return session.ready and uplink.outstanding < bridge.bridge_window
+        def is_working() -> bool:
+            return session.ready and uplink.unacknowledged < bridge.bridge_window
 
-        beats = Beats(log, config.kafka.topics, at_work, uplink.caught_up)
-        # What ends after one of these has failed ends for that.
+        heartbeats = Heartbeats(log, config.kafka.topics, is_working, uplink.flush)
+        # After one of these has failed, the others end for that reason.
         stack.callback(supervisor.over)
         async with asyncio.TaskGroup() as tasks:
             running = [
@@ -107,7 +103,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                 tasks.create_task(downlink.run(), name="downlink"),
                 tasks.create_task(echo.run(), name="echo"),
                 tasks.create_task(session.run(), name="session"),
-                tasks.create_task(beats.run(), name="beats"),
+                tasks.create_task(heartbeats.run(), name="heartbeats"),
             ]
             await stop.wait()
             supervisor.over()
@@ -117,7 +113,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                     await asyncio.gather(downlink.drain(), uplink.drain())
             except TimeoutError:
                 logger.warning(
-                    "not all was acknowledged in time; the broker sends it again, and commands stay open",
+                    "not everything was acknowledged in time; the broker redelivers those messages",
                     extra={"action": "bridge_drain_timeout"},
                 )
             for task in running:

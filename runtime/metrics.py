@@ -85,66 +85,66 @@ ProcessCollector(registry=REGISTRY)
 # All processes, if they use TLS.
 CERTIFICATE_EXPIRES = Gauge(
     "gateway_certificate_expires_timestamp_seconds",
-    "When a certificate of ours ends, as it was last read, in seconds since 1970; by the setting that names it",
+    "When a certificate of ours expires, as last read, in seconds since 1970; by the setting that names it",
     ["setting"],
     registry=REGISTRY,
 )
 
 # Bridge and stream roles.
 CHECK = CallbackMetric(
-    GaugeMetricFamily, "gateway_check", "1 while this check of /health/ready holds, 0 while it fails", ("name",)
+    GaugeMetricFamily, "gateway_check", "1 while this check of /health/ready passes, 0 while it fails", ("name",)
 )
 ALARM = CallbackMetric(GaugeMetricFamily, "gateway_alarm", "1 while this alarm is on, else 0", ("name",))
 DEAD_LETTERS = Counter(
     "gateway_dead_letters",
-    "Dead letters that the log holds, by the topic they came from; one for each rejected load, too",
+    "Dead letters published, by source topic; each rejected load is one",
     ["topic", "reason"],
     registry=REGISTRY,
 )
 
 # Bridge.
 MESSAGES_RECEIVED = CallbackMetric(
-    CounterMetricFamily, "gateway_messages_received", "Messages taken from MQTT and handed to the log", ("kind",)
+    CounterMetricFamily, "gateway_messages_received", "MQTT messages received, including redelivered ones", ("kind",)
 )
 MESSAGES_UNACKNOWLEDGED = CallbackMetric(
-    GaugeMetricFamily, "gateway_messages_unacknowledged", "Messages taken from MQTT that the log does not hold yet"
+    GaugeMetricFamily, "gateway_messages_unacknowledged", "MQTT messages received that Kafka has not acknowledged yet"
 )
 OLDEST_UNACKNOWLEDGED = CallbackMetric(
     GaugeMetricFamily,
     "gateway_oldest_unacknowledged_seconds",
-    "How long ago the oldest message that the log does not hold yet was taken from MQTT; 0 where it holds all",
+    "Age of the oldest MQTT message that Kafka has not acknowledged yet; 0 if there is none",
 )
 COMMANDS_SENT = Counter(
-    "gateway_commands_sent", "Commands that the MQTT broker has, by what they ask for", ["op"], registry=REGISTRY
+    "gateway_commands_sent", "Commands that the MQTT broker acknowledged", ["op"], registry=REGISTRY
 )
 COMMANDS_EXPIRED = Counter(
     "gateway_commands_expired", "Commands that were not sent: too late, withdrawn or too large", registry=REGISTRY
 )
-COMMANDS_UNSURE = Counter(
-    "gateway_commands_unsure",
-    "Commands of which the bridge cannot tell whether the MQTT broker has them; what comes back shows it later",
+COMMANDS_DELIVERY_UNKNOWN = Counter(
+    "gateway_commands_delivery_unknown",
+    "Commands whose PUBACK did not arrive; an echo shows later whether the MQTT broker has them",
     registry=REGISTRY,
 )
-COMMANDS_OUTSTANDING = CallbackMetric(
+COMMANDS_IN_FLIGHT = CallbackMetric(
     GaugeMetricFamily,
-    "gateway_commands_outstanding",
-    "Commands handed to the MQTT broker that it has not acknowledged",
+    "gateway_commands_in_flight",
+    "Commands sent to the MQTT broker that it has not acknowledged yet",
 )
 
 # Stream roles.
 RECORDS_PROCESSED = Counter(
-    "gateway_records_processed", "Records whose batch is done", ["role", "topic"], registry=REGISTRY
+    "gateway_records_processed", "Records whose batch is finished", ["role", "topic"], registry=REGISTRY
 )
 BATCH_RECORDS = Histogram(
     "gateway_batch_records",
-    "Records that were worked on together, acknowledged as one",
+    "Records per batch",
     ["role"],
     buckets=(1, 3, 10, 30, 100, 300, 1000, 2000, 4000, 8000),
     registry=REGISTRY,
 )
 BATCH_SECONDS = Histogram(
     "gateway_batch_seconds",
-    "Time that the work on one batch took, in seconds, with waiting for the log or the database",
+    "Processing time of a batch, in seconds, including waits for Kafka and PostgreSQL",
     ["role"],
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
     registry=REGISTRY,
@@ -152,13 +152,15 @@ BATCH_SECONDS = Histogram(
 OLDEST_UNFINISHED = CallbackMetric(
     GaugeMetricFamily,
     "gateway_oldest_unfinished_seconds",
-    "How long ago the log got the oldest record that the role has fetched and is not done with; 0 where there is none",
+    "Age in Kafka of the oldest record in progress; 0 if there is none",
     ("role",),
 )
-ROWS_STORED = Counter("gateway_rows_stored", "Rows that were new and are committed", ["table"], registry=REGISTRY)
+ROWS_STORED = Counter(
+    "gateway_rows_stored", "New rows committed; duplicates are not counted", ["table"], registry=REGISTRY
+)
 COMMAND_STEPS = Counter(
     "gateway_command_steps",
-    "Steps of commands that became known, by what they are for: the start of an event, its end, or an operator",
+    "Steps of commands, by kind of command: event, restore or operator",
     ["kind", "step"],
     registry=REGISTRY,
 )
@@ -175,27 +177,27 @@ STEPS = (
 )
 ACK_SECONDS = Histogram(
     "gateway_ack_seconds",
-    "Time from the decision to send a command to the receipt of its first answer, in seconds",
+    "Time from the decision to send a command to its first ack, in seconds",
     ["kind"],
     buckets=(0.1, 0.3, 0.6, 1, 2, 3, 6, 10, 30, 60, 300),
     registry=REGISTRY,
 )
 ACKS = Counter(
     "gateway_acks",
-    "Acknowledgements stored, by how their command was found: by correlation id, by event and VEN, or not at all",
+    "Acks stored, by how their command was found: correlation id, event and VEN, or not at all",
     ["match"],
     registry=REGISTRY,
 )
 DEAD_LETTER_RATIO = CallbackMetric(
     GaugeMetricFamily,
     "gateway_dead_letter_ratio",
-    "Share of the records of the last minute that became dead letters, 0 to 1",
+    "Share of the last minute's records that became dead letters, 0 to 1",
 )
 
 # API.
 HTTP_REQUEST_SECONDS = Histogram(
     "gateway_http_request_seconds",
-    "Time from a request to the end of its answer, in seconds",
+    "Time from a request to the end of its response, in seconds",
     ["method", "route", "status"],
     buckets=(0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
     registry=REGISTRY,
@@ -203,31 +205,31 @@ HTTP_REQUEST_SECONDS = Histogram(
 LIVE_DIFFERENCE = CallbackMetric(
     GaugeMetricFamily,
     "gateway_live_difference",
-    "Live totals minus the same figures from the rows of the database, at the last look (kW, or VENs)",
+    "Live totals minus the same totals computed from PostgreSQL, in kW or VENs",
     ("figure",),
 )
 LIVE_DIFFERENCE_RATIO = CallbackMetric(
     GaugeMetricFamily,
     "gateway_live_difference_ratio",
-    "The same as a part of the larger of the two, -1 to 1",
+    "The difference relative to the larger of the two, -1 to 1",
     ("figure",),
 )
 CONSUMER_LAG = CallbackMetric(
     GaugeMetricFamily,
     "gateway_consumer_lag_records",
-    "Records of the log that a role has not committed yet; `downlink` is the bridge's reading of commands",
+    "Records that a consumer group has not committed yet; `downlink` is the bridge",
     ("role", "topic", "partition"),
 )
 NEWEST_READING_AGE = CallbackMetric(
     GaugeMetricFamily,
     "gateway_newest_reading_age_seconds",
-    "How long ago the newest reading that is stored was received from MQTT",
+    "Time since the newest stored reading was received from MQTT",
 )
-LIVE_TOTALS_AGE = CallbackMetric(
-    GaugeMetricFamily, "gateway_live_totals_age_seconds", "How long ago the live totals were as they are told"
-)
-FEED_CLIENTS = CallbackMetric(GaugeMetricFamily, "gateway_feed_clients", "Clients of the feed now")
-FEED_ITEMS = Counter("gateway_feed_items", "Items of the feed, each counted once", ["kind"], registry=REGISTRY)
+LIVE_TOTALS_AGE = CallbackMetric(GaugeMetricFamily, "gateway_live_totals_age_seconds", "Age of the live totals")
+FEED_CLIENTS = CallbackMetric(GaugeMetricFamily, "gateway_feed_clients", "Clients connected to the live feed")
+FEED_ITEMS = Counter("gateway_feed_items", "Messages of the live feed, each counted once", ["kind"], registry=REGISTRY)
 FEED_CLIENTS_CUT_OFF = Counter(
-    "gateway_feed_clients_cut_off", "Clients of the feed that did not read, and were cut off", registry=REGISTRY
+    "gateway_feed_clients_cut_off",
+    "Clients of the live feed that were disconnected because they did not read",
+    registry=REGISTRY,
 )

@@ -1,7 +1,7 @@
-"""ven.command-log as the bridges use it: each notes there what it is about to send, and the first to do so may.
+"""The topic ven.command-log as the bridges use it: each claims a command there before it sends it.
 
-The log's order is the only judge, so it needs neither the consumer group, which cannot tell a bridge that stood still
-for a minute that another has taken over, nor memory that survives a crash.
+The bridge whose claim is first in the partition sends the command. So no bridge depends on the consumer group, which
+cannot tell a bridge that stood still for a minute that another has taken over, or on memory that a crash erases.
 """
 
 import asyncio
@@ -29,38 +29,38 @@ from schemas.settings.blocks import KafkaSettings
 logger = logging.getLogger(__name__)
 
 HEADER_RUN = "bridge-run"
-"""Names the run of a bridge that wrote the evidence."""
+"""Identifies the run of the bridge that wrote a record."""
 
-_FORGET_EVERY_SECONDS = 60.0
-_LOOK_MS = 250
+_PRUNE_SECONDS = 60.0
+_FETCH_MS = 250
 
 
 class CommandLog:
-    """Writes evidence and follows what all bridges write; `known` is what can be read there by now."""
+    """Writes evidence to the topic and reads what all bridges write; `index` has what was read so far."""
 
     def __init__(self, kafka: KafkaSettings, producer: AIOKafkaProducer) -> None:
         self._kafka = kafka
         self._producer = producer
         self._topic = kafka.topics(COMMAND_LOG)
         self._run = uuid4().hex.encode()
-        self.known = CommandIndex()
+        self.index = CommandIndex()
         self._claims: dict[tuple[str, int], asyncio.Future[bool]] = {}
-        self._proofs: dict[str, asyncio.Future[None]] = {}
-        self._notes: deque[tuple[DeliveryEvidence, asyncio.Future[None]]] = deque()
-        self._noted = asyncio.Event()
+        self._sent: dict[str, asyncio.Future[None]] = {}
+        self._outbox: deque[tuple[DeliveryEvidence, asyncio.Future[None]]] = deque()
+        self._added = asyncio.Event()
         self._consumer: AIOKafkaConsumer | None = None
-        self._read: dict[TopicPartition, int] = {}
-        self._moved = asyncio.Event()
+        self._positions: dict[TopicPartition, int] = {}
+        self._advanced = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @vital("the command log")
     async def run(self) -> None:
-        """Write and follow, for ever; an outage is waited out.
+        """Write and read, for ever; waits while Kafka is unavailable.
 
         Raises:
-            KafkaError: the log refused evidence for good.
+            KafkaError: Kafka refuses a record for good.
         """
-        running = [asyncio.ensure_future(each) for each in (self._write(), self._follow(), self._forget())]
+        running = [asyncio.ensure_future(each) for each in (self._write(), self._follow(), self._prune())]
         try:
             await asyncio.wait({*running, self._failed}, return_when=asyncio.FIRST_COMPLETED)
             for outcome in (*running, self._failed):
@@ -72,44 +72,44 @@ class CommandLog:
             await asyncio.gather(*running, return_exceptions=True)
 
     def claim(self, command: CommandRecord) -> "asyncio.Future[bool]":
-        """Note that a command is about to be sent; the result is whether it may be, once the log has told."""
+        """Record that a command is about to be sent; the future's result is whether this bridge may send it."""
         claim = self._claims[command.correlation_id, command.attempt] = asyncio.get_running_loop().create_future()
-        self._note(_evidence(command, "sending"))
+        self._append(_evidence(command, "sending"))
         return claim
 
-    def expired(self, command: CommandRecord, reason: str) -> "asyncio.Future[None]":
-        """Note that a command was not sent; done when the log has it."""
-        return self._note(_evidence(command, "expired", reason))
+    def record_expired(self, command: CommandRecord, reason: str) -> "asyncio.Future[None]":
+        """Record that a command was not sent; the future is done when Kafka has the record."""
+        return self._append(_evidence(command, "expired", reason))
 
-    def sent(self, correlation_id: str, reason: str | None = None) -> "asyncio.Future[None] | None":
-        """Note that the MQTT broker has a command; done when the log has it.
+    def record_sent(self, correlation_id: str, reason: str | None = None) -> "asyncio.Future[None] | None":
+        """Record that the MQTT broker has a command; the future is done when Kafka has the record.
 
-        None where that is in the log already, or the command is not.
+        None if the log says so already, or has no claim of the command.
         """
-        known = self.known.get(correlation_id)
-        if known is None or known.state == "sent":
+        status = self.index.get(correlation_id)
+        if status is None or status.state == "sent":
             return None
-        proof = self._proofs.get(correlation_id)
-        if proof is None:
+        stored = self._sent.get(correlation_id)
+        if stored is None:
             evidence = DeliveryEvidence(
                 correlation_id=correlation_id,
-                ven_id=known.ven_id,
-                attempt=known.attempt,
+                ven_id=status.ven_id,
+                attempt=status.attempt,
                 state="sent",
                 at=datetime.now(UTC),
                 reason=reason,
-                expires_at=known.expires_at,
+                expires_at=status.expires_at,
             )
-            proof = self._proofs[correlation_id] = self._note(evidence)
-        return proof
+            stored = self._sent[correlation_id] = self._append(evidence)
+        return stored
 
     def is_sent(self, correlation_id: str) -> bool:
-        """Whether something shows that the MQTT broker has it, be it in the log yet or not."""
-        known = self.known.get(correlation_id)
-        return correlation_id in self._proofs or (known is not None and known.state == "sent")
+        """Whether the MQTT broker certainly has a command, even if Kafka does not have the record of it yet."""
+        status = self.index.get(correlation_id)
+        return correlation_id in self._sent or (status is not None and status.state == "sent")
 
-    async def caught_up(self) -> None:
-        """Wait until all is known that the log holds now; waits for the log while it is down."""
+    async def catch_up(self) -> None:
+        """Wait until the index has everything that the topic contains now; waits while Kafka is unavailable."""
         backoff = Backoff(max_seconds=2)
         while True:
             consumer = self._consumer
@@ -118,33 +118,33 @@ class CommandLog:
                     partitions = list(consumer.assignment())
                     ends = await consumer.end_offsets(partitions)
                     while consumer is self._consumer:
-                        if partitions and all(self._read.get(tp, -1) >= end for tp, end in ends.items()):
+                        if partitions and all(self._positions.get(tp, -1) >= end for tp, end in ends.items()):
                             return
-                        self._moved.clear()
-                        await self._moved.wait()
+                        self._advanced.clear()
+                        await self._advanced.wait()
                     continue
             await backoff.wait()
 
-    def _note(self, evidence: DeliveryEvidence) -> "asyncio.Future[None]":
-        note: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._notes.append((evidence, note))
-        self._noted.set()
-        return note
+    def _append(self, evidence: DeliveryEvidence) -> "asyncio.Future[None]":
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._outbox.append((evidence, stored))
+        self._added.set()
+        return stored
 
     async def _write(self) -> None:
         while True:
-            while self._notes:
-                evidence, note = self._notes.popleft()
-                (await self._send(evidence)).add_done_callback(partial(self._on_written, evidence, note))
-            self._noted.clear()
-            await self._noted.wait()
+            while self._outbox:
+                evidence, stored = self._outbox.popleft()
+                (await self._send(evidence)).add_done_callback(partial(self._on_written, evidence, stored))
+            self._added.clear()
+            await self._added.wait()
 
     async def _send(self, evidence: DeliveryEvidence) -> "asyncio.Future[Any]":
         key, headers = evidence.correlation_id.encode(), [(HEADER_RUN, self._run)]
         return await enqueue(self._producer, self._topic, encode_record(evidence), key=key, headers=headers)
 
     def _on_written(
-        self, evidence: DeliveryEvidence, note: "asyncio.Future[None]", written: "asyncio.Future[Any]"
+        self, evidence: DeliveryEvidence, stored: "asyncio.Future[None]", written: "asyncio.Future[Any]"
     ) -> None:
         if written.cancelled():
             return
@@ -154,10 +154,10 @@ class CommandLog:
                 self._failed.set_exception(error)
             return
         if evidence.state == "sent":
-            self.known.learn(evidence, ours=True)
-            self._proofs.pop(evidence.correlation_id, None)
-        if not note.done():
-            note.set_result(None)
+            self.index.apply(evidence, written_here=True)
+            self._sent.pop(evidence.correlation_id, None)
+        if not stored.done():
+            stored.set_result(None)
 
     async def _follow(self) -> None:
         backoff = Backoff(max_seconds=5)
@@ -167,54 +167,54 @@ class CommandLog:
                 **client_options(self._kafka),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                fetch_max_wait_ms=_LOOK_MS,
+                fetch_max_wait_ms=_FETCH_MS,
             )
             try:
                 await consumer.start()
-                await self._read_on(consumer, backoff)
+                await self._read(consumer, backoff)
             except (KafkaError, OSError) as error:
                 logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "command_log_unread"})
                 await backoff.wait()
             finally:
                 self._consumer = None
-                self._moved.set()
+                self._advanced.set()
                 await consumer.stop()
 
-    async def _read_on(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
+    async def _read(self, consumer: AIOKafkaConsumer, backoff: Backoff) -> None:
         for tp in consumer.assignment():
-            if tp in self._read:
-                consumer.seek(tp, self._read[tp])
+            if tp in self._positions:
+                consumer.seek(tp, self._positions[tp])
         self._consumer = consumer
         while True:
-            for records in (await consumer.getmany(timeout_ms=_LOOK_MS)).values():
+            for records in (await consumer.getmany(timeout_ms=_FETCH_MS)).values():
                 for record in records:
-                    self._take(record)
+                    self._apply(record)
             backoff.reset()
             # By position, not by the last record: compaction leaves gaps, also at the end.
             for tp in consumer.assignment():
-                self._read[tp] = await consumer.position(tp)
-            self._moved.set()
+                self._positions[tp] = await consumer.position(tp)
+            self._advanced.set()
 
-    def _take(self, record: Any) -> None:
+    def _apply(self, record: Any) -> None:
         try:
             evidence = decode_delivery_evidence(record.value or b"")
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return  # others may write here, too
-        ours = dict(record.headers).get(HEADER_RUN) == self._run
+            return  # from another writer
+        written_here = dict(record.headers).get(HEADER_RUN) == self._run
         if evidence.expires_at is None:
-            # Not from a bridge: it counts for as long as its command can be in the log.
-            kept = timedelta(hours=self._kafka.kafka_retention_hours)
-            evidence = msgspec.structs.replace(evidence, expires_at=datetime.now(UTC) + kept)
-        self.known.learn(evidence, ours=ours)
-        if ours and evidence.state == "sending":
+            # Not from a bridge: it counts as long as its command may be in Kafka.
+            retention = timedelta(hours=self._kafka.kafka_retention_hours)
+            evidence = msgspec.structs.replace(evidence, expires_at=datetime.now(UTC) + retention)
+        self.index.apply(evidence, written_here=written_here)
+        if written_here and evidence.state == "sending":
             claim = self._claims.pop((evidence.correlation_id, evidence.attempt), None)
             if claim is not None and not claim.done():
-                claim.set_result(self.known.may_send(evidence.correlation_id, evidence.attempt))
+                claim.set_result(self.index.may_send(evidence.correlation_id, evidence.attempt))
 
-    async def _forget(self) -> None:
+    async def _prune(self) -> None:
         while True:
-            await asyncio.sleep(_FORGET_EVERY_SECONDS)
-            self.known.forget(datetime.now(UTC))
+            await asyncio.sleep(_PRUNE_SECONDS)
+            self.index.prune(datetime.now(UTC))
 
 
 def _evidence(command: CommandRecord, state: DeliveryState, reason: str | None = None) -> DeliveryEvidence:

@@ -1,6 +1,7 @@
-"""Commands that come back: the bridge subscribes to what it sends, and what the broker delivers it has taken.
+"""Echoes: the bridge subscribes to the commands that it sends; the broker has every command that it delivers.
 
-The session outlives the bridge, so after a crash or a lost connection this tells what was sent, where nothing else can.
+The MQTT session outlives the bridge. After a crash or a lost connection an echo proves what was sent, which nothing
+else can prove.
 """
 
 import asyncio
@@ -10,10 +11,10 @@ from functools import partial
 import msgspec
 
 from bridge.downlink.command_log import CommandLog
-from bridge.downlink.send_policy import COMMAND_TOPIC
 from bridge.mqtt.packet_reader import Message
 from runtime.supervision import vital
 from schemas.mqtt.filters import matches
+from schemas.mqtt.routing import COMMAND_TOPIC
 
 ECHO_FILTER = COMMAND_TOPIC + "+"
 
@@ -26,52 +27,52 @@ _decode = msgspec.json.Decoder(_Payload).decode
 
 
 class Echo:
-    """Takes commands that came back as evidence; others may publish there too, and that is passed over."""
+    """Records echoes as evidence in the command log; ignores messages of other publishers."""
 
     def __init__(self, log: CommandLog) -> None:
         self._log = log
         self._inbox: deque[tuple[str, str, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
 
-    def take(self, message: Message) -> "asyncio.Future[None] | None":
-        """Take a message; done when the log has what it shows, None where it shows nothing."""
+    def receive(self, message: Message) -> "asyncio.Future[None] | None":
+        """Accept a message; the future is done when Kafka has its evidence. None if it proves nothing."""
         if message.retain:
-            return None  # not sent now, whoever sent it
+            return None  # retained messages were sent at another time
         try:
             correlation_id = _decode(message.payload).correlation_id
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._inbox.append((correlation_id, message.topic.removeprefix(COMMAND_TOPIC), taken))
+        recorded: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._inbox.append((correlation_id, message.topic.removeprefix(COMMAND_TOPIC), recorded))
         self._arrived.set()
-        return taken
+        return recorded
 
     @vital("the echo of commands")
     async def run(self) -> None:
-        """Note what came back, for ever; not before it is known what was about to be sent."""
-        await self._log.caught_up()
+        """Record echoes, for ever; the claims in the command log are read first."""
+        await self._log.catch_up()
         while True:
-            waiting, self._inbox = self._inbox, deque()
-            if any(self._log.known.get(correlation_id) is None for correlation_id, _, _ in waiting):
-                # Another bridge sent it: its evidence may be on the way.
-                await self._log.caught_up()
-            for correlation_id, ven_id, taken in waiting:
-                known = self._log.known.get(correlation_id)
-                noted = self._log.sent(correlation_id, "echo") if known and known.ven_id == ven_id else None
-                if noted is None:
-                    _done(taken)
+            echoes, self._inbox = self._inbox, deque()
+            if any(self._log.index.get(correlation_id) is None for correlation_id, _, _ in echoes):
+                # Another bridge sent it: its claim may not have been read yet.
+                await self._log.catch_up()
+            for correlation_id, ven_id, recorded in echoes:
+                status = self._log.index.get(correlation_id)
+                stored = self._log.record_sent(correlation_id, "echo") if status and status.ven_id == ven_id else None
+                if stored is None:
+                    _resolve(recorded)
                 else:
-                    noted.add_done_callback(partial(_done, taken))
+                    stored.add_done_callback(partial(_resolve, recorded))
             self._arrived.clear()
             if not self._inbox:
                 await self._arrived.wait()
 
 
 def is_echo(topic: str) -> bool:
-    """Whether a message of this topic may be a command that came back."""
+    """Whether a message of this topic may be an echo."""
     return topic.startswith(COMMAND_TOPIC) and matches(ECHO_FILTER, topic)
 
 
-def _done(taken: "asyncio.Future[None]", _noted: object = None) -> None:
-    if not taken.done():
-        taken.set_result(None)
+def _resolve(recorded: "asyncio.Future[None]", _stored: object = None) -> None:
+    if not recorded.done():
+        recorded.set_result(None)

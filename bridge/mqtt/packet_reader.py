@@ -1,9 +1,9 @@
-"""How messages come out of paho's socket: read in large pieces, and a PUBLISH taken apart here.
+"""Reads MQTT packets in large chunks from paho's socket and parses each PUBLISH itself.
 
-paho makes four reads of each message, an object with a lock in it, and a walk through its filters; for a bridge that
-takes thousands a second this is half of all its work. Its state machine, its keep-alive, all other packets, and what
-lies in two pieces stay paho's. Like connection.py this reaches for what is not public:
-tests/integration/bridge/mqtt/test_packet_reader.py fails where an upgrade changes it.
+paho makes four socket reads for each message, creates an object with a lock, and matches the topic against its filters.
+At thousands of messages a second that is half of the bridge's work. The state machine, the keep-alive, all other
+packets, and packets that a chunk holds only in part stay with paho. This file uses private attributes of paho, as
+connection.py does; tests/integration/bridge/mqtt/test_packet_reader.py fails when an upgrade changes them.
 """
 
 import time
@@ -14,18 +14,18 @@ from typing import Any, cast
 from paho.mqtt.client import Client
 from paho.mqtt.enums import MQTTErrorCode
 
-_PIECE_BYTES = 65_536
-_MOST_QOS = 1
+_CHUNK_BYTES = 65_536
+_MAX_QOS = 1
 _PUBLISH = 3
-_LENGTH_BYTES = 4
-_LAST_BELOW = 128
+_MAX_LENGTH_BYTES = 4
+_CONTINUATION_BIT = 128
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """One message as it arrived; `received_ms` is in Unix milliseconds.
+    """One message as received; `received_ms` is in milliseconds since 1970.
 
-    What is no UTF-8 in the topic, which brokers should not let pass, is replaced.
+    Bytes of the topic that are not UTF-8 are replaced; brokers should not let them pass.
     """
 
     topic: str
@@ -37,74 +37,74 @@ class Message:
     received_ms: int = 0
 
 
-class Receiving:
-    """Takes the place of paho's reading and of what it does with a PUBLISH."""
+class PacketReader:
+    """Replaces the socket reads of a paho client, and its handling of a PUBLISH."""
 
-    def __init__(self, client: Client, take: Callable[[Message], None]) -> None:
+    def __init__(self, client: Client, on_message: Callable[[Message], None]) -> None:
         self._client = cast(Any, client)
-        self._take = take
-        self._receive = self._client._sock_recv  # noqa: SLF001
-        self._piece = b""
-        self._read_to = 0
-        self._client._sock_recv = self._part  # noqa: SLF001
-        self._client._handle_publish = self._on_publish  # noqa: SLF001
+        self._on_message = on_message
+        self._read_socket = self._client._sock_recv  # noqa: SLF001 - paho has no public hook for its reads
+        self._chunk = b""
+        self._position = 0
+        self._client._sock_recv = self._read_chunk  # noqa: SLF001 - see above
+        self._client._handle_publish = self._on_publish  # noqa: SLF001 - nor for a PUBLISH before its own handling
 
     @property
-    def pending(self) -> bool:
-        """Whether something was read from the socket that paho has not asked for yet."""
-        return self._read_to < len(self._piece)
+    def has_unread(self) -> bool:
+        """Whether the chunk holds bytes that paho has not read yet."""
+        return self._position < len(self._chunk)
 
-    def take_whole(self) -> bool:
-        """Take the next packet, where it is a PUBLISH that lies whole in what was read; else it is paho's.
+    def read_publish(self) -> bool:
+        """Read the next packet if it is a PUBLISH that the chunk holds completely; otherwise paho has to read it.
 
-        paho leaves off inside a packet only where the piece ends, so what is left of a piece begins with a packet.
+        paho stops inside a packet only at the end of a chunk, so the rest of a chunk starts with a packet.
         """
-        piece, at = self._piece, self._read_to
-        if at >= len(piece) or piece[at] >> 4 != _PUBLISH:
+        chunk, start = self._chunk, self._position
+        if start >= len(chunk) or chunk[start] >> 4 != _PUBLISH:
             return False
-        # Seven bits a byte, the lowest first, and one that tells whether there are more (section 2.2.3).
-        begin, length, bits = at + 1, 0, 0
-        for byte in piece[begin : begin + _LENGTH_BYTES]:
+        # Seven bits a byte, lowest first; the eighth bit says whether more bytes follow (section 2.2.3).
+        begin, length, bits = start + 1, 0, 0
+        for byte in chunk[begin : begin + _MAX_LENGTH_BYTES]:
             begin, length, bits = begin + 1, length | (byte & 127) << bits, bits + 7
-            if byte < _LAST_BELOW:
+            if byte < _CONTINUATION_BIT:
                 break
         else:
             return False
         end = begin + length
-        message = parse_publish(piece[at], piece[begin:end]) if end <= len(piece) else None
+        message = parse_publish(chunk[start], chunk[begin:end]) if end <= len(chunk) else None
         if message is None:
             return False
-        self._read_to = end
-        self._take(message)
+        self._position = end
+        self._on_message(message)
         return True
 
-    def _part(self, size: int) -> bytes:
-        """Return up to `size` bytes; raises BlockingIOError where there are none, as the socket does."""
-        if not self.pending:
-            if size > _PIECE_BYTES:
-                return bytes(self._receive(size))
-            self._piece, self._read_to = self._receive(_PIECE_BYTES), 0
-        begin, self._read_to = self._read_to, self._read_to + size
-        return self._piece[begin : self._read_to]
+    def _read_chunk(self, size: int) -> bytes:
+        """Return up to `size` bytes; raises BlockingIOError if there are none, as the socket does."""
+        if not self.has_unread:
+            if size > _CHUNK_BYTES:
+                return bytes(self._read_socket(size))
+            self._chunk, self._position = self._read_socket(_CHUNK_BYTES), 0
+        begin, self._position = self._position, self._position + size
+        return self._chunk[begin : self._position]
 
     def _on_publish(self) -> MQTTErrorCode:
-        packet = self._client._in_packet  # noqa: SLF001
+        packet = self._client._in_packet  # noqa: SLF001 - what paho has read
         message = parse_publish(packet["command"], packet["packet"])
         if message is None:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
-        self._take(message)
+        self._on_message(message)
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 def parse_publish(first_byte: int, body: bytes | bytearray) -> Message | None:
-    """Take a PUBLISH of MQTT 3.1.1 apart (section 3.3): its first byte, and what follows the length.
+    """Parse a PUBLISH of MQTT 3.1.1 (section 3.3) from its first byte and what follows the length.
 
-    None where it is none that a subscription at QoS 1 may bring: then the connection is of no use.
+    None if a subscription at QoS 1 cannot receive such a packet; the connection is unusable then.
     """
     qos = first_byte >> 1 & 3
     end = 2 + (body[0] << 8 | body[1]) if len(body) > 1 else len(body) + 1
     begin = end + 2 if qos else end
-    if qos > _MOST_QOS or begin > len(body):
+    if qos > _MAX_QOS or begin > len(body):
         return None
     return Message(
         body[2:end].decode(errors="replace"),

@@ -1,4 +1,4 @@
-"""The subscription list of this client id, kept in the log so that it outlives the bridge however it ends."""
+"""The subscriptions of this client id in a compacted topic, so that they survive the bridge however it ends."""
 
 import logging
 
@@ -6,6 +6,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from runtime.backoff import Backoff
+from runtime.kafka import client_options
 from schemas.mqtt.subscriptions import SubscriptionList
 from schemas.records.topics import SUBSCRIPTIONS
 from schemas.settings.blocks import KafkaSettings
@@ -13,8 +14,8 @@ from schemas.settings.blocks import KafkaSettings
 logger = logging.getLogger(__name__)
 
 
-class Recollection:
-    """What the log says that the broker may have in our session; `list` is what was read or written last."""
+class SubscriptionStore:
+    """Reads and writes what our session at the broker may be subscribed to; `list` is the current value."""
 
     def __init__(self, kafka: KafkaSettings, producer: AIOKafkaProducer, client_id: str) -> None:
         self._kafka = kafka
@@ -24,10 +25,10 @@ class Recollection:
         self.list = SubscriptionList()
 
     async def read(self) -> None:
-        """Read the list; waits for the log while it is down."""
+        """Read the list from Kafka; waits while Kafka is unavailable."""
         backoff = Backoff(max_seconds=5)
         while True:
-            consumer = AIOKafkaConsumer(bootstrap_servers=self._kafka.kafka_bootstrap_servers, enable_auto_commit=False)
+            consumer = AIOKafkaConsumer(**client_options(self._kafka), enable_auto_commit=False)
             try:
                 await consumer.start()
                 self.list = await self._latest(consumer)
@@ -48,21 +49,26 @@ class Recollection:
         while await consumer.position(partition) < end:
             for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, ()):
                 if record.key == self._key:
-                    latest = self._decoded(record.value) or latest
+                    latest = self._decode(record.value) or latest
         return latest
 
-    def _decoded(self, value: bytes | None) -> SubscriptionList | None:
+    def _decode(self, value: bytes | None) -> SubscriptionList | None:
         try:
             return SubscriptionList.decode(value or b"")
         except (ValueError, RecursionError) as error:
-            logger.warning("no list in %s: %s", self._topic, error, extra={"action": "subscriptions_unreadable"})
+            logger.warning(
+                "a record in %s is no subscription list: %s",
+                self._topic,
+                error,
+                extra={"action": "subscriptions_unreadable"},
+            )
             return None
 
     async def write(self, changed: SubscriptionList) -> None:
-        """Keep a list; at return the log has it. Waits for the log while it is down.
+        """Write a list to Kafka and wait for its acknowledgement, also while Kafka is unavailable.
 
         Raises:
-            KafkaError: the log refused it for good.
+            KafkaError: Kafka refuses the record for good.
         """
         backoff = Backoff(max_seconds=5)
         while changed != self.list:

@@ -15,7 +15,7 @@ _AWS_IOT_TLS_PORT = 443
 
 
 class _Context(ssl.SSLContext):
-    """A context that can expect another name in the broker's certificate than the one it connects to."""
+    """Can expect another name in the broker's certificate than the host that it connects to."""
 
     server_name: str = ""
 
@@ -26,7 +26,7 @@ class _Context(ssl.SSLContext):
 
 
 def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
-    """Build the context, or return None without TLS.
+    """Return the TLS context; None if TLS is off.
 
     Raises:
         SettingsError: a file is missing, is no certificate, or has expired; the message names the setting.
@@ -42,13 +42,13 @@ def tls_context(settings: MqttSettings) -> ssl.SSLContext | None:
         with _client_files(settings) as (certificate, key):
             load_client(context, names, certificate, key)
     if settings.mqtt_port == _AWS_IOT_TLS_PORT:
-        # AWS IoT Core tells MQTT from HTTPS on this port by the protocol name.
+        # On this port AWS IoT Core expects the protocol name of MQTT.
         context.set_alpn_protocols(["x-amzn-mqtt-ca"])
     return context
 
 
 def setting_names(settings: MqttSettings) -> TlsSettingNames:
-    """Name the settings that count: PEM text wins over the files."""
+    """Return the names of the settings in use: PEM text takes precedence over files."""
     return TlsSettingNames(
         what="MQTT broker",
         ca="CA_CERT_PEM" if settings.ca_cert_pem.get_secret_value() else "MQTT_CA_CERT",
@@ -61,7 +61,7 @@ def setting_names(settings: MqttSettings) -> TlsSettingNames:
 
 @contextmanager
 def _client_files(settings: MqttSettings) -> Iterator[tuple[str, str]]:
-    """Name certificate and key as files, for OpenSSL takes no text."""
+    """Yield the paths of certificate and key; OpenSSL reads files only."""
     certificate, key = settings.client_cert_pem.get_secret_value(), settings.private_key_pem.get_secret_value()
     with (
         _as_file(certificate) if certificate else nullcontext(settings.mqtt_client_cert) as certificate_file,
@@ -72,7 +72,7 @@ def _client_files(settings: MqttSettings) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _as_file(text: str) -> Iterator[str]:
-    """Name a file with the text, for us alone and only inside; on Linux in memory, where no kill leaves it."""
+    """Yield the path of a private file with the text; on Linux in memory, so that a kill leaves no file behind."""
     if sys.platform == "linux":
         with os.fdopen(os.memfd_create("pem"), "w") as file:
             file.write(text)

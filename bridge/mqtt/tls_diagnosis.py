@@ -1,4 +1,4 @@
-"""Why a broker does not let us in over TLS: paho says only that the connection was lost."""
+"""Why a TLS connection to the broker fails; paho reports only that the connection was lost."""
 
 import asyncio
 import socket
@@ -9,12 +9,12 @@ from bridge.mqtt.tls import setting_names, tls_context
 from runtime.tls import explain_tls_error
 from schemas.settings.mqtt import MqttSettings
 
-_PATIENCE_SECONDS = 5.0
-_SAYS_WITHIN_SECONDS = 1.5
+_CONNECT_SECONDS = 5.0
+_REFUSAL_SECONDS = 1.5
 
 
 async def diagnose_mqtt_tls(settings: MqttSettings) -> str | None:
-    """Shake hands once, and say which setting is at fault; None where that went well, or nobody answered.
+    """Try one TLS handshake; return which setting is wrong, or None if it succeeds or the broker does not answer.
 
     Raises:
         SettingsError: a file cannot be used, or has expired.
@@ -27,11 +27,11 @@ async def diagnose_mqtt_tls(settings: MqttSettings) -> str | None:
 
 
 async def try_handshake(settings: MqttSettings) -> None:
-    """Let the broker see our certificate and see its own, and leave: no session of anybody is touched.
+    """Exchange certificates with the broker and disconnect; no MQTT session is affected.
 
     Raises:
-        ssl.SSLError: one of the two was not accepted.
-        OSError: nobody answered, or the connection was closed without a word.
+        ssl.SSLError: one of the two certificates was not accepted.
+        OSError: the broker did not answer, or closed the connection without a TLS alert.
         SettingsError: a file cannot be used, or has expired.
     """
     context = tls_context(settings)
@@ -43,11 +43,11 @@ def _handshake(settings: MqttSettings, context: ssl.SSLContext) -> None:
     address = (settings.mqtt_host, settings.mqtt_port)
     try:
         with (
-            socket.create_connection(address, timeout=_PATIENCE_SECONDS) as plain,
+            socket.create_connection(address, timeout=_CONNECT_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=settings.mqtt_host) as secured,
         ):
-            # With TLS 1.3 the broker looks at our certificate only after we believe to be done.
-            secured.settimeout(_SAYS_WITHIN_SECONDS)
+            # With TLS 1.3 the broker checks our certificate after the handshake has ended for us.
+            secured.settimeout(_REFUSAL_SECONDS)
             with suppress(TimeoutError):
                 secured.recv(1)
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:

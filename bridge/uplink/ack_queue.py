@@ -1,4 +1,4 @@
-"""What was taken from MQTT and is not yet acknowledged: in order, bounded, and tied to its connection."""
+"""The acknowledgement queue: received messages that have no PUBACK yet, in order, each with its connection."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,56 +10,56 @@ M = TypeVar("M")
 
 
 @dataclass(slots=True, eq=False)
-class Entry(Generic[C, M]):
-    """One message under way; `done` once the log holds it."""
+class PendingAck(Generic[C, M]):
+    """One message without a PUBACK; `confirmed` once Kafka has stored it."""
 
     connection: C
     message: M
-    done: bool = False
+    confirmed: bool = False
 
 
-class Outstanding(Generic[C, M]):
-    """A FIFO that acknowledges from its head only.
+class AckQueue(Generic[C, M]):
+    """A queue that acknowledges only from its head.
 
-    The log confirms messages in any order, but MQTT wants PUBACKs in the order of the PUBLISHes (MQTT-4.6.0-2), so a
-    confirmed message waits for those before it. Acknowledgements of a connection that is gone are left out: the broker
-    sends those messages again on the next one.
+    Kafka confirms messages in any order, but MQTT requires PUBACKs in the order of the PUBLISHes (MQTT-4.6.0-2), so a
+    confirmed message waits for those before it. Messages of a lost connection are not acknowledged: the broker sends
+    them again on the next one.
     """
 
     def __init__(self, acknowledge: Callable[[C, Sequence[M]], None], on_change: Callable[[int], None]) -> None:
         self._acknowledge = acknowledge
         self._on_change = on_change
-        self._entries: deque[Entry[C, M]] = deque()
-        self._current: C | None = None
+        self._pending: deque[PendingAck[C, M]] = deque()
+        self._connection: C | None = None
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._pending)
 
     @property
     def oldest(self) -> M | None:
-        """The message that has waited for the longest; None where there is none."""
-        return self._entries[0].message if self._entries else None
+        """The message that has waited longest; None if the queue is empty."""
+        return self._pending[0].message if self._pending else None
 
-    def use(self, connection: C) -> None:
-        """From now on only messages of this connection are acknowledged."""
-        self._current = connection
+    def attach(self, connection: C) -> None:
+        """Acknowledge only messages of this connection from now on."""
+        self._connection = connection
 
-    def add(self, connection: C, message: M) -> Entry[C, M]:
-        """Take a message in."""
-        entry = Entry(connection, message)
-        self._entries.append(entry)
-        self._on_change(len(self._entries))
-        return entry
+    def add(self, connection: C, message: M) -> PendingAck[C, M]:
+        """Add a message."""
+        pending = PendingAck(connection, message)
+        self._pending.append(pending)
+        self._on_change(len(self._pending))
+        return pending
 
-    def confirm(self, *confirmed: Entry[C, M]) -> None:
-        """Note that the log holds messages, and acknowledge all that are now due."""
-        for entry in confirmed:
-            entry.done = True
-        entries, due = self._entries, []
-        while entries and entries[0].done:
-            head = entries.popleft()
-            if head.connection is self._current:
+    def confirm(self, *confirmed: PendingAck[C, M]) -> None:
+        """Mark messages as confirmed, and acknowledge all confirmed messages at the head."""
+        for each in confirmed:
+            each.confirmed = True
+        pending, due = self._pending, []
+        while pending and pending[0].confirmed:
+            head = pending.popleft()
+            if head.connection is self._connection:
                 due.append(head.message)
-        if due and self._current is not None:
-            self._acknowledge(self._current, due)
-        self._on_change(len(entries))
+        if due and self._connection is not None:
+            self._acknowledge(self._connection, due)
+        self._on_change(len(pending))

@@ -1,7 +1,7 @@
-"""The bridge's word that it is at work, behind all that it has received: it tells silent VENs from a standstill.
+"""Heartbeats: the bridge proves every second that it works, so that a stall is not mistaken for silent VENs.
 
-A beat travels the way of the samples, in each partition of ven.raw.metering. Where it does not arrive samples would
-not either, and no VEN is silent for that.
+A heartbeat takes the path of the samples, in each partition of ven.raw.metering. If it does not arrive, samples would
+not arrive either, and no VEN counts as silent.
 """
 
 import asyncio
@@ -16,35 +16,36 @@ from runtime.supervision import vital
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, TopicNames
 
-EVERY_SECONDS = 1.0
+INTERVAL_SECONDS = 1.0
 
 
-class Beats:
-    """Beats while `at_work` says that the bridge would receive what VENs send, and what it has is in the log."""
+class Heartbeats:
+    """Sends heartbeats while `is_working` returns True, each behind all messages received before it."""
 
     def __init__(
         self,
         producer: AIOKafkaProducer,
         names: TopicNames,
-        at_work: Callable[[], bool],
-        caught_up: Callable[[], Awaitable[None]],
+        is_working: Callable[[], bool],
+        flush: Callable[[], Awaitable[None]],
     ) -> None:
+        """Describe them; `flush` waits until Kafka has stored all messages received so far."""
         self._producer = producer
         self._topic = names.raw(Kind.METERING)
-        self._at_work = at_work
-        self._caught_up = caught_up
+        self._is_working = is_working
+        self._flush = flush
 
     @vital("the heartbeats of the bridge")
     async def run(self) -> None:
-        """Beat for ever; the next beat waits until the log has the last one."""
+        """Send heartbeats for ever, each after Kafka has acknowledged the last."""
         while True:
-            if self._at_work():
-                await self._beat()
-            await asyncio.sleep(EVERY_SECONDS)
+            if self._is_working():
+                await self._send()
+            await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def _beat(self) -> None:
+    async def _send(self) -> None:
         headers = [(HEADER_HEARTBEAT, b"1"), (HEADER_RECEIVED, b"%d" % int(time.time() * 1000))]
-        await self._caught_up()
+        await self._flush()
         try:
             sent: list[asyncio.Future[Any]] = [
                 await self._producer.send(self._topic, b"", partition=partition, headers=headers)
@@ -52,4 +53,4 @@ class Beats:
             ]
             await asyncio.gather(*sent)
         except KafkaError:
-            return  # the log is away, and a beat that comes late says nothing
+            return  # Kafka is unavailable, and a late heartbeat proves nothing

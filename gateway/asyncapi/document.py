@@ -9,13 +9,13 @@ from gateway.asyncapi.messages import payload_messages, record_messages
 from gateway.asyncapi.payloads import MESSAGES, payload_schemas
 from gateway.asyncapi.records import INTERNAL, VALUES, record_schemas
 from schemas.base.plain_yaml import plain_yaml
-from schemas.mqtt.routing import Kind
+from schemas.mqtt.routing import COMMAND_TOPIC, Kind
 from schemas.records import topics
 from schemas.records.network import NETWORK_SCOPE, TYPE_SCOPE
 from schemas.records.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, Topic
 
 JSON = "application/json"
-COMMANDS = "ven/cmd/{venId}"
+COMMANDS = COMMAND_TOPIC + "{venId}"
 
 # Name, address, kind, and the setting that says so.
 _HEARD = (

@@ -16,10 +16,10 @@ from gateway.fleet.dr_ledger import DrLedger, ReceivedCommand, SentAck
 from gateway.fleet.home import Home
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publisher import Publisher
+from schemas.mqtt.routing import COMMAND_TOPIC
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = "ven/cmd/"
 ACKS = "ven/ack/"
 
 _REPEAT_SECONDS = 1.0  # after which a home that repeats sends its ack with a new time
@@ -55,11 +55,11 @@ class Downlink:
     def topics(self, connection: int) -> list[str]:
         """Return the command topics of the homes that share a connection (by number)."""
         options = self._options
-        return [COMMANDS + options.ven_id(index) for index in range(connection, options.vens, options.connections)]
+        return [COMMAND_TOPIC + options.ven_id(index) for index in range(connection, options.vens, options.connections)]
 
     def receive(self, topic: str, payload: bytes, redelivered: bool) -> None:  # noqa: FBT001 - the publisher's callback
         """Handle a message. Homes of an earlier, larger fleet are ignored."""
-        ven_id = topic.removeprefix(COMMANDS)
+        ven_id = topic.removeprefix(COMMAND_TOPIC)
         index = self._indices.get(ven_id)
         if index is None:
             return

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gateway.fleet.publisher import Publisher
+from schemas.mqtt.routing import COMMAND_TOPIC
 
-_COMMANDS = "ven/cmd/"
 _TIME_FIELDS = frozenset(("timestamp", "ts", "end_ts", "until"))
 _MILLISECONDS_FROM = 100_000_000_000  # larger numbers are milliseconds: as seconds this is the year 5138
 _DRAIN_S = 15.0
@@ -34,7 +34,7 @@ class ReplayResult:
 
 def sent_by_a_ven(record: Record) -> bool:
     """Return whether a VEN sent the message; recordings also contain the gateway's commands."""
-    return not record["topic"].startswith(_COMMANDS)
+    return not record["topic"].startswith(COMMAND_TOPIC)
 
 
 async def replay(

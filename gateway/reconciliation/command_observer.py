@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gateway.fleet.publisher import Publisher
+from schemas.mqtt.routing import COMMAND_TOPIC
 
-_PREFIX = "ven/cmd/"
-_PROBE_TOPIC = _PREFIX + "nobody"
+_PROBE_TOPIC = COMMAND_TOPIC + "nobody"
 _SUBSCRIBE_SECONDS = 15.0
 
 
@@ -51,7 +51,7 @@ class CommandObserver:
         self._payloads.add((topic, payload))
         document = msgspec.json.decode(payload)
         event_id = document.get("event_id")
-        command = ObservedCommand(time.time(), topic.removeprefix(_PREFIX), document["op"], document)
+        command = ObservedCommand(time.time(), topic.removeprefix(COMMAND_TOPIC), document["op"], document)
         self._commands[event_id].append(command)
         self._number[event_id, command.op] += 1
         for condition, reached in self._waiters:
@@ -99,7 +99,7 @@ async def observe_commands(host: str, port: int, name: str = "gateway-observer")
         BrokerRefusedError: the broker refused the connection.
     """
     observer = CommandObserver()
-    async with Publisher(host, port, name, subscribe=[_PREFIX + "+"], on_message=observer.record) as connection:
+    async with Publisher(host, port, name, subscribe=[COMMAND_TOPIC + "+"], on_message=observer.record) as connection:
         await connection.wait_for_capacity()
         # The broker handles packets in order, so the probe arrives only when the subscription is active.
         connection.send(_PROBE_TOPIC, b"", lambda: None)

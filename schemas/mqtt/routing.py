@@ -23,6 +23,8 @@ class Kind(StrEnum):
 
 
 ACK_FILTER = "ven/ack/+"
+COMMAND_TOPIC = "ven/cmd/"
+"""The topic of a VEN's commands, before its id."""
 
 # What a topic carries when its name has one of these forms and no setting speaks of it.
 KNOWN_PATTERNS = (

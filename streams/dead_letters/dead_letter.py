@@ -12,7 +12,7 @@ from schemas.mqtt.routing import Kind, ven_id_in_topic
 from schemas.parsing.common import MAX_ID_LENGTH, storable
 from schemas.records import topics
 from schemas.records.dead_letters import ReplayOf
-from streams.engine.batch_consumer import Record, headers_of
+from streams.engine.batch import Record, headers_of
 from streams.store.bulk_insert import Row
 from streams.store.database import json_text
 

@@ -9,7 +9,7 @@ from schemas.base.time_window import TimeWindow
 from schemas.tables.partitioning import day_of
 from streams.dead_letters.dead_letter import COLUMNS, DeadLetter, read_dead_letter
 from streams.dead_letters.replay_store import note_refused
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 from streams.store.bulk_insert import Insert, insert_in_one_transaction
 from streams.store.database import Database
 from streams.store.day_partitions import DayPartitions

@@ -12,7 +12,7 @@ from schemas.records.commands import DeliveryEvidence, decode_delivery_evidence
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.dr.command_store import record_evidence
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 from streams.engine.batch_processing import merged_batches
 from streams.engine.batch_producer import BatchProducer
 from streams.store.database import DATA_FAULTS, Database

@@ -1,4 +1,4 @@
-"""How every role's Faust app is set up."""
+"""Creates the Faust app of a stream role."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, BatchApp
 from streams.engine.group_member import Assignor, worker_url
 
-# How much longer than a session joining the group may take.
-_JOINING_SECONDS = 5
+# How much longer than a session a JoinGroup request may take.
+_JOIN_SECONDS = 5
 
 
 def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
-    """Make the app of a role; its id is the consumer group."""
+    """Create the app of a role; its id is the consumer group."""
     app = BatchApp(
         f"{kafka.kafka_topic_prefix}gateway-{role}",
         broker=[URL(f"kafka://{server.strip()}") for server in kafka.kafka_bootstrap_servers.split(",")],
@@ -32,20 +32,20 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         PartitionAssignor=Assignor,
         broker_commit_interval=1.0,
         broker_session_timeout=streams.streams_session_timeout,
-        # Who has not come to a rebalance by then has no session either, so that joining never takes longer than a
-        # request may. By default a connection that died without a word would be noticed after 90 s.
+        # A worker that misses a rebalance has lost its session anyway; so joining never exceeds the request timeout.
+        # By default a dead connection would be noticed after 90 s.
         broker_rebalance_timeout=streams.streams_session_timeout,
-        broker_request_timeout=max(kafka.kafka_timeout, streams.streams_session_timeout + _JOINING_SECONDS),
-        # Faust's own for changelogs. By default 20 minutes, in which nothing would be committed.
+        broker_request_timeout=max(kafka.kafka_timeout, streams.streams_session_timeout + _JOIN_SECONDS),
+        # For changelogs. The default is 20 minutes, during which nothing would be committed.
         producer_request_timeout=kafka.kafka_timeout,
         broker_heartbeat_interval=min(3.0, streams.streams_session_timeout / 3),
         broker_max_poll_records=1000,
         consumer_max_fetch_size=FETCH_PARTITION_BYTES,
-        # Counts batches, of at most broker_max_poll_records each, and of what one fetch brings of a partition.
+        # Counts batches, each at most broker_max_poll_records and one fetch of a partition.
         stream_buffer_maxsize=16,
-        # A batch that is not done when partitions move comes again elsewhere: nothing to wait for.
+        # Batches that are unfinished at a rebalance are redelivered elsewhere, so there is nothing to wait for.
         stream_wait_empty=False,
-        # Nothing recoverable leaves an agent. What does ends the process, and a new one starts from the last commit.
+        # Agents handle all recoverable errors. Others end the process; its successor starts from the last commit.
         agent_supervisor=mode.CrashingSupervisor,
     )
     app.role = role
@@ -53,7 +53,7 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
 
 
 def _credentials(kafka: KafkaSettings) -> SASLCredentials | SSLCredentials | None:
-    """Say as Faust has it what `security_options` says as aiokafka has it."""
+    """Return the Kafka credentials for Faust, as `security_options` does for aiokafka."""
     context = kafka_tls_context(kafka)
     if kafka.kafka_security_protocol.startswith("SASL"):
         return SASLCredentials(

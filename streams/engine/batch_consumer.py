@@ -1,17 +1,17 @@
-"""Faust over fetched batches: the records that one fetch returned for a partition are one Faust event.
+"""A Faust app whose events are batches: one event carries all records that one fetch returned for a partition.
 
-Stock Faust spends about a hundred microseconds of tasks on every event, and acknowledges some that nobody processed.
-Here an event is a `Batch`; agents, tables, rebalancing and supervision stay Faust's. An offset is committed only when
-the agent has marked its batch as finished and every batch delivered before it on the partition is finished too.
+Stock Faust spends about 100 µs per event, and acknowledges some events that no agent processed. Agents, tables,
+rebalances and supervision stay Faust's. An offset is committed only when the agent has finished its batch and all
+batches that were delivered before it on the partition.
 
-This stands on private methods of one Faust version, and one of aiokafka's fetcher; pyproject.toml pins them, and
-tests/integration/streams/engine/test_batch_consumer.py holds one test for each edge.
+This file overrides private methods of Faust and of aiokafka's fetcher (hence `noqa: SLF001`). pyproject.toml pins their
+versions, and tests/integration/streams/engine/ has a test for each method.
 """
 
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextvars import Context, copy_context
 from typing import Any
 
@@ -21,47 +21,23 @@ from faust.types import TP
 from mode import Service
 
 from runtime.supervision import watch_tasks_of
+from streams.engine.batch import Batch
 
-GATHER_SECONDS = 0.05
-"""How long after an answer the next fetch is sent: what comes meanwhile comes together."""
+FETCH_PAUSE_SECONDS = 0.05
+"""Pause between a response and the next fetch, so that records gather into larger batches."""
 FETCH_WAIT_MS = 100
-"""How long the log holds a fetch that it has no record for; partitions that are not in it wait as long."""
+"""How long Kafka holds a fetch without records; partitions that are not in the fetch wait as long."""
 FETCH_PARTITION_BYTES = 1_048_576
-"""How much an answer holds of a partition at most, or one record."""
+"""The most that a response contains of one partition, unless one record is larger."""
 
-FETCH_MOST_BYTES = 4_194_304
-"""How much an answer holds at most; by default 50 MB, which are in memory twice for a moment."""
+FETCH_MAX_BYTES = 4_194_304
+"""The most that a response contains. The default of 50 MB would be in memory twice for a moment."""
 
 _CHECK_SECONDS = 0.5
 
-# What an agent sees: AIOKafka's ConsumerRecord, with topic, partition, offset, timestamp, key, value and headers.
-Record = Any
 
-
-class Batch:
-    """The records that one fetch returned for one partition, in order."""
-
-    __slots__ = ("acknowledged", "finished", "records", "tp")
-
-    def __init__(self, tp: TP, records: Sequence[Record]) -> None:
-        self.tp = tp
-        self.records = records
-        self.finished = False  # set by the agent, after its work
-        self.acknowledged = False  # set by the consumer, when the finished batch may be committed
-
-    @property
-    def next_offset(self) -> int:
-        """The offset to commit once this batch is done."""
-        return int(self.records[-1].offset) + 1
-
-    @property
-    def size(self) -> int:
-        """The bytes of its values."""
-        return sum([len(record.value or b"") for record in self.records])
-
-
-class _Ignored(dict[TP, int | None]):
-    """Read offsets that are never there: with them Faust would drop batches and reckon gaps between their offsets."""
+class _NoReadOffsets(dict[TP, int | None]):
+    """Read offsets that are always unknown: with known ones, Faust would drop batches and see gaps between them."""
 
     def __missing__(self, tp: TP) -> None:
         return None
@@ -76,10 +52,10 @@ class _Ignored(dict[TP, int | None]):
 class _Consumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._read_offset = _Ignored()
+        self._read_offset = _NoReadOffsets()
         self._delivered: defaultdict[TP, deque[Batch]] = defaultdict(deque)
-        # What may be committed. Batches that are done are let go at once: a second of them would be many megabytes.
-        self._done: dict[TP, int] = {}
+        # The offset to commit per partition. Finished batches are dropped at once, because they hold many megabytes.
+        self._committable: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> Any:
         return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -90,7 +66,7 @@ class _Consumer(driver.Consumer):
         if fetched is None or self.should_stop:
             return
         if not self.flow_active:
-            # What was fetched is dropped, so it has to be fetched again.
+            # The fetched records are dropped, so they must be fetched again.
             await self.perform_seek()
             return
         for tp, records in fetched.items():
@@ -100,7 +76,7 @@ class _Consumer(driver.Consumer):
                 continue
             self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
             if self._is_changelog_tp(tp):
-                # Recovery of tables counts single records.
+                # The recovery of tables counts single records.
                 for record in records:
                     yield tp, self._to_message(tp, record)
             elif records:
@@ -116,26 +92,26 @@ class _Consumer(driver.Consumer):
             return bool(super().ack(message))
         message.acked = True
         self._unacked_messages.discard(message)
-        # Faust also acknowledges what it skips during a rebalance: that is work nobody has done.
+        # Faust also acknowledges events that it skips during a rebalance; no agent has processed them.
         if not batch.finished or message.generation_id != self.app.consumer_generation_id:
             return False
         batch.acknowledged = True
         delivered = self._delivered.get(batch.tp)
         while delivered and delivered[0].acknowledged:
-            self._done[batch.tp] = delivered.popleft().next_offset
+            self._committable[batch.tp] = delivered.popleft().next_offset
         return True
 
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        return (tp for tp in list(self._done) if topics is None or tp in topics or tp.topic in topics)
+        return (tp for tp in list(self._committable) if topics is None or tp in topics or tp.topic in topics)
 
     def _new_offset(self, tp: TP) -> int | None:
-        return self._done.pop(tp, None)
+        return self._committable.pop(tp, None)
 
     async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
-        """Offsets between two batches are no gap."""
+        """Ignore gaps: offsets between two batches are none."""
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
-        # What is done belongs to us; what is not will be delivered again, to us or to another.
+        # Finished batches are committed; unfinished ones are redelivered, here or to another worker.
         await self.commit()
         self._forget(revoked)
         await super().on_partitions_revoked(revoked)
@@ -145,21 +121,21 @@ class _Consumer(driver.Consumer):
         await super().on_partitions_assigned(assigned, generation_id)
 
     def oldest_unfinished(self) -> float | None:
-        """When the log got the oldest record that was delivered and is not done, in seconds since 1970."""
+        """Return the Kafka timestamp of the oldest record in progress, in seconds since 1970."""
         heads = (batch for queue in self._delivered.values() for batch in queue if not batch.acknowledged)
         return min((batch.records[0].timestamp / 1000 for batch in heads), default=None)
 
     def _forget(self, partitions: Iterable[TP]) -> None:
         for tp in partitions:
             self._delivered.pop(tp, None)
-            self._done.pop(tp, None)
+            self._committable.pop(tp, None)
 
 
 class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Lets records gather for a moment between two fetches: few large batches cost less than many small.
+    """Pauses between two fetches, because few large batches cost less than many small ones.
 
-    What comes after a pause is answered at once, but for the moment after a fetch that was held in vain. If it was the
-    log that waited for many bytes, a single record would wait as long as many do.
+    After an idle time, a record is delivered at once. With Kafka's `fetch_min_bytes` instead, a single record would
+    wait as long as many.
     """
 
     _context: Context
@@ -183,7 +159,7 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
-        consumer._fetch_max_bytes = FETCH_MOST_BYTES  # noqa: SLF001
+        consumer._fetch_max_bytes = FETCH_MAX_BYTES  # noqa: SLF001
         return consumer
 
     async def on_start(self) -> None:
@@ -212,22 +188,22 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
         fetch = fetcher._proc_fetch_request  # noqa: SLF001
         next_at = 0.0
 
-        async def fetch_in_turn(*request: Any) -> bool:
+        async def fetch_after_pause(*request: Any) -> bool:
             nonlocal next_at
             try:
                 await asyncio.sleep(next_at - time.monotonic())
                 return bool(await fetch(*request))
             except asyncio.CancelledError:
-                # As the original: the partitions are not ours any more, and nobody cares what would have come.
+                # As in aiokafka: the partitions were revoked, so the response no longer matters.
                 return False
             finally:
-                next_at = time.monotonic() + GATHER_SECONDS
+                next_at = time.monotonic() + FETCH_PAUSE_SECONDS
 
-        fetcher._proc_fetch_request = fetch_in_turn  # noqa: SLF001
+        fetcher._proc_fetch_request = fetch_after_pause  # noqa: SLF001
 
 
 class _Producer(driver.Producer):
-    """Of the changelogs: what it was given it sends until the log has it, once, as all our producers do."""
+    """The producer of the changelogs, idempotent like all our producers."""
 
     def _settings_default(self) -> Mapping[str, Any]:
         return {**super()._settings_default(), "enable_idempotence": True}
@@ -239,7 +215,7 @@ class _Transport(driver.Transport):
 
 
 class _Schema(faust.Schema[Any, Any]):
-    """Passes the batch through: agents decode for themselves, so that bad input reaches them."""
+    """Passes batches through undecoded, because agents make dead letters of bad input."""
 
     def compile(self, app: Any, **_kwargs: Any) -> Any:
         async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001 - Faust's signature
@@ -249,7 +225,7 @@ class _Schema(faust.Schema[Any, Any]):
 
 
 class BatchApp(faust.App):
-    """A Faust app whose agents get batches; `role` is what its metrics are labelled with."""
+    """A Faust app whose agents receive batches; `role` labels its metrics."""
 
     role = ""
 
@@ -263,20 +239,14 @@ class BatchApp(faust.App):
         return bool(self.started and recovery.completed.is_set() and not self.rebalancing)
 
     def oldest_unfinished_seconds(self) -> float:
-        """How long ago the log got the oldest record in hand; 0 where there is none."""
+        """Return the age of the oldest record in progress, by its Kafka timestamp; 0 without one."""
         consumer: Any = self.consumer
         oldest = consumer.oldest_unfinished() if self.started else None
         return 0.0 if oldest is None else max(0.0, time.time() - oldest)
 
     def _create_directories(self) -> None:
-        """Nothing is kept on disk: tables live in memory and in their changelogs, and the folder may be read-only."""
+        """Create none: tables live in memory and in their changelogs, and the file system may be read-only."""
 
     def batches_of(self, *topics: str) -> Any:
-        """Return the channel of topics, to give to @app.agent."""
+        """Return the channel of these topics for `@app.agent`."""
         return self.topic(*topics, schema=_Schema(key_serializer="raw", value_serializer="raw"))
-
-
-def headers_of(record: Record) -> Mapping[str, bytes]:
-    """Return a record's headers by name; of repeated ones the last, and null, which strangers may write, as empty."""
-    headers: dict[str, bytes] = dict(record.headers or ())
-    return {name: value or b"" for name, value in headers.items()} if None in headers.values() else headers

@@ -10,7 +10,7 @@ from typing import Any
 from runtime.cancellation import cancellations
 from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
 from runtime.traces import TRACES
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.tracing import take_up
 
 BATCH_BYTES = 4_194_304

@@ -11,7 +11,7 @@ from runtime.metrics import DEAD_LETTERS
 from schemas.base.rejection import Rejection
 from schemas.records.dead_letters import dead_letter_headers_for
 from schemas.records.topics import TopicNames
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 
 _Queued = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None, int | None]
 

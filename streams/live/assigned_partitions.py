@@ -10,7 +10,7 @@ import msgspec
 from schemas.records.network import Partial, VenLoads
 from schemas.records.topics import DISABLED, HEARTBEATS, LIVE_LOADS, LOADS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 from streams.live.partition_state import PartitionState
 from streams.live.state_restore import read_recent
 

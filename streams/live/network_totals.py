@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas.records.network import MAX_CLOCK_DIFFERENCE, NetworkTotals, Partial, Totals, decode_partial
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.live.aggregation import merge_types
 
 logger = logging.getLogger(__name__)

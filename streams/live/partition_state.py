@@ -15,7 +15,7 @@ from schemas.records.network import (
     decode_ven_loads,
 )
 from schemas.records.telemetry import decode_snapshot
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 from streams.live.aggregation import PartitionTotals
 from streams.live.liveness import PipelineProgress
 

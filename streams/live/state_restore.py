@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 from runtime.backoff import Backoff
 from runtime.kafka import client_options
 from schemas.settings.blocks import KafkaSettings
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 
 _BACKOFF_FACTOR = 4
 """Each further read goes this many times further back; during a stall there is hardly anything to read."""

@@ -14,7 +14,7 @@ from schemas.records.topics import STATS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.tables.buckets import floor_to
 from schemas.tables.partitioning import day_of
-from streams.engine.batch_consumer import Record
+from streams.engine.batch import Record
 from streams.engine.batch_processing import merged_batches
 from streams.store.database import Database
 from streams.store.day_partitions import DayPartitions

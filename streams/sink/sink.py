@@ -14,7 +14,7 @@ from schemas.base.time_window import TimeWindow
 from schemas.records.dead_letters import ReplayOf
 from schemas.records.topics import HEADER_REPLAY_OF
 from streams.dead_letters.replay_store import note_outcome
-from streams.engine.batch_consumer import Batch, Record, headers_of
+from streams.engine.batch import Batch, Record, headers_of
 from streams.engine.batch_producer import BatchProducer
 from streams.store.database import DATA_FAULTS, TransactionHook
 

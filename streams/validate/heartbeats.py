@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.records.network import Heartbeat
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import HEADER_HEARTBEAT, HEARTBEATS, TopicNames
-from streams.engine.batch_consumer import Record, headers_of
+from streams.engine.batch import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
 from streams.validate.receive_time import receive_time
 

@@ -18,7 +18,7 @@ from schemas.parsing.vtn_messages import VtnMessage, begin_of_day
 from schemas.records import topics
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_record
 from schemas.records.tracing import TRACEPARENT
-from streams.engine.batch_consumer import Record, headers_of
+from streams.engine.batch import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
 from streams.validate.receive_time import receive_time
 

@@ -93,4 +93,4 @@ async def test_every_metric_that_is_shown_is_known_and_counters_of_alerts_begin_
     sink = by_process["streams-sink"]
     assert ("restore", "expired") in sink["gateway_command_steps_total"]
     assert ("unstorable", "ven.telemetry") in sink["gateway_dead_letters_total"]
-    assert "gateway_commands_unsure_total" in by_process["bridge"]
+    assert "gateway_commands_delivery_unknown_total" in by_process["bridge"]

@@ -45,7 +45,9 @@ def restore(ven_id: str, event_id: str = "evt-1", **given: Any) -> CommandRecord
     return command_record_of(restore_command(ven_id, event_id), **given)
 
 
-async def hand_over(kafka: KafkaSettings, commands: Sequence[CommandRecord | bytes], key: bytes | None = None) -> None:
+async def publish_commands(
+    kafka: KafkaSettings, commands: Sequence[CommandRecord | bytes], key: bytes | None = None
+) -> None:
     """Put commands in the log, in order; bytes as they are."""
     async with AIOKafkaProducer(bootstrap_servers=kafka.kafka_bootstrap_servers, acks="all", linger_ms=5) as producer:
         for each in commands:

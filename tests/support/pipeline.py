@@ -20,7 +20,7 @@ from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.dead_letters.replay import Replayer
 from streams.dead_letters.replay_store import forget_gone
 from streams.dead_letters.store import DeadLetterStore
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.sink.sink import Sink, Store
 from streams.validate.heartbeats import heartbeat_of

@@ -1,4 +1,4 @@
-"""The bridge's ends against a real MQTT broker and a real log."""
+"""Connection and uplink with a real MQTT broker and real Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ WINDOW = 50
 
 @pytest.fixture
 def mqtt(stack: LocalStack) -> MqttSettings:
-    """A client of its own, with a session of its own."""
+    """A client id, and so a session, of its own."""
     return MqttSettings(
         mqtt_host=stack.mqtt_host, mqtt_port=stack.mqtt_port, mqtt_use_tls=False, mqtt_client_id=f"test-{uuid4()}"
     )
@@ -38,7 +38,7 @@ def mqtt(stack: LocalStack) -> MqttSettings:
 
 @pytest.fixture
 def topic() -> str:
-    """A topic that no other test uses."""
+    """A topic that is unique to the test."""
     return f"test/{uuid4()}"
 
 
@@ -46,8 +46,8 @@ async def publish(mqtt: MqttSettings, topic: str, payloads: list[bytes]) -> None
     await publishing.publish(mqtt.mqtt_host, mqtt.mqtt_port, [(topic, payload) for payload in payloads])
 
 
-class Taken:
-    """A connection with what came through it."""
+class Received:
+    """A connection and the messages that it received."""
 
     def __init__(self, mqtt: MqttSettings) -> None:
         self.messages: list[Message] = []
@@ -62,14 +62,14 @@ class Taken:
 
 
 @asynccontextmanager
-async def subscribed(mqtt: MqttSettings, topic: str) -> AsyncIterator[Taken]:
-    taken = Taken(mqtt)
-    async with taken.connection:
-        assert await taken.connection.subscribe([topic]) == []
-        yield taken
+async def subscribed(mqtt: MqttSettings, topic: str) -> AsyncIterator[Received]:
+    received = Received(mqtt)
+    async with received.connection:
+        assert await received.connection.subscribe([topic]) == []
+        yield received
 
 
-async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(mqtt: MqttSettings, topic: str) -> None:
+async def test_only_unacknowledged_messages_are_redelivered(mqtt: MqttSettings, topic: str) -> None:
     async with subscribed(mqtt, topic) as first:
         await publish(mqtt, topic, [b"1", b"2", b"3"])
         assert await first.has(3)
@@ -81,7 +81,7 @@ async def test_what_was_not_acknowledged_comes_again_and_what_was_does_not(mqtt:
         assert second.payloads == [b"2", b"3", b"last"]
 
 
-async def test_messages_for_an_absent_bridge_are_kept(mqtt: MqttSettings, topic: str) -> None:
+async def test_messages_for_a_disconnected_bridge_are_queued(mqtt: MqttSettings, topic: str) -> None:
     async with subscribed(mqtt, topic):
         pass
     await publish(mqtt, topic, [b"while away"])
@@ -89,29 +89,29 @@ async def test_messages_for_an_absent_bridge_are_kept(mqtt: MqttSettings, topic:
         assert await back.has(1)
 
 
-async def test_a_paused_connection_reads_nothing_and_a_resumed_one_all(mqtt: MqttSettings, topic: str) -> None:
-    async with subscribed(mqtt, topic) as taken:
-        taken.connection.pause()
+async def test_a_paused_connection_reads_nothing_until_resumed(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic) as received:
+        received.connection.pause()
         await publish(mqtt, topic, [b"%d" % number for number in range(WINDOW)])
-        # Another client has received the same in the meantime: they could have come.
-        assert taken.messages == []
-        taken.connection.resume()
-        assert await taken.has(WINDOW)
-        assert taken.payloads == [b"%d" % number for number in range(WINDOW)]
+        # The broker acknowledged them, so they could have arrived.
+        assert received.messages == []
+        received.connection.resume()
+        assert await received.has(WINDOW)
+        assert received.payloads == [b"%d" % number for number in range(WINDOW)]
 
 
-async def test_a_bridge_takes_no_more_than_its_window_while_the_log_is_silent(
+async def test_no_more_than_the_window_is_read_while_kafka_is_slow(
     mqtt: MqttSettings, topic: str, kafka: KafkaSettings
 ) -> None:
     async with producer(kafka, "test") as log, subscribed_uplink(mqtt, topic, kafka, log) as (uplink, connection):
-        # Nobody sends: `run` is not started yet.
+        # Nothing is sent to Kafka: `run` is not started yet.
         await publish(mqtt, topic, [b"%d" % number for number in range(4 * WINDOW)])
-        assert await until(lambda: uplink.outstanding >= WINDOW, timeout=60)
-        assert uplink.outstanding == WINDOW
+        assert await until(lambda: uplink.unacknowledged >= WINDOW, timeout=60)
+        assert uplink.unacknowledged == WINDOW
         sending = asyncio.create_task(uplink.run())
         name = kafka.topics("ven.raw.other")
         assert await until(lambda: holds(kafka, name, 4 * WINDOW), timeout=60, every=0.2)
-        assert await until(lambda: uplink.outstanding == 0, timeout=60)
+        assert await until(lambda: uplink.unacknowledged == 0, timeout=60)
         sending.cancel()
     values = [record.value for record in await read_all(kafka, name)]
     assert sorted(values, key=lambda value: int(value or b"")) == [b"%d" % number for number in range(4 * WINDOW)]
@@ -123,8 +123,8 @@ async def subscribed_uplink(
     mqtt: MqttSettings, topic: str, kafka: KafkaSettings, log: object
 ) -> AsyncIterator[tuple[Uplink, Connection]]:
     uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
-    connection = Connection(mqtt, uplink.take)
-    uplink.use(connection)
+    connection = Connection(mqtt, uplink.receive)
+    uplink.attach(connection)
     async with connection:
         await connection.subscribe([topic])
         yield uplink, connection
@@ -134,36 +134,36 @@ async def holds(kafka: KafkaSettings, name: str, count: int) -> bool:
     return len(await read_all(kafka, name)) == count
 
 
-async def test_a_bridge_with_a_full_window_connects_again_and_holds_no_more(
+async def test_reconnects_with_a_full_window_keep_the_window(
     mqtt: MqttSettings, topic: str, kafka: KafkaSettings
 ) -> None:
     async with producer(kafka, "test") as log:
         uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), window=5)
-        # Nobody sends; each connection finds the window full and its messages sent again.
+        # Nothing is sent to Kafka: each connection finds the window full, and its messages are redelivered.
         for _ in range(3):
-            connection = Connection(mqtt, uplink.take)
-            uplink.use(connection)
+            connection = Connection(mqtt, uplink.receive)
+            uplink.attach(connection)
             async with connection:
                 assert await connection.subscribe([topic]) == []
                 await publish(mqtt, topic, [b"x"] * 20)
-                assert await until(lambda: uplink.outstanding >= 5, timeout=60)
-        # What the broker sends together before it reads the next acknowledgement, and not that of three connections.
-        assert uplink.outstanding <= 60
+                assert await until(lambda: uplink.unacknowledged >= 5, timeout=60)
+        # What one connection delivers before it is paused, and not the sum of three connections.
+        assert uplink.unacknowledged <= 60
 
 
 @pytest.mark.parametrize("prefix", ["ven/ack/", "other/"])
-async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
+async def test_the_longest_topic_and_largest_payload_fit_in_kafka(
     mqtt: MqttSettings, kafka: KafkaSettings, prefix: str
 ) -> None:
     message = Message(prefix + "v" * (65_535 - len(prefix)), b"x" * 1_000_000, mid=1)
     async with producer(kafka, "test") as log:
         uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
-        uplink.take(Connection(mqtt, uplink.take), message)
+        uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=60)
+        assert await until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
-        # And so does the dead letter that comes of it.
+        # And so does its dead letter.
         topic = kafka.topics("ven.raw.acks" if prefix == "ven/ack/" else "ven.raw.other")
         (record,) = await read_all(kafka, topic)
         batch_producer = BatchProducer(log, kafka.topics)
@@ -171,13 +171,15 @@ async def test_the_longest_topic_with_the_largest_payload_fits_in_the_log(
         await batch_producer.flush()
 
 
-async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topic: str, kafka: KafkaSettings) -> None:
+async def test_a_too_large_payload_becomes_a_truncated_dead_letter(
+    mqtt: MqttSettings, topic: str, kafka: KafkaSettings
+) -> None:
     message = Message(topic, b'{"venId":"ven-1","x":"' + b"x" * 1_200_000 + b'"}', mid=1)
     async with producer(kafka, "test") as log:
         uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
-        uplink.take(Connection(mqtt, uplink.take), message)
+        uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: uplink.outstanding == 0, timeout=60)
+        assert await until(lambda: uplink.unacknowledged == 0, timeout=60)
         sending.cancel()
     (letter,) = await read_all(kafka, kafka.topics("ven.raw.other.dlq"))
     headers: Headers = letter.headers
@@ -186,7 +188,7 @@ async def test_what_the_log_cannot_hold_is_kept_in_part(mqtt: MqttSettings, topi
     assert message.payload.startswith(letter.value or b"?")
 
 
-async def test_strange_topics_flags_and_empty_payloads_pass_untouched(
+async def test_unusual_topics_flags_and_empty_payloads_are_unchanged(
     mqtt: MqttSettings, topic: str, kafka: KafkaSettings
 ) -> None:
     strange = [f"{topic}/{name}" for name in ("..", "a/../b", "100%s", "%(x)s", "{}", "ü/電力/\U0001f50b", "")]
@@ -195,9 +197,9 @@ async def test_strange_topics_flags_and_empty_payloads_pass_untouched(
     async with producer(kafka, "test") as log:
         uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
         for message in messages:
-            uplink.take(Connection(mqtt, uplink.take), message)
+            uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.outstanding == 0, timeout=60)
+        assert await until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
     records = await read_all(kafka, kafka.topics("ven.raw.other"))
@@ -208,27 +210,27 @@ async def test_strange_topics_flags_and_empty_payloads_pass_untouched(
     assert [found[name][HEADER_DUP] for name in strange[:2]] == [b"0", b"1"]
 
 
-async def test_what_was_retained_for_a_new_subscriber_is_told_apart(mqtt: MqttSettings, topic: str) -> None:
+async def test_retained_messages_are_marked(mqtt: MqttSettings, topic: str) -> None:
     async with aiomqtt.Client(mqtt.mqtt_host, mqtt.mqtt_port) as client:
         await client.publish(topic, b"kept", qos=1, retain=True)
-        async with subscribed(mqtt, topic) as taken:
-            assert await taken.has(1)
+        async with subscribed(mqtt, topic) as received:
+            assert await received.has(1)
             await client.publish(topic, b"", qos=1, retain=True)
-            assert await taken.has(2)
-    assert [(message.payload, message.retain) for message in taken.messages] == [(b"kept", True), (b"", False)]
+            assert await received.has(2)
+    assert [(message.payload, message.retain) for message in received.messages] == [(b"kept", True), (b"", False)]
 
 
-async def test_a_request_is_answered_also_while_the_window_is_full(mqtt: MqttSettings, topic: str) -> None:
-    async with subscribed(mqtt, topic) as taken:
-        taken.connection.pause()
-        assert not taken.connection.reading
-        await taken.connection.unsubscribe([f"{topic}/{number}" for number in range(20)])
-        assert await taken.connection.subscribe([f"{topic}/{number}" for number in range(20)]) == []
-        taken.connection.pause()
-        assert not taken.connection.reading
+async def test_requests_are_answered_while_reading_is_paused(mqtt: MqttSettings, topic: str) -> None:
+    async with subscribed(mqtt, topic) as received:
+        received.connection.pause()
+        assert not received.connection.reading
+        await received.connection.unsubscribe([f"{topic}/{number}" for number in range(20)])
+        assert await received.connection.subscribe([f"{topic}/{number}" for number in range(20)]) == []
+        received.connection.pause()
+        assert not received.connection.reading
 
 
-async def test_a_stopped_bridge_has_handed_on_all_that_it_took(
+async def test_a_stopped_bridge_has_published_all_it_received(
     mqtt: MqttSettings, topic: str, kafka: KafkaSettings
 ) -> None:
     config = BridgeConfig(
@@ -245,17 +247,17 @@ async def test_a_stopped_bridge_has_handed_on_all_that_it_took(
     stop.set()
     await bridge
     in_log = {record.value for record in await read_all(kafka, name)}
-    # What the bridge had not taken is still the broker's.
+    # The broker still has what the bridge had not received.
     async with subscribed(mqtt, topic) as after:
         await publish(mqtt, topic, [b"last"])
         assert await until(lambda: b"last" in after.payloads, timeout=60)
     assert in_log | set(after.payloads) >= {b"%d" % number for number in range(500)}
-    # And what it took and handed on does not come again.
+    # What it published is not redelivered.
     assert not in_log & set(after.payloads)
 
 
 async def publish_until_seen(mqtt: MqttSettings, topic: str, kafka: KafkaSettings, name: str) -> None:
-    """The bridge is there when what is published arrives."""
+    """Publish until the bridge is running."""
 
     async def seen() -> bool:
         await publish(mqtt, topic, [b"hello"])

@@ -1,4 +1,4 @@
-"""What the bridge shows to Prometheus."""
+"""The metrics of the bridge."""
 
 import asyncio
 from pathlib import Path
@@ -18,7 +18,7 @@ from tests.support.publishing import publish
 WAIT = 60
 
 
-async def test_the_bridge_counts_what_it_takes_by_kind(stack: LocalStack, kafka: KafkaSettings, tmp_path: Path) -> None:
+async def test_received_messages_are_counted_by_kind(stack: LocalStack, kafka: KafkaSettings, tmp_path: Path) -> None:
     mqtt = MqttSettings(
         mqtt_host=stack.mqtt_host, mqtt_port=stack.mqtt_port, mqtt_use_tls=False, mqtt_client_id=f"test-{uuid4()}"
     )
@@ -50,7 +50,7 @@ async def test_the_bridge_counts_what_it_takes_by_kind(stack: LocalStack, kafka:
                 )
 
             assert await until(subscribed, WAIT)
-            # Before the first message of a kind its 0 is there: a rate needs where it began.
+            # The series of a kind starts at 0: a rate needs its first value.
             assert (await shown())["gateway_messages_received_total"][("acks",)] == 0
             messages = [*[(f"{mine}/metering", b"{}")] * 5, *[(f"{mine}/other", b"x")] * 2]
             await publish(stack.mqtt_host, stack.mqtt_port, messages)

@@ -1,4 +1,4 @@
-"""Settings of the topics change from one run of the bridge to the next; overlapping ones deliver once."""
+"""The topic settings change between runs of the bridge; overlapping filters deliver once."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from bridge.mqtt.connection import Connection
-from bridge.mqtt.subscription_store import Recollection
+from bridge.mqtt.subscription_store import SubscriptionStore
 from gateway.stack import LocalStack, Server
 from gateway.stack.polling import until
 from runtime.kafka import producer
@@ -27,7 +27,7 @@ from tests.support.publishing import publish
 __all__ = ["broker"]
 
 QUEUED = [b"%d" % number for number in range(300)]
-# More than fits between the broker's queue and an unsubscribing that comes at once.
+# More than the broker delivers before an immediate UNSUBSCRIBE.
 MUCH = [b"%d" % number + b" " * 8_000 for number in range(1500)]
 WAIT = 60
 
@@ -42,7 +42,7 @@ def bridges(broker: Server, kafka: KafkaSettings, tmp_path: Path) -> Bridges:
 
 @pytest.fixture
 def site() -> str:
-    """The first level of topics that no other test uses."""
+    """The first topic level, unique to the test."""
     return f"site-{uuid4()}"
 
 
@@ -55,7 +55,7 @@ async def values(bridges: Bridges, kind: Kind) -> Counter[bytes]:
 
 
 async def arrives(bridges: Bridges, topic: str, payload: bytes, kind: Kind) -> bool:
-    """Publish a message and wait until it is in the log, under this kind."""
+    """Publish a message and wait until it is in the raw topic of this kind."""
     await send(bridges, topic, [payload])
 
     async def there() -> bool:
@@ -64,13 +64,13 @@ async def arrives(bridges: Bridges, topic: str, payload: bytes, kind: Kind) -> b
     return await until(there, WAIT, every=0.2)
 
 
-async def held(bridges: Bridges) -> SubscriptionList:
-    """The list as the log has it."""
+async def stored_list(bridges: Bridges) -> SubscriptionList:
+    """The subscription list in Kafka."""
     records = await read_all(bridges.kafka, bridges.kafka.topics(SUBSCRIPTIONS))
     return SubscriptionList.decode(records[-1].value) if records else SubscriptionList()
 
 
-async def test_what_is_queued_for_a_filter_that_left_arrives_once_as_what_it_was(bridges: Bridges, site: str) -> None:
+async def test_messages_queued_for_a_removed_filter_arrive_once(bridges: Bridges, site: str) -> None:
     async with bridges.running(mqtt_topic_metering=f"{site}/old/+"):
         pass
     await send(bridges, f"{site}/old/1", MUCH)
@@ -78,7 +78,7 @@ async def test_what_is_queued_for_a_filter_that_left_arrives_once_as_what_it_was
         await send(bridges, f"{site}/old/1", [b"unwanted"])
         assert await arrives(bridges, f"{site}/new/1", b"new", Kind.METERING)
     assert await values(bridges, Kind.METERING) == Counter([*MUCH, b"new"])
-    # Nor did the broker keep it for us.
+    # The broker did not queue it either.
     async with bridges.running(mqtt_topic_metering=f"{site}/new/+"):
         assert await arrives(bridges, f"{site}/new/1", b"again", Kind.METERING)
     assert await values(bridges, Kind.METERING) == Counter([*MUCH, b"new", b"again"])
@@ -86,9 +86,7 @@ async def test_what_is_queued_for_a_filter_that_left_arrives_once_as_what_it_was
     assert not await values(bridges, Kind.STATUS)
 
 
-async def test_a_bridge_that_is_killed_while_it_changes_forgets_nothing(
-    bridges: Bridges, stack: LocalStack, site: str
-) -> None:
+async def test_a_kill_during_the_change_loses_nothing(bridges: Bridges, stack: LocalStack, site: str) -> None:
     first = await bridges.process(stack, mqtt_topic_metering=f"{site}/old/+")
     assert await until(bridges.ready, WAIT)
     await first.kill()
@@ -96,7 +94,7 @@ async def test_a_bridge_that_is_killed_while_it_changes_forgets_nothing(
     second = await bridges.process(stack, mqtt_topic_status=f"{site}/new/+")
 
     async def written() -> bool:
-        return any(entry.filter == f"{site}/new/+" for entry in (await held(bridges)).filters)
+        return any(entry.filter == f"{site}/new/+" for entry in (await stored_list(bridges)).filters)
 
     assert await until(written, WAIT, every=0.01)
     await second.kill()
@@ -105,50 +103,50 @@ async def test_a_bridge_that_is_killed_while_it_changes_forgets_nothing(
         await send(bridges, f"{site}/old/1", [b"unwanted"])
         await send(bridges, f"{site}/new/1", [b"unwanted"])
         assert await arrives(bridges, f"{site}/third", b"third", Kind.EVENTS)
-    # What was under way in the kill comes again.
+    # Messages in flight at the kill are redelivered.
     assert set(await values(bridges, Kind.METERING)) == set(QUEUED)
     assert set(await values(bridges, Kind.STATUS)) <= {b"perhaps"}
     assert not await values(bridges, Kind.OTHER)
-    assert {entry.filter for entry in (await held(bridges)).filters if entry.subscribed} == {
+    assert {entry.filter for entry in (await stored_list(bridges)).filters if entry.subscribed} == {
         "ven/ack/+",
         f"{site}/third",
     }
 
 
-def stand_still_at(step: str, patch: pytest.MonkeyPatch) -> Callable[[], bool]:
-    """Let a bridge do everything before a step, and nothing from there on; tells when it is there."""
+def stop_before(step: str, patch: pytest.MonkeyPatch) -> Callable[[], bool]:
+    """Let a bridge stop before a step; the result tells whether it has reached it."""
     reached = asyncio.Event()
-    write = Recollection.write
+    write = SubscriptionStore.write
 
-    async def stand_still(*_: object) -> None:
+    async def block(*_: object) -> None:
         reached.set()
         await asyncio.Event().wait()
 
-    async def write_all_but_the_last(recollection: Recollection, changed: SubscriptionList) -> None:
-        await (write(recollection, changed) if all(each.subscribed for each in changed.former) else stand_still())
+    async def write_unless_last(store: SubscriptionStore, changed: SubscriptionList) -> None:
+        await (write(store, changed) if all(each.subscribed for each in changed.former) else block())
 
     if step == "confirm":
-        patch.setattr(Recollection, "write", write_all_but_the_last)
+        patch.setattr(SubscriptionStore, "write", write_unless_last)
     else:
-        patch.setattr(Connection, step, stand_still)
+        patch.setattr(Connection, step, block)
     return reached.is_set
 
 
 @pytest.mark.parametrize("broker", ["stack"], indirect=True)
 @pytest.mark.parametrize("step", ["subscribe", "unsubscribe", "confirm"])
-async def test_a_bridge_may_end_before_any_step_of_a_change(
+async def test_the_bridge_may_end_before_any_step_of_a_change(
     bridges: Bridges, site: str, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     async with bridges.running(mqtt_topic_metering=f"{site}/old/+"):
         pass
     await send(bridges, f"{site}/old/1", QUEUED)
     with monkeypatch.context() as patch:
-        reached = stand_still_at(step, patch)
+        reached = stop_before(step, patch)
         changing = bridges.task(asyncio.Event(), mqtt_topic_metering=f"{site}/new/+")
         assert await until(reached, WAIT)
         changing.cancel()
         await until(changing.done, WAIT)
-    gc.collect()  # a connection that was forgotten is noticed here, not in another test
+    gc.collect()  # an unclosed connection fails here, not in another test
     async with bridges.running(mqtt_topic_events=f"{site}/third"):
         await send(bridges, f"{site}/old/1", [b"unwanted"])
         await send(bridges, f"{site}/new/1", [b"unwanted"])
@@ -157,9 +155,7 @@ async def test_a_bridge_may_end_before_any_step_of_a_change(
     assert not await values(bridges, Kind.OTHER)
 
 
-async def test_a_filter_that_another_covers_delivers_once_also_when_it_was_there_before(
-    bridges: Bridges, site: str
-) -> None:
+async def test_a_covered_filter_delivers_once(bridges: Bridges, site: str) -> None:
     async with bridges.running(mqtt_topics=f"{site}/door,{site}/+"):
         pass
     await send(bridges, f"{site}/door", QUEUED)
@@ -171,17 +167,17 @@ async def test_a_filter_that_another_covers_delivers_once_also_when_it_was_there
     assert await values(bridges, Kind.METERING) == Counter([b"1"])
 
 
-async def test_filters_that_overlap_in_part_lose_nothing(bridges: Bridges, site: str) -> None:
+async def test_partly_overlapping_filters_lose_nothing(bridges: Bridges, site: str) -> None:
     async with bridges.running(mqtt_topic_metering=f"{site}/a/#", mqtt_topic_status=f"{site}/+/b"):
         assert await arrives(bridges, f"{site}/a/b", b"both", Kind.METERING)
         assert await arrives(bridges, f"{site}/a/c", b"last", Kind.METERING)
-    # The standard leaves it to the broker: mosquitto 2.0 sends it once, Artemis once for each subscription.
+    # MQTT allows both: mosquitto 2.0 delivers once, Artemis once for each subscription.
     assert (await values(bridges, Kind.METERING))[b"both"] in (1, 2)
     assert not await values(bridges, Kind.STATUS)
 
 
 @pytest.mark.parametrize("broker", ["stack"], indirect=True)
-async def test_garbage_in_the_list_is_passed_over(bridges: Bridges, site: str) -> None:
+async def test_malformed_subscription_lists_are_ignored(bridges: Bridges, site: str) -> None:
     async with bridges.running(mqtt_topic_metering=f"{site}/old"):
         pass
     key, name = bridges.mqtt.mqtt_client_id.encode(), bridges.kafka.topics(SUBSCRIPTIONS)
@@ -196,13 +192,13 @@ async def test_garbage_in_the_list_is_passed_over(bridges: Bridges, site: str) -
 
 
 @pytest.mark.parametrize("broker", ["stack"], indirect=True)
-async def test_a_list_is_read_as_it_was_written(bridges: Bridges) -> None:
+async def test_a_subscription_list_is_read_as_written(bridges: Bridges) -> None:
     async with producer(bridges.kafka, "test") as log:
-        mine, other = (Recollection(bridges.kafka, log, f"client-{name}") for name in "ab")
+        mine, other = (SubscriptionStore(bridges.kafka, log, f"client-{name}") for name in "ab")
         await mine.read()
         assert mine.list == SubscriptionList()
         await mine.write(SubscriptionList((Subscription("ü/+", None, 1, subscribed=True),)))
-        again = Recollection(bridges.kafka, log, "client-a")
+        again = SubscriptionStore(bridges.kafka, log, "client-a")
         await again.read()
         await other.read()
     assert again.list == mine.list
@@ -210,9 +206,9 @@ async def test_a_list_is_read_as_it_was_written(bridges: Bridges) -> None:
     assert other.list == SubscriptionList()
 
 
-async def test_reading_the_list_waits_for_a_log_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+async def test_reading_the_list_waits_for_kafka(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
-    reading = asyncio.create_task(Recollection(nowhere, None, "client").read())
+    reading = asyncio.create_task(SubscriptionStore(nowhere, None, "client").read())
     assert await until(lambda: caplog.text.count("cannot read bridge.subscriptions") > 1, WAIT)
     assert not reading.done()
     reading.cancel()

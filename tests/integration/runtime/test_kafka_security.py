@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from api.app import ApiConfig
 from api.main import serve_api
+from bridge.mqtt.subscription_store import SubscriptionStore
 from gateway.certs.authority import Authority
 from gateway.demo.metrics import SystemMonitor
 from gateway.stack.child_guard import Guard
@@ -22,6 +23,7 @@ from gateway.stack.ports import claim
 from runtime.kafka import ensure_topics, producer
 from runtime.kafka_security import check_kafka_access, diagnose_kafka_access, kafka_tls_context
 from schemas.mqtt.routing import Kind
+from schemas.mqtt.subscriptions import Subscription, SubscriptionList
 from schemas.records.topics import HEADER_TOPIC, TELEMETRY
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
 from streams.main import StreamsConfig, run_role
@@ -102,7 +104,7 @@ async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sec
     await guard.close()
 
 
-async def test_topics_producers_streams_and_readers_come_in(secured: Secured, database: DatabaseSettings) -> None:
+async def test_topics_producers_streams_and_readers_connect(secured: Secured, database: DatabaseSettings) -> None:
     kafka = secured.settings()
     assert (await ensure_topics(kafka)).created
     stop = asyncio.Event()
@@ -125,6 +127,17 @@ async def test_topics_producers_streams_and_readers_come_in(secured: Secured, da
         await role
 
 
+async def test_the_subscription_store_connects(secured: Secured) -> None:
+    kafka = secured.settings()
+    await ensure_topics(kafka)
+    written = SubscriptionList((Subscription("a/+", None, 1, subscribed=True),))
+    async with asyncio.timeout(60), producer(kafka, "test") as log:
+        await SubscriptionStore(kafka, log, "client").write(written)
+        store = SubscriptionStore(kafka, log, "client")
+        await store.read()
+    assert store.list == written
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
@@ -134,7 +147,7 @@ async def test_topics_producers_streams_and_readers_come_in(secured: Secured, da
         ({"kafka_bootstrap_servers": "127.0.0.1:{port}"}, "set KAFKA_BOOTSTRAP_SERVERS to a name"),
     ],
 )
-async def test_who_is_refused_is_told_which_setting_is_at_fault(
+async def test_a_refusal_names_the_setting(
     secured: Secured, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, str], named: str
 ) -> None:
     monkeypatch.chdir(secured.folder)
@@ -142,16 +155,16 @@ async def test_who_is_refused_is_told_which_setting_is_at_fault(
     assert named in (await diagnose_kafka_access(settings) or "")
     with pytest.raises(SettingsError, match=named):
         await ensure_topics(settings)
-    # The API does not wait for the log, and says so all the same before it listens.
+    # The API does not wait for Kafka, but checks its access before it listens.
     with pytest.raises(SettingsError, match=named):
         await asyncio.to_thread(serve_api, ApiConfig(ApiSettings(api_port=0), NO_DATABASE, settings))
 
 
-async def test_a_log_that_is_away_is_no_matter_of_trust(secured: Secured) -> None:
+async def test_an_unreachable_kafka_is_no_access_error(secured: Secured) -> None:
     await check_kafka_access(secured.settings(kafka_bootstrap_servers="localhost:1"))
     await check_kafka_access(secured.settings())
 
 
-async def test_a_file_that_is_missing_is_named(secured: Secured) -> None:
+async def test_a_missing_file_is_named(secured: Secured) -> None:
     with pytest.raises(SettingsError, match="KAFKA_CA_CERT cannot be used"):
         kafka_tls_context(secured.settings(kafka_ca_cert="/nowhere/ca.pem"))

@@ -23,7 +23,7 @@ from tests.support.servers import Topics, committed
 WAIT = 60
 
 
-async def test_a_role_that_crashes_says_so_and_acknowledges_nothing(topics: Topics) -> None:
+async def test_crashed_role_raises_and_commits_nothing(topics: Topics) -> None:
     kafka = topics.settings(partitions=1)
     raw = kafka.topics.raw(Kind.METERING)
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka.kafka_bootstrap_servers)

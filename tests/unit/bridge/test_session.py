@@ -1,4 +1,4 @@
-"""What the session asks the broker for, where a real broker cannot be made to refuse: a stand-in for the connection."""
+"""What the session requests from a broker that refuses: a stand-in, because real brokers cannot be made to."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -8,6 +8,7 @@ from typing import Any, Self
 import aiomqtt
 import pytest
 
+import bridge.mqtt.subscriber
 import bridge.session
 from bridge.mqtt.packet_reader import Message
 from bridge.session import Session
@@ -19,16 +20,16 @@ OFF = {f"mqtt_topic_{name}": "" for name in ("metering", "status", "events", "re
 
 
 class Broker:
-    """Keeps one session; refuses some filters, and closes the connection over the end of others."""
+    """Keeps one session; refuses some filters, and closes the connection when others are unsubscribed."""
 
     def __init__(self) -> None:
         self.session: set[str] = set()
         self.refused: set[str] = set()
-        self.hated: set[str] = set()
+        self.fatal: set[str] = set()
         self.connections = 0
 
 
-class Line:
+class FakeConnection:
     """A connection to it."""
 
     reading = True
@@ -50,16 +51,16 @@ class Line:
         return refused
 
     async def unsubscribe(self, filters: Sequence[str]) -> None:
-        if self._broker.hated.intersection(filters):
+        if self._broker.fatal.intersection(filters):
             raise aiomqtt.MqttError("closed")
         self._broker.session -= set(filters)
 
-    async def lost(self) -> None:
+    async def wait_until_lost(self) -> None:
         await asyncio.Event().wait()
 
 
-class Remembering:
-    """A list that no log holds; what was written, in order."""
+class MemoryStore:
+    """A subscription store in memory."""
 
     def __init__(self, before: SubscriptionList) -> None:
         self.list = before
@@ -69,137 +70,133 @@ class Remembering:
 
 
 class Idle:
-    """Ways up and down with nothing under way."""
+    """An uplink, sender and echo that have nothing to do."""
 
-    def use(self, connection: Any) -> None:
+    def attach(self, connection: Any) -> None:
         pass
 
-    def take(self, connection: Any, message: Message) -> None:
+    def receive(self, connection: Any, message: Message) -> None:
         pass
 
-    async def caught_up(self) -> None:
+    async def flush(self) -> None:
         pass
 
-    def hold(self, connection: Any, message: Message, note: Any) -> None:
+    def acknowledge_after(self, evidence: Any, connection: Any, message: Message) -> None:
         pass
 
-    def lose(self) -> None:
+    def detach(self) -> None:
         pass
 
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     broker = Broker()
-    monkeypatch.setattr(bridge.session, "Connection", lambda *_: Line(broker))
-    monkeypatch.setattr(bridge.session, "_SILENCE_SECONDS", 0)
+    monkeypatch.setattr(bridge.session, "Connection", lambda *_: FakeConnection(broker))
+    monkeypatch.setattr(bridge.mqtt.subscriber, "_SILENCE_SECONDS", 0)
     return broker
 
 
 @asynccontextmanager
 async def running(
-    before: SubscriptionList, *, listens: bool = False, **topics: str
-) -> AsyncIterator[tuple[Session, Remembering]]:
+    before: SubscriptionList, *, echo: bool = False, **topics: str
+) -> AsyncIterator[tuple[Session, MemoryStore]]:
     routes = MqttTopicSettings.load(**OFF | topics).routes
-    remembering = Remembering(before.under(routes).subscribing(routes.filters))
+    store = MemoryStore(before.under(routes).subscribing(routes.filters))
     mqtt = MqttSettings(mqtt_host="nowhere", mqtt_port=1, mqtt_use_tls=False)
     idle: Any = Idle()
-    session = Session(mqtt, routes, idle, remembering, idle, idle, listens=listens)  # type: ignore[arg-type]
+    session = Session(mqtt, routes, idle, store, idle, idle, subscribe_echo=echo)  # type: ignore[arg-type]
     task = asyncio.create_task(session.run())
     try:
-        yield session, remembering
+        yield session, store
     finally:
         task.cancel()
         await asyncio.wait({task})
 
 
-async def test_where_a_wide_filter_is_refused_the_narrower_ones_are_asked_for(broker: Broker) -> None:
+async def test_narrower_filters_replace_a_refused_wide_one(broker: Broker) -> None:
     settings = {"mqtt_topic_metering": "site/#", "mqtt_topics": "site/+,site/a"}
     broker.session = {"ven/ack/+", "site/a", "site/+"}
     broker.refused = {"site/#"}
-    async with running(SubscriptionList(), listens=False, **settings) as (session, remembering):
+    async with running(SubscriptionList(), echo=False, **settings) as (session, store):
         assert await until(lambda: "site/a" not in broker.session, 30)
         assert broker.session == {"ven/ack/+", "site/+"}
         assert not session.ready
-        held = {entry.filter: entry.subscribed for entry in remembering.list.filters}
+        held = {entry.filter: entry.subscribed for entry in store.list.filters}
         assert held == {"site/#": True, "ven/ack/+": True, "site/+": True, "site/a": False}
     broker.refused = set()
-    async with running(remembering.list, listens=False, **settings) as (session, remembering):
+    async with running(store.list, echo=False, **settings) as (session, store):
         assert await until(lambda: session.ready, 30)
         assert broker.session == {"ven/ack/+", "site/#"}
 
 
-async def test_a_filter_whose_end_the_broker_cannot_bear_stops_nothing(broker: Broker) -> None:
-    async with running(SubscriptionList(), mqtt_topics="bad") as (session, remembering):
+async def test_a_broker_that_closes_over_unsubscribe_stops_nothing(broker: Broker) -> None:
+    async with running(SubscriptionList(), mqtt_topics="bad") as (session, store):
         assert await until(lambda: session.ready, 30)
-    broker.hated = {"bad"}
-    async with running(remembering.list, mqtt_topics="good") as (session, remembering):
+    broker.fatal = {"bad"}
+    async with running(store.list, mqtt_topics="good") as (session, store):
         assert await until(lambda: session.ready, 30)
         assert broker.connections == 1 + 4
-    # It is not forgotten: the next run tries again.
-    assert [(entry.filter, entry.subscribed) for entry in remembering.list.former] == [("bad", True)]
+    # The next run tries again.
+    assert [(entry.filter, entry.subscribed) for entry in store.list.former] == [("bad", True)]
 
 
-async def test_a_broker_that_was_restored_is_told_again(broker: Broker) -> None:
-    async with running(SubscriptionList(), mqtt_topics="old") as (session, remembering):
+async def test_a_restored_broker_is_unsubscribed_again(broker: Broker) -> None:
+    async with running(SubscriptionList(), mqtt_topics="old") as (session, store):
         assert await until(lambda: session.ready, 30)
-    async with running(remembering.list, mqtt_topics="new") as (session, remembering):
+    async with running(store.list, mqtt_topics="new") as (session, store):
         assert await until(lambda: session.ready, 30)
     broker.session.add("old")
-    async with running(remembering.list, mqtt_topics="new") as (session, _):
+    async with running(store.list, mqtt_topics="new") as (session, _):
         assert await until(lambda: session.ready, 30)
     assert broker.session == {"ven/ack/+", "new"}
 
 
-async def test_publishers_that_go_on_under_a_filter_that_left_do_not_keep_it(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_unsubscribes_although_publishers_go_on(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     rounds = 0
-    async with running(SubscriptionList(), mqtt_topics="old") as (session, remembering):
+    async with running(SubscriptionList(), mqtt_topics="old") as (session, store):
         assert await until(lambda: session.ready, 30)
-    async with running(remembering.list, mqtt_topics="new") as (session, _):
 
-        async def caught_up(_idle: Idle) -> None:
-            nonlocal rounds
-            rounds += 1
-            line: Any = None
-            asyncio.get_running_loop().call_soon(session._take, line, Message("old"))
+    async def flush(_idle: Idle) -> None:
+        nonlocal rounds
+        rounds += 1
+        connection: Any = None
+        asyncio.get_running_loop().call_soon(session._on_message, connection, Message("old"))
 
-        monkeypatch.setattr(Idle, "caught_up", caught_up)
+    monkeypatch.setattr(Idle, "flush", flush)
+    async with running(store.list, mqtt_topics="new") as (session, _):
         assert await until(lambda: session.ready, 30)
-    assert rounds == bridge.session._MOST_LISTENING + 1
+    assert rounds == bridge.mqtt.subscriber._MAX_SILENCE_CHECKS + 1
     assert broker.session == {"ven/ack/+", "new"}
 
 
-async def test_a_broker_that_refuses_the_echo_gets_one_warning_and_a_bridge_that_is_ready(
-    broker: Broker, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_refused_echo_is_one_warning_and_ready(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     broker.refused = {"ven/cmd/+"}
-    async with running(SubscriptionList(), listens=True, mqtt_topics="x") as (session, _):
+    async with running(SubscriptionList(), echo=True, mqtt_topics="x") as (session, _):
         assert await until(lambda: session.ready, 30)
-        line: Any = Line(broker)
-        await session._listen(line, set())
+        connection: Any = FakeConnection(broker)
+        await session._subscriber.subscribe_to_echo(connection, set())
     assert caplog.text.count("BRIDGE_COMMAND_ECHO") == 1
 
 
-async def test_a_broker_that_closes_the_connection_over_the_echo_loses_no_messages_of_vens(
+async def test_a_broker_that_closes_over_the_echo_stops_nothing(
     broker: Broker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subscribe = Line.subscribe
+    subscribe = FakeConnection.subscribe
 
-    async def close(line: Line, filters: Sequence[str]) -> list[str]:
+    async def close(connection: FakeConnection, filters: Sequence[str]) -> list[str]:
         if "ven/cmd/+" in filters:
             raise aiomqtt.MqttError("closed")
-        return await subscribe(line, filters)
+        return await subscribe(connection, filters)
 
-    monkeypatch.setattr(Line, "subscribe", close)
-    async with running(SubscriptionList(), listens=True, mqtt_topics="x") as (session, _):
+    monkeypatch.setattr(FakeConnection, "subscribe", close)
+    async with running(SubscriptionList(), echo=True, mqtt_topics="x") as (session, _):
         assert await until(lambda: session.ready, 30)
     assert broker.connections == 1 + 3
     assert "BRIDGE_COMMAND_ECHO" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("listens", "topics", "subscribed"),
+    ("echo", "topics", "subscribed"),
     [
         (True, "x", {"x", "ven/cmd/+"}),
         (True, "ven/#", {"ven/#"}),  # brokers would deliver each command twice
@@ -208,15 +205,15 @@ async def test_a_broker_that_closes_the_connection_over_the_echo_loses_no_messag
         (False, "ven/cmd/+", {"ven/cmd/+"}),
     ],
 )
-async def test_the_echo_comes_and_goes_with_its_setting(
-    broker: Broker, topics: str, subscribed: set[str], *, listens: bool
+async def test_the_echo_subscription_follows_its_setting(
+    broker: Broker, topics: str, subscribed: set[str], *, echo: bool
 ) -> None:
-    async with running(SubscriptionList(), listens=True, mqtt_topics="ven/cmd/+") as (session, remembering):
+    async with running(SubscriptionList(), echo=True, mqtt_topics="ven/cmd/+") as (session, store):
         assert await until(lambda: session.ready, 30)
-    async with running(remembering.list, listens=listens, mqtt_topics=topics) as (session, _):
+    async with running(store.list, echo=echo, mqtt_topics=topics) as (session, _):
         assert await until(lambda: session.ready, 30)
     assert broker.session - {"ven/ack/+"} == subscribed
     broker.session.add("ven/cmd/+")
-    async with running(SubscriptionList(), listens=listens, mqtt_topics=topics) as (session, _):
+    async with running(SubscriptionList(), echo=echo, mqtt_topics=topics) as (session, _):
         assert await until(lambda: session.ready, 30)
     assert broker.session - {"ven/ack/+"} == subscribed

@@ -1,4 +1,4 @@
-"""Commands from the log to a real MQTT broker: each goes out once, and the command log says so."""
+"""Commands from Kafka to a real MQTT broker: each is sent once, with evidence in the command log."""
 
 import asyncio
 from pathlib import Path
@@ -13,7 +13,7 @@ from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
-from tests.support.command_records import event, evidence, hand_over, restore, shows, witness
+from tests.support.command_records import event, evidence, publish_commands, restore, shows, witness
 from tests.support.log import read_all
 from tests.support.publishing import publish
 from tests.support.servers import committed
@@ -23,7 +23,7 @@ WAIT = 60
 
 @pytest.fixture
 def site() -> str:
-    """How the ids of this test's VENs begin."""
+    """The prefix of this test's VEN ids."""
     return f"ven-{uuid4().hex[:8]}-"
 
 
@@ -45,11 +45,11 @@ async def states(kafka: KafkaSettings) -> dict[str, list[str]]:
     return {name: [each.state for each in found] for name, found in (await evidence(kafka)).items()}
 
 
-async def test_each_command_goes_out_once_with_evidence_of_it(stack: LocalStack, bridges: Bridges, site: str) -> None:
+async def test_each_command_is_sent_once_with_evidence(stack: LocalStack, bridges: Bridges, site: str) -> None:
     commands = [event(f"{site}{number}") for number in range(1200)]
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen:
         async with bridges.running():
-            await hand_over(bridges.kafka, commands)
+            await publish_commands(bridges.kafka, commands)
             assert await seen.saw(commands)
             assert await shows(bridges.kafka, commands, "sent")
         assert set(seen.times.values()) == {1}
@@ -58,27 +58,25 @@ async def test_each_command_goes_out_once_with_evidence_of_it(stack: LocalStack,
     assert seen.messages[0]["op"] == "event"
 
 
-async def test_the_second_telling_of_the_same_is_not_sent(stack: LocalStack, bridges: Bridges, site: str) -> None:
+async def test_a_repeated_command_record_is_not_sent_again(stack: LocalStack, bridges: Bridges, site: str) -> None:
     first, last = event(f"{site}1"), restore(f"{site}1", "evt-other")
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen:
         async with bridges.running():
-            await hand_over(bridges.kafka, [first, first])
+            await publish_commands(bridges.kafka, [first, first])
             assert await shows(bridges.kafka, [first], "sent")
-            await hand_over(bridges.kafka, [first])
-        # Nor does a restart forget it, however late it comes.
+            await publish_commands(bridges.kafka, [first])
+        # Also after a restart.
         async with bridges.running():
-            await hand_over(bridges.kafka, [first, last])
+            await publish_commands(bridges.kafka, [first, last])
             assert await shows(bridges.kafka, [last], "sent")
         assert seen.times == {first.correlation_id: 1, last.correlation_id: 1}
     assert (await states(bridges.kafka))[first.correlation_id] == ["sending", "sent"]
 
 
-async def test_what_is_too_late_expires_and_durations_are_counted_down(
-    stack: LocalStack, bridges: Bridges, site: str
-) -> None:
+async def test_late_commands_expire_and_durations_count_down(stack: LocalStack, bridges: Bridges, site: str) -> None:
     late, short, ping = event(f"{site}1", lasts=-1), event(f"{site}2", lasts=100), event(f"{site}3", expires=-1)
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
-        await hand_over(bridges.kafka, [late, short, ping])
+        await publish_commands(bridges.kafka, [late, short, ping])
         assert await shows(bridges.kafka, [late, ping], "expired")
         assert await seen.saw([short])
         assert set(seen.times) == {short.correlation_id}
@@ -88,55 +86,53 @@ async def test_what_is_too_late_expires_and_durations_are_counted_down(
     assert [each.reason for each in (await evidence(bridges.kafka))[late.correlation_id]] == ["late"]
 
 
-async def test_what_is_withdrawn_before_it_went_out_never_does(stack: LocalStack, bridges: Bridges, site: str) -> None:
-    told, ended, other = event(f"{site}1"), restore(f"{site}1"), event(f"{site}1", "evt-2")
-    # The bridge is away, and finds all at once.
-    await hand_over(bridges.kafka, [told, ended, other])
+async def test_withdrawn_commands_are_not_sent(stack: LocalStack, bridges: Bridges, site: str) -> None:
+    start, end, other = event(f"{site}1"), restore(f"{site}1"), event(f"{site}1", "evt-2")
+    # Before the bridge starts, so that one batch has all.
+    await publish_commands(bridges.kafka, [start, end, other])
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
         assert await seen.saw([other])
-        assert await shows(bridges.kafka, [told, ended], "expired")
+        assert await shows(bridges.kafka, [start, end], "expired")
         assert set(seen.times) == {other.correlation_id}
-    assert {each.reason for each in (await evidence(bridges.kafka))[ended.correlation_id]} == {"withdrawn"}
+    assert {each.reason for each in (await evidence(bridges.kafka))[end.correlation_id]} == {"withdrawn"}
 
 
-async def test_garbage_is_set_apart_and_stops_nothing(stack: LocalStack, bridges: Bridges, site: str) -> None:
-    garbage = [b"", b"no json", b"[]", b"\xff", b"[" * 100_000, b"{}"]
+async def test_malformed_records_become_dead_letters(stack: LocalStack, bridges: Bridges, site: str) -> None:
+    malformed = [b"", b"no json", b"[]", b"\xff", b"[" * 100_000, b"{}"]
     good = [event(f"{site}1"), event(f"{site}1", "evt-2")]
     wild = [event(f"{site}+"), event(f"{site}\uffff"), event(f"{site}2", attempt=0), event(f"{site}3", attempt=2**40)]
     large = event(f"{site}4")
     large.payload["data"]["x"] = "x" * 200_000
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
-        await hand_over(bridges.kafka, [good[0], *garbage, *wild, large, good[1]], key=f"{site}1".encode())
+        await publish_commands(bridges.kafka, [good[0], *malformed, *wild, large, good[1]], key=f"{site}1".encode())
         assert await seen.saw(good)
         assert await shows(bridges.kafka, [large], "expired")
         assert set(seen.times) == {each.correlation_id for each in good}
         name = bridges.kafka.topics.dead_letters(bridges.kafka.topics(COMMANDS))
 
-        async def all_set_apart() -> bool:
-            return len(await read_all(bridges.kafka, name)) == len(garbage) + len(wild)
+        async def all_dead_letters() -> bool:
+            return len(await read_all(bridges.kafka, name)) == len(malformed) + len(wild)
 
-        assert await until(all_set_apart, WAIT, every=0.2)
+        assert await until(all_dead_letters, WAIT, every=0.2)
 
 
-async def test_strangers_on_command_topics_are_passed_over(stack: LocalStack, bridges: Bridges, site: str) -> None:
+async def test_foreign_messages_on_command_topics_are_ignored(stack: LocalStack, bridges: Bridges, site: str) -> None:
     command = event(f"{site}1")
-    strange = [b"", b"no json", b'{"correlationId":7}', b'{"correlationId":"evt-unknown"}', b"[" * 100_000, b"\xff"]
+    foreign = [b"", b"no json", b'{"correlationId":7}', b'{"correlationId":"evt-unknown"}', b"[" * 100_000, b"\xff"]
     async with witness(stack.mqtt_host, stack.mqtt_port, f"{site}1") as seen, bridges.running():
-        await publish(stack.mqtt_host, stack.mqtt_port, [(f"ven/cmd/{site}2", payload) for payload in strange])
+        await publish(stack.mqtt_host, stack.mqtt_port, [(f"ven/cmd/{site}2", payload) for payload in foreign])
         async with aiomqtt.Client(stack.mqtt_host, stack.mqtt_port) as mqtt:
             await mqtt.publish(f"ven/cmd/{site}2", b"kept", qos=1, retain=True)
             await mqtt.publish(f"ven/cmd/{site}2", b"", qos=1, retain=True)
-        await hand_over(bridges.kafka, [command])
+        await publish_commands(bridges.kafka, [command])
         assert await seen.saw([command])
         assert await shows(bridges.kafka, [command], "sent")
-    # What comes back is evidence and no message of a VEN.
+    # An echo is evidence and no message of a VEN.
     assert not await read_all(bridges.kafka, bridges.kafka.topics("ven.raw.other"))
     assert set(await states(bridges.kafka)) == {command.correlation_id}
 
 
-async def test_where_the_settings_cover_the_commands_they_are_in_the_log_too_and_once(
-    bridges: Bridges, site: str
-) -> None:
+async def test_echoes_reach_kafka_once_if_the_settings_cover_them(bridges: Bridges, site: str) -> None:
     command = event(f"{site}1")
 
     async def copies() -> int:
@@ -147,22 +143,22 @@ async def test_where_the_settings_cover_the_commands_they_are_in_the_log_too_and
         return await copies() > 0
 
     async with bridges.running(mqtt_topics="ven/#"):
-        await hand_over(bridges.kafka, [command])
+        await publish_commands(bridges.kafka, [command])
         assert await until(copied, WAIT, every=0.2)
         assert await shows(bridges.kafka, [command], "sent")
     assert await copies() == 1
 
 
-async def test_without_the_echo_commands_are_sent_all_the_same(stack: LocalStack, bridges: Bridges, site: str) -> None:
+async def test_commands_are_sent_without_the_echo(stack: LocalStack, bridges: Bridges, site: str) -> None:
     first, second = event(f"{site}1"), event(f"{site}2")
     async with bridges.running():
-        await hand_over(bridges.kafka, [first])
+        await publish_commands(bridges.kafka, [first])
         assert await shows(bridges.kafka, [first], "sent")
     bridges.settings["bridge_command_echo"] = False
     async with bridges.running():
-        await hand_over(bridges.kafka, [second])
+        await publish_commands(bridges.kafka, [second])
         assert await shows(bridges.kafka, [second], "sent")
-    # The broker keeps none for the absent bridge any more.
+    # The broker queues no echoes for the disconnected bridge any more.
     await publish(stack.mqtt_host, stack.mqtt_port, [(f"ven/cmd/{site}1", b"x")])
     async with bridges.running(mqtt_topic_metering=f"{site}metering"):
         await publish(stack.mqtt_host, stack.mqtt_port, [(f"{site}metering", b"last")])
@@ -181,34 +177,34 @@ async def test_two_bridges_share_the_commands(
     other = Bridges(client(stack), kafka, tmp_path / "other")
     commands = [[event(f"{site}{number}", f"evt-{turn}") for number in range(100)] for turn in range(6)]
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
-        await hand_over(kafka, commands[0])
+        await publish_commands(kafka, commands[0])
         stop = asyncio.Event()
         second = other.task(stop)
         for some in commands[1:3]:
-            await hand_over(kafka, some)
+            await publish_commands(kafka, some)
         assert await until(other.ready, WAIT)
-        await hand_over(kafka, commands[3])
+        await publish_commands(kafka, commands[3])
         stop.set()
-        await hand_over(kafka, commands[4])
+        await publish_commands(kafka, commands[4])
         await second
-        await hand_over(kafka, commands[5])
+        await publish_commands(kafka, commands[5])
         every = [command for some in commands for command in some]
         assert await seen.saw(every, 60)
         assert await shows(kafka, every, "sent")
         assert set(seen.times.values()) == {1}
-        # Each VEN gets its commands in their order.
+        # Each VEN gets its commands in order.
         mine = [message["event_id"] for message in seen.messages if message["venId"] == f"{site}7"]
         assert mine == [f"evt-{turn}" for turn in range(6)]
 
 
-async def test_no_more_commands_a_second_than_the_broker_allows(stack: LocalStack, bridges: Bridges, site: str) -> None:
+async def test_the_command_rate_is_limited(stack: LocalStack, bridges: Bridges, site: str) -> None:
     commands = [event(f"{site}{number}") for number in range(25)]
     bridges.settings["bridge_commands_per_second"] = 10
     loop = asyncio.get_running_loop()
     async with witness(stack.mqtt_host, stack.mqtt_port, site) as seen, bridges.running():
         begun = loop.time()
-        await hand_over(bridges.kafka, commands)
+        await publish_commands(bridges.kafka, commands)
         assert await seen.saw(commands)
-    # Ten at once, and the other fifteen one after another.
+    # Ten at once, then fifteen one after another.
     assert loop.time() - begun >= 1.5
     assert set(seen.times.values()) == {1}

@@ -1,4 +1,4 @@
-"""Commands while connections are cut and bridges are killed: an independent subscriber never sees one twice."""
+"""Commands while connections are cut and bridges are killed: an independent subscriber sees none twice."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-import bridge.downlink.downlink
+import bridge.downlink.sender
 from gateway.stack import LocalStack, Server
 from gateway.stack.polling import until
 from gateway.stack.ports import claim
@@ -20,7 +20,7 @@ from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.bridges import Bridges
 from tests.support.brokers import broker
-from tests.support.command_records import event, evidence, hand_over, shows, witness
+from tests.support.command_records import event, evidence, publish_commands, shows, witness
 from tests.support.proxy import Proxy
 
 __all__ = ["broker"]
@@ -32,7 +32,7 @@ KILLS = 5
 
 @pytest.fixture
 def site() -> str:
-    """How the ids of this test's VENs begin."""
+    """The prefix of this test's VEN ids."""
     return f"ven-{uuid4().hex[:8]}-"
 
 
@@ -40,7 +40,7 @@ def site() -> str:
 async def network(
     broker: Server, stack: LocalStack, tmp_path: Path, pytestconfig: pytest.Config
 ) -> AsyncIterator[Proxy]:
-    """What lies between the bridge and the broker."""
+    """The network between bridge and broker."""
     if broker is not stack.mqtt and not pytestconfig.getoption("--faults-full"):
         pytest.skip("on Artemis with --faults-full")
     proxy = Proxy(claim(tmp_path / "proxy.json", ["mqtt"])["mqtt"], broker.port)
@@ -57,21 +57,21 @@ def bridges(network: Proxy, kafka: KafkaSettings, tmp_path: Path) -> Bridges:
     return Bridges(mqtt, kafka, tmp_path, shutdown_timeout=3)
 
 
-async def told(kafka: KafkaSettings, correlation_id: str) -> list[tuple[str, str | None]]:
+async def states_and_reasons(kafka: KafkaSettings, correlation_id: str) -> list[tuple[str, str | None]]:
     return [(each.state, each.reason) for each in (await evidence(kafka)).get(correlation_id, ())]
 
 
-async def test_while_the_broker_is_away_commands_wait_and_then_go_out_once(
+async def test_commands_wait_for_the_broker_and_are_sent_once(
     broker: Server, network: Proxy, bridges: Bridges, site: str
 ) -> None:
     first, waiting, late = event(f"{site}1"), event(f"{site}2"), event(f"{site}3", expires=1)
     async with witness(broker.host, broker.port, site) as seen, bridges.running():
-        await hand_over(bridges.kafka, [first])
+        await publish_commands(bridges.kafka, [first])
         assert await shows(bridges.kafka, [first], "sent")
         await network.cut()
         assert await until(lambda: not_ready(bridges), WAIT)
-        await hand_over(bridges.kafka, [waiting, late])
-        await asyncio.sleep(1.5)  # until the one is too late, in any case
+        await publish_commands(bridges.kafka, [waiting, late])
+        await asyncio.sleep(1.5)  # until `late` has expired
         assert set(await evidence(bridges.kafka)) == {first.correlation_id}
         await network.listen()
         assert await shows(bridges.kafka, [waiting], "sent")
@@ -84,44 +84,44 @@ async def not_ready(bridges: Bridges) -> bool:
 
 
 @pytest.mark.parametrize("echo", [True, False])
-async def test_what_was_sent_when_the_connection_broke_is_not_sent_again(
+async def test_commands_without_puback_are_not_sent_again(
     broker: Server, network: Proxy, bridges: Bridges, site: str, *, echo: bool
 ) -> None:
     bridges.settings["bridge_command_echo"] = echo
     lost, after = [event(f"{site}{number}") for number in range(20)], event(f"{site}x")
     async with witness(broker.host, broker.port, site) as seen, bridges.running():
-        network.mute("to_client")  # no PUBACK, and nothing that comes back
-        await hand_over(bridges.kafka, lost)
+        network.mute("to_client")  # no PUBACK and no echo
+        await publish_commands(bridges.kafka, lost)
         assert await seen.saw(lost)
         await network.cut()
         await network.listen()
-        await hand_over(bridges.kafka, [after])
+        await publish_commands(bridges.kafka, [after])
         assert await shows(bridges.kafka, [after], "sent")
         if echo:
             assert await shows(bridges.kafka, lost, "sent")
         assert set(seen.times.values()) == {1}
     for each in lost:
         expected = [("sending", None), ("sent", "echo")] if echo else [("sending", None)]
-        assert await told(bridges.kafka, each.correlation_id) == expected
+        assert await states_and_reasons(bridges.kafka, each.correlation_id) == expected
 
 
-async def test_another_attempt_does_not_follow_one_that_may_still_arrive(
+async def test_no_second_attempt_while_the_first_is_in_flight(
     broker: Server, network: Proxy, bridges: Bridges, site: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bridge.downlink.downlink, "_MOST_UNANSWERED_SECONDS", 0.5)
+    monkeypatch.setattr(bridge.downlink.sender, "_PUBACK_TIMEOUT_SECONDS", 0.5)
     first = event(f"{site}1")
     second, last = msgspec.structs.replace(first, attempt=2), event(f"{site}1", "evt-last")
     async with witness(broker.host, broker.port, site) as seen, bridges.running():
         network.mute("to_client")
-        await hand_over(bridges.kafka, [first])
+        await publish_commands(bridges.kafka, [first])
         assert await seen.saw([first])
-        await hand_over(bridges.kafka, [second])
+        await publish_commands(bridges.kafka, [second])
 
         async def claimed() -> bool:
             return 2 in [each.attempt for each in (await evidence(bridges.kafka)).get(first.correlation_id, ())]
 
         assert await until(claimed, WAIT, every=0.2)
-        await hand_over(bridges.kafka, [last])
+        await publish_commands(bridges.kafka, [last])
         assert await seen.saw([last])
         await network.cut()
         await network.listen()
@@ -129,13 +129,11 @@ async def test_another_attempt_does_not_follow_one_that_may_still_arrive(
         assert seen.times == {first.correlation_id: 1, last.correlation_id: 1}
 
 
-async def test_a_bridge_that_is_stopped_knows_what_became_of_all_it_began(
-    broker: Server, bridges: Bridges, site: str
-) -> None:
+async def test_a_stopped_bridge_has_evidence_of_all_it_claimed(broker: Server, bridges: Bridges, site: str) -> None:
     commands = [event(f"{site}{number}") for number in range(3000)]
     bridges.settings["shutdown_timeout"] = WAIT
     async with witness(broker.host, broker.port, site) as seen:
-        await hand_over(bridges.kafka, commands)
+        await publish_commands(bridges.kafka, commands)
         async with bridges.running():
             async with asyncio.timeout(WAIT):
                 await seen.more.wait()
@@ -146,7 +144,7 @@ async def test_a_bridge_that_is_stopped_knows_what_became_of_all_it_began(
         assert set(seen.times.values()) == {1}
 
 
-async def test_a_bridge_that_is_killed_between_sending_and_knowing_finds_out_afterwards(
+async def test_a_kill_before_the_puback_is_resolved_by_the_echo(
     broker: Server, network: Proxy, bridges: Bridges, stack: LocalStack, site: str
 ) -> None:
     commands = [event(f"{site}{number}") for number in range(50)]
@@ -154,20 +152,20 @@ async def test_a_bridge_that_is_killed_between_sending_and_knowing_finds_out_aft
         process = await bridges.process(stack)
         assert await until(bridges.ready, WAIT)
         network.mute("to_client")
-        await hand_over(bridges.kafka, commands)
+        await publish_commands(bridges.kafka, commands)
         assert await seen.saw(commands)
         await process.kill()
         async with bridges.running():
             assert await shows(bridges.kafka, commands, "sent")
-            # Were any to be sent again, they would go before this one.
+            # A second sending would precede this command.
             last = event(f"{site}0", "evt-last")
-            await hand_over(bridges.kafka, [*commands, last])
+            await publish_commands(bridges.kafka, [*commands, last])
             assert await seen.saw([last])
         assert set(seen.times.values()) == {1}
-    assert await told(bridges.kafka, commands[7].correlation_id) == [("sending", None), ("sent", "echo")]
+    assert await states_and_reasons(bridges.kafka, commands[7].correlation_id) == [("sending", None), ("sent", "echo")]
 
 
-async def test_kills_at_any_moment_never_lead_to_two(
+async def test_kills_at_any_moment_never_send_twice(
     broker: Server, bridges: Bridges, stack: LocalStack, site: str
 ) -> None:
     moments = random.Random(SEED)
@@ -179,8 +177,8 @@ async def test_kills_at_any_moment_never_lead_to_two(
         while not stop.is_set():
             some = [event(f"{site}{number}", f"evt-{len(commands)}") for number in range(20)]
             commands.extend(some)
-            # As a dispatcher does that was killed: what it is not sure of it hands over again.
-            await hand_over(bridges.kafka, [*some, *moments.sample(commands, 5)])
+            # As a killed dispatcher does: it publishes again what may not have arrived.
+            await publish_commands(bridges.kafka, [*some, *moments.sample(commands, 5)])
 
     async with witness(broker.host, broker.port, site) as seen:
         streaming = asyncio.create_task(stream())
@@ -195,14 +193,14 @@ async def test_kills_at_any_moment_never_lead_to_two(
         await streaming
         async with bridges.running():
             last = event(f"{site}0", "evt-last")
-            await hand_over(bridges.kafka, [last])
+            await publish_commands(bridges.kafka, [last])
             assert await seen.saw([last], 60)
 
             async def all_decided() -> bool:
                 return {each.correlation_id for each in [*commands, last]} == (await evidence(bridges.kafka)).keys()
 
             assert await until(all_decided, WAIT, every=0.5)
-            # All went out: what a kill left open came back from the broker, or was never handed to it.
+            # All were sent: what a kill left open was echoed by the broker, or never sent.
             await until(lambda: len(seen.times) == len(commands) + 1, 5)
         assert set(seen.times.values()) == {1}
         found = await evidence(bridges.kafka)
@@ -210,5 +208,5 @@ async def test_kills_at_any_moment_never_lead_to_two(
     assert set(states) == {each.correlation_id for each in [*commands, last]}
     assert all(each[0] == "sending" for each in states.values())
     assert all(name in seen.times for name, each in states.items() if "sent" in each)
-    # Of those that stayed open none went out.
+    # Commands without `sent` were not sent.
     assert {name for name, each in states.items() if "sent" not in each}.isdisjoint(seen.times)

@@ -1,4 +1,4 @@
-"""A connection that the broker resets while messages are still to be read from it: the bridge must notice."""
+"""The broker resets a connection that has unread messages: the bridge must detect the loss."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Accept, confirm the subscription, send messages, and be gone: all in one go."""
+    """Accept, confirm the subscription, send messages and reset the connection, without a pause."""
     await read_packet(reader)
     writer.write(CONNACK)
     first, body = await read_packet(reader)
@@ -38,21 +38,21 @@ async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def connect_and_be_reset() -> int:
-    taken = []
+    received = []
 
-    def take(connection: Connection, message: Message) -> None:
-        taken.append(message)
+    def receive(connection: Connection, message: Message) -> None:
+        received.append(message)
         connection.acknowledge([message])
 
     server = await asyncio.start_server(broker, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         settings = MqttSettings(mqtt_host="127.0.0.1", mqtt_port=port, mqtt_use_tls=False)
-        async with Connection(settings, take) as connection:
+        async with Connection(settings, receive) as connection:
             await connection.subscribe(["t"])
             with pytest.raises(aiomqtt.MqttError):
-                await asyncio.wait_for(connection.lost(), 60)
-    return len(taken)
+                await asyncio.wait_for(connection.wait_until_lost(), 60)
+    return len(received)
 
 
 def on_uvloop() -> int:
@@ -60,6 +60,6 @@ def on_uvloop() -> int:
         return runner.run(connect_and_be_reset())
 
 
-async def test_a_reset_behind_messages_is_noticed() -> None:
-    # On the loop that the process runs on: it stops watching a socket at its first error.
+async def test_a_reset_with_unread_messages_is_detected() -> None:
+    # On uvloop, as in the bridge: it stops watching a socket at its first error.
     assert await asyncio.to_thread(on_uvloop) <= MESSAGES

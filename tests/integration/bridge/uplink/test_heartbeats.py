@@ -1,4 +1,4 @@
-"""Beats: the bridge says that it is at work, and `validate` passes it on behind what came before."""
+"""Heartbeats: the bridge sends them, and `validate` forwards them behind earlier records."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ WAIT = 60
 PARTITIONS = 2
 
 
-async def test_the_bridge_beats_in_every_partition_while_it_is_at_work(
+async def test_the_bridge_sends_heartbeats_to_every_partition(
     stack: LocalStack, kafka: KafkaSettings, tmp_path: Path
 ) -> None:
     mqtt = MqttSettings(
@@ -32,7 +32,7 @@ async def test_the_bridge_beats_in_every_partition_while_it_is_at_work(
     raw = kafka.topics.raw(Kind.METERING)
     bridges = Bridges(mqtt, kafka, tmp_path)
 
-    async def beaten(partition: int) -> list[datetime]:
+    async def heartbeats(partition: int) -> list[datetime]:
         records = await read_all(kafka, raw, beats=True)
         assert all(record.value == b"" and record.key is None for record in records)
         return [receive_time(dict(one.headers), 0) for one in records if one.partition == partition]
@@ -41,16 +41,16 @@ async def test_the_bridge_beats_in_every_partition_while_it_is_at_work(
         for partition in range(PARTITIONS):
 
             async def twice(partition: int = partition) -> bool:
-                return len(await beaten(partition)) >= 2
+                return len(await heartbeats(partition)) >= 2
 
             assert await until(twice, WAIT)
-    moments = await beaten(0)
+    moments = await heartbeats(0)
     assert moments == sorted(moments)
     assert datetime.now(UTC) - moments[-1] < timedelta(seconds=WAIT)
     assert not await read_all(kafka, raw)
 
 
-async def test_validate_passes_beats_on_in_their_partition_and_takes_them_for_no_messages(kafka: KafkaSettings) -> None:
+async def test_validate_forwards_heartbeats_by_partition(kafka: KafkaSettings) -> None:
     raw = kafka.topics.raw(Kind.METERING)
     stop = asyncio.Event()
     role = asyncio.create_task(run_role(StreamsConfig("validate", kafka, StreamsSettings(), None), stop))

@@ -30,7 +30,7 @@ async def way(kafka: KafkaSettings, database: DatabaseSettings) -> AsyncIterator
         yield opened
 
 
-async def test_a_letter_is_indexed_with_all_that_is_known_of_it(way: Pipeline) -> None:
+async def test_dead_letter_row_has_all_known_fields(way: Pipeline) -> None:
     await way.receive(HOUR_AGO, b'{"venId":"ven-1"}')
     (row,) = await way.index()
     raw = way.kafka.topics.raw(Kind.METERING)
@@ -56,7 +56,7 @@ async def test_a_letter_is_indexed_with_all_that_is_known_of_it(way: Pipeline) -
     }
 
 
-async def test_a_letter_that_was_written_twice_is_one_row_and_bad_loads_are_one_each(way: Pipeline) -> None:
+async def test_repeated_dead_letter_is_one_row_bad_loads_one_each(way: Pipeline) -> None:
     loads = [{"id": "a"}, {"id": 7}, None]
     await way.receive(HOUR_AGO, {"venId": "ven-1", "timestamp": NOW.isoformat(), "loads": loads})
     before = await way.index()
@@ -69,7 +69,7 @@ async def test_a_letter_that_was_written_twice_is_one_row_and_bad_loads_are_one_
     assert await way.index() == before
 
 
-async def test_a_letter_without_a_source_is_told_apart_by_its_own_place(way: Pipeline) -> None:
+async def test_dead_letter_without_source_uses_its_own_offset(way: Pipeline) -> None:
     raw = way.kafka.topics.raw(Kind.METERING)
     source = [(topics.HEADER_TOPIC, b"volttron/metering"), (topics.HEADER_RECEIVED, b"%d" % ms(HOUR_AGO))]
     headers = dead_letter_headers(Rejection(Reason.TOO_LARGE, "1000001 bytes"), source, topic=raw)
@@ -114,7 +114,7 @@ GARBAGE = [
 ]
 
 
-async def test_garbage_of_strangers_is_indexed_and_stops_nothing(way: Pipeline) -> None:
+async def test_malformed_dead_letters_are_stored(way: Pipeline) -> None:
     letters = way.kafka.topics.dead_letters(way.kafka.topics.raw(Kind.METERING))
     for number, headers in enumerate(GARBAGE):
         await way.send(letters, b"%d" % number, headers)
@@ -138,7 +138,7 @@ async def test_garbage_of_strangers_is_indexed_and_stops_nothing(way: Pipeline) 
 
 
 @pytest.mark.parametrize("timestamp", [-1, -(2**62), 10**15, 2**62])
-async def test_a_record_of_an_absurd_time_is_indexed_under_today(way: Pipeline, timestamp: int) -> None:
+async def test_impossible_time_is_stored_under_today(way: Pipeline, timestamp: int) -> None:
     letters = way.kafka.topics.dead_letters(way.kafka.topics.raw(Kind.METERING))
     record: Any = ConsumerRecord(letters, 0, 0, timestamp, 0, None, b"", None, 0, 0, ())
     await way.letters.store([record])
@@ -151,7 +151,7 @@ async def skew(way: Pipeline) -> float | None:
     return found
 
 
-async def test_the_skew_of_a_ven_whose_clock_is_off_is_shown_until_it_is_right_again(way: Pipeline) -> None:
+async def test_clock_skew_shows_until_the_clock_is_right(way: Pipeline) -> None:
     ahead = HOUR_AGO + timedelta(days=2)
     wrong = {"venId": "ven-1", "timestamp": ahead.isoformat()}
     await way.receive(HOUR_AGO, wrong)

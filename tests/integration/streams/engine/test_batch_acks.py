@@ -12,7 +12,7 @@ from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_processing import merged_batches
 from tests.support.apps import ManualAgent, running
 from tests.support.log import writer
@@ -52,7 +52,7 @@ def finish(consumer: Any, message: Any) -> bool:
     return bool(consumer.ack(message))
 
 
-async def test_only_the_head_gives_an_offset(consumer: Any) -> None:
+async def test_offset_is_committed_only_from_the_head(consumer: Any) -> None:
     first, second, third = (deliver(consumer, ONE, *range(start, start + 10)) for start in (0, 10, 20))
     assert finish(consumer, third)
     assert finish(consumer, second)
@@ -62,7 +62,7 @@ async def test_only_the_head_gives_an_offset(consumer: Any) -> None:
     assert consumer._new_offset(ONE) is None
 
 
-async def test_what_is_done_is_let_go_before_it_is_committed(consumer: Any) -> None:
+async def test_finished_batches_are_dropped_before_the_commit(consumer: Any) -> None:
     first, second, third = (deliver(consumer, ONE, offset) for offset in range(3))
     finish(consumer, second)
     assert [batch.next_offset for batch in consumer._delivered[ONE]] == [1, 2, 3]
@@ -73,7 +73,7 @@ async def test_what_is_done_is_let_go_before_it_is_committed(consumer: Any) -> N
     assert consumer._new_offset(ONE) == 3
 
 
-async def test_offsets_that_the_log_left_out_are_no_gap(consumer: Any) -> None:
+async def test_missing_offsets_are_no_gap(consumer: Any) -> None:
     first, second = deliver(consumer, ONE, 3, 4, 9), deliver(consumer, ONE, 50, 51)
     await consumer._add_gap(ONE, 10, 49)
     finish(consumer, second)
@@ -83,21 +83,21 @@ async def test_offsets_that_the_log_left_out_are_no_gap(consumer: Any) -> None:
     assert consumer._read_offset[ONE] is None
 
 
-async def test_an_unfinished_batch_is_not_acknowledged_when_faust_says_so(consumer: Any) -> None:
+async def test_unfinished_batch_ignores_acknowledgement_by_faust(consumer: Any) -> None:
     skipped = deliver(consumer, ONE, 0)
     assert not consumer.ack(skipped)
     assert skipped not in consumer.unacked
     assert consumer._new_offset(ONE) is None
 
 
-async def test_acknowledgements_of_an_older_generation_are_ignored(consumer: Any) -> None:
+async def test_acknowledgement_of_older_generation_is_ignored(consumer: Any) -> None:
     old = deliver(consumer, ONE, 0)
     consumer.app.consumer_generation_id = GENERATION + 1
     assert not finish(consumer, old)
     assert consumer._new_offset(ONE) is None
 
 
-async def test_a_batch_from_before_a_rebalance_is_not_acknowledged_and_comes_again(topics: Topics) -> None:
+async def test_batch_from_before_a_rebalance_is_redelivered(topics: Topics) -> None:
     kafka = await topics.fresh(partitions=2)
     topic = kafka.topics(TELEMETRY)
     first, second = (make_app("workers", kafka, StreamsSettings(streams_session_timeout=6)) for _ in range(2))
@@ -118,7 +118,7 @@ async def test_a_batch_from_before_a_rebalance_is_not_acknowledged_and_comes_aga
             assert {(event.value.tp.partition, event.value.next_offset) for event in again} == {(0, 10), (1, 10)}
 
 
-async def test_two_workers_that_come_and_go_lose_nothing(topics: Topics) -> None:
+async def test_workers_that_join_and_leave_lose_nothing(topics: Topics) -> None:
     kafka = await topics.fresh(partitions=4)
     topic = kafka.topics(TELEMETRY)
     processed: set[tuple[int, int]] = set()

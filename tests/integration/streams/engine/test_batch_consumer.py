@@ -12,7 +12,8 @@ from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
-from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, GATHER_SECONDS, Batch
+from streams.engine.batch import Batch
+from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, FETCH_PAUSE_SECONDS
 from streams.engine.batch_processing import BATCH_BYTES, merged_batches
 from tests.support.apps import ManualAgent, running
 from tests.support.log import writer
@@ -47,7 +48,7 @@ async def until_committed(kafka: KafkaSettings, topic: str, offset: int, partiti
     return await until(reached, WAIT)
 
 
-async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSettings, topic: str) -> None:
+async def test_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     held = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
@@ -62,7 +63,7 @@ async def test_the_records_of_one_fetch_are_one_batch_in_order(kafka: KafkaSetti
     assert {batch.tp for batch in batches} == {(topic, 0)}
 
 
-async def test_records_gather_between_an_answer_and_the_next_fetch(kafka: KafkaSettings, topic: str) -> None:
+async def test_next_fetch_waits_after_a_response(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     held = ManualAgent(app, topic)
     asked, answered = list[float](), list[float]()
@@ -88,10 +89,10 @@ async def test_records_gather_between_an_answer_and_the_next_fetch(kafka: KafkaS
         assert await until(lambda: sum(len(event.value.records) for event in held.events) == number, WAIT)
     pauses = [next_asked - at for at, next_asked in zip(answered, asked[1:], strict=False)]
     assert len(pauses) >= 4
-    assert min(pauses) > GATHER_SECONDS - 0.001
+    assert min(pauses) > FETCH_PAUSE_SECONDS - 0.001
 
 
-async def test_a_record_after_a_pause_is_answered_at_once(
+async def test_record_after_idle_time_is_delivered_at_once(
     kafka: KafkaSettings, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.engine.batch_consumer.FETCH_WAIT_MS", 8_000)
@@ -108,7 +109,7 @@ async def test_a_record_after_a_pause_is_answered_at_once(
         assert time.monotonic() - begun < 6
 
 
-async def test_how_late_the_oldest_batch_is_shows_until_it_is_done(kafka: KafkaSettings, topic: str) -> None:
+async def test_age_of_oldest_batch_shows_until_it_is_finished(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     held = ManualAgent(app, topic)
     assert app.oldest_unfinished_seconds() == 0
@@ -136,7 +137,7 @@ async def test_how_late_the_oldest_batch_is_shows_until_it_is_done(kafka: KafkaS
         assert app.oldest_unfinished_seconds() == 0
 
 
-async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: KafkaSettings, topic: str) -> None:
+async def test_failed_batch_is_not_committed_and_redelivered(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
 
     @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
@@ -160,7 +161,7 @@ async def test_a_batch_that_raises_is_not_committed_and_comes_again(kafka: Kafka
     assert [record.value for record in held.events[0].value.records] == values(10, 20)
 
 
-async def test_offsets_are_committed_only_from_the_head_and_without_gaps(kafka: KafkaSettings, topic: str) -> None:
+async def test_offsets_are_committed_from_the_head_without_gaps(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     held = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
@@ -178,9 +179,7 @@ async def test_offsets_are_committed_only_from_the_head_and_without_gaps(kafka: 
         assert not any(app.consumer._gap.values())
 
 
-async def test_what_faust_skips_while_the_flow_is_suspended_is_not_acknowledged(
-    kafka: KafkaSettings, topic: str
-) -> None:
+async def test_batch_skipped_while_suspended_is_not_acknowledged(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     seen: list[list[bytes]] = []
     go_on = asyncio.Event()
@@ -214,7 +213,7 @@ async def test_what_faust_skips_while_the_flow_is_suspended_is_not_acknowledged(
         assert await until(lambda: sum(len(event.value.records) for event in held.events) == 20, WAIT)
 
 
-async def test_gathered_merges_what_has_arrived_and_acknowledges_after_the_body(topics: Topics) -> None:
+async def test_arrived_batches_merge_and_commit_after_the_body(topics: Topics) -> None:
     kafka = await topics.fresh(partitions=2)
     topic = kafka.topics(TELEMETRY)
     app = app_of(kafka)
@@ -249,7 +248,7 @@ async def test_gathered_merges_what_has_arrived_and_acknowledges_after_the_body(
     assert bodies == [[(0, 5)], [(0, 10), (1, 10), (0, 10), (1, 10)], [(0, 10)]]
 
 
-async def test_a_batch_under_way_does_not_hold_up_the_end(kafka: KafkaSettings, topic: str) -> None:
+async def test_batch_in_progress_does_not_delay_shutdown(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
     under_way = asyncio.Event()
 
@@ -266,7 +265,7 @@ async def test_a_batch_under_way_does_not_hold_up_the_end(kafka: KafkaSettings, 
     assert await committed(kafka, ROLE, topic) == {}
 
 
-async def test_a_table_is_restored_record_by_record_from_its_changelog(kafka: KafkaSettings, topic: str) -> None:
+async def test_table_is_restored_from_its_changelog(kafka: KafkaSettings, topic: str) -> None:
     def with_table() -> tuple[Any, Any]:
         app = app_of(kafka)
         table = app.Table("last", partitions=1)
@@ -290,7 +289,7 @@ async def test_a_table_is_restored_record_by_record_from_its_changelog(kafka: Ka
     assert before == {str(number % 100): str(number) for number in range(250, 350)}
 
 
-async def test_large_records_are_worked_on_together_up_to_so_many_bytes(topics: Topics) -> None:
+async def test_merged_batches_are_limited_in_bytes(topics: Topics) -> None:
     kafka = await topics.fresh(partitions=4)
     topic = kafka.topics(TELEMETRY)
     app = app_of(kafka)

@@ -10,7 +10,7 @@ from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_processing import process_concurrently
 from tests.support.apps import running
 from tests.support.log import Writer, writer
@@ -66,7 +66,7 @@ class Works:
         return await until(lambda: len(self.begun) == number, WAIT)
 
 
-async def test_the_next_begins_while_the_last_is_under_way_and_none_is_committed_before_those_ahead(
+async def test_concurrent_batches_commit_in_order(
     kafka: KafkaSettings,
 ) -> None:
     works = Works(kafka)
@@ -90,7 +90,7 @@ async def test_the_next_begins_while_the_last_is_under_way_and_none_is_committed
     assert works.cancelled == [3]
 
 
-async def test_what_one_raises_ends_the_other_and_neither_is_committed(kafka: KafkaSettings) -> None:
+async def test_error_cancels_the_other_batch_and_commits_none(kafka: KafkaSettings) -> None:
     works = Works(kafka)
     async with writer(kafka) as log, running(works.app):
         await works.begin_two(log)
@@ -102,7 +102,7 @@ async def test_what_one_raises_ends_the_other_and_neither_is_committed(kafka: Ka
     assert await committed(kafka, ROLE, works.topic) == {}
 
 
-async def test_a_work_that_is_cancelled_by_nobody_of_ours_ends_them_all(kafka: KafkaSettings) -> None:
+async def test_foreign_cancellation_ends_all_batches(kafka: KafkaSettings) -> None:
     works = Works(kafka)
     async with writer(kafka) as log, running(works.app):
         await works.begin_two(log)

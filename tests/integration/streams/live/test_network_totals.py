@@ -98,7 +98,7 @@ def totals_of(vens: int, used: float) -> Totals:
     )
 
 
-async def test_totals_are_exact_and_repeats_and_late_readings_change_nothing(kafka: KafkaSettings) -> None:
+async def test_repeats_and_late_readings_change_no_totals(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     fleet = [reading(number, now, used=1.0) for number in range(VENS)]
     async with writer(kafka) as log, live(kafka):
@@ -115,7 +115,7 @@ async def test_totals_are_exact_and_repeats_and_late_readings_change_nothing(kaf
     assert seen <= {20.0, 24.0}
 
 
-async def test_a_restart_rebuilds_and_publishes_nothing_lower(kafka: KafkaSettings) -> None:
+async def test_totals_do_not_dip_on_a_restart(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         async with live(kafka):
@@ -132,7 +132,7 @@ async def test_a_restart_rebuilds_and_publishes_nothing_lower(kafka: KafkaSettin
     assert {each.totals for each in (await published(kafka))[before:]} == {totals_of(VENS, 20.0)}
 
 
-async def test_partials_from_before_a_restart_still_count(kafka: KafkaSettings) -> None:
+async def test_partials_from_before_a_restart_count(kafka: KafkaSettings) -> None:
     async with writer(kafka) as log:
         async with live(kafka):
             await publish(log, kafka, [reading(number, datetime.now(UTC), used=1.0) for number in range(VENS)])
@@ -145,7 +145,7 @@ async def test_partials_from_before_a_restart_still_count(kafka: KafkaSettings) 
             assert await until_more(kafka, role, before)
 
 
-async def test_absurd_powers_are_left_out_and_do_not_stop_the_totals(kafka: KafkaSettings) -> None:
+async def test_impossible_powers_do_not_stop_the_totals(kafka: KafkaSettings) -> None:
     async with writer(kafka) as log, live(kafka):
         now = datetime.now(UTC)
         await publish(log, kafka, [reading(number, now, used=1.7e308) for number in (0, 2)])
@@ -154,7 +154,7 @@ async def test_absurd_powers_are_left_out_and_do_not_stop_the_totals(kafka: Kafk
         assert await until_totals(kafka, totals_of(2, 2.0))
 
 
-async def test_a_worker_that_stood_still_says_nothing_until_it_has_read_the_log_again(kafka: KafkaSettings) -> None:
+async def test_stalled_worker_publishes_only_after_state_restore(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     partitions = AssignedPartitions(kafka, timedelta(minutes=1))
 
@@ -174,7 +174,7 @@ async def test_a_worker_that_stood_still_says_nothing_until_it_has_read_the_log_
     assert sum_partials(partitions.partials()).totals == totals_of(VENS, 2.0 * VENS)
 
 
-async def test_a_partition_that_is_taken_away_is_published_no_more(kafka: KafkaSettings) -> None:
+async def test_revoked_partition_is_not_published(kafka: KafkaSettings) -> None:
     partitions = AssignedPartitions(kafka, timedelta(minutes=1))
     partitions.assign({0, 1})
     assert await until(lambda: len(partitions.partials()) == 2, WAIT)
@@ -189,7 +189,7 @@ async def say(log: Writer, kafka: KafkaSettings, number: int, status: str) -> No
     await log.one(kafka.topics(STATUS), encode_record(word), number % PARTITIONS)
 
 
-async def test_a_last_will_takes_a_ven_out_at_once_across_a_restart_until_its_next_reading(
+async def test_last_will_counts_across_a_restart_until_next_reading(
     kafka: KafkaSettings,
 ) -> None:
     now = datetime.now(UTC)
@@ -211,7 +211,7 @@ async def test_a_last_will_takes_a_ven_out_at_once_across_a_restart_until_its_ne
             assert await until_totals(kafka, totals_of(VENS, 21.0))
 
 
-async def test_a_snapshot_moves_what_can_be_shed(kafka: KafkaSettings) -> None:
+async def test_load_snapshot_updates_shed_capability(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     kiln = Load("kiln", current_power_kw=9.0, shed_capability_kw=8.0)
 

@@ -139,7 +139,7 @@ async def workers(stack: LocalStack, kafka: KafkaSettings, folder: Path) -> Asyn
 
 
 @pytest.mark.timeout(400)
-async def test_totals_neither_dip_nor_jump_while_workers_are_killed_and_join_and_leave(
+async def test_totals_stay_exact_while_workers_come_and_go(
     stack: LocalStack, topics: Topics, database: DatabaseSettings, tmp_path: Path
 ) -> None:
     kafka = await topics.fresh(partitions=PARTITIONS)

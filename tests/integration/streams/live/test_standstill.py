@@ -38,7 +38,7 @@ async def beats(log: Writer, kafka: KafkaSettings, begin: datetime, end: datetim
     await beat(log, kafka, *(begin + timedelta(seconds=n) for n in range(int((end - begin).total_seconds()) + 1)))
 
 
-async def test_while_the_pipeline_stands_still_totals_stay_and_say_how_old_they_are(kafka: KafkaSettings) -> None:
+async def test_totals_stay_and_age_during_a_stall(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     stopped = now - timedelta(hours=1)
     async with writer(kafka) as log:
@@ -63,7 +63,7 @@ async def test_while_the_pipeline_stands_still_totals_stay_and_say_how_old_they_
         assert stats.totals == totals_of(VENS // 2, VENS)
 
 
-async def test_a_partition_that_nothing_ever_came_through_makes_nothing_old(kafka: KafkaSettings) -> None:
+async def test_unused_partition_does_not_age_the_totals(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         await publish(log, kafka, [reading(0, now, 1.0, received=now)])
@@ -71,7 +71,7 @@ async def test_a_partition_that_nothing_ever_came_through_makes_nothing_old(kafk
     assert (stats.as_of, stats.totals.online_vens) == (now, 1)
 
 
-async def test_loads_that_are_listed_rarely_survive_a_restart(kafka: KafkaSettings) -> None:
+async def test_rarely_reported_loads_survive_a_restart(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     listed = now - timedelta(minutes=40)
     expected = Totals(1, 3.0, 0.0, 9.0, 8.0)
@@ -110,7 +110,7 @@ class _Record:
         self.value = value
 
 
-async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSettings) -> None:
+async def test_records_arrive_while_checkpoints_are_written(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         await beats(log, kafka, now - 2 * MINUTE, now)
@@ -128,7 +128,7 @@ async def test_records_may_come_in_while_notes_are_put_in_the_log(kafka: KafkaSe
     assert [ven_id for _, ven_id, _ in partitions.due_checkpoints()] == [f"another-ven-{number}" for number in range(3)]
 
 
-async def test_a_ven_that_is_disabled_leaves_the_totals_until_it_is_enabled(
+async def test_disabled_ven_leaves_the_totals_until_enabled(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     now = datetime.now(UTC)

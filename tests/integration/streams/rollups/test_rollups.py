@@ -55,7 +55,7 @@ def close(row: object) -> tuple[object, ...]:
     return tuple(round(value, 6) if isinstance(value, float) else value for value in row.values())  # type: ignore[attr-defined]
 
 
-async def test_rollups_are_what_the_readings_say(database: DatabaseSettings, rows: Connection) -> None:
+async def test_rollups_equal_the_sums_of_readings(database: DatabaseSettings, rows: Connection) -> None:
     choose = random.Random(7)
     async with rolling(database, NOON) as (store, rollup):
         for minutes in (0, 3, 61, 62, 130, 200, 13 * 60):
@@ -68,9 +68,7 @@ async def test_rollups_are_what_the_readings_say(database: DatabaseSettings, row
             await assert_right(rows, NOON + timedelta(minutes=minutes))
 
 
-async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed_is_not_lost(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_closing_waits_for_transactions_of_the_minute(database: DatabaseSettings, rows: Connection) -> None:
     """The sink has stored, but not committed, when the minute closes: closing waits for it."""
     async with rolling(database, NOON) as (_, rollup), stores(database) as other:
         await other.readings.store([reading("ven-1", 1)])
@@ -89,7 +87,7 @@ async def test_the_rest_of_a_transaction_that_began_before_the_minute_was_closed
         await assert_right(rows, NOON + MINUTE)
 
 
-async def test_no_batch_waits_while_minutes_are_rolled_up(database: DatabaseSettings, rows: Connection) -> None:
+async def test_batches_do_not_wait_for_a_roll_up(database: DatabaseSettings, rows: Connection) -> None:
     async with rolling(database, NOON) as (store, rollup):
         await store.readings.store([reading("ven-1", 1)])
         await rollup.step(NOON + CLOSED_AFTER)
@@ -103,7 +101,7 @@ async def test_no_batch_waits_while_minutes_are_rolled_up(database: DatabaseSett
     await assert_right(rows, NOON + 2 * MINUTE)
 
 
-async def test_a_batch_waits_for_a_minute_that_is_being_closed(database: DatabaseSettings, rows: Connection) -> None:
+async def test_batch_waits_while_its_minute_is_closed(database: DatabaseSettings, rows: Connection) -> None:
     """Or it would take the minute for open, and its reading, which no rolling up has seen, end in no rollup."""
     async with rolling(database, NOON) as (store, rollup), stores(database) as third:
         await store.readings.store([reading("ven-1", 1)])
@@ -117,9 +115,7 @@ async def test_a_batch_waits_for_a_minute_that_is_being_closed(database: Databas
         assert await rows.fetchval("SELECT count(*) FROM rollup_late") == 1
 
 
-async def test_what_a_batch_notes_as_late_while_minutes_are_rolled_up_again_is_not_lost(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_late_marks_during_a_recomputation_are_not_lost(database: DatabaseSettings, rows: Connection) -> None:
     """What a batch has in hand is left to it, and for what is taken it waits."""
     async with rolling(database, NOON) as (store, rollup), stores(database) as third:
         await store.readings.store([reading("ven-1", 1), reading("ven-1", 61)])
@@ -149,7 +145,7 @@ async def waits_for_lock(store: Stores) -> bool:
     return await until(blocked, timeout=60)
 
 
-async def test_two_workers_roll_up_the_same_without_harm(database: DatabaseSettings, rows: Connection) -> None:
+async def test_two_workers_roll_up_the_same_minutes(database: DatabaseSettings, rows: Connection) -> None:
     choose = random.Random(8)
     async with rolling(database, NOON) as (store, rollup), open_database(database, "test-other") as other:
         await store.readings.store(some(choose, 200, 2))
@@ -166,9 +162,7 @@ CREATE TRIGGER slow BEFORE INSERT ON telemetry_minutes FOR EACH ROW EXECUTE FUNC
 """
 
 
-async def test_what_takes_longer_than_a_statement_may_is_rolled_up_in_smaller_pieces(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_roll_up_that_times_out_continues_in_smaller_steps(database: DatabaseSettings, rows: Connection) -> None:
     impatient = database.model_copy(update={"db_timeout": 0.8})
     await rows.execute(SLOW)
     async with stores(database) as store, rolling(impatient, NOON) as (_, rollup):

@@ -14,7 +14,7 @@ FROM generate_series(0, 9) AS day
 """
 
 
-async def test_what_is_past_keeping_goes_and_nothing_else(
+async def test_only_expired_entries_are_deleted(
     database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("streams.sink.audit_retention.BATCH_ROWS", 3)

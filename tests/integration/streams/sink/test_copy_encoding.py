@@ -42,7 +42,7 @@ def row(snapshot: LoadSnapshot, load: Load) -> dict[str, Any]:
     return dict(zip(LOAD_COLUMNS, (*key, *values, load.name, load.type, load.extra or None), strict=True))
 
 
-async def test_packed_rows_are_read_as_they_were_given(rows: Connection) -> None:
+async def test_copied_rows_equal_the_loads(rows: Connection) -> None:
     await rows.execute(
         f"CREATE TEMPORARY TABLE packed AS SELECT {', '.join(LOAD_COLUMNS)} FROM load_snapshots WITH NO DATA"  # noqa: S608
     )

@@ -65,7 +65,7 @@ def notice(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fi
     return outcome.record
 
 
-async def test_the_shadow_is_the_one_that_was_measured_last(bench: Bench, ven_id: str) -> None:
+async def test_latest_measured_shadow_is_stored(bench: Bench, ven_id: str) -> None:
     await bench.store.shadows.store([shadow(ven_id, "new", 12, 10), shadow(ven_id, "old", 20, 5)])
     assert await bench.shadow(ven_id) == (at(10), at(12), {"name": "new"})
     await bench.store.shadows.store([shadow(ven_id, "older", 30, 1)])
@@ -77,7 +77,7 @@ async def test_the_shadow_is_the_one_that_was_measured_last(bench: Bench, ven_id
     assert heard == at(31)
 
 
-async def test_a_shadow_without_a_time_counts_by_its_arrival(bench: Bench, ven_id: str) -> None:
+async def test_shadow_without_time_counts_by_receive_time(bench: Bench, ven_id: str) -> None:
     await bench.store.shadows.store([shadow(ven_id, "timeless", 10)])
     await bench.store.shadows.store([shadow(ven_id, "measured before", 20, 5)])
     assert await bench.shadow(ven_id) == (None, at(10), {"name": "timeless"})
@@ -85,14 +85,14 @@ async def test_a_shadow_without_a_time_counts_by_its_arrival(bench: Bench, ven_i
     assert await bench.shadow(ven_id) == (at(15), at(21), {"name": "measured after"})
 
 
-async def test_of_two_shadows_of_one_second_the_later_in_the_log_counts(bench: Bench, ven_id: str) -> None:
+async def test_later_record_wins_between_shadows_of_one_second(bench: Bench, ven_id: str) -> None:
     await bench.store.shadows.store([shadow(ven_id, "first", 10, 10), shadow(ven_id, "second", 10.5, 10)])
     assert (await bench.shadow(ven_id))[2] == {"name": "second"}
     await bench.store.shadows.store([shadow(ven_id, "third", 10.7, 10)])
     assert (await bench.shadow(ven_id))[2] == {"name": "third"}
 
 
-async def test_the_same_words_count_once_a_day_with_when_they_came_first_and_last(bench: Bench, ven_id: str) -> None:
+async def test_repeated_vtn_message_is_one_row_per_day(bench: Bench, ven_id: str) -> None:
     hours = [9, 7, 23, 7, 12]
     for hour in hours[:3]:
         await bench.store.notices.store([notice(ven_id, MIDNIGHT + timedelta(hours=hour))])
@@ -107,7 +107,7 @@ async def test_the_same_words_count_once_a_day_with_when_they_came_first_and_las
     ]
 
 
-async def test_other_words_another_kind_or_another_time_are_other_notices(bench: Bench, ven_id: str) -> None:
+async def test_other_text_kind_or_time_is_another_vtn_message(bench: Bench, ven_id: str) -> None:
     said = int(NOON.timestamp())
     await bench.store.notices.store(
         [
@@ -124,7 +124,7 @@ async def test_other_words_another_kind_or_another_time_are_other_notices(bench:
     assert [json.loads(row["document"]) for row in found] == [{"ven_id": ven_id, "response": "ack", "ts": said}]
 
 
-async def test_a_notice_that_names_nobody_is_kept_and_no_words_are_too_odd(bench: Bench) -> None:
+async def test_vtn_message_without_ven_or_with_odd_text_is_stored(bench: Bench) -> None:
     words = b'{"event":"\\u0000 \xf0\x9f\x94\x8c","n":1e308,"big":18446744073709551616,"ven_id":7}'
     outcome = parse(Kind.EVENTS, words, Source("openadr/event\0", datetime.now(UTC)))
     assert isinstance(outcome, Parsed)

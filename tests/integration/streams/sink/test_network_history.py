@@ -30,9 +30,7 @@ async def kept(rows: Connection) -> list[Any]:
     return [((row["time"] - BEGIN).total_seconds(), row["household_usage_kw"]) for row in found]
 
 
-async def test_the_first_totals_of_every_ten_seconds_are_kept_once(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         history = NetworkHistory(store.database, store.partitions, WINDOW)
         everything = [totals(second, float(second)) for second in range(3, 28)]
@@ -50,7 +48,7 @@ async def test_the_first_totals_of_every_ten_seconds_are_kept_once(
     assert "totalCapacityKw" in row["load_types"]
 
 
-async def test_a_day_without_a_partition_gets_one(database: DatabaseSettings, rows: Connection) -> None:
+async def test_totals_of_a_day_without_partition_create_it(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         history = NetworkHistory(store.database, store.partitions, WINDOW)
         await history.store([totals(-40 * 86_400, 5.0)])

@@ -17,7 +17,7 @@ from schemas.base.time_window import TimeWindow
 from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
-from streams.engine.batch_consumer import Batch
+from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.main import StreamsConfig, run_role
 from streams.sink.sink import Sink
@@ -59,7 +59,7 @@ async def dead_letters(kafka: KafkaSettings) -> dict[int, tuple[str, bytes]]:
     return found
 
 
-async def test_what_the_database_refuses_is_found_and_set_apart(
+async def test_records_the_database_refuses_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     bad_load = encode_record(reading("poison-2", loads=(HVAC, Load("x", name="\0"))))
@@ -73,7 +73,7 @@ async def test_what_the_database_refuses_is_found_and_set_apart(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_loads") == len(stored)
 
 
-async def test_a_time_without_a_zone_is_set_apart(
+async def test_time_without_zone_becomes_a_dead_letter(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     value = encode_record(reading("poison", timestamp=datetime(2026, 1, 1)))  # noqa: DTZ001 - that is the point
@@ -91,7 +91,7 @@ async def test_a_time_without_a_zone_is_set_apart(
         {"ven_id": "x" * 9000},
     ],
 )
-async def test_values_beyond_their_column_or_index_are_set_apart(
+async def test_values_beyond_their_column_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, poison: dict[str, Any]
 ) -> None:
     value = encode_record(reading(**{"ven_id": "poison", **poison}))
@@ -100,7 +100,7 @@ async def test_values_beyond_their_column_or_index_are_set_apart(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_what_is_no_reading_is_set_apart(
+async def test_records_that_are_no_readings_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     await take(kafka, database, [*NOT_JSON, None, encode_record(reading())])
@@ -114,7 +114,7 @@ async def test_what_is_no_reading_is_set_apart(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_a_missing_table_is_nobodys_fault_and_is_waited_for(
+async def test_missing_table_is_waited_for_without_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await rows.execute("ALTER TABLE ven_status RENAME TO elsewhere")
@@ -127,7 +127,7 @@ async def test_a_missing_table_is_nobodys_fault_and_is_waited_for(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_the_role_stores_and_commits_past_poison(
+async def test_role_commits_past_unstorable_records(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     topic = kafka.topics(TELEMETRY)
@@ -149,7 +149,7 @@ async def test_the_role_stores_and_commits_past_poison(
     assert sorted(record.value for record in found) == sorted([NUL, b"junk"] * 2)
 
 
-async def test_the_first_of_a_key_counts_also_where_its_batch_holds_what_the_database_refuses(
+async def test_first_of_a_key_counts_in_a_batch_that_is_halved(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     # Found by halving, so the second half of the first batch is stored in a transaction of its own.

@@ -27,7 +27,7 @@ async def status(rows: Connection, ven_id: str = "ven-1") -> dict[str, Any]:
     return {**row, "loads": row["loads"] and [load["id"] for load in json.loads(row["loads"])]}
 
 
-async def test_a_reading_is_stored_whole(database: DatabaseSettings, rows: Connection) -> None:
+async def test_all_fields_of_a_reading_are_stored(database: DatabaseSettings, rows: Connection) -> None:
     whole = reading(
         shed_power_kw=0.5,
         requested_reduction_kw=2.0,
@@ -55,7 +55,7 @@ async def test_a_reading_is_stored_whole(database: DatabaseSettings, rows: Conne
     assert json.loads(odd["extra"]) == {"phase": "L1"}
 
 
-async def test_the_same_batch_again_changes_nothing(database: DatabaseSettings, rows: Connection) -> None:
+async def test_redelivered_batch_changes_nothing(database: DatabaseSettings, rows: Connection) -> None:
     batch = [reading(f"ven-{ven}", second, loads=(HVAC, FRIDGE)) for ven in range(5) for second in range(10)]
     async with stores(database) as store:
         await store.readings.store(batch)
@@ -69,7 +69,7 @@ async def test_the_same_batch_again_changes_nothing(database: DatabaseSettings, 
     assert [len(each) for each in before] == [50, 100, 5, 5]
 
 
-async def test_of_readings_with_one_key_the_first_wins(database: DatabaseSettings, rows: Connection) -> None:
+async def test_first_reading_of_a_key_wins(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(used_power_kw=1.0, loads=(HVAC,)), reading(used_power_kw=2.0, loads=())])
         await store.readings.store([reading(used_power_kw=3.0)])
@@ -80,9 +80,7 @@ async def test_of_readings_with_one_key_the_first_wins(database: DatabaseSetting
     assert (await status(rows))["used_power_kw"] == 1.0
 
 
-async def test_of_batches_at_once_one_waits_for_the_other_only_where_they_have_a_key_in_common(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_concurrent_batches_wait_only_for_common_keys(database: DatabaseSettings, rows: Connection) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'ven_status'::regclass AND NOT granted"
     async with stores(database, connections=3) as store, connection(database) as other, other.transaction():
         # All that is stored comes as far as the VENs' latest, and waits there.
@@ -102,7 +100,7 @@ async def test_of_batches_at_once_one_waits_for_the_other_only_where_they_have_a
     assert [row["used_power_kw"] for row in found] == [1.0, 2.0, 3.0, 4.0]
 
 
-async def test_what_waits_for_a_batch_that_fails_is_stored_all_the_same(database: DatabaseSettings) -> None:
+async def test_batch_is_stored_after_the_one_it_waited_for_fails(database: DatabaseSettings) -> None:
     unstorable = reading(second=1, event_id="\0", used_power_kw=1.0)
     async with stores(database, connections=2) as store:
         outcomes = await asyncio.gather(
@@ -126,7 +124,7 @@ async def equals(rows: Connection, query: str, value: Any) -> bool:
     return bool(await rows.fetchval(query) == value)
 
 
-async def test_a_batch_that_is_partly_there_adds_the_rest(database: DatabaseSettings, rows: Connection) -> None:
+async def test_partly_stored_batch_adds_the_missing_rows(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(second=second, loads=(HVAC,)) for second in range(5)])
     async with stores(database) as another:
@@ -136,9 +134,7 @@ async def test_a_batch_that_is_partly_there_adds_the_rest(database: DatabaseSett
     assert len(await table(rows, "telemetry_loads")) == 10
 
 
-async def test_the_latest_moves_forward_in_event_time_and_in_received_time(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_ven_status_moves_forward_in_event_and_receive_time(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(second=10, used_power_kw=10.0, event_id="evt", battery_soc=0.5)])
         received = NOON + timedelta(hours=1)
@@ -153,7 +149,7 @@ async def test_the_latest_moves_forward_in_event_time_and_in_received_time(
     assert (found["event_id"], found["battery_soc"], found["received_at"]) == (None, None, received)
 
 
-async def test_a_reading_without_loads_keeps_the_known_ones_and_an_empty_list_clears_them(
+async def test_missing_loads_keep_the_known_empty_list_clears_them(
     database: DatabaseSettings, rows: Connection
 ) -> None:
     async with stores(database) as store:
@@ -165,9 +161,7 @@ async def test_a_reading_without_loads_keeps_the_known_ones_and_an_empty_list_cl
         assert (await status(rows))["measured_at"] == NOON + timedelta(seconds=3)
 
 
-async def test_the_loads_of_an_earlier_reading_of_the_batch_are_known_too(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_loads_of_an_earlier_reading_in_the_batch_count(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(second=1, loads=(HVAC,))])
         await store.readings.store([reading(second=2, loads=(FRIDGE,)), reading(second=3)])
@@ -175,9 +169,7 @@ async def test_the_loads_of_an_earlier_reading_of_the_batch_are_known_too(
     assert (found["measured_at"], found["loads"]) == (NOON + timedelta(seconds=3), ["fridge"])
 
 
-async def test_an_unknown_ven_enters_the_registry_and_an_operators_entry_stays(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_unknown_ven_is_registered_known_entry_stays(database: DatabaseSettings, rows: Connection) -> None:
     await rows.execute("INSERT INTO vens (ven_id, name, latitude, status) VALUES ('ven-1', 'Home of A', 37.5, 'given')")
     fault = FaultReport("ven-3", NOON, NOON, "sensor lost")
     async with stores(database) as store:
@@ -194,7 +186,7 @@ async def test_an_unknown_ven_enters_the_registry_and_an_operators_entry_stays(
     }
 
 
-async def test_faults_are_stored_once_and_are_no_readings(database: DatabaseSettings, rows: Connection) -> None:
+async def test_fault_report_is_stored_once_and_is_no_reading(database: DatabaseSettings, rows: Connection) -> None:
     first = FaultReport("ven-1", NOON, NOON, "sensor lost")
     again = FaultReport("ven-1", NOON, NOON + timedelta(minutes=1), "sensor lost")
     other = FaultReport("ven-1", NOON, NOON, "breaker tripped")
@@ -208,7 +200,7 @@ async def test_faults_are_stored_once_and_are_no_readings(database: DatabaseSett
     assert (found["measured_at"], await table(rows, "telemetry_readings")) == (None, [])
 
 
-async def test_nothing_of_what_was_stored_waits_for_the_garbage_collector(database: DatabaseSettings) -> None:
+async def test_stored_rows_leave_no_reference_cycles(database: DatabaseSettings) -> None:
     loads = (HVAC, FRIDGE)
     found: list[int] = []
     async with stores(database) as store:

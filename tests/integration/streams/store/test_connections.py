@@ -12,9 +12,7 @@ from streams.store import database as databases
 WAIT = 30
 
 
-async def test_as_many_transactions_at_a_time_as_there_are_connections(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_concurrent_transactions_are_limited_by_connections(database: DatabaseSettings, rows: Connection) -> None:
     inside: list[int] = []
     go_on = asyncio.Event()
 
@@ -35,7 +33,7 @@ async def test_as_many_transactions_at_a_time_as_there_are_connections(
     assert len(inside) == 4, "that of the connection that was cut, once more"
 
 
-async def test_a_connection_whose_work_was_given_up_is_not_used_again(database: DatabaseSettings) -> None:
+async def test_connection_of_cancelled_work_is_not_reused(database: DatabaseSettings) -> None:
     pids: list[int] = []
 
     async def pid(connection: Connection) -> None:
@@ -57,7 +55,7 @@ async def test_a_connection_whose_work_was_given_up_is_not_used_again(database: 
     assert pids[0] == pids[1] == pids[2] != pids[3]
 
 
-async def test_work_that_found_the_server_tells_so_whoever_else_hung_up(
+async def test_successful_work_means_connected_despite_closed_idle(
     database: DatabaseSettings, rows: Connection
 ) -> None:
     pids: list[int] = []
@@ -80,9 +78,7 @@ async def test_work_that_found_the_server_tells_so_whoever_else_hung_up(
         assert store.connected
 
 
-async def test_work_that_is_given_up_while_the_server_is_away_is_not_tried_again(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_cancelled_work_is_not_retried_during_an_outage(database: DatabaseSettings, rows: Connection) -> None:
     begun: list[Connection] = []
 
     async def wait(connection: Connection) -> None:

@@ -46,7 +46,7 @@ async def make(rows: Connection, days_ago: int, parent: str = PARENT) -> str:
     return partition_name(parent, day(days_ago))
 
 
-async def test_a_day_is_made_when_its_first_row_comes(database: DatabaseSettings, rows: Connection) -> None:
+async def test_partition_is_created_for_the_first_row_of_a_day(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(timestamp=at(days), loads=(HVAC,)) for days in (3, 5, 40)])
     for table in PARTITIONED[:2]:
@@ -54,7 +54,7 @@ async def test_a_day_is_made_when_its_first_row_comes(database: DatabaseSettings
         assert await rows.fetchval(f"SELECT count(*) FROM {table}") == 3  # noqa: S608 - our tables
 
 
-async def test_two_workers_make_the_same_days_at_once(database: DatabaseSettings, rows: Connection) -> None:
+async def test_two_workers_create_the_same_partitions(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as first, stores(database) as second:
         await asyncio.gather(
             first.readings.store([reading("ven-1", timestamp=at(days)) for days in range(2, 12)]),
@@ -63,9 +63,7 @@ async def test_two_workers_make_the_same_days_at_once(database: DatabaseSettings
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 20
 
 
-async def test_house_keeping_drops_old_days_only_and_makes_those_ahead(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_maintenance_drops_old_days_and_creates_next_ones(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database, retention_days=KEPT_DAYS) as store:
         kept = [reading(timestamp=at(days)) for days in (0, 3, KEPT_DAYS)]
         await store.readings.store([*kept, *(reading(timestamp=at(days)) for days in (KEPT_DAYS + 1, 80))])
@@ -79,7 +77,7 @@ async def test_house_keeping_drops_old_days_only_and_makes_those_ahead(
         assert {partition_name(table, day(days)) for days in range(-7, 2)} <= await attached(rows, table)
 
 
-async def test_a_drop_lets_readers_and_writers_go_on(database: DatabaseSettings, rows: Connection) -> None:
+async def test_drop_blocks_neither_readers_nor_writers(database: DatabaseSettings, rows: Connection) -> None:
     old = await make(rows, KEPT_DAYS + 5)
     async with stores(database, retention_days=KEPT_DAYS) as store:
         async with rows.transaction():
@@ -98,7 +96,7 @@ async def test_a_drop_lets_readers_and_writers_go_on(database: DatabaseSettings,
     assert not await exists(rows, old)
 
 
-async def test_what_an_interrupted_drop_left_is_cleared_away(database: DatabaseSettings, rows: Connection) -> None:
+async def test_leftovers_of_an_interrupted_drop_are_removed(database: DatabaseSettings, rows: Connection) -> None:
     """A detach that a long reader held up until the worker was killed, and a table detached but not yet dropped."""
     pending, loose = await make(rows, KEPT_DAYS + 5), await make(rows, KEPT_DAYS + 6)
     await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {loose}")
@@ -119,7 +117,7 @@ async def test_what_an_interrupted_drop_left_is_cleared_away(database: DatabaseS
     assert not await exists(rows, f"{loose}_dropping")
 
 
-async def test_a_day_that_somebody_put_aside_is_not_dropped_and_comes_back_with_its_rows(
+async def test_detached_partition_is_kept_and_reattached_with_its_rows(
     database: DatabaseSettings, rows: Connection
 ) -> None:
     name = partition_name(PARENT, day(1))
@@ -135,9 +133,7 @@ async def test_a_day_that_somebody_put_aside_is_not_dropped_and_comes_back_with_
     assert await exists(rows, old)
 
 
-async def test_a_leftover_of_a_day_that_is_needed_again_is_replaced(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_leftover_table_of_a_needed_day_is_replaced(database: DatabaseSettings, rows: Connection) -> None:
     loose = await make(rows, 5)
     await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {loose}")
     async with stores(database) as store:
@@ -146,7 +142,7 @@ async def test_a_leftover_of_a_day_that_is_needed_again_is_replaced(
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_a_day_that_another_worker_dropped_is_made_again(database: DatabaseSettings, rows: Connection) -> None:
+async def test_partition_dropped_by_another_worker_is_recreated(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         await store.readings.store([reading(timestamp=at(KEPT_DAYS + 1))])
         async with stores(database, retention_days=KEPT_DAYS) as other:
@@ -155,14 +151,14 @@ async def test_a_day_that_another_worker_dropped_is_made_again(database: Databas
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_a_time_in_another_zone_belongs_to_its_day_in_utc(database: DatabaseSettings, rows: Connection) -> None:
+async def test_time_in_another_zone_belongs_to_its_utc_day(database: DatabaseSettings, rows: Connection) -> None:
     late = datetime.combine(day(5), datetime.min.time(), timezone(timedelta(hours=2)))
     async with stores(database) as store:
         await store.readings.store([reading(timestamp=late)])
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
-async def test_an_outage_during_a_drop_is_left_to_the_next_time(
+async def test_drop_is_repeated_after_an_outage(
     database: DatabaseSettings, databases: Databases, rows: Connection
 ) -> None:
     old = await make(rows, KEPT_DAYS + 5)

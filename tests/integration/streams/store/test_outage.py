@@ -47,9 +47,7 @@ async def held_up(settings: DatabaseSettings, store: Stores) -> AsyncIterator[tu
     await asyncio.wait_for(storing, 60)
 
 
-async def test_a_connection_that_is_cut_in_a_transaction_is_replaced(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_lost_connection_is_replaced_and_work_retried(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
         async with held_up(database, store) as _:
             cut = await rows.fetchval(BUSY)
@@ -67,9 +65,7 @@ async def test_a_connection_that_is_cut_in_a_transaction_is_replaced(
     assert await rows.fetchval("SELECT count(*) FROM vens") == 10
 
 
-async def test_a_server_that_is_killed_in_a_transaction_is_waited_for(
-    postgres: Postgres, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_killed_server_is_waited_for(postgres: Postgres, caplog: pytest.LogCaptureFixture) -> None:
     await postgres.start()
     settings = settings_of(postgres)
     await migrate(settings)
@@ -87,7 +83,7 @@ async def test_a_server_that_is_killed_in_a_transaction_is_waited_for(
         assert await rows.fetchval("SELECT count(*) FROM vens") == 10
 
 
-async def test_a_server_that_hangs_is_given_up_and_tried_again(
+async def test_hanging_server_times_out_and_work_is_retried(
     postgres: Postgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     await postgres.start()
@@ -103,9 +99,7 @@ async def test_a_server_that_hangs_is_given_up_and_tried_again(
         assert await counts(rows) == (100, 100)
 
 
-async def test_a_transaction_whose_client_went_silent_keeps_nobody_from_its_rows(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_locks_of_a_silent_client_are_released(database: DatabaseSettings, rows: Connection) -> None:
     # As after a connection that died without a word: the server goes on waiting for its client.
     silent = await asyncpg.connect(**connect_options(database.model_copy(update={"db_timeout": 1.5}), "silent"))
     await silent.execute("BEGIN; INSERT INTO vens (ven_id, name) VALUES ('a', 'a')")
@@ -114,7 +108,7 @@ async def test_a_transaction_whose_client_went_silent_keeps_nobody_from_its_rows
     assert await rows.fetchval("SELECT name FROM vens") == "b"
 
 
-async def test_a_table_that_is_missing_is_waited_for(
+async def test_missing_table_is_waited_for(
     database: DatabaseSettings, rows: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await rows.execute("ALTER TABLE vens RENAME TO elsewhere")
@@ -127,18 +121,14 @@ async def test_a_table_that_is_missing_is_waited_for(
     assert await counts(rows) == (100, 100)
 
 
-async def test_workers_that_store_the_same_in_different_order_come_to_an_end(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_workers_storing_the_same_rows_do_not_deadlock(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as first, stores(database) as second:
         await asyncio.gather(first.readings.store(BATCH), second.readings.store(BATCH[::-1]))
     assert await counts(rows) == (100, 100)
     assert await rows.fetchval("SELECT count(*) FROM ven_status") == 10
 
 
-async def test_a_connection_left_in_the_middle_of_a_copy_is_an_outage(
-    database: DatabaseSettings, rows: Connection
-) -> None:
+async def test_connection_lost_during_copy_is_an_outage(database: DatabaseSettings, rows: Connection) -> None:
     failures = [asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress")]
 
     async def work(connection: Connection) -> None:

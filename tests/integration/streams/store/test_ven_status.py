@@ -70,7 +70,7 @@ def ven_id() -> str:
     return f"ven-{next(NUMBERS)}"
 
 
-async def test_a_will_then_a_reading_then_an_older_one(bench: Bench, ven_id: str) -> None:
+async def test_late_reading_does_not_undo_a_last_will(bench: Bench, ven_id: str) -> None:
     await bench.take([reading(ven_id, 0), status("offline", 10, ven_id)])
     found = await bench.latest(ven_id)
     assert (found["left_at"], found["received_at"], found["reading_received_at"]) == (at(10), at(10), at(0))
@@ -83,7 +83,7 @@ async def test_a_will_then_a_reading_then_an_older_one(bench: Bench, ven_id: str
     assert (found["measured_at"], found["reported_status"]) == (at(20), "offline")
 
 
-async def test_an_earlier_word_that_comes_late_is_not_the_last(bench: Bench, ven_id: str) -> None:
+async def test_late_status_does_not_replace_a_newer_one(bench: Bench, ven_id: str) -> None:
     await bench.take([status("ready", 20, ven_id)])
     await bench.take([status("offline", 10, ven_id), status("rebooting", 15, ven_id)])
     found = await bench.latest(ven_id)
@@ -91,7 +91,7 @@ async def test_an_earlier_word_that_comes_late_is_not_the_last(bench: Bench, ven
     assert (found["left_at"], found["received_at"]) == (at(10), at(20))
 
 
-async def test_readings_and_snapshots_share_the_clock_of_loads(bench: Bench, ven_id: str) -> None:
+async def test_loads_come_from_the_latest_reading_or_snapshot(bench: Bench, ven_id: str) -> None:
     await bench.take([reading(ven_id, 10, loads=(HVAC,))])
     await bench.take([snapshot(ven_id, 5, 30, FRIDGE)])
     found = await bench.latest(ven_id)
@@ -107,14 +107,14 @@ async def test_readings_and_snapshots_share_the_clock_of_loads(bench: Bench, ven
 
 
 @pytest.mark.parametrize("reading_first", [True, False])
-async def test_at_the_same_second_a_reading_wins(bench: Bench, ven_id: str, *, reading_first: bool) -> None:
+async def test_reading_wins_over_snapshot_of_the_same_second(bench: Bench, ven_id: str, *, reading_first: bool) -> None:
     both = [reading(ven_id, 10, loads=(HVAC,)), snapshot(ven_id, 10, None, FRIDGE)]
     for record in both if reading_first else reversed(both):
         await bench.take([record])
     assert (await bench.latest(ven_id))["loads"] == ["hvac"]
 
 
-async def test_a_late_or_future_stamped_sample_makes_no_ven_look_fresher(bench: Bench, ven_id: str) -> None:
+async def test_late_and_future_samples_do_not_refresh_contact(bench: Bench, ven_id: str) -> None:
     future = reading(ven_id, 240, received_at=at(0))
     await bench.take([future])
     found = await bench.latest(ven_id)
@@ -125,7 +125,7 @@ async def test_a_late_or_future_stamped_sample_makes_no_ven_look_fresher(bench: 
     assert await bench.latest(ven_id) == found
 
 
-async def test_the_clock_skew_is_of_the_latest_measured(bench: Bench, ven_id: str) -> None:
+async def test_clock_skew_comes_from_the_latest_reading(bench: Bench, ven_id: str) -> None:
     await bench.take([reading(ven_id, 10, received_at=at(12.5)), reading(ven_id, 5, received_at=at(100))])
     assert (await bench.latest(ven_id))["clock_skew_seconds"] == 2.5
     await bench.take([reading(ven_id, 7, received_at=at(300)), snapshot(ven_id, 20, 400, HVAC)])
@@ -143,7 +143,7 @@ def notice(kind: Kind, ven_id: str | None) -> VtnMessage:
     )
 
 
-async def test_any_kind_registers_an_unknown_ven_but_not_another_vtns_event(bench: Bench) -> None:
+async def test_every_kind_but_vtn_events_registers_a_ven(bench: Bench) -> None:
     shadow = Shadow(ven_id="by-shadow", received_at=at(0), document={})
     await bench.store.snapshots.store([snapshot("by-snapshot", 0, None, HVAC), snapshot("by-no-loads", 0)])
     await bench.store.statuses.store([status("ready", 0, "by-status"), status("offline", 0, "by-will")])
@@ -220,7 +220,7 @@ def histories(draw: st.DrawFn) -> tuple[list[Any], list[list[Any]]]:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
-async def test_neither_order_nor_batches_nor_repeats_change_the_outcome(
+async def test_order_batches_and_repeats_do_not_matter(
     bench: Bench, history: tuple[list[Any], list[list[Any]]]
 ) -> None:
     records, batches = history

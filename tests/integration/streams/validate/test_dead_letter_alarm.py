@@ -105,9 +105,7 @@ async def validating(kafka: KafkaSettings) -> AsyncIterator[Worker]:
                 yield worker
 
 
-async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
-    kafka: KafkaSettings, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_alarm_follows_the_share_of_dead_letters(kafka: KafkaSettings, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "streams")
     async with writer(kafka) as log, validating(kafka) as worker:
         # A load that is wrong makes its sample one dead letter, however many of them are wrong.
@@ -147,7 +145,7 @@ async def test_the_alarm_rises_with_the_share_of_dead_letters_and_falls_with_it(
     assert levels == [logging.WARNING, logging.INFO]
 
 
-async def test_a_role_tells_of_the_flood_and_of_its_batches(kafka: KafkaSettings, tmp_path: Path) -> None:
+async def test_role_reports_alarm_and_batch_metrics(kafka: KafkaSettings, tmp_path: Path) -> None:
     port = claim(tmp_path / "ports.json", ["health"])["health"]
     streams = StreamsSettings(streams_health_port=port, dead_letter_alarm_minimum=5)
     stop = asyncio.Event()

@@ -59,14 +59,14 @@ async def only(kafka: KafkaSettings, topic: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("retained", [False, True])
-async def test_an_event_of_long_ago_is_kept_under_the_day_it_came(kafka: KafkaSettings, *, retained: bool) -> None:
+async def test_old_vtn_event_is_stored_under_its_receive_day(kafka: KafkaSettings, *, retained: bool) -> None:
     await arrived(kafka, Kind.EVENTS, retained=retained, timestamp=LONG_AGO.isoformat(), event="evt-1")
     kept = await only(kafka, topics.VTN_MESSAGES)
     assert kept["at"] == NOW.replace(hour=0, minute=0, second=0)
 
 
 @pytest.mark.parametrize("retained", [False, True])
-async def test_an_ack_of_a_clock_that_is_off_counts_by_its_arrival(kafka: KafkaSettings, *, retained: bool) -> None:
+async def test_ack_of_a_wrong_clock_counts_by_receive_time(kafka: KafkaSettings, *, retained: bool) -> None:
     await arrived(kafka, Kind.ACKS, retained=retained, ts=LONG_AGO.isoformat(), op="ping", status="success")
     assert (await only(kafka, topics.ACKS))["at"] == NOW
 
@@ -76,7 +76,7 @@ async def letters(kafka: KafkaSettings, kind: Kind) -> list[dict[str, bytes]]:
     return [dict(record.headers) for record in found]
 
 
-async def test_a_sample_of_long_ago_tells_how_far_the_clock_is_off_unless_it_is_a_retained_one(
+async def test_old_sample_reports_clock_skew_unless_retained(
     kafka: KafkaSettings,
 ) -> None:
     for retained in (False, True):
@@ -88,7 +88,7 @@ async def test_a_sample_of_long_ago_tells_how_far_the_clock_is_off_unless_it_is_
     assert topics.HEADER_CLOCK_SKEW not in kept
 
 
-async def test_headers_and_times_of_strangers_stop_nothing(kafka: KafkaSettings) -> None:
+async def test_invalid_headers_and_times_stop_nothing(kafka: KafkaSettings) -> None:
     names = (topics.HEADER_TOPIC, topics.HEADER_RECEIVED, topics.HEADER_RETAIN, topics.HEADER_REPLAY_OF, "x")
     good = json.dumps({"venId": "ven-1", "timestamp": NOW.isoformat()}).encode()
     values = (None, b"\xff\xfe", b"9" * 13, b"-9" * 300)

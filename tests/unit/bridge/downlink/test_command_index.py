@@ -1,4 +1,4 @@
-"""Bridges that share a command log, and are killed, stopped and resumed anywhere: none sends what another has."""
+"""Bridges that share a command log and are killed or paused anywhere: no attempt is sent twice."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from bridge.downlink.command_index import CommandIndex
-from bridge.downlink.send_policy import decide
+from bridge.downlink.send_policy import plan_sends
 from schemas.dr.commands import event_command
 from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState
 
@@ -19,17 +19,17 @@ COMMANDS = [event_command(f"ven-{number}", "evt-1", 1.0, 600) for number in rang
 
 
 class Bridge:
-    """One run of a bridge: what it has read of the log, and what it has in hand."""
+    """One run of a bridge: how far it has read the log, and which claims it waits for."""
 
     def __init__(self, run: int) -> None:
         self.run = run
-        self.known = CommandIndex()
+        self.index = CommandIndex()
         self.read = 0
         self.claimed: list[CommandRecord] = []
 
 
 class Bridges(RuleBasedStateMachine):
-    """The log is a list of (run, evidence); each rule is one step that a crash may come before or after."""
+    """The log is a list of (run, evidence); each rule is one step before or after which a crash may happen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Bridges(RuleBasedStateMachine):
         self.runs += 1
         return Bridge(self.runs)
 
-    def note(self, bridge: Bridge, correlation_id: str, attempt: int, state: DeliveryState) -> None:
+    def write(self, bridge: Bridge, correlation_id: str, attempt: int, state: DeliveryState) -> None:
         ven_id = next(each.ven_id for each in COMMANDS if each.correlation_id == correlation_id)
         evidence = DeliveryEvidence(correlation_id=correlation_id, ven_id=ven_id, attempt=attempt, state=state, at=NOW)
         self.log.append((bridge.run, evidence))
@@ -55,7 +55,7 @@ class Bridges(RuleBasedStateMachine):
         if bridge.read < len(self.log):
             run, evidence = self.log[bridge.read]
             bridge.read += 1
-            bridge.known.learn(evidence, ours=run == bridge.run)
+            bridge.index.apply(evidence, written_here=run == bridge.run)
 
     @rule(which=BRIDGES)
     def read_all(self, which: int) -> None:
@@ -67,30 +67,30 @@ class Bridges(RuleBasedStateMachine):
         """Any bridge may fetch any command at any time: the consumer group promises nothing."""
         bridge = self.bridges[which]
         batch = [self.dispatch(each.correlation_id) for each in COMMANDS if each in some]
-        for dispatch in decide(batch, bridge.known.get, NOW).to_send:
-            # A run claims an attempt once: it has it in hand until the log has told.
+        for dispatch in plan_sends(batch, bridge.index.get, NOW).to_send:
+            # A run claims an attempt once: it waits until it has read its claim.
             if (dispatch.correlation_id, dispatch.attempt) not in {
                 (each.correlation_id, each.attempt) for each in bridge.claimed
             }:
-                self.note(bridge, dispatch.correlation_id, dispatch.attempt, "sending")
+                self.write(bridge, dispatch.correlation_id, dispatch.attempt, "sending")
                 bridge.claimed.append(dispatch)
 
     @rule(which=BRIDGES)
     def publish(self, which: int) -> None:
         bridge = self.bridges[which]
         for dispatch in list(bridge.claimed):
-            if bridge.known.may_send(dispatch.correlation_id, dispatch.attempt):
+            if bridge.index.may_send(dispatch.correlation_id, dispatch.attempt):
                 bridge.claimed.remove(dispatch)
                 self.published[dispatch.correlation_id, dispatch.attempt] += 1
                 self.in_session.append(dispatch.correlation_id)
 
     @rule(which=BRIDGES)
-    def hear_the_echo(self, which: int) -> None:
+    def receive_the_echo(self, which: int) -> None:
         bridge = self.bridges[which]
         for correlation_id in self.in_session:
-            known = bridge.known.get(correlation_id)
-            if known is not None and known.state != "sent":
-                self.note(bridge, correlation_id, known.attempt, "sent")
+            status = bridge.index.get(correlation_id)
+            if status is not None and status.state != "sent":
+                self.write(bridge, correlation_id, status.attempt, "sent")
 
     @rule(which=BRIDGES)
     def kill_and_start(self, which: int) -> None:
@@ -114,7 +114,7 @@ class Bridges(RuleBasedStateMachine):
         )
 
     @invariant()
-    def no_attempt_went_out_twice(self) -> None:
+    def no_attempt_is_sent_twice(self) -> None:
         assert not [each for each, times in self.published.items() if times > 1]
 
 
@@ -130,43 +130,43 @@ def evidence(state: DeliveryState, attempt: int = 1, expires_at: datetime | None
     )
 
 
-def test_sent_stands_for_good() -> None:
-    known = CommandIndex()
+def test_sent_is_final() -> None:
+    index = CommandIndex()
     for each in (evidence("sending", 2), evidence("sent", 1), evidence("sending", 3), evidence("expired", 2)):
-        known.learn(each, ours=True)
-    found = known.get("evt-1")
+        index.apply(each, written_here=True)
+    found = index.get("evt-1")
     assert found is not None
     assert (found.state, found.attempt) == ("sent", 2)
-    assert not known.may_send("evt-1", 3)
+    assert not index.may_send("evt-1", 3)
 
 
-def test_the_first_to_claim_may_send_and_no_other() -> None:
-    known = CommandIndex()
-    known.learn(evidence("sending"), ours=False)
-    known.learn(evidence("sending"), ours=True)
-    assert not known.may_send("evt-1", 1)
-    known.learn(evidence("sending", 2), ours=True)
-    assert known.may_send("evt-1", 2)
-    known.learn(evidence("sending", 2), ours=False)
-    assert known.may_send("evt-1", 2)
-    known.learn(evidence("expired", 2), ours=False)
-    assert not known.may_send("evt-1", 2)
+def test_only_the_first_claimant_may_send() -> None:
+    index = CommandIndex()
+    index.apply(evidence("sending"), written_here=False)
+    index.apply(evidence("sending"), written_here=True)
+    assert not index.may_send("evt-1", 1)
+    index.apply(evidence("sending", 2), written_here=True)
+    assert index.may_send("evt-1", 2)
+    index.apply(evidence("sending", 2), written_here=False)
+    assert index.may_send("evt-1", 2)
+    index.apply(evidence("expired", 2), written_here=False)
+    assert not index.may_send("evt-1", 2)
 
 
-def test_what_can_no_longer_be_sent_is_forgotten() -> None:
-    known = CommandIndex()
-    known.learn(evidence("sent", expires_at=NOW), ours=True)
-    known.forget(NOW + timedelta(minutes=1))
-    assert len(known) == 1
-    known.forget(NOW + timedelta(minutes=11))
-    assert len(known) == 0
+def test_expired_commands_are_pruned() -> None:
+    index = CommandIndex()
+    index.apply(evidence("sent", expires_at=NOW), written_here=True)
+    index.prune(NOW + timedelta(minutes=1))
+    assert len(index) == 1
+    index.prune(NOW + timedelta(minutes=11))
+    assert len(index) == 0
 
 
-def test_a_time_that_no_calendar_has_in_utc_is_forgotten_like_others() -> None:
-    known = CommandIndex()
+def test_expiry_outside_the_utc_calendar_is_pruned() -> None:
+    index = CommandIndex()
     for number, text in enumerate(("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00")):
-        said = DeliveryEvidence(correlation_id=f"c-{number}", ven_id="a", attempt=1, state="sent", at=NOW)
-        known.learn(msgspec.structs.replace(said, expires_at=datetime.fromisoformat(text)), ours=False)
-    known.forget(NOW)
-    assert known.get("c-0") is None
-    assert known.get("c-1") is not None
+        record = DeliveryEvidence(correlation_id=f"c-{number}", ven_id="a", attempt=1, state="sent", at=NOW)
+        index.apply(msgspec.structs.replace(record, expires_at=datetime.fromisoformat(text)), written_here=False)
+    index.prune(NOW)
+    assert index.get("c-0") is None
+    assert index.get("c-1") is not None

@@ -1,4 +1,4 @@
-"""PUBACKs go out in the order of arrival, on the connection of the message, and only for what the log holds."""
+"""PUBACKs follow the order of arrival, on the message's connection, and only after Kafka has the message."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from bridge.uplink.ack_queue import Entry, Outstanding
+from bridge.uplink.ack_queue import AckQueue, PendingAck
 
 
 class Line:
@@ -25,22 +25,22 @@ class Line:
         return 0
 
 
-class OutstandingMachine(RuleBasedStateMachine):
-    """Messages arrive on connections that come and go, and the log confirms in any order."""
+class AckQueueMachine(RuleBasedStateMachine):
+    """Messages arrive on connections that come and go, and Kafka confirms in any order."""
 
-    entries: Bundle[Entry[Line, int]] = Bundle("entries")
+    pending_acks: Bundle[PendingAck[Line, int]] = Bundle("entries")
 
     def __init__(self) -> None:
         super().__init__()
-        self.outstanding: Outstanding[Line, int] = Outstanding(self.on_acknowledge, self.on_change)
+        self.queue: AckQueue[Line, int] = AckQueue(self.on_acknowledge, self.on_change)
         self.lines: list[Line] = []
-        self.order: list[Entry[Line, int]] = []
+        self.order: list[PendingAck[Line, int]] = []
         self.confirmed: set[int] = set()
         self.count = 0
 
     def on_acknowledge(self, line: Line, messages: Sequence[int]) -> None:
-        assert line is self.lines[-1], "a PUBACK on a connection that is gone"
-        assert self.confirmed.issuperset(messages), "a PUBACK before the log has the message"
+        assert line is self.lines[-1], "a PUBACK on a former connection"
+        assert self.confirmed.issuperset(messages), "a PUBACK before Kafka has the message"
         line.acknowledged += messages
 
     def on_change(self, count: int) -> None:
@@ -53,37 +53,37 @@ class OutstandingMachine(RuleBasedStateMachine):
     @rule()
     def connect(self) -> None:
         self.lines.append(Line(len(self.lines)))
-        self.outstanding.use(self.lines[-1])
+        self.queue.attach(self.lines[-1])
 
-    @rule(target=entries)
-    def arrive(self) -> Entry[Line, int]:
+    @rule(target=pending_acks)
+    def arrive(self) -> PendingAck[Line, int]:
         line, message = self.lines[-1], len(self.order)
-        entry = self.outstanding.add(line, message)
+        pending = self.queue.add(line, message)
         line.arrived.append(message)
-        self.order.append(entry)
-        return entry
+        self.order.append(pending)
+        return pending
 
-    @rule(target=entries, data=st.data())
-    def arrive_late_on_an_old_connection(self, data: st.DataObject) -> Entry[Line, int]:
+    @rule(target=pending_acks, data=st.data())
+    def arrive_late_on_an_old_connection(self, data: st.DataObject) -> PendingAck[Line, int]:
         line = data.draw(st.sampled_from(self.lines), label="line")
-        entry = self.outstanding.add(line, len(self.order))
+        pending = self.queue.add(line, len(self.order))
         line.arrived.append(len(self.order))
-        self.order.append(entry)
-        return entry
+        self.order.append(pending)
+        return pending
 
-    @rule(entry=entries)
-    def confirm(self, entry: Entry[Line, int]) -> None:
-        self.confirmed.add(entry.message)
-        self.outstanding.confirm(entry)
+    @rule(pending=pending_acks)
+    def confirm(self, pending: PendingAck[Line, int]) -> None:
+        self.confirmed.add(pending.message)
+        self.queue.confirm(pending)
 
     @rule()
     def confirm_all(self) -> None:
-        for entry in reversed(self.order):
-            self.confirm(entry)
-        assert len(self.outstanding) == 0
+        for pending in reversed(self.order):
+            self.confirm(pending)
+        assert len(self.queue) == 0
 
     @invariant()
-    def pubacks_are_a_run_of_the_arrivals_of_their_connection(self) -> None:
+    def pubacks_are_contiguous_and_in_order_of_arrival(self) -> None:
         for line in self.lines:
             assert line.acknowledged == sorted(line.acknowledged)
             assert len(set(line.acknowledged)) == len(line.acknowledged)
@@ -92,57 +92,57 @@ class OutstandingMachine(RuleBasedStateMachine):
                 assert line.arrived[first : first + len(line.acknowledged)] == line.acknowledged
 
     @invariant()
-    def all_that_is_due_on_the_connection_is_acknowledged(self) -> None:
+    def all_due_messages_are_acknowledged(self) -> None:
         held = next((n for n in range(len(self.order)) if n not in self.confirmed), len(self.order))
         if self.lines:
             line = self.lines[-1]
             assert line.acknowledged == [message for message in line.arrived if message < held]
 
     @invariant()
-    def the_count_is_of_what_waits_for_the_oldest_unconfirmed(self) -> None:
+    def the_length_counts_from_the_oldest_unconfirmed(self) -> None:
         held = next((n for n in range(len(self.order)) if n not in self.confirmed), len(self.order))
-        assert len(self.outstanding) == self.count == len(self.order) - held
+        assert len(self.queue) == self.count == len(self.order) - held
 
 
-TestOutstanding = OutstandingMachine.TestCase
-TestOutstanding.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAckQueue = AckQueueMachine.TestCase
+TestAckQueue.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def recording(log: list[Any]) -> tuple[Outstanding[str, int], Callable[[], list[Any]]]:
-    outstanding: Outstanding[str, int] = Outstanding(lambda line, message: log.append((line, message)), log.append)
-    return outstanding, lambda: [entry for entry in log if isinstance(entry, tuple)]
+def recording(log: list[Any]) -> tuple[AckQueue[str, int], Callable[[], list[Any]]]:
+    queue: AckQueue[str, int] = AckQueue(lambda line, message: log.append((line, message)), log.append)
+    return queue, lambda: [pending for pending in log if isinstance(pending, tuple)]
 
 
-def test_a_confirmed_message_waits_for_those_before_it() -> None:
-    outstanding, acknowledged = recording([])
-    outstanding.use("a")
-    first, second, third = (outstanding.add("a", number) for number in range(3))
-    outstanding.confirm(third)
-    outstanding.confirm(second)
+def test_a_confirmed_message_waits_for_earlier_ones() -> None:
+    queue, acknowledged = recording([])
+    queue.attach("a")
+    first, second, third = (queue.add("a", number) for number in range(3))
+    queue.confirm(third)
+    queue.confirm(second)
     assert acknowledged() == []
-    outstanding.confirm(first)
+    queue.confirm(first)
     assert acknowledged() == [("a", [0, 1, 2])]
 
 
-def test_the_oldest_message_is_the_one_that_the_others_wait_for() -> None:
-    outstanding, _ = recording([])
-    outstanding.use("a")
-    assert outstanding.oldest is None
-    first, second = (outstanding.add("a", number) for number in (7, 8))
-    outstanding.confirm(second)
-    assert outstanding.oldest == 7
-    outstanding.confirm(first)
-    assert outstanding.oldest is None
+def test_oldest_is_the_first_unconfirmed_message() -> None:
+    queue, _ = recording([])
+    queue.attach("a")
+    assert queue.oldest is None
+    first, second = (queue.add("a", number) for number in (7, 8))
+    queue.confirm(second)
+    assert queue.oldest == 7
+    queue.confirm(first)
+    assert queue.oldest is None
 
 
-def test_messages_of_a_lost_connection_get_no_puback_but_are_counted_down() -> None:
+def test_messages_of_a_lost_connection_get_no_puback() -> None:
     log: list[Any] = []
-    outstanding, acknowledged = recording(log)
-    outstanding.use("old")
-    old = outstanding.add("old", 1)
-    outstanding.use("new")
-    new = outstanding.add("new", 1)
-    outstanding.confirm(new)
-    outstanding.confirm(old)
+    queue, acknowledged = recording(log)
+    queue.attach("old")
+    old = queue.add("old", 1)
+    queue.attach("new")
+    new = queue.add("new", 1)
+    queue.confirm(new)
+    queue.confirm(old)
     assert acknowledged() == [("new", [1])]
     assert log == [1, 2, 2, ("new", [1]), 0]

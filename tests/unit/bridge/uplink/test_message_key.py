@@ -1,4 +1,4 @@
-"""The key of a raw record is the VEN's id, so that one VEN's messages stay in order."""
+"""The key of a raw record is the VEN id, so that one VEN's messages stay in order."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.uplink.uplink import _key
+from bridge.uplink.raw_records import message_key
 from schemas.mqtt.routing import Kind
 from schemas.parsing.result import Parsed
 from tests.unit.samples import RECEIVED, parse_metering, sample
@@ -40,8 +40,8 @@ METERING = "volttron/metering"
         (Kind.OTHER, "site/weather", {}, None),
     ],
 )
-def test_the_key_is_the_ven_that_the_message_names(kind: Kind, topic: str, document: Any, key: bytes | None) -> None:
-    assert _key(kind, topic, json.dumps(document).encode()) == key
+def test_the_key_is_the_ven_id_of_the_message(kind: Kind, topic: str, document: Any, key: bytes | None) -> None:
+    assert message_key(kind, topic, json.dumps(document).encode()) == key
 
 
 UNREADABLE = [b"", b"no json", b"\xff", b"[" * 100_000, b'{"x":' + b"[" * 100_000, b'{"x":' * 20_000]
@@ -49,22 +49,22 @@ UNREADABLE += [b'{"venId":"\\ud800"}', b'{"venId":"\xff"}', b'{"venId":"a"', b'{
 
 
 @pytest.mark.parametrize("payload", UNREADABLE, ids=lambda payload: repr(payload[:16]))
-def test_what_cannot_be_read_falls_to_the_topic(payload: bytes) -> None:
-    assert _key(Kind.METERING, METERING, payload) is None
-    assert _key(Kind.METERING, "ven/telemetry/t", payload) == b"t"
+def test_the_topic_gives_the_key_of_unreadable_payloads(payload: bytes) -> None:
+    assert message_key(Kind.METERING, METERING, payload) is None
+    assert message_key(Kind.METERING, "ven/telemetry/t", payload) == b"t"
 
 
 @given(
     st.sampled_from(Kind), st.sampled_from([METERING, "ven/telemetry/t", "ven/ack/", "$aws/things", ""]), st.binary()
 )
-def test_any_message_has_a_key_or_none(kind: Kind, topic: str, payload: bytes) -> None:
-    key = _key(kind, topic, payload)
+def test_no_payload_fails(kind: Kind, topic: str, payload: bytes) -> None:
+    key = message_key(kind, topic, payload)
     assert key is None or len(key) > 0
 
 
 @given(st.dictionaries(st.sampled_from(["venId", "ven_id"]), st.none() | st.text("ab/é\0", max_size=3)))
-def test_a_sample_that_counts_is_keyed_as_its_canonical_record(ids: dict[str, str | None]) -> None:
+def test_a_valid_sample_has_the_key_of_its_canonical_record(ids: dict[str, str | None]) -> None:
     payload = sample(**{"venId": ...} | ids)
     outcome = parse_metering(payload, RECEIVED)
     if isinstance(outcome, Parsed):
-        assert _key(Kind.METERING, METERING, payload) == outcome.record.ven_id.encode()
+        assert message_key(Kind.METERING, METERING, payload) == outcome.record.ven_id.encode()

@@ -17,17 +17,17 @@ from schemas.records.tracing import Place
 from schemas.settings.blocks import TraceSettings
 
 
-async def test_the_oldest_message_says_since_when_the_log_is_slow() -> None:
+async def test_oldest_seconds_is_the_age_of_the_oldest_message() -> None:
     line: Any = SimpleNamespace(acknowledge=print, pause=lambda: None, resume=lambda: None)
     nobody: Any = None
     uplink = Uplink(nobody, TopicNames(""), Routes([Route("#", None)]), 10)
-    notes = [asyncio.get_running_loop().create_future() for _ in range(2)]
+    evidences = [asyncio.get_running_loop().create_future() for _ in range(2)]
     assert uplink.oldest_seconds == 0
-    for note, seconds in zip(notes, (40, 20), strict=True):
-        uplink.hold(line, Message("t", received_ms=int((time.time() - seconds) * 1000)), note)
+    for evidence, seconds in zip(evidences, (40, 20), strict=True):
+        uplink.acknowledge_after(evidence, line, Message("t", received_ms=int((time.time() - seconds) * 1000)))
     assert uplink.oldest_seconds == pytest.approx(40, abs=5)
-    for note, left in zip(notes, (20, 0), strict=True):
-        note.set_result(None)
+    for evidence, left in zip(evidences, (20, 0), strict=True):
+        evidence.set_result(None)
         await asyncio.sleep(0)
         assert uplink.oldest_seconds == pytest.approx(left, abs=5 if left else 0)
 

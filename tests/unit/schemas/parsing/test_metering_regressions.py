@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.uplink.uplink import _key
+from bridge.uplink.raw_records import message_key
 from schemas.base.rejection import Reason, Rejection
 from schemas.mqtt.routing import Kind, Route, Routes
 from schemas.parsing.common import check_ven_id
@@ -113,8 +113,8 @@ def test_only_control_characters_are_control_characters() -> None:
 
 
 def test_the_key_is_found_beside_a_wrong_legacy_id() -> None:
-    assert _key(Kind.METERING, "volttron/metering", b'{"venId":"a","ven_id":5}') == b"a"
-    assert _key(Kind.METERING, "volttron/metering", b'{"venId":5}') is None
+    assert message_key(Kind.METERING, "volttron/metering", b'{"venId":"a","ven_id":5}') == b"a"
+    assert message_key(Kind.METERING, "volttron/metering", b'{"venId":5}') is None
 
 
 def test_a_bad_filter_names_its_setting() -> None:

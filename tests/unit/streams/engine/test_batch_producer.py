@@ -53,7 +53,7 @@ def counted(topic: str, reason: Reason) -> float:
     return float(DEAD_LETTERS.labels(topic, reason)._value.get())
 
 
-async def test_a_record_with_many_rejected_loads_is_set_apart_once() -> None:
+async def test_record_with_many_rejected_loads_counts_once() -> None:
     producer = BatchProducer(Log(), TopicNames(""))
     for _ in range(3):
         producer.dead_letter(record("many", 1), Rejection(Reason.BAD_LOAD, ""))
@@ -64,7 +64,7 @@ async def test_a_record_with_many_rejected_loads_is_set_apart_once() -> None:
     assert (counted("many", Reason.BAD_LOAD), counted("many", Reason.NOT_JSON)) == (3, 2)
 
 
-async def test_each_batch_is_counted_for_itself() -> None:
+async def test_each_flush_counts_its_own_dead_letters() -> None:
     producer = BatchProducer(Log(), TopicNames(""))
     producer.dead_letter(record("each", 1), Rejection(Reason.EMPTY, ""))
     assert await producer.flush() == 1
@@ -73,7 +73,7 @@ async def test_each_batch_is_counted_for_itself() -> None:
     assert counted("each", Reason.EMPTY) == 1
 
 
-async def test_what_the_log_refused_is_not_counted() -> None:
+async def test_records_that_kafka_refuses_are_not_counted() -> None:
     producer = BatchProducer(Log(KafkaError("no")), TopicNames(""))
     producer.dead_letter(record("refused", 1), Rejection(Reason.EMPTY, ""))
     with pytest.raises(KafkaError):

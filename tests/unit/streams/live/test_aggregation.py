@@ -69,17 +69,17 @@ def naive(readings: list[Reading], now: datetime) -> Totals:
 
 
 @given(DISTINCT, st.integers(0, 200))
-def test_totals_are_what_all_readings_at_once_say(readings: list[Reading], now: int) -> None:
+def test_totals_equal_a_computation_from_all_readings(readings: list[Reading], now: int) -> None:
     assert sums(readings, now) == naive(readings, at(now))
 
 
 @given(DISTINCT.flatmap(lambda readings: st.tuples(st.just(readings), st.permutations(readings))), st.integers(0, 200))
-def test_the_order_of_arrival_does_not_matter(orders: tuple[list[Reading], list[Reading]], now: int) -> None:
+def test_order_of_readings_does_not_matter(orders: tuple[list[Reading], list[Reading]], now: int) -> None:
     assert sums(orders[0], now) == sums(orders[1], now)
 
 
 @given(DISTINCT, st.data())
-def test_a_reading_that_comes_again_changes_nothing(readings: list[Reading], data: st.DataObject) -> None:
+def test_redelivered_reading_changes_nothing(readings: list[Reading], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(readings))) if readings else []
     assert sums(readings + again) == sums(readings)
 
@@ -141,7 +141,7 @@ TestTotals = TotalsMachine.TestCase
 TestTotals.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def test_values_go_forward_in_event_time_only() -> None:
+def test_values_move_forward_in_event_time() -> None:
     late = [
         reading("a", 10, used_power_kw=1.0),
         reading("a", 5, 12, used_power_kw=9.0),
@@ -151,24 +151,24 @@ def test_values_go_forward_in_event_time_only() -> None:
 
 
 @pytest.mark.parametrize(("now", "online"), [(60, 1), (60.000001, 0), (3600, 0)])
-def test_a_ven_that_is_silent_for_longer_than_the_time_allowed_leaves(now: float, online: int) -> None:
+def test_silent_ven_leaves_the_totals(now: float, online: int) -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0)])
     assert totals.totals(at(now) - MINUTE).online_vens == len(totals) == online
 
 
-def test_a_late_reading_makes_a_ven_online_by_its_arrival() -> None:
+def test_late_reading_makes_a_ven_online() -> None:
     readings = [reading("a", 0, 0, used_power_kw=2.0), reading("a", -500, 100, used_power_kw=9.0)]
     assert sums(readings, 120) == Totals(1, 2.0)
 
 
-def test_a_ven_that_left_comes_back_with_its_next_reading() -> None:
+def test_ven_returns_with_its_next_reading() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0)])
     assert totals.totals(at(100) - MINUTE) == Totals()
     totals.update(reading("a", 101, used_power_kw=3.0))
     assert totals.totals(at(101) - MINUTE) == Totals(1, 3.0)
 
 
-def test_a_reading_without_loads_leaves_the_known_ones() -> None:
+def test_reading_without_loads_keeps_the_known_ones() -> None:
     loads = (Load("ev", current_power_kw=7.0, shed_capability_kw=6.0), Load("fridge", current_power_kw=0.2))
     with_loads = sums([reading("a", 0, loads=loads), reading("a", 5, used_power_kw=1.0)])
     assert with_loads == Totals(1, 1.0, 0.0, 7.0, 6.0)

@@ -41,7 +41,7 @@ def snapshot(ven: str, measured: float, received: float | None = None, *loads: L
     return LoadSnapshot(ven_id=ven, timestamp=at(measured), received_at=heard, loads=loads)
 
 
-def test_a_last_will_takes_a_ven_out_at_once_until_its_next_reading() -> None:
+def test_last_will_removes_a_ven_until_its_next_reading() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     totals.leave("a", at(5))
     assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
@@ -52,7 +52,7 @@ def test_a_last_will_takes_a_ven_out_at_once_until_its_next_reading() -> None:
     assert totals.totals(at(8) - MINUTE) == Totals(2, 4.0)
 
 
-def test_a_will_of_nobody_known_is_remembered_no_longer_than_needed() -> None:
+def test_last_will_of_an_unknown_ven_expires() -> None:
     totals = PartitionTotals()
     totals.leave("a", at(0))
     totals.update(reading("a", 0, used_power_kw=2.0))
@@ -62,7 +62,7 @@ def test_a_will_of_nobody_known_is_remembered_no_longer_than_needed() -> None:
     assert not totals._left
 
 
-def test_a_snapshot_tells_of_loads_and_makes_nobody_online() -> None:
+def test_snapshot_makes_no_ven_online() -> None:
     totals = PartitionTotals()
     totals.update_loads(snapshot("a", 0, None, EV))
     assert totals.totals(at(0) - MINUTE) == Totals()
@@ -73,7 +73,7 @@ def test_a_snapshot_tells_of_loads_and_makes_nobody_online() -> None:
     assert totals.totals(at(3) - MINUTE) == Totals(1, 1.0)
 
 
-def test_a_list_of_loads_waits_for_readings_to_come_back_as_it_does_for_the_first() -> None:
+def test_loads_wait_for_the_next_reading() -> None:
     totals = taken([reading("a", 0, used_power_kw=1.0)])
     totals.update_loads(snapshot("a", 50, None, EV))
     # The VEN's readings are late, its snapshots are not.
@@ -83,14 +83,14 @@ def test_a_list_of_loads_waits_for_readings_to_come_back_as_it_does_for_the_firs
 
 
 @pytest.mark.parametrize("reading_first", [True, False])
-def test_of_a_reading_and_a_snapshot_of_one_second_the_reading_counts(*, reading_first: bool) -> None:
+def test_reading_wins_over_snapshot_of_one_second(*, reading_first: bool) -> None:
     totals = PartitionTotals()
     both: list[Message] = [reading("a", 0, loads=(EV,)), snapshot("a", 0)]
     take(totals, both if reading_first else both[::-1])
     assert totals.totals(at(0) - MINUTE) == Totals(1, 0.0, 0.0, 7.0, 6.0)
 
 
-def test_what_nobody_reads_any_more_is_forgotten() -> None:
+def test_values_of_silent_vens_are_dropped() -> None:
     totals = taken([reading("a", 0, loads=(EV,)), reading("b", 0, loads=(EV,))])
     totals.update_loads(snapshot("c", 0, None, EV))
     totals.leave("d", at(0))
@@ -102,7 +102,7 @@ def test_what_nobody_reads_any_more_is_forgotten() -> None:
     assert (set(totals._latest), set(totals._loads)) == (set(), set())
 
 
-def test_loads_count_again_with_the_next_reading_after_a_silence() -> None:
+def test_loads_count_again_after_a_silence() -> None:
     totals = taken([reading("a", 0, loads=(EV,))])
     assert totals.totals(at(100) - MINUTE).online_vens == 0
     totals.update(reading("a", 110))
@@ -159,7 +159,7 @@ def at_once(messages: list[Message]) -> Totals:
 
 
 @given(arrivals())
-def test_readings_snapshots_and_wills_may_come_in_any_order_and_twice(
+def test_order_and_repeats_of_all_kinds_do_not_matter(
     history: tuple[list[Message], list[Message]],
 ) -> None:
     messages, arriving = history

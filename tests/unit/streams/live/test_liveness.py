@@ -23,18 +23,18 @@ def after(*seconds: float) -> PipelineProgress:
     return progress
 
 
-def test_while_the_pipeline_moves_silence_is_counted_by_the_clock() -> None:
+def test_silence_is_elapsed_time_while_the_pipeline_moves() -> None:
     assert after(*range(100)).silent_before() == at(99) - MINUTE
 
 
-def test_of_a_pipeline_that_has_just_begun_nobody_is_silent() -> None:
+def test_no_ven_is_silent_in_a_new_pipeline() -> None:
     progress = after(*range(50))
     assert not progress.complete
     assert progress.silent_before() < at(-1e6)
     assert PipelineProgress(MINUTE).silent_before() < at(-1e6)
 
 
-def test_a_standstill_is_left_out() -> None:
+def test_stall_does_not_count_as_silence() -> None:
     before, standstill = range(100), 3600
     progress = after(*before)
     # Nothing comes through, and nothing changes.
@@ -50,25 +50,25 @@ def test_a_standstill_is_left_out() -> None:
     assert progress.silent_before() == at(99 + standstill + 89) - MINUTE
 
 
-def test_a_pause_shorter_than_a_tick_is_none() -> None:
+def test_pause_shorter_than_a_tick_counts_as_silence() -> None:
     tick = 60 / TICKS
     assert after(*(number * tick for number in range(40))).silent_before() == at(39 * tick) - MINUTE
 
 
 @given(st.lists(st.integers(0, 400), min_size=1), st.randoms(use_true_random=False))
-def test_the_order_of_what_it_is_told_does_not_matter(seconds: list[int], choose: random.Random) -> None:
+def test_order_of_records_does_not_matter(seconds: list[int], choose: random.Random) -> None:
     shuffled = [*seconds, *seconds[:3]]
     choose.shuffle(shuffled)
     assert after(*shuffled).silent_before() == after(*seconds).silent_before()
 
 
-def test_what_it_keeps_is_bounded() -> None:
+def test_number_of_ticks_is_limited() -> None:
     progress = after(*range(0, 100_000, 7))
     assert len(progress._active) <= 8 * TICKS
     assert progress.silent_before() > at(99_000)
 
 
-def test_a_time_before_all_clocks_is_none_that_hurts() -> None:
+def test_time_before_1970_is_harmless() -> None:
     progress = PipelineProgress(timedelta(seconds=7 * TICKS))
     progress.record(datetime.min.replace(tzinfo=UTC))
     assert not progress.complete

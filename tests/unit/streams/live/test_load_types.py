@@ -14,7 +14,7 @@ def types_of(totals: PartitionTotals, now: float, disabled: tuple[str, ...] = ()
     return totals.load_types(disabled)
 
 
-def test_loads_add_up_by_type_over_the_vens_that_are_online() -> None:
+def test_types_add_up_over_online_vens() -> None:
     totals = taken(
         [
             reading("a", 0, loads=(HVAC, HVAC, SOLAR)),
@@ -32,12 +32,12 @@ def test_loads_add_up_by_type_over_the_vens_that_are_online() -> None:
     assert types_of(totals, 61) == {}
 
 
-def test_a_later_list_replaces_the_one_before() -> None:
+def test_later_loads_replace_earlier_ones() -> None:
     totals = taken([reading("a", 0, loads=(HVAC,)), reading("a", 5, loads=(SOLAR,))])
     assert set(types_of(totals, 5)) == {"solar"}
 
 
-def test_there_are_never_very_many_types() -> None:
+def test_number_of_types_is_limited() -> None:
     many = {f"type-{number:04}": LoadTypeTotals(number, 1.0, 2.0) for number in range(1000)}
     found = merge_types([many, {"other": LoadTypeTotals(1.0, 1.0, 1.0)}])
     assert len(found) <= MAX_TYPES + 1
@@ -46,13 +46,13 @@ def test_there_are_never_very_many_types() -> None:
     assert found["type-0999"] == LoadTypeTotals(999, 1.0, 2.0)
 
 
-def test_a_disabled_ven_is_not_online() -> None:
+def test_disabled_ven_is_not_online() -> None:
     totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     assert totals.totals(at(1) - MINUTE, {"a"}).household_usage_kw == 1.0
     assert totals.totals(at(1) - MINUTE).household_usage_kw == 3.0
 
 
-def test_a_name_too_long_for_a_record_of_the_log_is_other() -> None:
+def test_type_with_a_long_name_counts_as_other() -> None:
     long = "x" * 1_000_000
     assert set(types_of(taken([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
     assert merge_types([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}

@@ -13,7 +13,7 @@ def keys(numbers: list[int]) -> list[tuple[str, object]]:
 
 
 @given(BATCHES, st.integers(0, 10))
-def test_the_last_distinct_keys_are_remembered_and_no_more(batches: list[list[int]], most: int) -> None:
+def test_last_distinct_keys_are_kept_up_to_the_limit(batches: list[list[int]], most: int) -> None:
     recent = RecentKeys(most)
     remembered: list[int] = []
     for batch in batches:
@@ -23,7 +23,7 @@ def test_the_last_distinct_keys_are_remembered_and_no_more(batches: list[list[in
         assert [number for number in range(31) if ("ven", number) in recent] == sorted(remembered)
 
 
-def test_a_key_is_ven_and_time_together() -> None:
+def test_key_is_ven_and_time() -> None:
     recent = RecentKeys()
     recent.add([("a", 1), ("b", 2)])
     assert ("a", 1) in recent
@@ -31,13 +31,13 @@ def test_a_key_is_ven_and_time_together() -> None:
     assert ("b", 1) not in recent
 
 
-def test_a_batch_larger_than_the_bound_leaves_its_end() -> None:
+def test_batch_above_the_limit_keeps_its_last_keys() -> None:
     recent = RecentKeys(max_keys=3)
     recent.add(keys(list(range(1000))))
     assert [number for number in range(1000) if ("ven", number) in recent] == [997, 998, 999]
 
 
-def test_the_bound_without_another_word_is_50_000() -> None:
+def test_default_limit_is_50_000() -> None:
     recent = RecentKeys()
     recent.add(keys(list(range(50_001))))
     assert ("ven", 0) not in recent

@@ -26,7 +26,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
     ]
 
 
-def test_rise_and_fall_are_one_line_each(caplog: pytest.LogCaptureFixture) -> None:
+def test_begin_and_end_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     clock = Clock()
     alarm = DeadLetterAlarm(SETTINGS, clock)
@@ -49,7 +49,7 @@ def test_rise_and_fall_are_one_line_each(caplog: pytest.LogCaptureFixture) -> No
     assert logged(caplog)[2:] == [(logging.WARNING, "dead_letter_rate_high")]
 
 
-def test_it_falls_when_enough_good_ones_come(caplog: pytest.LogCaptureFixture) -> None:
+def test_alarm_ends_when_enough_good_records_arrive(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     alarm = DeadLetterAlarm(SETTINGS, Clock())
     alarm.count(records=5, dead_letters=5)

@@ -41,7 +41,7 @@ def expected(counted: list[Counted], now: float, most_share: float, least: int) 
 
 
 @given(counts(), st.floats(0, 1), st.integers(1, 1000))
-def test_it_says_what_a_list_of_all_counts_says(counted: list[Counted], most_share: float, least: int) -> None:
+def test_share_equals_a_computation_from_all_counts(counted: list[Counted], most_share: float, least: int) -> None:
     rate = DeadLetterRate(most_share, least)
     for number, one in enumerate(counted, start=1):
         rate.count(one.at, one.records, one.dead_letters)
@@ -49,7 +49,7 @@ def test_it_says_what_a_list_of_all_counts_says(counted: list[Counted], most_sha
 
 
 @given(counts(), st.lists(st.floats(0, 130), max_size=10))
-def test_looking_changes_nothing(counted: list[Counted], looks: list[float]) -> None:
+def test_reading_the_share_changes_nothing(counted: list[Counted], looks: list[float]) -> None:
     rate = DeadLetterRate(SHARE, LEAST)
     for one in counted:
         rate.count(one.at, one.records, one.dead_letters)
@@ -60,7 +60,7 @@ def test_looking_changes_nothing(counted: list[Counted], looks: list[float]) -> 
 
 
 @given(counts())
-def test_it_keeps_no_more_than_a_minute(counted: list[Counted]) -> None:
+def test_memory_is_limited_to_a_minute(counted: list[Counted]) -> None:
     rate = DeadLetterRate(SHARE, LEAST)
     for one in counted:
         rate.count(one.at, one.records, one.dead_letters)
@@ -68,7 +68,7 @@ def test_it_keeps_no_more_than_a_minute(counted: list[Counted]) -> None:
 
 
 @given(counts())
-def test_a_minute_after_the_last_record_it_is_over(counted: list[Counted]) -> None:
+def test_rate_is_zero_a_minute_after_the_last_record(counted: list[Counted]) -> None:
     rate = DeadLetterRate(0, 1)
     for one in counted:
         rate.count(one.at, one.records, one.dead_letters)
@@ -77,7 +77,7 @@ def test_a_minute_after_the_last_record_it_is_over(counted: list[Counted]) -> No
     assert not rate.is_high(later)
 
 
-def test_the_share_has_to_be_exceeded() -> None:
+def test_rate_is_high_only_above_the_share() -> None:
     rate = DeadLetterRate(SHARE, LEAST)
     rate.count(0, 400, 20)
     assert not rate.is_high(0)
@@ -85,7 +85,7 @@ def test_the_share_has_to_be_exceeded() -> None:
     assert rate.is_high(0)
 
 
-def test_a_few_are_no_flood_though_they_are_all() -> None:
+def test_few_dead_letters_are_not_a_high_rate() -> None:
     rate = DeadLetterRate(SHARE, LEAST)
     rate.count(0, LEAST - 1, LEAST - 1)
     assert rate.share(0) == 1
