@@ -56,6 +56,7 @@ from api.sse.broadcaster import Broadcaster
 from api.sse.change_poller import ChangePoller
 from api.sse.session_expiry import watch_sessions
 from runtime.metrics import CONSUMER_LAG, FEED_CLIENTS, LIVE_TOTALS_AGE, NEWEST_READING_AGE
+from runtime.supervision import Supervisor
 from runtime.tracing import TRACING
 from schemas.base.plain_yaml import plain_yaml
 from schemas.settings.access import AccessSettings, is_loopback
@@ -119,31 +120,26 @@ def make_app(config: ApiConfig) -> FastAPI:
             app.state.feed = Broadcaster(config.api.api_feed_window_seconds, config.api.api_feed_queue)
             follower = ChangePoller(app.state.feed, feed_pool, live, app.state.energy_today, config.api)
             app.state.pipeline = PipelineMonitor(config.kafka, feed_pool)
-            app.state.following = asyncio.create_task(live.follow())
-            app.state.feeding = asyncio.create_task(follower.follow())
-            beside = [
-                asyncio.create_task(supervise(what, work))
-                for what, work in (
-                    ("erasing deleted VENs", partial(erase_removed_vens, pool)),
-                    ("adding up energy", app.state.energy_today.follow),
-                    ("comparing totals", agreement.follow),
-                    ("looking at the pipeline", app.state.pipeline.follow),
-                    (
-                        "ending feeds",
-                        # Not by the connections of requests: those may all be taken.
-                        partial(watch_sessions, app.state.feed, feed_pool, config.access),
-                    ),
-                )
-            ]
+            beside = (
+                ("erasing deleted VENs", partial(erase_removed_vens, pool)),
+                ("adding up energy", app.state.energy_today.follow),
+                ("comparing totals", agreement.follow),
+                ("looking at the pipeline", app.state.pipeline.follow),
+                # Not by the connections of requests: those may all be taken.
+                ("ending feeds", partial(watch_sessions, app.state.feed, feed_pool, config.access)),
+            )
             with (
+                # To cancel the lifespan would end nothing: the server looks at what has failed (api/http/server.py).
+                Supervisor(cancel=False) as app.state.supervisor,
                 FEED_CLIENTS.reporting(lambda: {(): len(app.state.feed.clients)}),
                 CONSUMER_LAG.reporting(lambda: app.state.pipeline.lag),
                 NEWEST_READING_AGE.reporting(app.state.pipeline.newest_reading_age),
                 LIVE_TOTALS_AGE.reporting(live.age),
                 TRACING.exporting(config.traces, "api"),
             ):
+                tasks = [asyncio.create_task(live.follow()), asyncio.create_task(follower.follow())]
+                tasks += [asyncio.create_task(supervise(what, work)) for what, work in beside]
                 yield
-            tasks = (app.state.following, app.state.feeding, *beside)
             for task in tasks:
                 task.cancel()
             # So that what they have open is closed before the loop is.

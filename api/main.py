@@ -10,6 +10,7 @@ from api.http.server import Server
 from runtime import database, kafka_security
 from runtime.database_tls import database_tls
 from runtime.kafka_security import kafka_tls_context
+from runtime.process_end import may_end_process
 from schemas.base.errors import GatewayError
 
 
@@ -17,8 +18,8 @@ def serve_api(config: ApiConfig) -> None:
     """Serve until SIGTERM or SIGINT; requests under way are finished first.
 
     Raises:
-        GatewayError: the address cannot be listened on, nobody could say there who they are, or certificates or logins
-            are wrong, ours or those of the servers.
+        GatewayError: the address cannot be listened on, nobody could say there who they are, certificates or logins
+            are wrong, ours or those of the servers, or a task ended that the API cannot work without.
     """
     # Here rather than in the middle of serving.
     database_tls(config.database)
@@ -31,7 +32,11 @@ def serve_api(config: ApiConfig) -> None:
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
     raise_file_limit(config.api.api_feed_clients)
-    Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5).run()
+    may_end_process()
+    server = Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5)
+    server.run()
+    if server.failure is not None:
+        raise server.failure
 
 
 async def _check_server_access(config: ApiConfig) -> None:

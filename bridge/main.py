@@ -18,6 +18,7 @@ from bridge.uplink.uplink import Uplink
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import COMMANDS_IN_FLIGHT, MESSAGES_RECEIVED, MESSAGES_UNACKNOWLEDGED, OLDEST_UNACKNOWLEDGED
+from runtime.supervision import Supervisor
 from runtime.tracing import TRACING
 from schemas.settings.blocks import BridgeSettings, KafkaSettings, TraceSettings, validate_all
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
@@ -53,6 +54,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
 
     Raises:
         SettingsError: certificates, keys or logins are wrong; in an ExceptionGroup if only a connection shows it.
+        BackgroundTaskError: a task ended that the bridge cannot work without.
     """
     bridge = config.bridge
     if not config.mqtt.mqtt_enabled:
@@ -61,8 +63,9 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         return
     tls_context(config.mqtt)  # wrong certificates end the process before it waits for Kafka
     async with AsyncExitStack() as stack:
+        supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACING.exporting(config.traces, "bridge"))
-        checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False}
+        checks: dict[str, Callable[[], bool]] = {"mqtt": lambda: False, "commands": lambda: False}
         # First, because a bridge that waits for Kafka is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
         await ensure_topics(config.kafka)
@@ -85,11 +88,14 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         echoes = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, store, sender, echo, subscribe_echo=echoes)
         checks["mqtt"] = lambda: session.ready
+        checks["commands"] = lambda: downlink.joined
 
         def is_working() -> bool:
             return session.ready and uplink.unacknowledged < bridge.bridge_window
 
         heartbeats = Heartbeats(log, config.kafka.topics, is_working, uplink.flush)
+        # After one of these has failed, the others end for that reason.
+        stack.callback(supervisor.over)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(uplink.run(), name="uplink"),
@@ -100,6 +106,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                 tasks.create_task(heartbeats.run(), name="heartbeats"),
             ]
             await stop.wait()
+            supervisor.over()
             logger.info("draining", extra={"action": "bridge_draining"})
             try:
                 async with asyncio.timeout(bridge.shutdown_timeout):

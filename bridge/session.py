@@ -14,6 +14,7 @@ from bridge.mqtt.subscription_store import SubscriptionStore
 from bridge.mqtt.tls_diagnosis import diagnose_mqtt_tls
 from bridge.uplink.uplink import Uplink
 from runtime.backoff import Backoff
+from runtime.supervision import vital
 from schemas.mqtt.routing import Routes
 from schemas.settings.blocks import SettingsError
 from schemas.settings.mqtt import MqttSettings
@@ -58,6 +59,7 @@ class Session:
         self._connected_before = False
         self.ready = False
 
+    @vital("the MQTT session")
     async def run(self) -> None:
         """Stay connected, for ever.
 

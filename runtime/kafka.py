@@ -13,10 +13,13 @@ from aiokafka.errors import KafkaConnectionError, KafkaTimeoutError, TopicAlread
 
 from runtime.backoff import Backoff
 from runtime.kafka_security import diagnose_kafka_access, security_options
+from runtime.kafka_tasks import declare_kafka_tasks
 from schemas.records.topics import DEAD_LETTER_SUFFIX, Topic
 from schemas.settings.blocks import KafkaSettings, SettingsError
 
 logger = logging.getLogger(__name__)
+
+declare_kafka_tasks()
 
 MAX_PAYLOAD_BYTES = 1_000_000
 """The largest value that the bridge puts in the log whole; what is larger is kept in part."""

@@ -25,6 +25,7 @@ def configure_logging(name: str, level: Level = "INFO") -> None:
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(json_formatter(name) if as_json else text_formatter(name))
+    handler.addFilter(_without_reconnects)
     least = settings.log_level if "log_level" in settings.model_fields_set else level
     logging.basicConfig(level=least, handlers=[handler])
     _quieten(logging.getLogger().level)
@@ -61,8 +62,18 @@ def json_formatter(name: str) -> logging.Formatter:
 def _quieten(least: int) -> None:
     for chatty in ("faust", "mode", "httpx", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, least))
-    # It reports each try to connect as an error; what is left waiting says so itself, with what to do.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL if least > logging.DEBUG else least)
+    logging.getLogger("aiokafka").setLevel(max(logging.ERROR, least) if least > logging.DEBUG else least)
+
+
+def _without_reconnects(record: logging.LogRecord) -> bool:
+    """Whether to log a record: aiokafka reports each try to connect as an error, and whoever waits says so itself.
+
+    What has a traceback is none of these: it ended something.
+    """
+    is_error_of_aiokafka = record.levelno == logging.ERROR and record.name.startswith("aiokafka.")
+    return (
+        not is_error_of_aiokafka or record.exc_info is not None or logging.getLogger("aiokafka").level < logging.ERROR
+    )
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 import uvloop
 
 from runtime.logs import configure_logging
+from runtime.process_end import end_within, may_end_process
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import Level
 
 logger = logging.getLogger(__name__)
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
+_EXIT_SECONDS = 5.0
+"""How long threads may keep a process that has failed."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -41,8 +44,13 @@ def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = N
             loop.add_signal_handler(number, stop.set)
         await _until_stopped(asyncio.ensure_future(main(stop)), stop, grace)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(until_signalled())
+    may_end_process()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(until_signalled())
+    except BaseException:
+        end_within(_EXIT_SECONDS)
+        raise
     logger.info("ended", extra={"action": "process_ended"})
 
 

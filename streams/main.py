@@ -13,6 +13,7 @@ from runtime.database import check_database_tls
 from runtime.health import serve_health
 from runtime.kafka import ensure_topics, producer
 from runtime.metrics import DEAD_LETTER_RATIO, OLDEST_UNFINISHED
+from runtime.supervision import BackgroundTaskError, Supervisor
 from runtime.tracing import TRACING
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import (
@@ -42,6 +43,7 @@ from streams.dr.delivery_evidence import add_delivery_evidence
 from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
 from streams.engine.app import make_app
+from streams.engine.faust_tasks import declare_faust_tasks
 from streams.live.agents import add_live
 from streams.outbox.publisher import add_outbox
 from streams.roles import StreamRole
@@ -86,12 +88,15 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
 
     Raises:
         SettingsError: the database or the log, and we, do not trust one another.
+        BackgroundTaskError: a task ended that the role cannot work without.
         Exception: what crashed an agent. Nothing of its batch was acknowledged: start the process again.
     """
     streams = config.streams
+    declare_faust_tasks()
     if config.database is not None:
         await check_database_tls(config.database, f"gateway-{config.role}")
     async with AsyncExitStack() as stack:
+        supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACING.exporting(config.traces, config.role))
         checks: dict[str, Callable[[], bool]] = {"log": lambda: False}
         alarms: dict[str, Callable[[], bool]] = {}
@@ -102,7 +107,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
         topics = await ensure_topics(config.kafka)
         log = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
         app = make_app(config.role, config.kafka, streams)
-        checks["log"] = lambda: bool(app.started and not app.rebalancing)
+        checks["log"] = lambda: bool(app.ready)
         match config.role:
             case "validate":
                 alarm = DeadLetterAlarm(streams)
@@ -112,19 +117,21 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
                 add_validate(app, config.kafka, streams, log, alarm)
             case "live":
                 warn_unless_partitioned_alike(config.kafka, topics.partitions)
-                add_live(app, config.kafka, streams, log, topics.partitions[config.kafka.topics(TELEMETRY)])
+                telemetry_partitions = topics.partitions[config.kafka.topics(TELEMETRY)]
+                checks["state"] = add_live(app, config.kafka, streams, log, telemetry_partitions)
             case "sink":
                 checks["database"] = await _add_sink_and_what_is_beside(stack, app, config, log)
         stack.enter_context(OLDEST_UNFINISHED.reporting(lambda: {(config.role,): app.oldest_unfinished_seconds()}))
         app.finalize()
         app.loop = asyncio.get_running_loop()
-        await app.start()
         try:
+            await app.start()
             await app.wait(stop.wait())
             # A crash ends the wait, too, and is not raised.
             if app.crash_reason is not None:
-                raise app.crash_reason
+                raise _crash_of(app.crash_reason)
         finally:
+            supervisor.over()
             await _end(app, streams.shutdown_timeout)
 
 
@@ -174,6 +181,13 @@ def warn_unless_partitioned_alike(kafka: KafkaSettings, partitions: Mapping[str,
             counts,
             extra={"action": "partitions_differ"},
         )
+
+
+def _crash_of(reason: BaseException) -> BaseException:
+    """Return what to raise: a cancellation that nobody asked for would look like an end in order."""
+    if not isinstance(reason, asyncio.CancelledError):
+        return reason
+    return BackgroundTaskError("a task of Faust's was cancelled from within; the process ends, to be started again")
 
 
 async def _end(app: object, deadline: float) -> None:

@@ -44,5 +44,6 @@ async def check_access_at_startup(host: str, access: AccessSettings, database: D
     if not there_is_one:
         raise GatewayError(
             f"the API does not listen on {host} without anybody who could use it: make a key with "
-            "`gateway keys create NAME --role admin`, or set API_OIDC_ISSUER; API_AUTH=open lets everybody in"
+            "`gateway keys create NAME --role admin` (with compose: `docker compose run --rm api keys create NAME "
+            "--role admin`), or set API_OIDC_ISSUER; API_AUTH=open lets everybody in"
         )

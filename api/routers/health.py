@@ -20,10 +20,8 @@ OPEN_TO_ALL = (
 @router.get("/live", operation_id="isAlive", response_model_exclude_none=True)
 async def live(request: Request) -> Health:
     """Say that the process runs; 503 when a part of it has ended, and only a restart helps."""
-    if request.app.state.following.done():
-        raise UnavailableError("the live totals are followed no longer; restart the API")
-    if request.app.state.feeding.done():
-        raise UnavailableError("the feed follows nothing any longer; restart the API")
+    if request.app.state.supervisor.failure is not None:
+        raise UnavailableError(str(request.app.state.supervisor.failure))
     warnings = [OPEN_TO_ALL] if request.app.state.open_to_all else None
     return Health(status="ok", warnings=warnings)
 

@@ -15,6 +15,7 @@ from api.queries.vens import count_vens
 from runtime.backoff import Backoff
 from runtime.database import Pool
 from runtime.kafka import client_options
+from runtime.supervision import vital
 from schemas.records.network import MAX_CLOCK_DIFFERENCE, NETWORK_SCOPE, NetworkTotals, decode_network_totals
 from schemas.records.topics import STATS
 from schemas.settings.blocks import KafkaSettings
@@ -39,12 +40,14 @@ class LiveTotals:
         """Return how many seconds ago the totals were as they are, by (); nothing before the first."""
         return {} if self.latest is None else {(): (datetime.now(UTC) - self.latest.as_of).total_seconds()}
 
+    @vital("following the live totals")
     async def follow(self) -> None:
         """Follow the totals and the size of the registry, for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_log())
             tasks.create_task(self._follow_registry())
 
+    @vital("reading the live totals")
     async def _follow_log(self) -> None:
         backoff = Backoff()
         while True:
@@ -73,6 +76,7 @@ class LiveTotals:
                 if totals.as_of <= newest and (self.latest is None or totals.as_of >= self.latest.as_of):
                     self.latest = totals
 
+    @vital("counting the registry")
     async def _follow_registry(self) -> None:
         while True:
             with suppress(*OUTAGES, asyncpg.PostgresError):

@@ -4,14 +4,16 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from runtime.backoff import Backoff
+from runtime.supervision import vital
 
 logger = logging.getLogger(__name__)
 
 
+@vital("work beside the requests")
 async def supervise(what: str, work: Callable[[], Awaitable[None]]) -> None:
     """Do `work`, for ever; where it fails by a mistake of ours, say so and begin anew.
 
-    Nobody awaits such a task, and no health check looks at it: figures would stand still with no word of why.
+    Nobody awaits such a task: figures would stand still with no word of why.
     """
     backoff = Backoff()
     while True:

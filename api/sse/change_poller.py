@@ -21,6 +21,7 @@ from api.sse.totals import TotalsPoller
 from api.sse.vens import VenPoller
 from runtime.backoff import Backoff
 from runtime.database import Pool
+from runtime.supervision import vital
 from schemas.settings.blocks import ApiSettings
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class ChangePoller:
         self._energy = energy
         self._settings = settings
 
+    @vital("the feed")
     async def follow(self) -> None:
         """Follow all there is, for ever. What is away is asked again, and meanwhile the rest goes on."""
         async with asyncio.TaskGroup() as tasks:
@@ -56,11 +58,13 @@ class ChangePoller:
             )
             tasks.create_task(self._follow_database())
 
+    @vital("the heartbeat of the feed")
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._settings.api_feed_heartbeat_seconds)
             self._broadcaster.beat()
 
+    @vital("the feed of changes")
     async def _follow_database(self) -> None:
         since = await self._begin()
         offline_after = self._settings.offline_after_seconds
@@ -85,6 +89,7 @@ class ChangePoller:
                 return now - timedelta(seconds=self._settings.api_feed_window_seconds)
 
 
+@vital("a part of the feed")
 async def _keep_looking(poll: _Look) -> None:
     backoff = Backoff(initial_seconds=poll.every_seconds)
     fails = False

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from bridge.downlink.command_index import CommandIndex
 from runtime.backoff import Backoff
 from runtime.kafka import client_options, enqueue
+from runtime.supervision import vital
 from schemas.records.commands import CommandRecord, DeliveryEvidence, DeliveryState, decode_delivery_evidence
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import COMMAND_LOG
@@ -52,6 +53,7 @@ class CommandLog:
         self._advanced = asyncio.Event()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+    @vital("the command log")
     async def run(self) -> None:
         """Write and read, for ever; waits while Kafka is unavailable.
 

@@ -22,6 +22,7 @@ from bridge.downlink.sender import CommandSender
 from runtime.backoff import Backoff
 from runtime.kafka import client_options, enqueue
 from runtime.metrics import DEAD_LETTERS
+from runtime.supervision import vital
 from schemas.base.rejection import RejectedError, Rejection
 from schemas.records.commands import CommandRecord
 from schemas.records.dead_letters import dead_letter_headers_for
@@ -58,9 +59,12 @@ class Downlink:
         self._group = f"{kafka.kafka_topic_prefix}gateway-downlink"
         self.partitions_assigned = True
         """Set when partitions were assigned: the claims of their former owner have to be read first."""
+        self.joined = False
+        """Whether this bridge has joined the consumer group, so that it would send commands."""
         self._stopping = False
         self._ended = asyncio.Event()
 
+    @vital("the way of commands from the log to MQTT")
     async def run(self) -> None:
         """Send commands until `drain`.
 
@@ -111,6 +115,7 @@ class Downlink:
                 if fetched and await self._process([record for records in fetched.values() for record in records]):
                     await self._commit(consumer, {tp: records[-1].offset + 1 for tp, records in fetched.items()})
         finally:
+            self.joined = False
             with suppress(TimeoutError):
                 async with asyncio.timeout(_STOP_SECONDS):
                     await consumer.stop()
@@ -161,8 +166,10 @@ class _RebalanceListener(ConsumerRebalanceListener):  # type: ignore[misc]  # ai
     def __init__(self, downlink: Downlink) -> None:
         self._downlink = downlink
 
-    def on_partitions_revoked(self, revoked: Any) -> None:
-        """Nothing to do: the commands in progress are claimed in the command log."""
+    def on_partitions_revoked(self, revoked: Any) -> None:  # noqa: ARG002 - aiokafka's signature
+        """Note it; the commands in progress are claimed in the command log."""
+        self._downlink.joined = False
 
     def on_partitions_assigned(self, assigned: Any) -> None:
+        self._downlink.joined = True
         self._downlink.partitions_assigned = bool(assigned) or self._downlink.partitions_assigned

@@ -12,6 +12,7 @@ import msgspec
 
 from bridge.downlink.command_log import CommandLog
 from bridge.mqtt.packet_reader import Message
+from runtime.supervision import vital
 from schemas.mqtt.filters import matches
 from schemas.mqtt.routing import COMMAND_TOPIC
 
@@ -46,6 +47,7 @@ class Echo:
         self._arrived.set()
         return recorded
 
+    @vital("the echo of commands")
     async def run(self) -> None:
         """Record echoes, for ever; the claims in the command log are read first."""
         await self._log.catch_up()

@@ -67,8 +67,8 @@ class Connection:
         await self._stack.enter_async_context(self._client)
         # Replaces aiomqtt's reader, which reads one packet at a time.
         self._watch_socket()
-        polling = self._loop.create_task(self._poll_socket())
-        self._stack.callback(polling.cancel)
+        self._polling = self._loop.create_task(self._poll_socket())
+        self._stack.callback(self._polling.cancel)
         return self
 
     async def __aexit__(
@@ -160,9 +160,16 @@ class Connection:
         """Wait until the connection is lost.
 
         Raises:
-            aiomqtt.MqttError: the cause.
+            aiomqtt.MqttError: the cause; or that nothing would detect a loss any more.
         """
-        await asyncio.shield(self._client._disconnected)
+        disconnected: asyncio.Future[None] = self._client._disconnected
+        detecting = {self._polling, self._client._misc_task or self._polling}
+        await asyncio.wait({disconnected, *detecting}, return_when=asyncio.FIRST_COMPLETED)
+        if disconnected.done():
+            disconnected.result()
+        ended = next((task for task in detecting if task.done()), None)
+        if ended is not None and not ended.cancelled() and ended.exception() is not None:
+            raise aiomqtt.MqttError(f"reading the connection failed: {ended.exception()}") from ended.exception()
         raise aiomqtt.MqttError("the broker closed the connection")
 
     def _descriptor(self) -> int | None:

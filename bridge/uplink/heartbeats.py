@@ -12,6 +12,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from runtime.supervision import vital
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, TopicNames
 
@@ -34,6 +35,7 @@ class Heartbeats:
         self._is_working = is_working
         self._flush = flush
 
+    @vital("the heartbeats of the bridge")
     async def run(self) -> None:
         """Send heartbeats for ever, each after Kafka has acknowledged the last."""
         while True:

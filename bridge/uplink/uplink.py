@@ -15,6 +15,7 @@ from bridge.uplink.ack_queue import AckQueue, PendingAck
 from bridge.uplink.raw_records import RawRecords
 from bridge.uplink.tracing import end_message_span, start_message_span
 from runtime.batch_writer import BatchWriter
+from runtime.supervision import vital
 from runtime.tracing import TRACING
 from schemas.mqtt.routing import Kind, Routes
 from schemas.records.topics import TopicNames
@@ -97,6 +98,7 @@ class Uplink:
         else:
             evidence.add_done_callback(partial(self._on_stored, [pending]))
 
+    @vital("the way of messages from MQTT to the log")
     async def run(self) -> None:
         """Send what is received, for ever.
 

@@ -9,6 +9,7 @@ from yarl import URL
 from runtime.kafka_security import kafka_tls_context
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, BatchApp
+from streams.engine.group_member import Assignor, worker_url
 
 # How much longer than a session a JoinGroup request may take.
 _JOIN_SECONDS = 5
@@ -27,6 +28,8 @@ def make_app(role: str, kafka: KafkaSettings, streams: StreamsSettings) -> Any:
         topic_replication_factor=kafka.kafka_replication,
         consumer_auto_offset_reset="earliest",
         consumer_group_instance_id=streams.streams_instance_id or None,
+        canonical_url=worker_url(role, streams.streams_instance_id),
+        PartitionAssignor=Assignor,
         broker_commit_interval=1.0,
         broker_session_timeout=streams.streams_session_timeout,
         # A worker that misses a rebalance has lost its session anyway; so joining never exceeds the request timeout.

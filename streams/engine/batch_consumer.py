@@ -12,12 +12,15 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextvars import Context, copy_context
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from mode import Service
 
+from runtime.supervision import watch_tasks_of
 from streams.engine.batch import Batch
 
 FETCH_PAUSE_SECONDS = 0.05
@@ -29,6 +32,8 @@ FETCH_PARTITION_BYTES = 1_048_576
 
 FETCH_MAX_BYTES = 4_194_304
 """The most that a response contains. The default of 50 MB would be in memory twice for a moment."""
+
+_CHECK_SECONDS = 0.5
 
 
 class _NoReadOffsets(dict[TP, int | None]):
@@ -133,6 +138,24 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
     wait as long as many.
     """
 
+    _context: Context
+
+    async def start(self) -> None:
+        # A thread begins without any context, and its tasks would have no supervisor.
+        self._context = copy_context()
+        watch_tasks_of(self.thread_loop)
+        await super().start()
+
+    def _start_thread(self) -> None:
+        self._context.run(super()._start_thread)
+
+    @Service.task
+    async def _check_coordinator(self) -> None:
+        """Raise what the coordinator cannot get over: it waits until somebody asks, and Faust never does."""
+        while not self.should_stop:
+            await self.sleep(_CHECK_SECONDS)
+            self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001
+
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
@@ -141,6 +164,26 @@ class _ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_start(self) -> None:
         await super().on_start()
+        self._fit_first_assignment()
+        self._gather_between_fetches()
+
+    def _fit_first_assignment(self) -> None:
+        """Join once more where the group's assignment was made for the topics of the worker before (group_member)."""
+        assignor: Any = self._assignor
+        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
+        complete = coordinator._on_join_complete  # noqa: SLF001
+
+        async def complete_join(generation: int, member_id: str, protocol: str, assignment: bytes) -> None:
+            assignment, fits = assignor.fitted(assignment, coordinator._subscription.topics)  # noqa: SLF001
+            # Once is enough, and a topic that does not exist would never be assigned.
+            coordinator._on_join_complete = complete  # noqa: SLF001
+            await complete(generation, member_id, protocol, assignment)
+            if not fits:
+                coordinator.request_rejoin()
+
+        coordinator._on_join_complete = complete_join  # noqa: SLF001
+
+    def _gather_between_fetches(self) -> None:
         fetcher: Any = self._ensure_consumer()._fetcher  # noqa: SLF001
         fetch = fetcher._proc_fetch_request  # noqa: SLF001
         next_at = 0.0
@@ -188,6 +231,12 @@ class BatchApp(faust.App):
 
     def _new_transport(self) -> Any:
         return _Transport(self.conf.broker_consumer, self)
+
+    @property
+    def ready(self) -> bool:
+        """Whether the worker has joined its group, its tables are restored, and it takes records."""
+        recovery: Any = self.tables.recovery  # type: ignore[attr-defined]
+        return bool(self.started and recovery.completed.is_set() and not self.rebalancing)
 
     def oldest_unfinished_seconds(self) -> float:
         """Return the age of the oldest record in progress, by its Kafka timestamp; 0 without one."""

@@ -7,6 +7,7 @@ totals promise.
 """
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,14 +29,18 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 def add_live(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, telemetry_partitions: int
-) -> None:
-    """Register the agents, the table and the timer with the app."""
+) -> Callable[[], bool]:
+    """Register the agents, the table and the timer with the app.
+
+    Returns whether the states of all assigned partitions are restored.
+    """
     assigned = AssignedPartitions(kafka, timedelta(seconds=streams.offline_after_seconds), group=app.conf.id)
     _follow_vens(app, kafka.topics(TELEMETRY), streams.streams_batch_records, assigned)
     _publish_partials(app, kafka, BatchProducer(producer, kafka.topics), assigned)
     _publish_totals(
         app, kafka, streams.streams_batch_records, BatchProducer(producer, kafka.topics), telemetry_partitions
     )
+    return lambda: assigned.restored
 
 
 def _follow_vens(app: Any, topic: str, max_records: int, assigned: AssignedPartitions) -> None:

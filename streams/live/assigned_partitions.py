@@ -43,6 +43,11 @@ class AssignedPartitions:
         """The topics to consume; a VEN has the same partition in each."""
         return list(self._consumed)
 
+    @property
+    def restored(self) -> bool:
+        """Whether the state of each assigned partition is restored."""
+        return self._restored >= self._states.keys()
+
     def assign(self, partitions: set[int]) -> None:
         """Keep the states of these partitions only, and restore those of new ones from Kafka."""
         self._states = {

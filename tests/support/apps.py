@@ -28,11 +28,11 @@ async def running(app: Any) -> AsyncIterator[None]:
 class ManualAgent:
     """An agent whose events the test acknowledges."""
 
-    def __init__(self, app: Any, topic: str) -> None:
+    def __init__(self, app: Any, *topics: str) -> None:
         self.events: list[Any] = []
         self.stream: Any = None
 
-        @app.agent(app.batches_of(topic))  # type: ignore[untyped-decorator]
+        @app.agent(app.batches_of(*topics))  # type: ignore[untyped-decorator]
         async def collect(stream: Any) -> None:
             self.stream = stream.noack()
             async for event in self.stream.events():

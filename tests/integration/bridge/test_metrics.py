@@ -38,7 +38,7 @@ async def test_received_messages_are_counted_by_kind(stack: LocalStack, kafka: K
                     return {}
 
             async def subscribed() -> bool:
-                return (await shown()).get("gateway_check") == {("mqtt",): 1}
+                return (await shown()).get("gateway_check") == {("mqtt",): 1, ("commands",): 1}
 
             async def all_acknowledged() -> bool:
                 numbers = await shown()

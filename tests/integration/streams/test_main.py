@@ -1,13 +1,21 @@
-"""How the process of a stream role ends."""
+"""When a role's process is ready, and how it ends."""
 
 import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
+from gateway.stack.polling import until
+from gateway.stack.ports import claim
 from schemas.mqtt.routing import Kind
-from schemas.settings.blocks import StreamsSettings
+from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.engine.group_member import Assignor
+from streams.live import state_restore
 from streams.main import StreamsConfig, run_role
 from tests.support.kafka_records import writer
 from tests.support.servers import Topics, committed
@@ -30,3 +38,41 @@ async def test_crashed_role_raises_and_commits_nothing(topics: Topics) -> None:
         async with asyncio.timeout(WAIT):
             await run_role(StreamsConfig("validate", kafka, StreamsSettings(), None), asyncio.Event())
     assert await committed(kafka, "validate", raw) == {}
+
+
+async def test_live_is_ready_only_when_it_has_joined_and_restored_its_state(
+    kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined, may_restore = asyncio.Event(), asyncio.Event()
+    assign, restore = Assignor.on_assignment, state_restore.read_recent
+
+    def on_assignment(self: Assignor, assignment: Any) -> None:
+        joined.set()
+        assign(self, assignment)
+
+    async def read_recent(*given: Any, **options: Any) -> None:
+        await may_restore.wait()
+        await restore(*given, **options)
+
+    monkeypatch.setattr(Assignor, "on_assignment", on_assignment)
+    monkeypatch.setattr("streams.live.assigned_partitions.read_recent", read_recent)
+    port = claim(tmp_path / "ports.json", ["live"])["live"]
+    stop, seen = asyncio.Event(), list[tuple[int, dict[str, bool], bool]]()
+    config = StreamsConfig("live", kafka, StreamsSettings(streams_health_port=port), None)
+    role = asyncio.create_task(run_role(config, stop))
+
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+
+        async def sees(status: int, **checks: bool) -> bool:
+            with suppress(httpx.ConnectError):
+                answer = await client.get("/health/ready")
+                seen.append((answer.status_code, answer.json()["checks"], joined.is_set()))
+            return bool(seen) and seen[-1][:2] == (status, checks)
+
+        assert await until(lambda: sees(503, log=True, state=False), WAIT, every=0.01), seen[-1:]
+        assert all(has_joined or not checks["log"] for _, checks, has_joined in seen)
+        may_restore.set()
+        assert await until(lambda: sees(200, log=True, state=True), WAIT), seen[-1:]
+    assert [status for status, *_ in seen].index(200) == len(seen) - 1
+    stop.set()
+    await role
