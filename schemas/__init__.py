@@ -1,1 +1,1 @@
-"""What things are: records, topics, tables and settings. No I/O, and nothing of ours is imported here."""
+"""Records, topics, tables and settings. No I/O; imports no other folder of this project."""

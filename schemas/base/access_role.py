@@ -1,17 +1,17 @@
-"""Who may do what: three roles, each of which may all that the one before may."""
+"""The three access roles; each includes the permissions of the one before."""
 
 from enum import StrEnum
 
 
 class AccessRole(StrEnum):
-    """From the least to the most."""
+    """Ordered from the fewest permissions to the most."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
     ADMIN = "admin"
 
     def includes(self, other: "AccessRole") -> bool:
-        """Say whether this role may all that the other may."""
+        """Return whether this role includes all permissions of the other."""
         return _ORDER[self] >= _ORDER[other]
 
 
@@ -19,5 +19,5 @@ _ORDER = {role: place for place, role in enumerate(AccessRole)}
 
 
 def highest(roles: "list[AccessRole]") -> AccessRole | None:
-    """Return the one that may most; None where there is none."""
+    """Return the role with the most permissions; None for an empty list."""
     return max(roles, key=_ORDER.__getitem__, default=None)

@@ -1,5 +1,5 @@
-"""The root of what goes wrong in ways that a person can mend."""
+"""The root of all errors that a person can correct."""
 
 
 class GatewayError(Exception):
-    """One plain sentence that says what is wrong and what to do; commands print it and exit with 1."""
+    """The message is one sentence that says what is wrong and what to do; commands print it and exit with 1."""

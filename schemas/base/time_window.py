@@ -8,22 +8,22 @@ from schemas.base.rejection import Reason, Rejection
 
 @dataclass(frozen=True, slots=True)
 class TimeWindow:
-    """Days that are kept, counted back from today (UTC), and how far clocks of VENs may be ahead."""
+    """The days of retention, counted back from today (UTC), and how far a VEN's clock may be ahead."""
 
     retention_days: int
     max_future: timedelta
 
     def first_day(self, now: datetime) -> date:
-        """Return the oldest day whose rows are kept."""
+        """Return the first day of the retention period."""
         return now.astimezone(UTC).date() - timedelta(days=self.retention_days)
 
     def check(self, measured_at: datetime, now: datetime) -> Rejection | None:
         """Return why a time of measurement is outside the window, or None."""
-        # Almost all are, and need no calendar.
+        # The common case, without any calendar arithmetic.
         if 0 <= (now - measured_at).days < self.retention_days:
             return None
         if measured_at > now + self.max_future:
-            return Rejection(Reason.TOO_NEW, f"measured at {measured_at.isoformat()}, in the future by our clock")
+            return Rejection(Reason.TOO_NEW, f"measured at {measured_at.isoformat()}, which is in the future")
         oldest = datetime.combine(self.first_day(now), time(), UTC)
         if measured_at < oldest:
             kept = f"readings are kept from {oldest.isoformat()} on"

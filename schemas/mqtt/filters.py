@@ -1,4 +1,4 @@
-"""MQTT topic filters: which texts are filters, what they match, which is the narrower one, and which covers another."""
+"""MQTT topic filters: validity, matching, specificity, and which filter covers another."""
 
 import unicodedata
 from collections.abc import Iterable
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from paho.mqtt.client import topic_matches_sub
 
 MAX_TOPIC_BYTES = 65_535
-# mosquitto takes no deeper one.
+# The limit of mosquitto.
 MAX_LEVELS = 200
 
 _SHARED = "$share/"
@@ -15,9 +15,9 @@ _WIDTHS = {"+": _PLUS, "#": _SHARP}
 
 
 def check_filter(value: str) -> None:
-    """Raise ValueError unless the text is an MQTT topic filter that every broker takes.
+    """Raise ValueError unless the text is an MQTT topic filter that every broker accepts.
 
-    Brokers close the connection over a bad one, also when it is to be unsubscribed, so none may get that far.
+    Brokers close the connection when they receive an invalid filter, even in UNSUBSCRIBE.
     """
     if is_shared(value):
         _, group, *rest = value.split("/", 2)
@@ -36,47 +36,47 @@ def check_filter(value: str) -> None:
 
 def _may_be_sent(character: str) -> bool:
     code = ord(character)
-    # The last two of each plane, and 32 more, are reserved by Unicode for ever.
+    # Unicode noncharacters: the last two code points of each plane, and 32 more.
     return unicodedata.category(character) != "Cc" and code & 0xFFFE != 0xFFFE and not 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004
 
 
 def is_shared(topic_filter: str) -> bool:
-    """Whether the clients of a group share what matches, $share/<group>/<filter>."""
+    """Return whether it is a shared subscription, $share/<group>/<filter>."""
     return topic_filter.startswith(_SHARED)
 
 
 def unshared(topic_filter: str) -> str:
-    """The filter inside a shared subscription; any other as it is."""
+    """Return the filter inside a shared subscription; other filters unchanged."""
     return topic_filter.split("/", 2)[-1] if is_shared(topic_filter) else topic_filter
 
 
 def matches(topic_filter: str, topic: str) -> bool:
-    """Whether a message to this topic comes through a subscription to this filter."""
+    """Return whether the filter matches the topic."""
     return topic_matches_sub(unshared(topic_filter), topic)
 
 
 def width(topic_filter: str) -> tuple[int, ...]:
-    """Sort by this, and of the filters that match a topic the narrowest comes first.
+    """Return the sort key that puts the most specific of several matching filters first.
 
-    They are compared level by level from the left: a name is narrower than +, and + is narrower than #. So an exact
-    topic is narrower than any other filter, and what is covered is narrower than what covers it.
+    Filters are compared level by level from the left: a name is more specific than +, and + is more specific than #.
+    So an exact topic comes before every other filter, and a covered filter before the one that covers it.
     """
     return tuple(_WIDTHS.get(level, _NAME) for level in unshared(topic_filter).split("/"))
 
 
 def covers(wide: str, narrow: str) -> bool:
-    """Whether every topic that the second filter matches is matched by the first.
+    """Return whether the first filter matches every topic that the second one matches.
 
-    A shared subscription covers nothing and is covered by nothing: a part of its messages goes to others.
+    A shared subscription covers nothing and is covered by nothing: other clients receive a part of its messages.
     """
     if is_shared(wide) or is_shared(narrow):
         return wide == narrow
     outer, inner = wide.split("/"), narrow.split("/")
     if inner[0].startswith("$") and outer[0] in _WIDTHS:
-        return False  # a wildcard in front does not match $aws and the like
+        return False  # a leading wildcard does not match topics such as $aws/…
     if outer[-1] == "#":
         outer.pop()
-        # It stands for whatever follows, and for nothing.
+        # It matches any number of levels, including none.
         inner = inner[: len(outer)]
     return len(inner) == len(outer) and all(
         mine == theirs or (mine == "+" and theirs != "#") for mine, theirs in zip(outer, inner, strict=True)
@@ -84,7 +84,7 @@ def covers(wide: str, narrow: str) -> bool:
 
 
 def uncovered(filters: Iterable[str]) -> list[str]:
-    """Leave out repetitions, and each filter that another one covers."""
+    """Return the filters without repetitions and without those that another one covers."""
     names = dict.fromkeys(filters)
     wide = [name for name in names if "+" in name or name.endswith("#")]
     return [name for name in names if not any(other != name and covers(other, name) for other in wide)]

@@ -8,7 +8,7 @@ from schemas.mqtt.filters import covers, matches, uncovered, unshared, width
 
 
 class Kind(StrEnum):
-    """The kinds of uplink message; each has its raw topic in the log."""
+    """The kinds of uplink messages; each has a raw Kafka topic."""
 
     METERING = "metering"
     LOADS = "loads"
@@ -24,7 +24,7 @@ ACK_FILTER = "ven/ack/+"
 COMMAND_TOPIC = "ven/cmd/"
 """The topic of a VEN's commands, before its id."""
 
-# What a topic carries when its name has one of these forms and no setting speaks of it.
+# The kind of topics that match one of these filters, unless a setting says otherwise.
 KNOWN_PATTERNS = (
     ("ven/telemetry/+", Kind.METERING),
     ("oadr/meter/+", Kind.METERING),
@@ -35,9 +35,10 @@ KNOWN_PATTERNS = (
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """All topics that match an MQTT filter carry one kind; None where only the topic's name can tell.
+    """The kind of all topics that match an MQTT filter; None if it follows from the topic's name.
 
-    `settings` numbers the settings that an installation has had: where several match a topic, the newest count.
+    `settings` is the number of the settings that contained the route. If several former routes match a topic, the
+    newest settings decide.
     """
 
     filter: str
@@ -46,35 +47,35 @@ class Route:
 
 
 class Routes:
-    """The subscriptions of the bridge, and the kind of what arrives through them.
+    """The subscriptions of the bridge, and the kinds of the messages that match them.
 
-    `former` are routes of earlier settings: a broker may still have messages that it accepted for them.
+    `former` are routes of earlier settings; the broker may still have messages for them.
     """
 
     def __init__(self, routes: Iterable[Route], former: Iterable[Route] = ()) -> None:
         self._routes = tuple(routes)
-        self._claims = sorted(map(_Claim.of, self._routes))
-        self._former = sorted(map(_Claim.of, former), key=lambda claim: (-claim.settings, claim))
+        self._claims = sorted(map(_Rule.of, self._routes))
+        self._former = sorted(map(_Rule.of, former), key=lambda claim: (-claim.settings, claim))
 
     def after(self, former: Iterable[Route]) -> "Routes":
-        """The same, with routes of earlier settings."""
+        """Return these routes with the routes of earlier settings."""
         return Routes(self._routes, former)
 
     @property
     def kinds(self) -> dict[str, Kind | None]:
-        """Every filter of the settings with its kind, in the order of the settings."""
+        """The filters of the settings with their kinds, in order."""
         given = {claim.filter: claim.given for claim in reversed(self._claims)}
         return {route.filter: given[route.filter] for route in self._routes}
 
     @property
     def filters(self) -> list[str]:
-        """What to subscribe to: brokers deliver a message once for each filter, so none that another one covers."""
+        """The filters to subscribe to, without covered ones: brokers deliver a message once for each filter."""
         return uncovered(route.filter for route in self._routes)
 
     def kind_of(self, topic: str) -> Kind:
-        """Tell what a topic carries: the narrowest filter says it, be it of a setting or a known pattern.
+        """Return the kind of a topic: the most specific filter decides, from a setting or a known pattern.
 
-        Of two that are equally narrow a setting wins. Earlier settings speak only where no filter of today matches.
+        Between equally specific filters, a setting wins. Earlier settings only decide if no present filter matches.
         """
         chosen = _first(self._claims, topic) or _first(self._former, topic)
         known = _first(_KNOWN_CLAIMS, topic)
@@ -86,8 +87,8 @@ _KINDS = list(Kind)
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """What a filter says of the topics that it matches; the smallest is believed."""
+class _Rule:
+    """The kind that a filter assigns to its topics; the smallest rule wins."""
 
     filter: str
     kind: Kind
@@ -96,26 +97,26 @@ class _Claim:
     known: bool = False
 
     @classmethod
-    def of(cls, route: Route) -> "_Claim":
+    def of(cls, route: Route) -> "_Rule":
         return cls(route.filter, route.kind or _by_name(route.filter), route.kind, route.settings)
 
-    def __lt__(self, other: "_Claim") -> bool:
+    def __lt__(self, other: "_Rule") -> bool:
         return self._key < other._key
 
     @property
     def _key(self) -> tuple[tuple[int, ...], int, int]:
-        """Width first. Then settings that give a kind, known patterns, other settings, so that all orders agree."""
+        """Specificity, then settings with a kind, known patterns, other settings; the rest makes the order total."""
         rank = 1 if self.known else 0 if self.given else 2
         return width(self.filter), rank, _KINDS.index(self.kind)
 
 
-_KNOWN_CLAIMS = sorted(_Claim(pattern, kind, kind, known=True) for pattern, kind in KNOWN_PATTERNS)
+_KNOWN_CLAIMS = sorted(_Rule(pattern, kind, kind, known=True) for pattern, kind in KNOWN_PATTERNS)
 
 
 def _by_name(topic_filter: str) -> Kind:
-    """What an extra topic carries: it may name one topic of a known pattern."""
+    """Return the kind of an extra topic, which may match a known pattern."""
     return next((kind for pattern, kind in KNOWN_PATTERNS if covers(pattern, unshared(topic_filter))), Kind.OTHER)
 
 
-def _first(claims: Iterable[_Claim], topic: str) -> _Claim | None:
+def _first(claims: Iterable[_Rule], topic: str) -> _Rule | None:
     return next((claim for claim in claims if matches(claim.filter, topic)), None)

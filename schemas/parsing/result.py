@@ -1,4 +1,4 @@
-"""What every parser takes and gives."""
+"""The argument and the result of every parser."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,7 +8,7 @@ from schemas.base.rejection import Rejection
 
 
 class Source(NamedTuple):
-    """How a payload arrived: its MQTT topic, when the gateway received it (UTC), and whether it was a retained one."""
+    """How a payload arrived: its MQTT topic, its receive time (UTC), and whether it was retained."""
 
     topic: str
     received_at: datetime
@@ -16,7 +16,7 @@ class Source(NamedTuple):
 
 
 class Parsed(NamedTuple):
-    """A payload that counts as one canonical record, and the loads of it that do not count."""
+    """The canonical record of a payload, and the rejections of single loads."""
 
     record: Any
     rejected_loads: Sequence[Rejection] = ()

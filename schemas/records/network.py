@@ -1,4 +1,4 @@
-"""Live network totals: what one partition's VENs add up to, and what all partitions do."""
+"""The records of the live totals: of one partition, and of the whole network."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ import msgspec
 from schemas.records.telemetry import AwareDatetime, Int32, Quantity, VenId, astuple
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
-"""What the clocks of two workers may differ by: totals of a later time are nobody's."""
+"""How far the clocks of two workers may differ; totals further in the future are ignored."""
 
 NETWORK_SCOPE = "network"
 TYPE_SCOPE = "type:"
@@ -37,7 +37,7 @@ class LoadTypeTotals(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class TotalsLoad(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """What the totals need of one load, in kW."""
+    """The fields of a load that the totals need, in kW."""
 
     type: str | None = None
     capacity_kw: Quantity | None = None
@@ -46,7 +46,7 @@ class TotalsLoad(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class TotalsReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """What the totals need of a Reading; all else of it is passed over, which takes a third of the time."""
+    """The fields of a Reading that the totals need. Skipping the others makes decoding three times faster."""
 
     ven_id: VenId
     timestamp: AwareDatetime
@@ -57,9 +57,9 @@ class TotalsReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):
-    """What the VENs of one partition of ven.telemetry add up to.
+    """The totals of the VENs in one partition of ven.telemetry.
 
-    `as_of` (UTC) is how far the pipeline has come with the partition; None when nothing ever came through it.
+    `as_of` (UTC) is the receive time up to which they are complete; None for a partition without any record.
     """
 
     partition: int
@@ -69,7 +69,7 @@ class Partial(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class NetworkTotals(msgspec.Struct, frozen=True, rename="camel"):
-    """The sum of the latest partials; `as_of` is the oldest of theirs, so the figures are at least that fresh."""
+    """The sum of the latest partials; `as_of` is the oldest of theirs."""
 
     as_of: AwareDatetime
     totals: Totals
@@ -84,9 +84,9 @@ class ScopeTotals(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
-    """What the last list of a VEN's loads adds up to, in kW; times in UTC.
+    """The totals of the last list of a VEN's loads, in kW; times in UTC.
 
-    `by_reading` tells whether a reading brought it: of a reading and a snapshot of the same time the reading counts.
+    `by_reading` is true if the list came from a reading. At the same time, a reading wins over a snapshot.
     """
 
     ven_id: VenId
@@ -99,13 +99,13 @@ class VenLoads(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, rename="camel"):
-    """All that the bridge had received by `at` (UTC) for this partition of ven.telemetry has come through."""
+    """Everything that the bridge received by `at` (UTC) for this partition of ven.telemetry has been validated."""
 
     at: AwareDatetime
 
 
 class Disabled(msgspec.Struct, frozen=True, rename="camel"):
-    """An operator has taken this VEN out of service; when it is back, its key has an empty value."""
+    """An operator disabled this VEN. A tombstone means that it is enabled again."""
 
     ven_id: VenId
 

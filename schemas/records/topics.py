@@ -1,4 +1,4 @@
-"""The log's registry: every Kafka topic with its key, its value and how long it keeps what."""
+"""The registry of Kafka topics: key, value, cleanup and partitions of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ HEADER_SOURCE_TOPIC = "source-topic"
 HEADER_SOURCE_PARTITION = "source-partition"
 HEADER_SOURCE_OFFSET = "source-offset"
 HEADER_SOURCE_TIMESTAMP = "source-timestamp"
-HEADER_CLOCK_SKEW = "clock-skew-seconds"  # received minus measured, where that is what was wrong
+HEADER_CLOCK_SKEW = "clock-skew-seconds"  # received minus measured, if that is the reason
 
-# The dead letter that a record is the replay of; it stays with the record through all topics.
+# The dead letter that a record is a replay of; kept through all topics.
 HEADER_REPLAY_OF = "replay-of"
 
 DEAD_LETTER_SUFFIX = ".dlq"
@@ -34,7 +34,7 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic of the log; `partitions` None stands for the setting's number."""
+    """A Kafka topic; `partitions` is None for the number in the settings."""
 
     name: str
     key: str
@@ -59,11 +59,11 @@ MINUTES = "ven.telemetry.1m"
 PARTIALS = "network.partials"
 STATS = "network.stats"
 SUBSCRIPTIONS = "bridge.subscriptions"
-STATS_CHANGELOG = "gateway-live-network_stats-changelog"  # its name is made by Faust: app id, table, changelog
+STATS_CHANGELOG = "gateway-live-network_stats-changelog"  # Faust builds the name: app id, table, changelog
 
 
 def raw_topic(kind: Kind) -> str:
-    """Return the topic that holds payloads of a kind, untouched."""
+    """Return the topic of the unchanged payloads of a kind."""
     return f"ven.raw.{kind}"
 
 
@@ -78,24 +78,24 @@ CANONICAL = (
     Topic(SHADOW, "VEN id", "Shadow", "compact"),
     Topic(VTN_MESSAGES, "VEN id, where the message names one", "VtnMessage", partitions=1),
     Topic(COMMANDS, "VEN id", "CommandRecord"),
-    # The last word on each command, for as long as commands are kept.
+    # The last evidence of each command, for the retention of commands.
     Topic(COMMAND_LOG, "correlation id", "DeliveryEvidence", "compact,delete"),
 )
 
 TOPICS = (
     *RAW,
     *CANONICAL,
-    # Few partitions, for there are many topics and, in a healthy system, next to no records.
+    # One partition each: there are many topics and, in a healthy system, hardly any records.
     *(
         Topic(source.name + DEAD_LETTER_SUFFIX, source.key, "the source's bytes", partitions=1)
         for source in RAW + CANONICAL
     ),
-    # As many partitions as ven.telemetry, for what they say is said of one of its partitions, or of a VEN in it.
+    # As many partitions as ven.telemetry, because each record is about one of its partitions or VENs.
     Topic(HEARTBEATS, "none; of the same partition of ven.telemetry", "Heartbeat"),
     Topic(DISABLED, "VEN id", "Disabled", "compact"),
     Topic(LIVE_LOADS, "VEN id", "VenLoads", "compact"),
     Topic(MINUTES, "VEN id", "Minute"),
-    # One partition each: their order is what makes "the latest partial" and "the latest total" well defined.
+    # One partition each, so that "latest" is well defined.
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(STATS, "scope", "NetworkTotals; of a type of load ScopeTotals", "compact", partitions=1),
     Topic(STATS_CHANGELOG, "partition of ven.telemetry", "Partial", "compact", partitions=1),
@@ -104,13 +104,13 @@ TOPICS = (
 
 
 class TopicNames:
-    """The registry under the prefix of this installation."""
+    """The topic names with the prefix of this installation."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
 
     def __call__(self, name: str) -> str:
-        """Return the full name of a topic of the registry."""
+        """Return the full name of a topic."""
         return self._prefix + name
 
     def raw(self, kind: Kind) -> str:
@@ -123,7 +123,7 @@ class TopicNames:
         return [name for name, topic in self if topic.name.endswith(DEAD_LETTER_SUFFIX)]
 
     def dead_letters(self, source: str) -> str:
-        """Return where dead letters of a topic (by its full name) go."""
+        """Return the dead-letter topic of a topic; both are full names."""
         return source + DEAD_LETTER_SUFFIX
 
     def __iter__(self) -> Iterator[tuple[str, Topic]]:
