@@ -73,6 +73,20 @@ def test_every_path_of_the_code_exists(document: Path) -> None:
         assert (ROOT / path).exists(), f"{document.name}: {path}"
 
 
+@pytest.mark.parametrize(
+    "document", [pytest.param(path, id=path.name) for path in documents() if path.parent.parent == ROOT / "docs"]
+)
+def test_a_page_that_is_no_reference_has_at_most_1500_words(document: Path) -> None:
+    assert document.parent.name == "reference" or len(document.read_text().split()) <= 1500
+
+
+def test_the_code_map_lists_every_folder() -> None:
+    listed = set(re.findall(r"`([a-z_/]+)/`", (ROOT / "docs" / "explanation" / "code-map.md").read_text()))
+    packages = {"api", "bridge", "gateway", "migrations", "runtime", "schemas", "streams"}
+    folders = {path.parent.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("__init__.py")}
+    assert {str(folder) for folder in folders} - {"migrations/versions"} <= listed
+
+
 def test_the_checks_find_what_is_wrong() -> None:
     with pytest.raises(AssertionError, match="No such option"):
         _parse(["demo", "--venns", "3"], "here")
