@@ -13,8 +13,9 @@ from streams.rollups.minute_source import minute_source
 from streams.sink.disabled_vens import disabled_ven_source
 from streams.store.database import database as open_database
 
-# Small pieces: a kill falls between two of them more often.
-ROWS_AT_ONCE = 5
+# Small enough that a kill falls between two pieces, and large enough to keep up with the writers: then rows are
+# published while transactions with lower ids are still open.
+ROWS_AT_ONCE = 50
 _POLL_SECONDS = 0.02
 
 

@@ -91,7 +91,7 @@ class Writer:
                 async with self._rows.transaction():
                     for change in chosen:
                         committed.append(await change())
-                        await asyncio.sleep(self._choose.random() * 0.01)
+                        await asyncio.sleep(self._choose.random() * 0.04)
                     if rolled_back:
                         raise RolledBackError
             if not rolled_back:
