@@ -46,7 +46,7 @@ async def test_every_bad_payload_is_a_dead_letter_and_every_good_one_a_row(syste
     assert {name: worker.restarts for name, worker in system.workers.items()} == restarts
 
     rows = await stored.fetch(
-        "SELECT ven_id, used_power_kw FROM telemetry_readings WHERE ven_id LIKE 'ven-garbage-%' ORDER BY ven_id"
+        "SELECT ven_id, used_power_kw FROM telemetry_readings WHERE ven_id LIKE 'ven-malformed-%' ORDER BY ven_id"
     )
     # Good all the same: a key that comes twice, a large payload, and a reading of which one load is bad.
     names = [row["ven_id"].split("-", 3)[3] for row in rows]
