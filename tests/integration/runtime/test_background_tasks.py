@@ -19,8 +19,9 @@ from runtime import supervision
 from runtime.supervision import BackgroundTaskError, Supervisor
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
+from streams.config import StreamsConfig
 from streams.engine.app import make_app
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from streams.roles import ROLES, StreamRole
 from tests.support.bridges import Bridges
 from tests.support.rest import serving

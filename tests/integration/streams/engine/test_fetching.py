@@ -9,7 +9,7 @@ from aiokafka.protocol.fetch import FetchRequest
 from gateway.stack.polling import until
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch import Batch
-from streams.engine.batch_consumer import FETCH_PAUSE_SECONDS
+from streams.engine.consumer_thread import FETCH_PAUSE_SECONDS
 from tests.support.apps import ManualAgent, running
 from tests.support.batches import WAIT, app_of, values
 from tests.support.kafka_records import writer
@@ -62,7 +62,7 @@ async def test_next_fetch_waits_after_a_response(kafka: KafkaSettings, topic: st
 async def test_record_after_idle_time_is_delivered_at_once(
     kafka: KafkaSettings, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.engine.batch_consumer.FETCH_WAIT_MS", 8_000)
+    monkeypatch.setattr("streams.engine.consumer_thread.FETCH_WAIT_MS", 8_000)
     app = app_of(kafka)
     agent = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):

@@ -11,9 +11,10 @@ from schemas.records.network import Heartbeat, NetworkTotals, Partial, Totals, d
 from schemas.records.telemetry import Load, LoadSnapshot, Reading, encode_record
 from schemas.records.topics import HEARTBEATS, LOADS, PARTIALS, STATS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.live.assigned_partitions import AssignedPartitions
 from streams.live.network_totals import sum_partials
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from tests.support.kafka_records import Writer, read_all, writer
 from tests.support.servers import committed
 

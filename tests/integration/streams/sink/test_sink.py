@@ -17,9 +17,10 @@ from schemas.base.time_window import TimeWindow
 from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from streams.sink.sink import Sink
 from tests.support.kafka_records import read_all, writer
 from tests.support.readings import HVAC, reading, stores
