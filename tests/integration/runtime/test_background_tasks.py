@@ -267,11 +267,11 @@ async def test_the_api_is_not_alive_when_a_part_of_it_ends(kafka: KafkaSettings,
 
 HANGS = """
 import asyncio, sys, time
-import runtime.supervision, streams.main, gateway.cli
+import runtime.supervision, streams.engine.run, streams.main, gateway.cli
 runtime.supervision._END_SECONDS = 1
 async def end(app, deadline):
     time.sleep(600)  # as a thread that is waited for keeps the loop
-streams.main._end = end
+streams.engine.run._stop = end
 make = streams.main.make_app
 def make_app(*given):
     app = make(*given)
