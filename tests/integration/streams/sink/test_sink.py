@@ -84,7 +84,7 @@ async def test_time_without_zone_becomes_a_dead_letter(
 
 
 @pytest.mark.parametrize(
-    "poison",
+    "unstorable",
     [
         {"message_num": 2**63},
         {"loads": (Load("x", priority=2**31),)},
