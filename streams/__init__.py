@@ -1,1 +1,1 @@
-"""Faust agents between the log and PostgreSQL: decode, call a pure rule, store, acknowledge."""
+"""Faust agents between Kafka and PostgreSQL: decode, call a pure rule, store, acknowledge."""

@@ -34,7 +34,8 @@ def streams(
 
         run("streams", run_all_roles)
         return
-    from streams.main import StreamsConfig, run_role
+    from streams.config import StreamsConfig
+    from streams.main import run_role
 
     config = StreamsConfig.load(role)
     grace = config.streams.shutdown_timeout + CLOSE_SECONDS

@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 
 from runtime.backoff import Backoff
-from streams.main import StreamsConfig
+from streams.config import StreamsConfig
 from streams.roles import ROLES, StreamRole
 
 logger = logging.getLogger(__name__)

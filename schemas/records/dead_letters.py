@@ -42,13 +42,13 @@ class DeadLetterState(StrEnum):
 class ReplayOf(NamedTuple):
     """Which dead letter a record is the replay of: a header that stays with it through all topics."""
 
-    letter_id: str
-    letter_time: datetime
+    dead_letter_id: str
+    dead_letter_time: datetime
     attempt: int
 
     def header(self) -> tuple[str, bytes]:
         """Return it as a header."""
-        text = f"{self.letter_id} {self.letter_time.isoformat()} {self.attempt}"
+        text = f"{self.dead_letter_id} {self.dead_letter_time.isoformat()} {self.attempt}"
         return topics.HEADER_REPLAY_OF, text.encode()
 
     @classmethod
@@ -56,10 +56,10 @@ class ReplayOf(NamedTuple):
         """Read the header's value; None where there is none, or none of ours."""
         try:
             found = _REPLAY_OF.fullmatch((header or b"").decode())
-            letter_time = None if found is None else datetime.fromisoformat(found[2]).astimezone(UTC)
+            dead_letter_time = None if found is None else datetime.fromisoformat(found[2]).astimezone(UTC)
         except (ValueError, OverflowError):
             return None
-        return None if found is None or letter_time is None else cls(found[1], letter_time, int(found[3]))
+        return None if found is None or dead_letter_time is None else cls(found[1], dead_letter_time, int(found[3]))
 
 
 def dead_letter_headers(

@@ -1,1 +1,1 @@
-"""Dead letters: their index in PostgreSQL and their replay through the log."""
+"""Dead letters: their index in PostgreSQL and their replay through Kafka."""

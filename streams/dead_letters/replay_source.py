@@ -15,7 +15,7 @@ from runtime.database import Connection
 from runtime.kafka import MAX_RECORD_BYTES
 from schemas.base.rejection import Reason
 from schemas.records.dead_letters import ReplayOf, source_headers
-from streams.dead_letters.replay_store import fetch_replays, mark_sent, note_refused
+from streams.dead_letters.replay_store import fetch_replays, mark_rejected, mark_sent
 from streams.outbox.source import OutboxSource, OutgoingRecord, Publication
 from streams.outbox.store import Reference
 
@@ -36,7 +36,7 @@ class ReplayPublication(Publication):
     def _record(self, row: Any) -> list[OutgoingRecord]:
         replay = ReplayOf(row["id"], row["time"], row["replays"])
         key, value = row["key"], row["payload"]
-        headers = [*source_headers(msgspec.json.decode(row["headers"]), replay.letter_time), replay.header()]
+        headers = [*source_headers(msgspec.json.decode(row["headers"]), replay.dead_letter_time), replay.header()]
         size = DefaultRecordBatchBuilder.estimate_size_in_bytes(key, value, headers)
         if size > MAX_RECORD_BYTES:
             # Kafka would refuse it each time, and every other replay with it.
@@ -49,7 +49,7 @@ class ReplayPublication(Publication):
     async def confirm(self, connection: Connection, _published_at: datetime) -> None:
         """Set the state of each dead letter."""
         for replay, reason in self._too_large:
-            await note_refused(connection, replay, reason)
+            await mark_rejected(connection, replay, reason)
         await mark_sent(connection, self._sent)
 
     def after_commit(self) -> None:

@@ -28,7 +28,7 @@ UPDATE dead_letters SET state = $4, state_at = now(), state_detail = NULL
 WHERE id = $1 AND time = $2 AND replays = $3 AND state IN ('requested', 'sent')
 """
 
-REFUSED = """
+REJECTED = """
 UPDATE dead_letters SET state = 'rejected', state_at = now(), state_detail = $4
 WHERE id = $1 AND time = $2 AND replays = $3
 """
@@ -48,21 +48,21 @@ async def mark_sent(connection: Connection, replays: Sequence[ReplayOf]) -> None
     await connection.execute(SENT, ids, times, attempts)
 
 
-async def note_refused(connection: Connection, replay: ReplayOf, because: str) -> bool:
-    """Note that a replay does not count either, and why; returns whether there is such a letter."""
-    await connection.execute(REFUSED, *replay, because)
-    return bool(await connection.fetchval(EXISTS, replay.letter_id, replay.letter_time))
+async def mark_rejected(connection: Connection, replay: ReplayOf, reason: str) -> bool:
+    """Set the state `rejected` after a replay was rejected again; return whether the dead letter still exists."""
+    await connection.execute(REJECTED, *replay, reason)
+    return bool(await connection.fetchval(EXISTS, replay.dead_letter_id, replay.dead_letter_time))
 
 
-async def note_outcome(connection: Connection, replay: ReplayOf, tables: Sequence[str], record: Any) -> None:
-    """Note whether this very transaction stored rows of a replayed record, or all were there before.
+async def record_outcome(connection: Connection, replay: ReplayOf, tables: Sequence[str], record: Any) -> None:
+    """Set the state `stored` if this transaction inserted a row of the replayed record, else `already_stored`.
 
-    Of records that are not kept as rows of their own, the replay is what was taken in.
+    Without `tables`, the record has no row of its own and counts as stored.
     """
     stored = not tables
     for table in tables:
         stored = stored or await connection.fetchval(
-            f"SELECT EXISTS (SELECT FROM {table} WHERE ven_id = $1 AND time = $2"  # noqa: S608 - names of our own tables
+            f"SELECT EXISTS (SELECT FROM {table} WHERE ven_id = $1 AND time = $2"  # noqa: S608 - tables are constants of this code
             " AND xmin = pg_current_xact_id()::xid)",
             record.ven_id,
             record.timestamp,

@@ -8,7 +8,7 @@ from runtime.database import Connection
 from schemas.base.time_window import TimeWindow
 from schemas.tables.partitioning import day_of
 from streams.dead_letters.dead_letter import COLUMNS, DeadLetter, read_dead_letter
-from streams.dead_letters.replay_store import note_refused
+from streams.dead_letters.replay_store import mark_rejected
 from streams.engine.batch import Record
 from streams.store.bulk_insert import Insert, insert_in_one_transaction
 from streams.store.database import Database
@@ -55,4 +55,4 @@ class DeadLetterStore:
         if replay is None:
             return False
         reason = f"{dead_letter.reason}: {dead_letter.detail}"
-        return await self._database.run(partial(note_refused, replay=replay, because=reason))
+        return await self._database.run(partial(mark_rejected, replay=replay, reason=reason))

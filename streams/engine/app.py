@@ -8,7 +8,8 @@ from yarl import URL
 
 from runtime.kafka_security import kafka_tls_context
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
-from streams.engine.batch_consumer import FETCH_PARTITION_BYTES, BatchApp
+from streams.engine.batch_app import BatchApp
+from streams.engine.consumer_thread import FETCH_PARTITION_BYTES
 from streams.engine.group_member import Assignor, worker_url
 
 # How much longer than a session a JoinGroup request may take.

@@ -1,4 +1,4 @@
-"""A Faust app whose events are batches: one event carries all records that one fetch returned for a partition.
+"""A Faust consumer that delivers batches: one event carries all records that one fetch returned for a partition.
 
 Stock Faust spends about 100 µs per event, and acknowledges some events that no agent processed. Agents, tables,
 rebalances and supervision stay Faust's. An offset is committed only when the agent has finished its batch and all
@@ -8,32 +8,15 @@ This file overrides private methods of Faust and of aiokafka's fetcher (hence `n
 versions, and tests/integration/streams/engine/ has a test for each method.
 """
 
-import asyncio
-import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextvars import Context, copy_context
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from mode import Service
 
-from runtime.supervision import watch_tasks_of
 from streams.engine.batch import Batch
-
-FETCH_PAUSE_SECONDS = 0.05
-"""Pause between a response and the next fetch, so that records gather into larger batches."""
-FETCH_WAIT_MS = 100
-"""How long Kafka holds a fetch without records; partitions that are not in the fetch wait as long."""
-FETCH_PARTITION_BYTES = 1_048_576
-"""The most that a response contains of one partition, unless one record is larger."""
-
-FETCH_MAX_BYTES = 4_194_304
-"""The most that a response contains. The default of 50 MB would be in memory twice for a moment."""
-
-_CHECK_SECONDS = 0.5
+from streams.engine.consumer_thread import ConsumerThread
 
 
 class _NoReadOffsets(dict[TP, int | None]):
@@ -49,7 +32,7 @@ class _NoReadOffsets(dict[TP, int | None]):
         pass
 
 
-class _Consumer(driver.Consumer):
+class BatchConsumer(driver.Consumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._read_offset = _NoReadOffsets()
@@ -58,7 +41,7 @@ class _Consumer(driver.Consumer):
         self._committable: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> Any:
-        return _ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:  # noqa: ASYNC109 - Faust's signature
         fetched, active = await self._wait_next_records(timeout)
@@ -129,124 +112,3 @@ class _Consumer(driver.Consumer):
         for tp in partitions:
             self._delivered.pop(tp, None)
             self._committable.pop(tp, None)
-
-
-class _ConsumerThread(driver.AIOKafkaConsumerThread):
-    """Pauses between two fetches, because few large batches cost less than many small ones.
-
-    After an idle time, a record is delivered at once. With Kafka's `fetch_min_bytes` instead, a single record would
-    wait as long as many.
-    """
-
-    _context: Context
-
-    async def start(self) -> None:
-        # A thread begins without any context, and its tasks would have no supervisor.
-        self._context = copy_context()
-        watch_tasks_of(self.thread_loop)
-        await super().start()
-
-    def _start_thread(self) -> None:
-        self._context.run(super()._start_thread)
-
-    @Service.task
-    async def _check_coordinator(self) -> None:
-        """Raise what the coordinator cannot get over: it waits until somebody asks, and Faust never does."""
-        while not self.should_stop:
-            await self.sleep(_CHECK_SECONDS)
-            self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
-        consumer._fetch_max_bytes = FETCH_MAX_BYTES  # noqa: SLF001
-        return consumer
-
-    async def on_start(self) -> None:
-        await super().on_start()
-        self._fit_first_assignment()
-        self._gather_between_fetches()
-
-    def _fit_first_assignment(self) -> None:
-        """Join once more where the group's assignment was made for the topics of the worker before (group_member)."""
-        assignor: Any = self._assignor
-        coordinator: Any = self._ensure_consumer()._coordinator  # noqa: SLF001
-        complete = coordinator._on_join_complete  # noqa: SLF001
-
-        async def complete_join(generation: int, member_id: str, protocol: str, assignment: bytes) -> None:
-            assignment, fits = assignor.fitted(assignment, coordinator._subscription.topics)  # noqa: SLF001
-            # Once is enough, and a topic that does not exist would never be assigned.
-            coordinator._on_join_complete = complete  # noqa: SLF001
-            await complete(generation, member_id, protocol, assignment)
-            if not fits:
-                coordinator.request_rejoin()
-
-        coordinator._on_join_complete = complete_join  # noqa: SLF001
-
-    def _gather_between_fetches(self) -> None:
-        fetcher: Any = self._ensure_consumer()._fetcher  # noqa: SLF001
-        fetch = fetcher._proc_fetch_request  # noqa: SLF001
-        next_at = 0.0
-
-        async def fetch_after_pause(*request: Any) -> bool:
-            nonlocal next_at
-            try:
-                await asyncio.sleep(next_at - time.monotonic())
-                return bool(await fetch(*request))
-            except asyncio.CancelledError:
-                # As in aiokafka: the partitions were revoked, so the response no longer matters.
-                return False
-            finally:
-                next_at = time.monotonic() + FETCH_PAUSE_SECONDS
-
-        fetcher._proc_fetch_request = fetch_after_pause  # noqa: SLF001
-
-
-class _Producer(driver.Producer):
-    """The producer of the changelogs, idempotent like all our producers."""
-
-    def _settings_default(self) -> Mapping[str, Any]:
-        return {**super()._settings_default(), "enable_idempotence": True}
-
-
-class _Transport(driver.Transport):
-    Consumer = _Consumer
-    Producer = _Producer
-
-
-class _Schema(faust.Schema[Any, Any]):
-    """Passes batches through undecoded, because agents make dead letters of bad input."""
-
-    def compile(self, app: Any, **_kwargs: Any) -> Any:
-        async def decode(message: Any, *, propagate: bool = False) -> Any:  # noqa: ARG001 - Faust's signature
-            return app.create_event(message.key, message.value, message.headers, message)
-
-        return decode
-
-
-class BatchApp(faust.App):
-    """A Faust app whose agents receive batches; `role` labels its metrics."""
-
-    role = ""
-
-    def _new_transport(self) -> Any:
-        return _Transport(self.conf.broker_consumer, self)
-
-    @property
-    def ready(self) -> bool:
-        """Whether the worker has joined its group, its tables are restored, and it takes records."""
-        recovery: Any = self.tables.recovery  # type: ignore[attr-defined]
-        return bool(self.started and recovery.completed.is_set() and not self.rebalancing)
-
-    def oldest_unfinished_seconds(self) -> float:
-        """Return the age of the oldest record in progress, by its Kafka timestamp; 0 without one."""
-        consumer: Any = self.consumer
-        oldest = consumer.oldest_unfinished() if self.started else None
-        return 0.0 if oldest is None else max(0.0, time.time() - oldest)
-
-    def _create_directories(self) -> None:
-        """Create none: tables live in memory and in their changelogs, and the file system may be read-only."""
-
-    def batches_of(self, *topics: str) -> Any:
-        """Return the channel of these topics for `@app.agent`."""
-        return self.topic(*topics, schema=_Schema(key_serializer="raw", value_serializer="raw"))

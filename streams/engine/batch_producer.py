@@ -1,4 +1,4 @@
-"""Collects what a batch produces and writes it to the log before the batch is acknowledged."""
+"""Collects what a batch produces and writes it to Kafka before the batch is acknowledged."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ _Queued = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]] | None,
 
 
 class BatchProducer:
-    """Queues records; `flush` writes them and waits until the log has acknowledged each."""
+    """Queues records; `flush` writes them and waits until Kafka has acknowledged each."""
 
     def __init__(self, producer: AIOKafkaProducer, names: TopicNames) -> None:
         self._writer = BatchWriter(producer)
@@ -46,10 +46,10 @@ class BatchProducer:
         self._rejected.add((record.topic, record.partition, record.offset))
 
     async def flush(self) -> int:
-        """Write what is queued and wait until the log holds all of it; return how many records became dead letters.
+        """Write what is queued and wait until Kafka holds all of it; return how many records became dead letters.
 
         Raises:
-            KafkaError: the log refused a record for good; the batch must not be acknowledged.
+            KafkaError: Kafka refuses a record for good; the batch must not be acknowledged.
         """
         queued, self._queued = self._queued, []
         reasons, self._reasons = self._reasons, Counter()

@@ -1,7 +1,7 @@
-"""Faust's background tasks, declared vital: agents, timers, `app.task`, and what Faust itself runs beside them.
+"""Declares Faust's background tasks vital: agents, timers, `app.task` and its internal tasks.
 
-Faust ends the process for a task that raises. One that returns, or is cancelled because something it waited for was,
-it lets go without a word.
+Faust ends the process when a task raises. It ignores a task that returns, or that is cancelled because something it
+waited for was cancelled.
 """
 
 import asyncio
@@ -11,23 +11,23 @@ from mode.threads import ServiceThread
 
 from runtime.supervision import Arguments, declare_vital
 
-# Nothing to do for a table without windows.
+# Ends at once for a table without windows.
 _MAY_END = frozenset({"Collection._clean_data"})
 
 
 def _name(arguments: Arguments) -> str:
-    """Return the function that runs, or the agent."""
+    """Return the name of the task's function or agent."""
     function = getattr(arguments["task"], "__qualname__", None)
     return f"the task {arguments['self'].label if function is None else function.replace('.<locals>', '')}"
 
 
 def _stopped(arguments: Arguments, _task: "asyncio.Task[None]") -> bool:
-    """What has crashed ends the app by itself."""
+    """Return whether the task may end: its service stops, or has crashed, which ends the app."""
     return bool(arguments["self"].should_stop or getattr(arguments["task"], "__qualname__", "") in _MAY_END)
 
 
 def declare_faust_tasks() -> None:
-    """Declare them; once is enough."""
+    """Declare them vital; call it once per process."""
     declare_vital(Service._execute_task, _name, _stopped)  # noqa: SLF001
     declare_vital(
         ServiceThread._serve,  # noqa: SLF001

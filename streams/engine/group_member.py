@@ -1,8 +1,8 @@
-"""Who a worker is to its consumer group, and what it does with an assignment that was made for the worker before it.
+"""The identity of a worker in its consumer group, and how it adapts an assignment that was made before its restart.
 
-A static member (`STREAMS_INSTANCE_ID`) that comes back gets its former assignment, as it was. Faust takes none that
-names another URL than its own, by default the host name, which every new container changes. aiokafka takes none with a
-topic that the worker no longer reads. And of a topic that the worker reads since an upgrade it would have no partition.
+A static member (`STREAMS_INSTANCE_ID`) that restarts gets its former assignment unchanged. Faust rejects one that names
+another URL than its own, and its default URL is the host name, which changes with each container. aiokafka rejects one
+with a topic that the worker no longer reads. And a topic that an upgrade added would have no partitions assigned.
 """
 
 from collections.abc import Set as AbstractSet
@@ -16,18 +16,18 @@ from yarl import URL
 
 
 def worker_url(role: str, instance_id: str) -> URL:
-    """Return a worker's URL; without an instance id it is another at each start, as its membership is.
+    """Return the URL of a worker; without an instance id it is new at each start.
 
-    Nothing listens there: workers do not ask one another.
+    Nothing listens there: workers do not call each other.
     """
     return URL.build(scheme="http", host=role, path=f"/{instance_id or uuid4().hex}")
 
 
 class Assignor(PartitionAssignor):
-    """Takes also what the group assigned to this worker while it had another URL."""
+    """Accepts assignments that name a former URL of this worker."""
 
     def on_assignment(self, assignment: Any) -> None:
-        """Take what was assigned."""
+        """Apply an assignment."""
         metadata: Any = ClientMetadata.loads(self._decompress(assignment.user_data))
         former, own = metadata.url, str(self._url)
         if former != own:
@@ -39,11 +39,11 @@ class Assignor(PartitionAssignor):
         super().on_assignment(assignment)
 
     def fitted(self, assignment: bytes, topics: AbstractSet[str]) -> tuple[bytes, bool]:
-        """Return an assignment without topics that are not read, and whether it was made for exactly those that are."""
+        """Return the assignment without topics that are not read, and whether it covers all topics that are read."""
         decoded: Any = ConsumerProtocol.ASSIGNMENT.decode(assignment)
         metadata: Any = ClientMetadata.loads(self._decompress(decoded.user_data))
         former = {topic for topic, _ in decoded.assignment} - topics
-        # The topics of the whole group: of one that others read, too, this worker may have no partition.
+        # `topic_groups` has the topics of the whole group: this worker need not have a partition of each.
         if not former and topics <= metadata.topic_groups.keys():
             return assignment, True
         decoded.assignment = [(topic, partitions) for topic, partitions in decoded.assignment if topic not in former]

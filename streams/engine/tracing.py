@@ -1,20 +1,12 @@
 """Spans of sampled records: each from the start of its batch until the batch is finished."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 from opentelemetry.trace import Span, SpanKind
 
 from runtime.tracing import TRACING
 from schemas.records.tracing import TRACEPARENT, parse_traceparent, traceparent_header
-
-
-class Batch(Protocol):
-    """Records that were fetched together: aiokafka's ConsumerRecord, whose headers can be set."""
-
-    @property
-    def records(self) -> Sequence[Any]:
-        """All of them."""
+from streams.engine.batch import Batch, Record
 
 
 def start_record_spans(role: str, batches: Sequence[Batch]) -> list[Span]:
@@ -27,7 +19,7 @@ def start_record_spans(role: str, batches: Sequence[Batch]) -> list[Span]:
     return [span for span in spans if span is not None]
 
 
-def _start_span(role: str, record: Any, batch_size: int) -> Span | None:
+def _start_span(role: str, record: Record, batch_size: int) -> Span | None:
     for position, (name, value) in enumerate(record.headers):
         if name == TRACEPARENT and (parent := parse_traceparent(value or b"")) is not None:
             span = TRACING.start_span(

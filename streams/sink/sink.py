@@ -13,7 +13,7 @@ from schemas.base.rejection import Reason, Rejection
 from schemas.base.time_window import TimeWindow
 from schemas.records.dead_letters import ReplayOf
 from schemas.records.topics import HEADER_REPLAY_OF
-from streams.dead_letters.replay_store import note_outcome
+from streams.dead_letters.replay_store import record_outcome
 from streams.engine.batch import Batch, Record, headers_of
 from streams.engine.batch_producer import BatchProducer
 from streams.store.database import DATA_FAULTS, TransactionHook
@@ -82,7 +82,7 @@ class Sink:
         replay = ReplayOf.parse(headers_of(record)[HEADER_REPLAY_OF])
         if replay is None:
             return None
-        return partial(note_outcome, replay=replay, tables=self._store.tables, record=canonical)
+        return partial(record_outcome, replay=replay, tables=self._store.tables, record=canonical)
 
     def _decode_record(self, record: Record, now: datetime) -> Any:
         """Return the canonical record or a Rejection: processes other than `validate` may write to the topic."""

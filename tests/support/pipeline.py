@@ -112,9 +112,9 @@ class Pipeline:
         """Return all rows of the table `dead_letters`."""
         return [dict(row) for row in await self.rows.fetch("SELECT * FROM dead_letters ORDER BY time, detail")]
 
-    async def request(self, letter_id: str, corrected_payload: bytes | None = None) -> None:
+    async def request(self, dead_letter_id: str, corrected_payload: bytes | None = None) -> None:
         """Request a replay, as operators do."""
-        await self.rows.execute(REQUEST, letter_id, corrected_payload)
+        await self.rows.execute(REQUEST, dead_letter_id, corrected_payload)
 
     async def replay(self) -> int:
         """Publish the replays that were requested, by a process of its own; returns how many."""

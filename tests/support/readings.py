@@ -65,7 +65,7 @@ class Stores(NamedTuple):
     acks: AckStore
     statuses: UpsertStore[VenStatus]
     shadows: UpsertStore[Any]
-    notices: UpsertStore[Any]
+    vtn_messages: UpsertStore[Any]
 
 
 @asynccontextmanager

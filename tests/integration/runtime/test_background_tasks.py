@@ -19,8 +19,9 @@ from runtime import supervision
 from runtime.supervision import BackgroundTaskError, Supervisor
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
+from streams.config import StreamsConfig
 from streams.engine.app import make_app
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from streams.roles import ROLES, StreamRole
 from tests.support.bridges import Bridges
 from tests.support.rest import serving
@@ -266,11 +267,11 @@ async def test_the_api_is_not_alive_when_a_part_of_it_ends(kafka: KafkaSettings,
 
 HANGS = """
 import asyncio, sys, time
-import runtime.supervision, streams.main, gateway.cli
+import runtime.supervision, streams.engine.run, streams.main, gateway.cli
 runtime.supervision._END_SECONDS = 1
 async def end(app, deadline):
     time.sleep(600)  # as a thread that is waited for keeps the loop
-streams.main._end = end
+streams.engine.run._stop = end
 make = streams.main.make_app
 def make_app(*given):
     app = make(*given)

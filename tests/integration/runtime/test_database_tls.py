@@ -32,7 +32,8 @@ from migrations.run import MigrationError, migrate
 from runtime.database import check_database_tls, connect_options
 from runtime.database_tls import diagnose_database_tls
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
-from streams.main import StreamsConfig, run_role
+from streams.config import StreamsConfig
+from streams.main import run_role
 from streams.store.database import database as opened
 from streams.store.database import now_of
 from tests.support.paths import ROOT

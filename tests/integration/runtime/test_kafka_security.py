@@ -26,7 +26,8 @@ from schemas.mqtt.routing import Kind
 from schemas.mqtt.subscriptions import Subscription, SubscriptionList
 from schemas.records.topics import HEADER_TOPIC, TELEMETRY
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings, SettingsError, StreamsSettings
-from streams.main import StreamsConfig, run_role
+from streams.config import StreamsConfig
+from streams.main import run_role
 from tests.support.kafka_records import read_all
 
 NO_DATABASE = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nothing")

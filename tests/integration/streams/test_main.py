@@ -14,9 +14,10 @@ from gateway.stack.polling import until
 from gateway.stack.ports import claim
 from schemas.mqtt.routing import Kind
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.engine.group_member import Assignor
 from streams.live import state_restore
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from tests.support.kafka_records import writer
 from tests.support.servers import Topics, committed
 

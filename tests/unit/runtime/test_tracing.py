@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from faust.types import TP
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
@@ -13,10 +14,12 @@ from runtime.tracing import TRACING, end_span
 from schemas.base.errors import GatewayError
 from schemas.records.tracing import TRACEPARENT, event_phase_span, event_request_span
 from schemas.settings.blocks import SettingsError, TraceSettings
+from streams.engine.batch import Batch
 from streams.engine.tracing import start_record_spans
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
+PARTITION = TP("ven.telemetry", 3)
 EVERYTHING = TraceSettings(trace_messages=1, trace_commands=1)
 
 
@@ -27,11 +30,6 @@ class Record:
 
     def __init__(self, *headers: tuple[str, bytes | None]) -> None:
         self.headers: Any = headers
-
-
-class Batch:
-    def __init__(self, *records: Record) -> None:
-        self.records = records
 
 
 def test_nothing_is_sampled_or_exported_while_tracing_is_off() -> None:
@@ -53,7 +51,7 @@ def test_a_sampled_record_carries_the_span_of_its_batch() -> None:
     others = [Record(), Record(("a", b"1")), Record((TRACEPARENT, b"none")), Record((TRACEPARENT, None))]
     exporter = InMemorySpanExporter()
     with TRACING.exporting(EVERYTHING, "test", exporter):
-        for span in start_record_spans("sink", [Batch(others[0], traced), Batch(*others[1:])]):
+        for span in start_record_spans("sink", [Batch(PARTITION, [others[0], traced]), Batch(PARTITION, others[1:])]):
             span.end()
     (exported,) = exporter.get_finished_spans()
     assert exported.name == "sink ven.telemetry"

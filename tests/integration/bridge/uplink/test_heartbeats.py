@@ -14,7 +14,8 @@ from schemas.records.network import decode_heartbeat
 from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, HEARTBEATS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from schemas.settings.mqtt import MqttSettings
-from streams.main import StreamsConfig, run_role
+from streams.config import StreamsConfig
+from streams.main import run_role
 from streams.validate.receive_time import receive_time
 from tests.support.bridges import Bridges
 from tests.support.kafka_records import read_all

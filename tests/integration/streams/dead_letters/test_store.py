@@ -14,7 +14,8 @@ from schemas.mqtt.routing import Kind
 from schemas.records import topics
 from schemas.records.dead_letters import dead_letter_headers
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from tests.support.pipeline import Pipeline, pipeline
+from tests.support.pipeline import Pipeline
+from tests.support.pipeline import pipeline as open_pipeline
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOUR_AGO = NOW - timedelta(hours=1)
@@ -25,15 +26,15 @@ def ms(moment: datetime) -> int:
 
 
 @pytest_asyncio.fixture
-async def way(kafka: KafkaSettings, database: DatabaseSettings) -> AsyncIterator[Pipeline]:
-    async with pipeline(kafka, database) as opened:
+async def pipeline(kafka: KafkaSettings, database: DatabaseSettings) -> AsyncIterator[Pipeline]:
+    async with open_pipeline(kafka, database) as opened:
         yield opened
 
 
-async def test_dead_letter_row_has_all_known_fields(way: Pipeline) -> None:
-    await way.receive(HOUR_AGO, b'{"venId":"ven-1"}')
-    (row,) = await way.index()
-    raw = way.kafka.topics.raw(Kind.METERING)
+async def test_dead_letter_row_has_all_known_fields(pipeline: Pipeline) -> None:
+    await pipeline.receive(HOUR_AGO, b'{"venId":"ven-1"}')
+    (row,) = await pipeline.index()
+    raw = pipeline.kafka.topics.raw(Kind.METERING)
     headers = json.loads(row.pop("headers"))
     assert headers[topics.HEADER_RECEIVED] == str(ms(HOUR_AGO))
     assert row.pop("id")
@@ -56,27 +57,27 @@ async def test_dead_letter_row_has_all_known_fields(way: Pipeline) -> None:
     }
 
 
-async def test_repeated_dead_letter_is_one_row_bad_loads_one_each(way: Pipeline) -> None:
+async def test_repeated_dead_letter_is_one_row_bad_loads_one_each(pipeline: Pipeline) -> None:
     loads = [{"id": "a"}, {"id": 7}, None]
-    await way.receive(HOUR_AGO, {"venId": "ven-1", "timestamp": NOW.isoformat(), "loads": loads})
-    before = await way.index()
+    await pipeline.receive(HOUR_AGO, {"venId": "ven-1", "timestamp": NOW.isoformat(), "loads": loads})
+    before = await pipeline.index()
     assert [row["detail"].split(":")[0] for row in before] == ["load 1", "load 2"]
     # validate ended after it wrote the letters, and before its offset was committed; later, and in one batch.
     for row in [*before, *before]:
         headers = [(name, value.encode()) for name, value in json.loads(row["headers"]).items()]
-        await way.send(way.kafka.topics.dead_letters(row["source_topic"]), row["payload"], headers)
-    await way.settle()
-    assert await way.index() == before
+        await pipeline.send(pipeline.kafka.topics.dead_letters(row["source_topic"]), row["payload"], headers)
+    await pipeline.settle()
+    assert await pipeline.index() == before
 
 
-async def test_dead_letter_without_source_uses_its_own_offset(way: Pipeline) -> None:
-    raw = way.kafka.topics.raw(Kind.METERING)
+async def test_dead_letter_without_source_uses_its_own_offset(pipeline: Pipeline) -> None:
+    raw = pipeline.kafka.topics.raw(Kind.METERING)
     source = [(topics.HEADER_TOPIC, b"volttron/metering"), (topics.HEADER_RECEIVED, b"%d" % ms(HOUR_AGO))]
     headers = dead_letter_headers(Rejection(Reason.TOO_LARGE, "1000001 bytes"), source, topic=raw)
     for _ in range(2):
-        await way.send(way.kafka.topics.dead_letters(raw), b"x" * 65_536, headers)
-    await way.settle()
-    one, other = await way.index()
+        await pipeline.send(pipeline.kafka.topics.dead_letters(raw), b"x" * 65_536, headers)
+    await pipeline.settle()
+    one, other = await pipeline.index()
     assert one["id"] != other["id"]
     assert (one["source_topic"], one["source_partition"], one["source_offset"]) == (raw, None, None)
     assert (one["reason"], one["time"], len(one["payload"])) == ("too_large", HOUR_AGO, 65_536)
@@ -114,15 +115,15 @@ GARBAGE = [
 ]
 
 
-async def test_malformed_dead_letters_are_stored(way: Pipeline) -> None:
-    letters = way.kafka.topics.dead_letters(way.kafka.topics.raw(Kind.METERING))
+async def test_malformed_dead_letters_are_stored(pipeline: Pipeline) -> None:
+    letters = pipeline.kafka.topics.dead_letters(pipeline.kafka.topics.raw(Kind.METERING))
     for number, headers in enumerate(GARBAGE):
-        await way.send(letters, b"%d" % number, headers)
-    await way.send(letters, None, None)
-    await way.send(letters, b"\0", [], key=b"\xff\0" * 100_000)
-    await way.send(letters, b"x" * 1_400_000, [])
-    await way.settle()
-    found = await way.index()
+        await pipeline.send(letters, b"%d" % number, headers)
+    await pipeline.send(letters, None, None)
+    await pipeline.send(letters, b"\0", [], key=b"\xff\0" * 100_000)
+    await pipeline.send(letters, b"x" * 1_400_000, [])
+    await pipeline.settle()
+    found = await pipeline.index()
     assert len(found) == len(GARBAGE) + 3
     assert {int(row["payload"]) for row in found if row["payload"].isdigit()} == set(range(len(GARBAGE)))
     assert all(abs(row["time"] - datetime.now(UTC)) < timedelta(minutes=2) for row in found)
@@ -130,41 +131,43 @@ async def test_malformed_dead_letters_are_stored(way: Pipeline) -> None:
     assert max(len(row["ven_id"] or "") for row in found) == 128
     # All of it may be asked for again; it goes back where it can, and the rest says why not.
     for row in found:
-        await way.request(row["id"])
-    while await way.replay():
-        await way.settle()
-    assert {row["state"] for row in await way.index()} == {"rejected"}
-    assert len(await way.index()) == len(found)
+        await pipeline.request(row["id"])
+    while await pipeline.replay():
+        await pipeline.settle()
+    assert {row["state"] for row in await pipeline.index()} == {"rejected"}
+    assert len(await pipeline.index()) == len(found)
 
 
 @pytest.mark.parametrize("timestamp", [-1, -(2**62), 10**15, 2**62])
-async def test_impossible_time_is_stored_under_today(way: Pipeline, timestamp: int) -> None:
-    letters = way.kafka.topics.dead_letters(way.kafka.topics.raw(Kind.METERING))
+async def test_impossible_time_is_stored_under_today(pipeline: Pipeline, timestamp: int) -> None:
+    letters = pipeline.kafka.topics.dead_letters(pipeline.kafka.topics.raw(Kind.METERING))
     record: Any = ConsumerRecord(letters, 0, 0, timestamp, 0, None, b"", None, 0, 0, ())
-    await way.letters.store([record])
-    (row,) = await way.index()
+    await pipeline.letters.store([record])
+    (row,) = await pipeline.index()
     assert abs(row["time"] - datetime.now(UTC)) < timedelta(minutes=2)
 
 
-async def skew(way: Pipeline) -> float | None:
-    found: float | None = await way.rows.fetchval("SELECT clock_skew_seconds FROM ven_status WHERE ven_id = 'ven-1'")
+async def skew(pipeline: Pipeline) -> float | None:
+    found: float | None = await pipeline.rows.fetchval(
+        "SELECT clock_skew_seconds FROM ven_status WHERE ven_id = 'ven-1'"
+    )
     return found
 
 
-async def test_clock_skew_shows_until_the_clock_is_right(way: Pipeline) -> None:
+async def test_clock_skew_shows_until_the_clock_is_right(pipeline: Pipeline) -> None:
     ahead = HOUR_AGO + timedelta(days=2)
     wrong = {"venId": "ven-1", "timestamp": ahead.isoformat()}
-    await way.receive(HOUR_AGO, wrong)
-    assert await way.rows.fetchval("SELECT count(*) FROM ven_status") == 0
-    await way.receive(HOUR_AGO, venId="ven-1", timestamp=(HOUR_AGO - timedelta(seconds=3)).isoformat())
-    assert await skew(way) == 3.0
-    await way.receive(HOUR_AGO, wrong, {**wrong, "timestamp": "2020-01-01"}, wrong)
-    assert await skew(way) == -timedelta(days=2).total_seconds()
-    await way.receive(HOUR_AGO, venId="ven-1", timestamp=HOUR_AGO.isoformat())
-    assert await skew(way) == 0.0
-    assert [row["reason"] for row in await way.index()] == ["too_old"] + ["too_new"] * 3
+    await pipeline.receive(HOUR_AGO, wrong)
+    assert await pipeline.rows.fetchval("SELECT count(*) FROM ven_status") == 0
+    await pipeline.receive(HOUR_AGO, venId="ven-1", timestamp=(HOUR_AGO - timedelta(seconds=3)).isoformat())
+    assert await skew(pipeline) == 3.0
+    await pipeline.receive(HOUR_AGO, wrong, {**wrong, "timestamp": "2020-01-01"}, wrong)
+    assert await skew(pipeline) == -timedelta(days=2).total_seconds()
+    await pipeline.receive(HOUR_AGO, venId="ven-1", timestamp=HOUR_AGO.isoformat())
+    assert await skew(pipeline) == 0.0
+    assert [row["reason"] for row in await pipeline.index()] == ["too_old"] + ["too_new"] * 3
     # An operator who tries it again says nothing of the clock as it is now.
-    await way.request((await way.index())[0]["id"])
-    await way.replay()
-    await way.settle()
-    assert await skew(way) == 0.0
+    await pipeline.request((await pipeline.index())[0]["id"])
+    await pipeline.replay()
+    await pipeline.settle()
+    assert await skew(pipeline) == 0.0

@@ -9,10 +9,11 @@ from runtime.database import Connection
 from schemas.records.commands import DeliveryEvidence, DeliveryState
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.dr.command_source import UNPUBLISHED, CommandPublication
 from streams.dr.command_store import record_evidence
 from streams.dr.event_store import end_commands
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from tests.support.dr_harness import grid
 from tests.support.kafka_records import read_all, writer
 from tests.support.servers import committed, connection

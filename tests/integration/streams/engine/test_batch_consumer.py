@@ -15,16 +15,16 @@ from tests.support.servers import committed
 
 async def test_age_of_oldest_batch_shows_until_it_is_finished(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = ManualAgent(app, topic)
+    agent = ManualAgent(app, topic)
     assert app.oldest_unfinished_seconds() == 0
     async with writer(kafka) as log, running(app):
         assert app.oldest_unfinished_seconds() == 0
         await log.together(topic, values(0, 2))
-        assert await held.have(1)
+        assert await agent.have(1)
         await asyncio.sleep(0.05)  # so that the log gets the second one later
         await log.together(topic, values(2, 4))
-        assert await held.have(2)
-        first, second = held.events
+        assert await agent.have(2)
+        first, second = agent.events
         logged = [event.value.records[0].timestamp / 1000 for event in (first, second)]
 
         def is_oldest(logged_at: float) -> bool:
@@ -34,10 +34,10 @@ async def test_age_of_oldest_batch_shows_until_it_is_finished(kafka: KafkaSettin
         assert is_oldest(logged[0])
         assert not is_oldest(logged[1])
         # The first is done: now the second is the oldest.
-        await held.finish(first)
+        await agent.finish(first)
         assert is_oldest(logged[1])
         assert not is_oldest(logged[0])
-        await held.finish(second)
+        await agent.finish(second)
         assert app.oldest_unfinished_seconds() == 0
 
 
@@ -59,25 +59,25 @@ async def test_failed_batch_is_not_committed_and_redelivered(kafka: KafkaSetting
         assert str(app.crash_reason) == "poison"
     assert await committed(kafka, ROLE, topic) == {0: 10}
     again = app_of(kafka)
-    held = ManualAgent(again, topic)
+    agent = ManualAgent(again, topic)
     async with running(again):
-        assert await held.have(1)
-    assert [record.value for record in held.events[0].value.records] == values(10, 20)
+        assert await agent.have(1)
+    assert [record.value for record in agent.events[0].value.records] == values(10, 20)
 
 
 async def test_offsets_are_committed_from_the_head_without_gaps(kafka: KafkaSettings, topic: str) -> None:
     app = app_of(kafka)
-    held = ManualAgent(app, topic)
+    agent = ManualAgent(app, topic)
     async with writer(kafka) as log, running(app):
         for number in range(3):
             await log.together(topic, values(10 * number, 10 * number + 10))
-            assert await held.have(number + 1)
-        first, second, third = held.events
-        await held.finish(second)
-        await held.finish(third)
+            assert await agent.have(number + 1)
+        first, second, third = agent.events
+        await agent.finish(second)
+        await agent.finish(third)
         await app.consumer.commit()
         assert await committed(kafka, ROLE, topic) == {}
-        await held.finish(first)
+        await agent.finish(first)
         await app.consumer.commit()
         assert await until_committed(kafka, topic, 30)
         assert not any(app.consumer._gap.values())
@@ -112,9 +112,9 @@ async def test_batch_skipped_while_suspended_is_not_acknowledged(kafka: KafkaSet
     assert seen == [values(0, 10), values(20, 30)]
     assert await committed(kafka, ROLE, topic) == {0: 10}
     again = app_of(kafka)
-    held = ManualAgent(again, topic)
+    agent = ManualAgent(again, topic)
     async with running(again):
-        assert await until(lambda: sum(len(event.value.records) for event in held.events) == 20, WAIT)
+        assert await until(lambda: sum(len(event.value.records) for event in agent.events) == 20, WAIT)
 
 
 async def test_batch_in_progress_does_not_delay_shutdown(kafka: KafkaSettings, topic: str) -> None:

@@ -25,13 +25,13 @@ async def kafka(topics: Topics) -> KafkaSettings:
     return await topics.fresh(partitions=1)
 
 
-class Works:
+class ConcurrentAgent:
     """An agent, two of whose works are under way at once; each ends when, and as, the test says."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
         self.app = make_app(ROLE, kafka, StreamsSettings())
         self.topic = kafka.topics(TELEMETRY)
-        self.begun: list[list[bytes]] = []
+        self.started: list[list[bytes]] = []
         self.ends: list[asyncio.Future[None]] = []
         self.cancelled: list[int] = []
         self.stream: Any = None
@@ -47,7 +47,7 @@ class Works:
         return int(self.stream.channel.queue.qsize())
 
     async def _work(self, batches: Sequence[Batch]) -> None:
-        self.begun.append([record.value for batch in batches for record in batch.records])
+        self.started.append([record.value for batch in batches for record in batch.records])
         self.ends.append(asyncio.get_running_loop().create_future())
         number = len(self.ends)
         try:
@@ -56,60 +56,60 @@ class Works:
             self.cancelled.append(number)
             raise
 
-    async def begin_two(self, log: Writer) -> None:
+    async def start_two(self, log: Writer) -> None:
         """Have two works under way, of a record each."""
         for number in range(2):
             await log.together(self.topic, [b"%d" % number])
             assert await self.have(number + 1)
 
     async def have(self, number: int) -> bool:
-        return await until(lambda: len(self.begun) == number, WAIT)
+        return await until(lambda: len(self.started) == number, WAIT)
 
 
 async def test_concurrent_batches_commit_in_order(
     kafka: KafkaSettings,
 ) -> None:
-    works = Works(kafka)
-    async with writer(kafka) as log, running(works.app):
-        await works.begin_two(log)
-        await log.together(works.topic, [b"2"])
-        assert await until(lambda: works.waiting == 1, WAIT)
-        assert works.begun == [[b"0"], [b"1"]], "no more than two at once"
-        works.ends[1].set_result(None)
-        assert await works.have(3)
-        await works.app.consumer.commit()
-        assert await committed(kafka, ROLE, works.topic) == {}
-        works.ends[0].set_result(None)
+    agent = ConcurrentAgent(kafka)
+    async with writer(kafka) as log, running(agent.app):
+        await agent.start_two(log)
+        await log.together(agent.topic, [b"2"])
+        assert await until(lambda: agent.waiting == 1, WAIT)
+        assert agent.started == [[b"0"], [b"1"]], "no more than two at once"
+        agent.ends[1].set_result(None)
+        assert await agent.have(3)
+        await agent.app.consumer.commit()
+        assert await committed(kafka, ROLE, agent.topic) == {}
+        agent.ends[0].set_result(None)
 
         async def two_are_committed() -> bool:
-            await works.app.consumer.commit()
-            return await committed(kafka, ROLE, works.topic) == {0: 2}
+            await agent.app.consumer.commit()
+            return await committed(kafka, ROLE, agent.topic) == {0: 2}
 
         assert await until(two_are_committed, WAIT)
-    assert works.begun == [[b"0"], [b"1"], [b"2"]]
-    assert works.cancelled == [3]
+    assert agent.started == [[b"0"], [b"1"], [b"2"]]
+    assert agent.cancelled == [3]
 
 
 async def test_error_cancels_the_other_batch_and_commits_none(kafka: KafkaSettings) -> None:
-    works = Works(kafka)
-    async with writer(kafka) as log, running(works.app):
-        await works.begin_two(log)
-        works.ends[1].set_exception(RuntimeError("poison"))
+    agent = ConcurrentAgent(kafka)
+    async with writer(kafka) as log, running(agent.app):
+        await agent.start_two(log)
+        agent.ends[1].set_exception(RuntimeError("poison"))
         async with asyncio.timeout(WAIT):
-            await works.app.wait(asyncio.Event().wait())
-        assert str(works.app.crash_reason) == "poison"
-    assert works.cancelled == [1]
-    assert await committed(kafka, ROLE, works.topic) == {}
+            await agent.app.wait(asyncio.Event().wait())
+        assert str(agent.app.crash_reason) == "poison"
+    assert agent.cancelled == [1]
+    assert await committed(kafka, ROLE, agent.topic) == {}
 
 
 async def test_foreign_cancellation_ends_all_batches(kafka: KafkaSettings) -> None:
-    works = Works(kafka)
-    async with writer(kafka) as log, running(works.app):
-        await works.begin_two(log)
+    agent = ConcurrentAgent(kafka)
+    async with writer(kafka) as log, running(agent.app):
+        await agent.start_two(log)
         # As a future does that somebody else has cancelled: a task group takes that for an end like any other.
-        works.ends[0].cancel()
+        agent.ends[0].cancel()
         async with asyncio.timeout(WAIT):
-            await works.app.wait(asyncio.Event().wait())
-        assert "cancelled" in str(works.app.crash_reason)
-    assert works.cancelled == [1, 2]
-    assert await committed(kafka, ROLE, works.topic) == {}
+            await agent.app.wait(asyncio.Event().wait())
+        assert "cancelled" in str(agent.app.crash_reason)
+    assert agent.cancelled == [1, 2]
+    assert await committed(kafka, ROLE, agent.topic) == {}

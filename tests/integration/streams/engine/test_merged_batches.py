@@ -5,8 +5,8 @@ from typing import Any
 
 from gateway.stack.polling import until
 from schemas.records.topics import TELEMETRY
-from streams.engine.batch_consumer import FETCH_PARTITION_BYTES
 from streams.engine.batch_processing import BATCH_BYTES, merged_batches
+from streams.engine.consumer_thread import FETCH_PARTITION_BYTES
 from tests.support.apps import running
 from tests.support.batches import ROLE, WAIT, app_of, until_committed, values
 from tests.support.kafka_records import writer

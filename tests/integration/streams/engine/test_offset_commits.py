@@ -101,20 +101,20 @@ async def test_batch_from_before_a_rebalance_is_redelivered(topics: Topics) -> N
     kafka = await topics.fresh(partitions=2)
     topic = kafka.topics(TELEMETRY)
     first, second = (make_app("workers", kafka, StreamsSettings(streams_session_timeout=6)) for _ in range(2))
-    held, others = ManualAgent(first, topic), ManualAgent(second, topic)
+    first_agent, second_agent = ManualAgent(first, topic), ManualAgent(second, topic)
     async with writer(kafka) as log, running(first):
         for partition in range(2):
             await log.together(topic, [b"x"] * 10, partition)
-        assert await held.have(2)
-        before = held.events[:]
+        assert await first_agent.have(2)
+        before = first_agent.events[:]
         async with running(second):
-            assert await until(lambda: bool(others.events) and len(held.events) > len(before), WAIT)
+            assert await until(lambda: bool(second_agent.events) and len(first_agent.events) > len(before), WAIT)
             for event in before:
-                await held.finish(event)
+                await first_agent.finish(event)
             await first.consumer.commit()
             assert await committed(kafka, "workers", topic) == {}
-            assert {tp for tp in first.consumer._delivered if tp.topic == topic} == {held.events[-1].value.tp}
-            again = held.events[2:] + others.events
+            assert {tp for tp in first.consumer._delivered if tp.topic == topic} == {first_agent.events[-1].value.tp}
+            again = first_agent.events[2:] + second_agent.events
             assert {(event.value.tp.partition, event.value.next_offset) for event in again} == {(0, 10), (1, 10)}
 
 
@@ -154,8 +154,8 @@ async def test_workers_that_join_and_leave_lose_nothing(topics: Topics) -> None:
             assert await until(lambda: bool(workers["first"] and workers["second"]), WAIT)
             seen = len(processed)
             assert await until(lambda: len(processed) > seen + 500, WAIT)
-            held = set(first.consumer.assignment()) | set(second.consumer.assignment())
-            assert {tp for tp in held if tp.topic == topic} == {TP(topic, number) for number in range(4)}
+            assigned = set(first.consumer.assignment()) | set(second.consumer.assignment())
+            assert {tp for tp in assigned if tp.topic == topic} == {TP(topic, number) for number in range(4)}
             assert set(second.consumer._delivered) <= set(second.consumer.assignment())
         seen = len(processed)
         assert await until(lambda: len(processed) > seen + 500, WAIT)

@@ -11,9 +11,10 @@ from schemas.records.network import Heartbeat, NetworkTotals, Partial, Totals, d
 from schemas.records.telemetry import Load, LoadSnapshot, Reading, encode_record
 from schemas.records.topics import HEARTBEATS, LOADS, PARTIALS, STATS, STATUS, TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.live.assigned_partitions import AssignedPartitions
 from streams.live.network_totals import sum_partials
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from tests.support.kafka_records import Writer, read_all, writer
 from tests.support.servers import committed
 
@@ -57,7 +58,7 @@ async def publish(log: Writer, kafka: KafkaSettings, readings: list[Reading]) ->
             await log.together(kafka.topics(TELEMETRY), mine, partition)
 
 
-async def beat(log: Writer, kafka: KafkaSettings, *moments: datetime) -> None:
+async def publish_heartbeats(log: Writer, kafka: KafkaSettings, *moments: datetime) -> None:
     """What comes through while the pipeline moves."""
     for partition in range(PARTITIONS):
         await log.together(
@@ -107,7 +108,7 @@ async def test_repeats_and_late_readings_change_no_totals(kafka: KafkaSettings) 
         late = [reading(number, now - timedelta(minutes=5), used=100.0) for number in range(VENS)]
         # The pipeline went on after the last that was heard of these.
         silent = [reading(VENS + 1, now, used=7.0, received=now - timedelta(minutes=2))]
-        await beat(log, kafka, *(now - timedelta(seconds=5 * number) for number in range(30)))
+        await publish_heartbeats(log, kafka, *(now - timedelta(seconds=5 * number) for number in range(30)))
         await publish(log, kafka, fleet + late + fleet[:3] + silent)
         await publish(log, kafka, [reading(0, now + timedelta(seconds=1), used=5.0)])
         assert await until_totals(kafka, totals_of(VENS, 24.0))
@@ -184,7 +185,7 @@ async def test_revoked_partition_is_not_published(kafka: KafkaSettings) -> None:
     assert partitions.partials() == []
 
 
-async def say(log: Writer, kafka: KafkaSettings, number: int, status: str) -> None:
+async def publish_status(log: Writer, kafka: KafkaSettings, number: int, status: str) -> None:
     word = VenStatus(ven_id=f"ven-{number}", received_at=datetime.now(UTC), status=status)
     await log.one(kafka.topics(STATUS), encode_record(word), number % PARTITIONS)
 
@@ -197,8 +198,8 @@ async def test_last_will_counts_across_a_restart_until_next_reading(
         async with live(kafka):
             await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
             assert await until_totals(kafka, totals_of(VENS, 20.0))
-            await say(log, kafka, 3, "ready")
-            await say(log, kafka, 4, "offline")
+            await publish_status(log, kafka, 3, "ready")
+            await publish_status(log, kafka, 4, "offline")
             assert await until_totals(kafka, totals_of(VENS - 1, 19.0))
         before = len(await published(kafka))
         # One that was on its way says nothing new of the VEN that left; whoever starts now has both to read.

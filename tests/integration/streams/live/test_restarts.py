@@ -31,28 +31,28 @@ LOADS = (Load("hvac", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_c
 
 
 @dataclass
-class Book:
-    """What the fleet published: in round n every VEN uses n kW, and says so at one time."""
+class PublishedReadings:
+    """What the fleet published: in round n every VEN reports n kW, all at one time."""
 
     rounds: list[datetime] = field(default_factory=list)
 
-    def least(self, as_of: datetime) -> float:
-        """The usage at a time, but for the last report interval."""
+    def min_usage(self, as_of: datetime) -> float:
+        """The usage at a time, without the last report interval."""
         return VENS * max(0, sum(1 for moment in self.rounds if moment <= as_of) - 1)
 
     @property
-    def most(self) -> float:
+    def max_usage(self) -> float:
         return VENS * len(self.rounds)
 
 
-async def publish(log: Writer, kafka: KafkaSettings, book: Book) -> None:
-    """Publish rounds for ever, with the beats that would come behind them."""
+async def publish(log: Writer, kafka: KafkaSettings, published: PublishedReadings) -> None:
+    """Publish rounds for ever, each followed by heartbeats."""
     while True:
         now = datetime.now(UTC)
-        book.rounds.append(now)
-        used = float(len(book.rounds))
+        published.rounds.append(now)
+        used = float(len(published.rounds))
         for partition in range(PARTITIONS):
-            # Loads in the first round only: whoever starts later has to know of them all the same.
+            # Loads in the first round only: workers that start later must know them too.
             records = [
                 encode_record(
                     Reading(
@@ -60,7 +60,7 @@ async def publish(log: Writer, kafka: KafkaSettings, book: Book) -> None:
                         timestamp=now,
                         received_at=now,
                         used_power_kw=used,
-                        loads=LOADS if len(book.rounds) == 1 else None,
+                        loads=LOADS if len(published.rounds) == 1 else None,
                     )
                 )
                 for ven in range(partition, VENS, PARTITIONS)
@@ -70,13 +70,13 @@ async def publish(log: Writer, kafka: KafkaSettings, book: Book) -> None:
         await asyncio.sleep(INTERVAL)
 
 
-class Samples:
-    """Asks for the totals every 100 ms, and notes what cannot be."""
+class TotalsChecker:
+    """Requests the totals every 100 ms and collects impossible ones."""
 
-    def __init__(self, client: httpx.AsyncClient, book: Book) -> None:
+    def __init__(self, client: httpx.AsyncClient, published: PublishedReadings) -> None:
         self._client = client
-        self._book = book
-        self.wrong: list[str] = []
+        self._published = published
+        self.errors: list[str] = []
         self.count = 0
         self.as_of = datetime.min.replace(tzinfo=UTC)
         self.oldest = timedelta(0)
@@ -86,20 +86,20 @@ class Samples:
         while True:
             answer = await self._client.get("/api/stats/network")
             stats = answer.json()
-            # From when all have reported and listed their loads.
+            # Starts once all VENs have reported their loads.
             if answer.is_success and (self.count or stats["potentialLoadReductionKw"] == 1.5 * VENS):
                 self.count += 1
                 self.as_of = datetime.fromisoformat(stats["asOf"])
                 self.oldest = max(self.oldest, datetime.now(UTC) - self.as_of)
                 usage = stats["householdUsageKw"]
-                least, most = self._book.least(self.as_of), self._book.most
+                min_usage, max_usage = self._published.min_usage(self.as_of), self._published.max_usage
                 right = stats["onlineVens"] == VENS and stats["potentialLoadReductionKw"] == 1.5 * VENS
-                if not (right and max(least, before) <= usage <= most):
-                    self.wrong.append(f"{stats} is not from {max(least, before)} to {most} kW")
+                if not (right and max(min_usage, before) <= usage <= max_usage):
+                    self.errors.append(f"{stats} is not from {max(min_usage, before)} to {max_usage} kW")
                 before = usage
             await asyncio.sleep(0.1)
 
-    async def fresh(self) -> None:
+    async def wait_for_new_totals(self) -> None:
         """Wait until the totals are of a time after now."""
         now = datetime.now(UTC)
         assert await until(lambda: self.as_of > now, WAIT), "the totals do not go on"
@@ -143,30 +143,30 @@ async def test_totals_stay_exact_while_workers_come_and_go(
     stack: LocalStack, topics: Topics, database: DatabaseSettings, tmp_path: Path
 ) -> None:
     kafka = await topics.fresh(partitions=PARTITIONS)
-    book = Book()
+    published = PublishedReadings()
     async with (
         writer(kafka) as log,
         api(database, kafka) as client,
         workers(stack, kafka, tmp_path) as (first, second),
         asyncio.TaskGroup() as tasks,
     ):
-        samples = Samples(client, book)
-        running = [tasks.create_task(publish(log, kafka, book)), tasks.create_task(samples.run())]
+        checker = TotalsChecker(client, published)
+        running = [tasks.create_task(publish(log, kafka, published)), tasks.create_task(checker.run())]
         await first.start()
-        assert await until(lambda: samples.count > 0, 2 * WAIT)
+        assert await until(lambda: checker.count > 0, 2 * WAIT)
         for _ in range(5):
-            await samples.fresh()
+            await checker.wait_for_new_totals()
             await first.process.kill()
-        await samples.fresh()
+        await checker.wait_for_new_totals()
         # One more joins, and is lost without a word.
         await second.start()
         assert await until(second.ready, WAIT)
-        await samples.fresh()
+        await checker.wait_for_new_totals()
         await second.process.kill()
-        await samples.fresh()
+        await checker.wait_for_new_totals()
         for task in running:
             task.cancel()
-    assert not samples.wrong, (len(samples.wrong), samples.count, samples.wrong[:3])
-    assert samples.count > 100
+    assert not checker.errors, (len(checker.errors), checker.count, checker.errors[:3])
+    assert checker.count > 100
     # Old they may be while nobody adds up, and they say so.
-    assert samples.oldest < timedelta(seconds=WAIT)
+    assert checker.oldest < timedelta(seconds=WAIT)

@@ -18,14 +18,22 @@ from streams.live.network_totals import sum_partials
 from streams.outbox.publisher import OutboxPublisher
 from streams.sink.disabled_vens import disabled_ven_source
 from streams.store.database import database as open_database
-from tests.integration.streams.live.test_network_totals import PARTITIONS, VENS, WAIT, beat, publish, reading, totals_of
+from tests.integration.streams.live.test_network_totals import (
+    PARTITIONS,
+    VENS,
+    WAIT,
+    publish,
+    publish_heartbeats,
+    reading,
+    totals_of,
+)
 from tests.support.kafka_records import Writer, read_all, writer
 
 MINUTE = timedelta(minutes=1)
 KILN = Load("kiln", type="kiln", capacity_kw=10.0, current_power_kw=9.0, shed_capability_kw=8.0)
 
 
-async def rebuilt(kafka: KafkaSettings) -> AssignedPartitions:
+async def restored_partitions(kafka: KafkaSettings) -> AssignedPartitions:
     """What a worker knows that has just started."""
     partitions = AssignedPartitions(kafka, MINUTE, group=f"{kafka.kafka_topic_prefix}gateway-live")
     partitions.assign(set(range(PARTITIONS)))
@@ -33,8 +41,10 @@ async def rebuilt(kafka: KafkaSettings) -> AssignedPartitions:
     return partitions
 
 
-async def beats(log: Writer, kafka: KafkaSettings, begin: datetime, end: datetime) -> None:
-    await beat(log, kafka, *(begin + timedelta(seconds=n) for n in range(int((end - begin).total_seconds()) + 1)))
+async def move_pipeline(log: Writer, kafka: KafkaSettings, begin: datetime, end: datetime) -> None:
+    """Publish a heartbeat for each second."""
+    seconds = range(int((end - begin).total_seconds()) + 1)
+    await publish_heartbeats(log, kafka, *(begin + timedelta(seconds=second) for second in seconds))
 
 
 async def test_totals_stay_and_age_during_a_stall(kafka: KafkaSettings) -> None:
@@ -44,21 +54,21 @@ async def test_totals_stay_and_age_during_a_stall(kafka: KafkaSettings) -> None:
         await publish(log, kafka, [reading(n, stopped, 1.0, received=stopped) for n in range(VENS)])
         silent = [reading(VENS + n, stopped, 1.0, received=stopped - 2 * MINUTE) for n in range(2)]
         await publish(log, kafka, silent)
-        await beats(log, kafka, stopped - 3 * MINUTE, stopped)
+        await move_pipeline(log, kafka, stopped - 3 * MINUTE, stopped)
 
-        stats = sum_partials((await rebuilt(kafka)).partials())
+        stats = sum_partials((await restored_partitions(kafka)).partials())
         assert (stats.totals, stats.as_of) == (totals_of(VENS, VENS), stopped)
 
         # It goes on, and nobody is taken for silent who had no chance to speak.
         goes_on = now - 2 * MINUTE
-        await beats(log, kafka, goes_on, goes_on + MINUTE / 2)
-        assert sum_partials((await rebuilt(kafka)).partials()).totals == totals_of(VENS, VENS)
+        await move_pipeline(log, kafka, goes_on, goes_on + MINUTE / 2)
+        assert sum_partials((await restored_partitions(kafka)).partials()).totals == totals_of(VENS, VENS)
         # Some do not come back.
         back = [reading(n, goes_on, 2.0, received=goes_on + MINUTE / 2) for n in range(VENS // 2)]
         await publish(log, kafka, back)
-        await beats(log, kafka, goes_on + MINUTE / 2, goes_on + MINUTE)
-        await beats(log, kafka, goes_on + MINUTE, goes_on + MINUTE + timedelta(seconds=5))
-        stats = sum_partials((await rebuilt(kafka)).partials())
+        await move_pipeline(log, kafka, goes_on + MINUTE / 2, goes_on + MINUTE)
+        await move_pipeline(log, kafka, goes_on + MINUTE, goes_on + MINUTE + timedelta(seconds=5))
+        stats = sum_partials((await restored_partitions(kafka)).partials())
         assert stats.totals == totals_of(VENS // 2, VENS)
 
 
@@ -66,7 +76,7 @@ async def test_unused_partition_does_not_age_the_totals(kafka: KafkaSettings) ->
     now = datetime.now(UTC)
     async with writer(kafka) as log:
         await publish(log, kafka, [reading(0, now, 1.0, received=now)])
-        stats = sum_partials((await rebuilt(kafka)).partials())
+        stats = sum_partials((await restored_partitions(kafka)).partials())
     assert (stats.as_of, stats.totals.online_vens) == (now, 1)
 
 
@@ -79,8 +89,8 @@ async def test_rarely_reported_loads_survive_a_restart(kafka: KafkaSettings) -> 
         one = reading(0, now, 3.0, received=now)
         bare = type(one)(ven_id="ven-0", timestamp=now, received_at=now, used_power_kw=3.0)
         await log.one(kafka.topics(TELEMETRY), encode_record(bare), partition=0)
-        await beats(log, kafka, now - 2 * MINUTE, now)
-        before = await rebuilt(kafka)
+        await move_pipeline(log, kafka, now - 2 * MINUTE, now)
+        before = await restored_partitions(kafka)
         # Long ago, so that it is not found in the last minutes of the log.
         before.update(_Record(kafka.topics(LOADS), encode_record(snapshot)))
         assert sum_partials(before.partials()).totals == expected
@@ -90,7 +100,7 @@ async def test_rarely_reported_loads_survive_a_restart(kafka: KafkaSettings) -> 
         for partition, ven_id, loads in due_checkpoints:
             await log.one(kafka.topics(LIVE_LOADS), encode_record(loads), partition, key=ven_id.encode())
 
-        after = await rebuilt(kafka)
+        after = await restored_partitions(kafka)
         stats = sum_partials(after.partials())
         assert stats.totals == expected
         assert stats.load_types == {"kiln": LoadTypeTotals(10.0, 8.0, 9.0)}
@@ -112,8 +122,8 @@ class _Record:
 async def test_records_arrive_while_checkpoints_are_written(kafka: KafkaSettings) -> None:
     now = datetime.now(UTC)
     async with writer(kafka) as log:
-        await beats(log, kafka, now - 2 * MINUTE, now)
-        partitions = await rebuilt(kafka)
+        await move_pipeline(log, kafka, now - 2 * MINUTE, now)
+        partitions = await restored_partitions(kafka)
 
     def update_ven_loads(ven_id: str) -> None:
         listed = now - MINUTE
@@ -135,7 +145,7 @@ async def test_disabled_ven_leaves_the_totals_until_enabled(
     async def changed(log: AIOKafkaProducer) -> AssignedPartitions:
         async with open_database(database, "test") as opened:
             await OutboxPublisher(opened, log, disabled_ven_source(kafka.topics(DISABLED))).publish_pending()
-        return await rebuilt(kafka)
+        return await restored_partitions(kafka)
 
     async with producer(kafka, "test") as log:
         one = reading(0, now, 3.0, received=now)

@@ -117,10 +117,10 @@ class Writer:
 
     async def _replay(self) -> Callable[[], object]:
         self._number += 1
-        letter_id = f"{int(self._ven_id[-1]):x}{self._number:015x}"
-        await self._rows.execute(ADD_DEAD_LETTER, letter_id, MINUTE, self._topic, self._ven_id.encode())
-        await self._rows.fetch(REQUEST, letter_id, MINUTE, None, None)
-        return lambda: self._committed.replays.add(letter_id)
+        dead_letter_id = f"{int(self._ven_id[-1]):x}{self._number:015x}"
+        await self._rows.execute(ADD_DEAD_LETTER, dead_letter_id, MINUTE, self._topic, self._ven_id.encode())
+        await self._rows.fetch(REQUEST, dead_letter_id, MINUTE, None, None)
+        return lambda: self._committed.replays.add(dead_letter_id)
 
 
 class Workers:
@@ -254,7 +254,7 @@ async def disabled_vens_are_exact(kafka: KafkaSettings, committed: Committed) ->
 
 async def replays_are_exact(kafka: KafkaSettings, rows: Connection, topic: str, committed: Committed) -> None:
     replayed = {
-        replay.letter_id
+        replay.dead_letter_id
         for record in await read_all(kafka, topic)
         if (replay := ReplayOf.parse(dict(record.headers)[HEADER_REPLAY_OF])) is not None
     }

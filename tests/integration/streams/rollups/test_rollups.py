@@ -40,7 +40,7 @@ NETWORK = (
 )
 
 
-async def assert_right(rows: Connection, until: datetime) -> None:
+async def assert_rollups_equal_readings(rows: Connection, until: datetime) -> None:
     for table, width in (("telemetry_minutes", MINUTE), ("telemetry_hours", HOUR)):
         expected = await rows.fetch(OF_READINGS, width, floor_to(until, width))
         found = await rows.fetch(OF_ROLLUPS.format(table=table))
@@ -65,7 +65,7 @@ async def test_rollups_equal_the_sums_of_readings(database: DatabaseSettings, ro
             await rollup.step(now)
             while await rows.fetchval("SELECT count(*) FROM network_stale"):
                 await rollup.step(now)
-            await assert_right(rows, NOON + timedelta(minutes=minutes))
+            await assert_rollups_equal_readings(rows, NOON + timedelta(minutes=minutes))
 
 
 async def test_closing_waits_for_transactions_of_the_minute(database: DatabaseSettings, rows: Connection) -> None:
@@ -84,7 +84,7 @@ async def test_closing_waits_for_transactions_of_the_minute(database: DatabaseSe
                 assert await waits_for_lock(third)
             assert not closing.done()
         await closing
-        await assert_right(rows, NOON + MINUTE)
+        await assert_rollups_equal_readings(rows, NOON + MINUTE)
 
 
 async def test_batches_do_not_wait_for_a_roll_up(database: DatabaseSettings, rows: Connection) -> None:
@@ -98,7 +98,7 @@ async def test_batches_do_not_wait_for_a_roll_up(database: DatabaseSettings, row
                 # One of the minute that is being rolled up, and one of the next.
                 await store.readings.store([reading("ven-1", 2), reading("ven-1", 62)])
         await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
-    await assert_right(rows, NOON + 2 * MINUTE)
+    await assert_rollups_equal_readings(rows, NOON + 2 * MINUTE)
 
 
 async def test_batch_waits_while_its_minute_is_closed(database: DatabaseSettings, rows: Connection) -> None:
@@ -132,7 +132,7 @@ async def test_late_marks_during_a_recomputation_are_not_lost(database: Database
                 assert not storing.done()
             await storing
         await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
-    await assert_right(rows, NOON + 2 * MINUTE)
+    await assert_rollups_equal_readings(rows, NOON + 2 * MINUTE)
 
 
 async def waits_for_lock(store: Stores) -> bool:
@@ -152,7 +152,7 @@ async def test_two_workers_roll_up_the_same_minutes(database: DatabaseSettings, 
         now = NOON + timedelta(hours=3)
         await asyncio.gather(rollup.step(now), RollUp(other, store.partitions).step(now))
         await rollup.step(now)
-        await assert_right(rows, floor_to(now - CLOSED_AFTER, MINUTE))
+        await assert_rollups_equal_readings(rows, floor_to(now - CLOSED_AFTER, MINUTE))
 
 
 # As slow by the row as a database that is large and busy.
@@ -168,4 +168,4 @@ async def test_roll_up_that_times_out_continues_in_smaller_steps(database: Datab
     async with stores(database) as store, rolling(impatient, NOON) as (_, rollup):
         await store.readings.store([reading("ven-1", minute * 60 + 7) for minute in range(15)])
         await rollup.step(NOON + timedelta(minutes=15) + CLOSED_AFTER)
-    await assert_right(rows, NOON + timedelta(minutes=15))
+    await assert_rollups_equal_readings(rows, NOON + timedelta(minutes=15))

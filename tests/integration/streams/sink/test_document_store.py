@@ -22,7 +22,7 @@ NUMBERS = count(1)
 MIDNIGHT = NOON.replace(hour=0)
 
 
-class Bench(NamedTuple):
+class SinkWorker(NamedTuple):
     """One database for this file; each test has a VEN of its own."""
 
     store: Stores
@@ -33,17 +33,17 @@ class Bench(NamedTuple):
         assert row is not None
         return row["measured_at"], row["received_at"], json.loads(row["document"])
 
-    async def notices(self, ven_id: str) -> list[tuple[datetime, datetime, datetime]]:
+    async def vtn_messages(self, ven_id: str) -> list[tuple[datetime, datetime, datetime]]:
         select = "SELECT time, received_at, last_received_at FROM notices WHERE ven_id = $1 ORDER BY time"
         return [tuple(row) for row in await self.rows.fetch(select, ven_id)]
 
 
 @pytest_asyncio.fixture(scope="module")
-async def bench(databases: Databases) -> AsyncIterator[Bench]:
+async def worker(databases: Databases) -> AsyncIterator[SinkWorker]:
     settings = await databases.migrated()
     rows = await connect(settings)
     async with stores(settings) as store:
-        yield Bench(store, rows)
+        yield SinkWorker(store, rows)
     await rows.close()
 
 
@@ -57,7 +57,7 @@ def shadow(ven_id: str, name: str, received: float, measured: float | None = Non
     return Shadow(ven_id=ven_id, timestamp=timestamp, received_at=at(received), document={"name": name})
 
 
-def notice(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fields: Any) -> VtnMessage:
+def vtn_message(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fields: Any) -> VtnMessage:
     payload = json.dumps({"ven_id": ven_id, "response": "ack", **fields}).encode()
     outcome = parse(kind, payload, Source(f"openadr/{kind}", received_at))
     assert isinstance(outcome, Parsed)
@@ -65,70 +65,72 @@ def notice(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES, **fi
     return outcome.record
 
 
-async def test_latest_measured_shadow_is_stored(bench: Bench, ven_id: str) -> None:
-    await bench.store.shadows.store([shadow(ven_id, "new", 12, 10), shadow(ven_id, "old", 20, 5)])
-    assert await bench.shadow(ven_id) == (at(10), at(12), {"name": "new"})
-    await bench.store.shadows.store([shadow(ven_id, "older", 30, 1)])
-    assert await bench.shadow(ven_id) == (at(10), at(12), {"name": "new"})
-    await bench.store.shadows.store([shadow(ven_id, "newer", 31, 11)])
-    assert await bench.shadow(ven_id) == (at(11), at(31), {"name": "newer"})
+async def test_latest_measured_shadow_is_stored(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store.shadows.store([shadow(ven_id, "new", 12, 10), shadow(ven_id, "old", 20, 5)])
+    assert await worker.shadow(ven_id) == (at(10), at(12), {"name": "new"})
+    await worker.store.shadows.store([shadow(ven_id, "older", 30, 1)])
+    assert await worker.shadow(ven_id) == (at(10), at(12), {"name": "new"})
+    await worker.store.shadows.store([shadow(ven_id, "newer", 31, 11)])
+    assert await worker.shadow(ven_id) == (at(11), at(31), {"name": "newer"})
     # Late as it was, it was heard.
-    heard = await bench.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id)
+    heard = await worker.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id)
     assert heard == at(31)
 
 
-async def test_shadow_without_time_counts_by_receive_time(bench: Bench, ven_id: str) -> None:
-    await bench.store.shadows.store([shadow(ven_id, "timeless", 10)])
-    await bench.store.shadows.store([shadow(ven_id, "measured before", 20, 5)])
-    assert await bench.shadow(ven_id) == (None, at(10), {"name": "timeless"})
-    await bench.store.shadows.store([shadow(ven_id, "measured after", 21, 15), shadow(ven_id, "between", 12)])
-    assert await bench.shadow(ven_id) == (at(15), at(21), {"name": "measured after"})
+async def test_shadow_without_time_counts_by_receive_time(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store.shadows.store([shadow(ven_id, "timeless", 10)])
+    await worker.store.shadows.store([shadow(ven_id, "measured before", 20, 5)])
+    assert await worker.shadow(ven_id) == (None, at(10), {"name": "timeless"})
+    await worker.store.shadows.store([shadow(ven_id, "measured after", 21, 15), shadow(ven_id, "between", 12)])
+    assert await worker.shadow(ven_id) == (at(15), at(21), {"name": "measured after"})
 
 
-async def test_later_record_wins_between_shadows_of_one_second(bench: Bench, ven_id: str) -> None:
-    await bench.store.shadows.store([shadow(ven_id, "first", 10, 10), shadow(ven_id, "second", 10.5, 10)])
-    assert (await bench.shadow(ven_id))[2] == {"name": "second"}
-    await bench.store.shadows.store([shadow(ven_id, "third", 10.7, 10)])
-    assert (await bench.shadow(ven_id))[2] == {"name": "third"}
+async def test_later_record_wins_between_shadows_of_one_second(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store.shadows.store([shadow(ven_id, "first", 10, 10), shadow(ven_id, "second", 10.5, 10)])
+    assert (await worker.shadow(ven_id))[2] == {"name": "second"}
+    await worker.store.shadows.store([shadow(ven_id, "third", 10.7, 10)])
+    assert (await worker.shadow(ven_id))[2] == {"name": "third"}
 
 
-async def test_repeated_vtn_message_is_one_row_per_day(bench: Bench, ven_id: str) -> None:
+async def test_repeated_vtn_message_is_one_row_per_day(worker: SinkWorker, ven_id: str) -> None:
     hours = [9, 7, 23, 7, 12]
     for hour in hours[:3]:
-        await bench.store.notices.store([notice(ven_id, MIDNIGHT + timedelta(hours=hour))])
-    await bench.store.notices.store([notice(ven_id, MIDNIGHT + timedelta(hours=hour)) for hour in hours[3:]])
+        await worker.store.vtn_messages.store([vtn_message(ven_id, MIDNIGHT + timedelta(hours=hour))])
+    await worker.store.vtn_messages.store([vtn_message(ven_id, MIDNIGHT + timedelta(hours=hour)) for hour in hours[3:]])
     first, last = MIDNIGHT + timedelta(hours=7), MIDNIGHT + timedelta(hours=23)
-    assert await bench.notices(ven_id) == [(MIDNIGHT, first, last)]
+    assert await worker.vtn_messages(ven_id) == [(MIDNIGHT, first, last)]
     tomorrow = MIDNIGHT + timedelta(days=1)
-    await bench.store.notices.store([notice(ven_id, tomorrow), notice(ven_id, tomorrow - timedelta(microseconds=1))])
-    assert await bench.notices(ven_id) == [
+    await worker.store.vtn_messages.store(
+        [vtn_message(ven_id, tomorrow), vtn_message(ven_id, tomorrow - timedelta(microseconds=1))]
+    )
+    assert await worker.vtn_messages(ven_id) == [
         (MIDNIGHT, first, tomorrow - timedelta(microseconds=1)),
         (tomorrow, tomorrow, tomorrow),
     ]
 
 
-async def test_other_text_kind_or_time_is_another_vtn_message(bench: Bench, ven_id: str) -> None:
+async def test_other_text_kind_or_time_is_another_vtn_message(worker: SinkWorker, ven_id: str) -> None:
     said = int(NOON.timestamp())
-    await bench.store.notices.store(
+    await worker.store.vtn_messages.store(
         [
-            notice(ven_id, NOON),
-            notice(ven_id, NOON, response="nack"),
-            notice(ven_id, NOON, Kind.EVENTS),
-            notice(ven_id, NOON, ts=said),
-            notice(ven_id, NOON + timedelta(hours=1), ts=said),
-            notice(ven_id, NOON, ts=said + 1),
+            vtn_message(ven_id, NOON),
+            vtn_message(ven_id, NOON, response="nack"),
+            vtn_message(ven_id, NOON, Kind.EVENTS),
+            vtn_message(ven_id, NOON, ts=said),
+            vtn_message(ven_id, NOON + timedelta(hours=1), ts=said),
+            vtn_message(ven_id, NOON, ts=said + 1),
         ]
     )
-    assert [time for time, _, _ in await bench.notices(ven_id)] == [*[MIDNIGHT] * 3, NOON, at(1)]
-    found = await bench.rows.fetch("SELECT document FROM notices WHERE ven_id = $1 AND time = $2", ven_id, NOON)
+    assert [time for time, _, _ in await worker.vtn_messages(ven_id)] == [*[MIDNIGHT] * 3, NOON, at(1)]
+    found = await worker.rows.fetch("SELECT document FROM notices WHERE ven_id = $1 AND time = $2", ven_id, NOON)
     assert [json.loads(row["document"]) for row in found] == [{"ven_id": ven_id, "response": "ack", "ts": said}]
 
 
-async def test_vtn_message_without_ven_or_with_odd_text_is_stored(bench: Bench) -> None:
+async def test_vtn_message_without_ven_or_with_odd_text_is_stored(worker: SinkWorker) -> None:
     words = b'{"event":"\\u0000 \xf0\x9f\x94\x8c","n":1e308,"big":18446744073709551616,"ven_id":7}'
     outcome = parse(Kind.EVENTS, words, Source("openadr/event\0", datetime.now(UTC)))
     assert isinstance(outcome, Parsed)
-    await bench.store.notices.store([outcome.record, outcome.record])
-    (row,) = await bench.rows.fetch("SELECT * FROM notices WHERE ven_id IS NULL")
+    await worker.store.vtn_messages.store([outcome.record, outcome.record])
+    (row,) = await worker.rows.fetch("SELECT * FROM notices WHERE ven_id IS NULL")
     assert json.loads(row["document"])["event"] == "\N{REPLACEMENT CHARACTER} \N{ELECTRIC PLUG}"
     assert row["topic"] == "openadr/event\N{REPLACEMENT CHARACTER}"

@@ -25,7 +25,7 @@ def totals(second: float, usage: float) -> Record:
     return Record(encode_record(NetworkTotals(BEGIN + timedelta(seconds=second), Totals(3, usage, 1, 2, 3), types)))
 
 
-async def kept(rows: Connection) -> list[Any]:
+async def stored_totals(rows: Connection) -> list[Any]:
     found = await rows.fetch("SELECT time, household_usage_kw FROM network_stats ORDER BY time")
     return [((row["time"] - BEGIN).total_seconds(), row["household_usage_kw"]) for row in found]
 
@@ -34,14 +34,14 @@ async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSet
     async with stores(database) as store:
         history = NetworkHistory(store.database, store.partitions, WINDOW)
         everything = [totals(second, float(second)) for second in range(3, 28)]
-        strangers = [Record(b"junk"), totals(1e9, 1.0), totals(-1e9, 1.0), Record(everything[0].value, b"type:hvac")]
-        await history.store([*strangers, *everything[:9]])
+        invalid = [Record(b"junk"), totals(1e9, 1.0), totals(-1e9, 1.0), Record(everything[0].value, b"type:hvac")]
+        await history.store([*invalid, *everything[:9]])
         await history.store(everything[9:])
         expected = [(0, 3.0), (10, 10.0), (20, 20.0)]
-        assert await kept(rows) == expected
+        assert await stored_totals(rows) == expected
         # A worker that comes after a crash gets some of it again.
         await NetworkHistory(store.database, store.partitions, WINDOW).store(everything[12:])
-        assert await kept(rows) == expected
+        assert await stored_totals(rows) == expected
     row = await rows.fetchrow("SELECT * FROM network_stats LIMIT 1")
     assert row is not None
     assert (row["online_vens"], row["current_load_reduction_kw"], row["potential_load_reduction_kw"]) == (3, 1, 3)
@@ -52,4 +52,4 @@ async def test_totals_of_a_day_without_partition_create_it(database: DatabaseSet
     async with stores(database) as store:
         history = NetworkHistory(store.database, store.partitions, WINDOW)
         await history.store([totals(-40 * 86_400, 5.0)])
-    assert await kept(rows) == [(-40 * 86_400, 5.0)]
+    assert await stored_totals(rows) == [(-40 * 86_400, 5.0)]

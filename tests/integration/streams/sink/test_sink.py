@@ -17,16 +17,17 @@ from schemas.base.time_window import TimeWindow
 from schemas.records.telemetry import Load, decode_reading, encode_record
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_TOPIC, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from streams.sink.sink import Sink
 from tests.support.kafka_records import read_all, writer
 from tests.support.readings import HVAC, reading, stores
 from tests.support.servers import committed
 
 NUL = encode_record(reading("poison-1", event_id="evt\0"))
-NOT_JSON = (b"", b"\xff\xfe", b"{}", b"not json", b"[" * 100_000, b'{"venId":"a","timestamp":"yesterday"}')
+MALFORMED = (b"", b"\xff\xfe", b"{}", b"not json", b"[" * 100_000, b'{"venId":"a","timestamp":"yesterday"}')
 
 
 def batch(topic: str, values: list[bytes | None]) -> Batch:
@@ -40,7 +41,7 @@ def batch(topic: str, values: list[bytes | None]) -> Batch:
 WINDOW = TimeWindow(90, timedelta(minutes=5))
 
 
-async def take(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:
+async def process_values(kafka: KafkaSettings, database: DatabaseSettings, values: list[bytes | None]) -> None:
     async with producer(kafka, "test") as log, stores(database) as store:
         sink = Sink(partial(BatchProducer, log, kafka.topics), decode_reading, store.readings, WINDOW)
         await sink.process([batch(kafka.topics(TELEMETRY), values)])
@@ -63,12 +64,12 @@ async def test_records_the_database_refuses_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     bad_load = encode_record(reading("poison-2", loads=(HVAC, Load("x", name="\0"))))
-    poison = {3: NUL, 4: NUL, 20: bad_load, 36: encode_record(reading("a\0b"))}
-    values = [poison.get(number) or encode_record(reading(f"ven-{number}", loads=(HVAC,))) for number in range(37)]
-    await take(kafka, database, list(values))
-    assert await dead_letters(kafka) == {offset: (Reason.UNSTORABLE, value) for offset, value in poison.items()}
+    unstorable = {3: NUL, 4: NUL, 20: bad_load, 36: encode_record(reading("a\0b"))}
+    values = [unstorable.get(number) or encode_record(reading(f"ven-{number}", loads=(HVAC,))) for number in range(37)]
+    await process_values(kafka, database, list(values))
+    assert await dead_letters(kafka) == {offset: (Reason.UNSTORABLE, value) for offset, value in unstorable.items()}
     stored = {row["ven_id"] for row in await rows.fetch("SELECT ven_id FROM telemetry_readings")}
-    assert stored == {f"ven-{number}" for number in range(37) if number not in poison}
+    assert stored == {f"ven-{number}" for number in range(37) if number not in unstorable}
     assert {row["ven_id"] for row in await rows.fetch("SELECT ven_id FROM vens")} == stored
     assert await rows.fetchval("SELECT count(*) FROM telemetry_loads") == len(stored)
 
@@ -77,13 +78,13 @@ async def test_time_without_zone_becomes_a_dead_letter(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     value = encode_record(reading("poison", timestamp=datetime(2026, 1, 1)))  # noqa: DTZ001 - that is the point
-    await take(kafka, database, [value, encode_record(reading())])
+    await process_values(kafka, database, [value, encode_record(reading())])
     assert await dead_letters(kafka) == {0: (Reason.BAD_VALUE, value)}
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
 
 @pytest.mark.parametrize(
-    "poison",
+    "unstorable",
     [
         {"message_num": 2**63},
         {"loads": (Load("x", priority=2**31),)},
@@ -92,10 +93,10 @@ async def test_time_without_zone_becomes_a_dead_letter(
     ],
 )
 async def test_values_beyond_their_column_become_dead_letters(
-    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, poison: dict[str, Any]
+    kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, unstorable: dict[str, Any]
 ) -> None:
-    value = encode_record(reading(**{"ven_id": "poison", **poison}))
-    await take(kafka, database, [value, encode_record(reading())])
+    value = encode_record(reading(**{"ven_id": "poison", **unstorable}))
+    await process_values(kafka, database, [value, encode_record(reading())])
     assert await dead_letters(kafka) == {0: (Reason.BAD_VALUE, value)}
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 1
 
@@ -103,11 +104,11 @@ async def test_values_beyond_their_column_become_dead_letters(
 async def test_records_that_are_no_readings_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
-    await take(kafka, database, [*NOT_JSON, None, encode_record(reading())])
+    await process_values(kafka, database, [*MALFORMED, None, encode_record(reading())])
     # JSON of another form is a wrong value, whatever it is.
-    reasons = [Reason.BAD_VALUE if (value or b"").startswith((b"{", b"[")) else Reason.NOT_JSON for value in NOT_JSON]
+    reasons = [Reason.BAD_VALUE if (value or b"").startswith((b"{", b"[")) else Reason.NOT_JSON for value in MALFORMED]
     values = [
-        (reason, value or b"") for reason, value in zip([*reasons, Reason.NOT_JSON], [*NOT_JSON, None], strict=True)
+        (reason, value or b"") for reason, value in zip([*reasons, Reason.NOT_JSON], [*MALFORMED, None], strict=True)
     ]
     expected = dict(enumerate(values))
     assert await dead_letters(kafka) == expected
@@ -118,7 +119,7 @@ async def test_missing_table_is_waited_for_without_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     await rows.execute("ALTER TABLE ven_status RENAME TO elsewhere")
-    taking = asyncio.create_task(take(kafka, database, [encode_record(reading())]))
+    taking = asyncio.create_task(process_values(kafka, database, [encode_record(reading())]))
     assert await until(lambda: caplog.text.count("UndefinedTableError") >= 2, 60)
     assert not taking.done()
     await rows.execute("ALTER TABLE elsewhere RENAME TO ven_status")

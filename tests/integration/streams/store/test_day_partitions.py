@@ -40,7 +40,7 @@ async def is_pending(rows: Connection, name: str) -> bool:
     return bool(await rows.fetchval("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = $1::regclass", name))
 
 
-async def make(rows: Connection, days_ago: int, parent: str = PARENT) -> str:
+async def create(rows: Connection, days_ago: int, parent: str = PARENT) -> str:
     for statement in create_partition(parent, day(days_ago)):
         await rows.execute(statement)
     return partition_name(parent, day(days_ago))
@@ -78,7 +78,7 @@ async def test_maintenance_drops_old_days_and_creates_next_ones(database: Databa
 
 
 async def test_drop_blocks_neither_readers_nor_writers(database: DatabaseSettings, rows: Connection) -> None:
-    old = await make(rows, KEPT_DAYS + 5)
+    old = await create(rows, KEPT_DAYS + 5)
     async with stores(database, retention_days=KEPT_DAYS) as store:
         async with rows.transaction():
             assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 0
@@ -98,7 +98,7 @@ async def test_drop_blocks_neither_readers_nor_writers(database: DatabaseSetting
 
 async def test_leftovers_of_an_interrupted_drop_are_removed(database: DatabaseSettings, rows: Connection) -> None:
     """A detach that a long reader held up until the worker was killed, and a table detached but not yet dropped."""
-    pending, loose = await make(rows, KEPT_DAYS + 5), await make(rows, KEPT_DAYS + 6)
+    pending, loose = await create(rows, KEPT_DAYS + 5), await create(rows, KEPT_DAYS + 6)
     await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {loose}")
     await rows.execute(f"ALTER TABLE {loose} RENAME TO {loose}_dropping")
     async with rows.transaction():
@@ -124,7 +124,7 @@ async def test_detached_partition_is_kept_and_reattached_with_its_rows(
     async with stores(database) as store:
         await store.readings.store([reading("ven-1", timestamp=at(1))])
         await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {name}")
-        old = await make(rows, KEPT_DAYS + 5)
+        old = await create(rows, KEPT_DAYS + 5)
         await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {old}")
     async with stores(database, retention_days=KEPT_DAYS) as store:
         await store.readings.store([reading("ven-2", timestamp=at(1))])
@@ -134,7 +134,7 @@ async def test_detached_partition_is_kept_and_reattached_with_its_rows(
 
 
 async def test_leftover_table_of_a_needed_day_is_replaced(database: DatabaseSettings, rows: Connection) -> None:
-    loose = await make(rows, 5)
+    loose = await create(rows, 5)
     await rows.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {loose}")
     async with stores(database) as store:
         await store.readings.store([reading(timestamp=at(5))])
@@ -161,7 +161,7 @@ async def test_time_in_another_zone_belongs_to_its_utc_day(database: DatabaseSet
 async def test_drop_is_repeated_after_an_outage(
     database: DatabaseSettings, databases: Databases, rows: Connection
 ) -> None:
-    old = await make(rows, KEPT_DAYS + 5)
+    old = await create(rows, KEPT_DAYS + 5)
     async with stores(database, retention_days=KEPT_DAYS) as store, connection(databases.settings("gateway")) as admin:
         await store.readings.store([reading()])
         # Who is in may stay, nobody else gets in.

@@ -29,8 +29,10 @@ async def counts(rows: Connection) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def held_up(settings: DatabaseSettings, store: Stores) -> AsyncIterator[tuple[asyncio.Task[None], Connection]]:
-    """Have the store inside its transaction: the readings are copied, the status is waited for."""
+async def blocked_store(
+    settings: DatabaseSettings, store: Stores
+) -> AsyncIterator[tuple[asyncio.Task[None], Connection]]:
+    """Block the store inside its transaction: readings are copied, the lock of the status is missing."""
     async with connection(settings) as other, connection(settings) as looking:
         transaction = other.transaction()
         await transaction.start()
@@ -49,7 +51,7 @@ async def held_up(settings: DatabaseSettings, store: Stores) -> AsyncIterator[tu
 
 async def test_lost_connection_is_replaced_and_work_retried(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
-        async with held_up(database, store) as _:
+        async with blocked_store(database, store) as _:
             cut = await rows.fetchval(BUSY)
             assert await rows.fetchval("SELECT pg_terminate_backend($1)", cut)
 
@@ -71,7 +73,7 @@ async def test_killed_server_is_waited_for(postgres: Postgres, caplog: pytest.Lo
     await migrate(settings)
     async with stores(settings) as store:
         await store.readings.store(BATCH[:30])
-        async with held_up(settings, store) as (storing, other):
+        async with blocked_store(settings, store) as (storing, other):
             other.terminate()
             await postgres.kill()
             assert await until(lambda: caplog.text.count("trying again") >= 2, 60)

@@ -24,13 +24,13 @@ from tests.support.servers import Databases, connect
 NUMBERS = count(1)
 
 
-class Bench(NamedTuple):
+class SinkWorker(NamedTuple):
     """One database for this file, and a sink worker's stores on it; each test has VENs of its own."""
 
     store: Stores
     rows: Connection
 
-    async def take(self, batch: Sequence[Any]) -> None:
+    async def store_mixed(self, batch: Sequence[Any]) -> None:
         """Store records of several kinds, those of one kind together, as the agents of the sink do."""
         stores: tuple[tuple[type, Any], ...] = (
             (Reading, self.store.readings),
@@ -58,10 +58,10 @@ async def database(databases: Databases) -> DatabaseSettings:
 
 
 @pytest_asyncio.fixture(scope="module")
-async def bench(database: DatabaseSettings) -> Any:
+async def worker(database: DatabaseSettings) -> Any:
     rows = await connect(database)
     async with stores(database) as store:
-        yield Bench(store, rows)
+        yield SinkWorker(store, rows)
     await rows.close()
 
 
@@ -70,91 +70,95 @@ def ven_id() -> str:
     return f"ven-{next(NUMBERS)}"
 
 
-async def test_late_reading_does_not_undo_a_last_will(bench: Bench, ven_id: str) -> None:
-    await bench.take([reading(ven_id, 0), status("offline", 10, ven_id)])
-    found = await bench.latest(ven_id)
+async def test_late_reading_does_not_undo_a_last_will(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store_mixed([reading(ven_id, 0), status("offline", 10, ven_id)])
+    found = await worker.latest(ven_id)
     assert (found["left_at"], found["received_at"], found["reading_received_at"]) == (at(10), at(10), at(0))
     assert (found["reported_status"], found["reported_at"]) == ("offline", at(10))
-    await bench.take([reading(ven_id, 20)])
+    await worker.store_mixed([reading(ven_id, 20)])
     # It was measured and received before the will, and comes now: a will is not undone by it.
-    await bench.take([reading(ven_id, 5)])
-    found = await bench.latest(ven_id)
+    await worker.store_mixed([reading(ven_id, 5)])
+    found = await worker.latest(ven_id)
     assert (found["left_at"], found["received_at"], found["reading_received_at"]) == (at(10), at(20), at(20))
     assert (found["measured_at"], found["reported_status"]) == (at(20), "offline")
 
 
-async def test_late_status_does_not_replace_a_newer_one(bench: Bench, ven_id: str) -> None:
-    await bench.take([status("ready", 20, ven_id)])
-    await bench.take([status("offline", 10, ven_id), status("rebooting", 15, ven_id)])
-    found = await bench.latest(ven_id)
+async def test_late_status_does_not_replace_a_newer_one(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store_mixed([status("ready", 20, ven_id)])
+    await worker.store_mixed([status("offline", 10, ven_id), status("rebooting", 15, ven_id)])
+    found = await worker.latest(ven_id)
     assert (found["reported_status"], found["reported_at"]) == ("ready", at(20))
     assert (found["left_at"], found["received_at"]) == (at(10), at(20))
 
 
-async def test_loads_come_from_the_latest_reading_or_snapshot(bench: Bench, ven_id: str) -> None:
-    await bench.take([reading(ven_id, 10, loads=(HVAC,))])
-    await bench.take([snapshot(ven_id, 5, 30, FRIDGE)])
-    found = await bench.latest(ven_id)
+async def test_loads_come_from_the_latest_reading_or_snapshot(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store_mixed([reading(ven_id, 10, loads=(HVAC,))])
+    await worker.store_mixed([snapshot(ven_id, 5, 30, FRIDGE)])
+    found = await worker.latest(ven_id)
     assert (found["loads"], found["loads_measured_at"], found["received_at"]) == (["hvac"], at(10), at(30))
-    await bench.take([snapshot(ven_id, 40, 41, FRIDGE, HVAC)])
-    await bench.take([reading(ven_id, 35, loads=(HVAC,)), reading(ven_id, 50)])
-    found = await bench.latest(ven_id)
+    await worker.store_mixed([snapshot(ven_id, 40, 41, FRIDGE, HVAC)])
+    await worker.store_mixed([reading(ven_id, 35, loads=(HVAC,)), reading(ven_id, 50)])
+    found = await worker.latest(ven_id)
     assert (found["loads"], found["loads_measured_at"]) == (["fridge", "hvac"], at(40))
     # A snapshot is no reading: it makes nobody online, and measures no power of the home.
     assert (found["measured_at"], found["reading_received_at"], found["used_power_kw"]) == (at(50), at(50), 1.0)
-    await bench.take([snapshot(ven_id, 60)])
-    assert (await bench.latest(ven_id))["loads"] == []
+    await worker.store_mixed([snapshot(ven_id, 60)])
+    assert (await worker.latest(ven_id))["loads"] == []
 
 
 @pytest.mark.parametrize("reading_first", [True, False])
-async def test_reading_wins_over_snapshot_of_the_same_second(bench: Bench, ven_id: str, *, reading_first: bool) -> None:
+async def test_reading_wins_over_snapshot_of_the_same_second(
+    worker: SinkWorker, ven_id: str, *, reading_first: bool
+) -> None:
     both = [reading(ven_id, 10, loads=(HVAC,)), snapshot(ven_id, 10, None, FRIDGE)]
     for record in both if reading_first else reversed(both):
-        await bench.take([record])
-    assert (await bench.latest(ven_id))["loads"] == ["hvac"]
+        await worker.store_mixed([record])
+    assert (await worker.latest(ven_id))["loads"] == ["hvac"]
 
 
-async def test_late_and_future_samples_do_not_refresh_contact(bench: Bench, ven_id: str) -> None:
+async def test_late_and_future_samples_do_not_refresh_contact(worker: SinkWorker, ven_id: str) -> None:
     future = reading(ven_id, 240, received_at=at(0))
-    await bench.take([future])
-    found = await bench.latest(ven_id)
+    await worker.store_mixed([future])
+    found = await worker.latest(ven_id)
     assert (found["received_at"], found["reading_received_at"]) == (at(0), at(0))
     assert (found["measured_at"], found["clock_skew_seconds"]) == (at(240), -240.0)
     # A day late, taken in by an old record of the log: heard when it was received, which is no news.
-    await bench.take([reading(ven_id, -86_400, received_at=at(-3600))])
-    assert await bench.latest(ven_id) == found
+    await worker.store_mixed([reading(ven_id, -86_400, received_at=at(-3600))])
+    assert await worker.latest(ven_id) == found
 
 
-async def test_clock_skew_comes_from_the_latest_reading(bench: Bench, ven_id: str) -> None:
-    await bench.take([reading(ven_id, 10, received_at=at(12.5)), reading(ven_id, 5, received_at=at(100))])
-    assert (await bench.latest(ven_id))["clock_skew_seconds"] == 2.5
-    await bench.take([reading(ven_id, 7, received_at=at(300)), snapshot(ven_id, 20, 400, HVAC)])
-    assert (await bench.latest(ven_id))["clock_skew_seconds"] == 2.5
+async def test_clock_skew_comes_from_the_latest_reading(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store_mixed([reading(ven_id, 10, received_at=at(12.5)), reading(ven_id, 5, received_at=at(100))])
+    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
+    await worker.store_mixed([reading(ven_id, 7, received_at=at(300)), snapshot(ven_id, 20, 400, HVAC)])
+    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
     # The sample that is known, once more and later: it was 2.5 s on its way.
-    await bench.take([reading(ven_id, 10, received_at=at(500))])
-    assert (await bench.latest(ven_id))["clock_skew_seconds"] == 2.5
-    await bench.take([reading(ven_id, 11, received_at=at(11))])
-    assert (await bench.latest(ven_id))["clock_skew_seconds"] == 0.0
+    await worker.store_mixed([reading(ven_id, 10, received_at=at(500))])
+    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
+    await worker.store_mixed([reading(ven_id, 11, received_at=at(11))])
+    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 0.0
 
 
-def notice(kind: Kind, ven_id: str | None) -> VtnMessage:
+def vtn_message(kind: Kind, ven_id: str | None) -> VtnMessage:
     return VtnMessage(
         kind=kind, topic="t", ven_id=ven_id, timestamp=at(0), received_at=at(1), digest=f"{kind}{ven_id}", document={}
     )
 
 
-async def test_every_kind_but_vtn_events_registers_a_ven(bench: Bench) -> None:
+async def test_every_kind_but_vtn_events_registers_a_ven(worker: SinkWorker) -> None:
     shadow = Shadow(ven_id="by-shadow", received_at=at(0), document={})
-    await bench.store.snapshots.store([snapshot("by-snapshot", 0, None, HVAC), snapshot("by-no-loads", 0)])
-    await bench.store.statuses.store([status("ready", 0, "by-status"), status("offline", 0, "by-will")])
-    await bench.store.shadows.store([shadow])
-    await bench.store.notices.store([notice(Kind.RESPONSES, "by-response"), notice(Kind.RESPONSES, None)])
-    await bench.store.notices.store([notice(Kind.EVENTS, "by-event")])
+    await worker.store.snapshots.store([snapshot("by-snapshot", 0, None, HVAC), snapshot("by-no-loads", 0)])
+    await worker.store.statuses.store([status("ready", 0, "by-status"), status("offline", 0, "by-will")])
+    await worker.store.shadows.store([shadow])
+    await worker.store.vtn_messages.store(
+        [vtn_message(Kind.RESPONSES, "by-response"), vtn_message(Kind.RESPONSES, None)]
+    )
+    await worker.store.vtn_messages.store([vtn_message(Kind.EVENTS, "by-event")])
     for name in ("by-snapshot", "by-no-loads", "by-status", "by-will", "by-shadow", "by-response"):
-        assert await bench.registered(name) == f"Auto-registered VEN {name}", name
-        assert (await bench.latest(name))["reading_received_at"] is None
-    assert await bench.registered("by-event") is None
-    assert await bench.rows.fetchval("SELECT count(*) FROM ven_status WHERE ven_id = 'by-event'") == 0
+        assert await worker.registered(name) == f"Auto-registered VEN {name}", name
+        assert (await worker.latest(name))["reading_received_at"] is None
+    assert await worker.registered("by-event") is None
+    assert await worker.rows.fetchval("SELECT count(*) FROM ven_status WHERE ven_id = 'by-event'") == 0
 
 
 def reference(records: Sequence[Any], ven_id: str) -> dict[str, Any]:
@@ -221,14 +225,14 @@ def histories(draw: st.DrawFn) -> tuple[list[Any], list[list[Any]]]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories())
 async def test_order_batches_and_repeats_do_not_matter(
-    bench: Bench, history: tuple[list[Any], list[list[Any]]]
+    worker: SinkWorker, history: tuple[list[Any], list[list[Any]]]
 ) -> None:
     records, batches = history
     ven_id = f"ven-{next(NUMBERS)}"
     for batch in batches:
-        await bench.take([_of(record, ven_id) for record in batch])
-    assert await bench.latest(ven_id) == reference(records, ven_id)
-    stored = await bench.rows.fetchval("SELECT count(*) FROM telemetry_readings WHERE ven_id = $1", ven_id)
+        await worker.store_mixed([_of(record, ven_id) for record in batch])
+    assert await worker.latest(ven_id) == reference(records, ven_id)
+    stored = await worker.rows.fetchval("SELECT count(*) FROM telemetry_readings WHERE ven_id = $1", ven_id)
     assert stored == len([record for record in records if isinstance(record, Reading)])
 
 

@@ -21,8 +21,9 @@ from schemas.base.rejection import Reason
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
+from streams.config import StreamsConfig
 from streams.engine.app import make_app
-from streams.main import StreamsConfig, run_role
+from streams.main import run_role
 from streams.validate.agents import add_validate
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.dead_letter_rate import WINDOW_SECONDS

@@ -42,7 +42,7 @@ READINGS = st.builds(
 DISTINCT = st.lists(READINGS, unique_by=lambda reading: (reading.ven_id, reading.timestamp))
 
 
-def taken(readings: Iterable[Reading]) -> PartitionTotals:
+def totals_of(readings: Iterable[Reading]) -> PartitionTotals:
     totals = PartitionTotals()
     for one in readings:
         totals.update(one)
@@ -50,10 +50,10 @@ def taken(readings: Iterable[Reading]) -> PartitionTotals:
 
 
 def sums(readings: Iterable[Reading], now: float = 0) -> Totals:
-    return taken(readings).totals(at(now) - MINUTE)
+    return totals_of(readings).totals(at(now) - MINUTE)
 
 
-def naive(readings: list[Reading], now: datetime) -> Totals:
+def expected_totals(readings: list[Reading], now: datetime) -> Totals:
     """The contract's figures, from all readings at once."""
     latest = {one.ven_id: one for one in sorted(readings, key=lambda one: one.timestamp)}
     heard = {one.ven_id: one.received_at for one in sorted(readings, key=lambda one: one.received_at)}
@@ -70,7 +70,7 @@ def naive(readings: list[Reading], now: datetime) -> Totals:
 
 @given(DISTINCT, st.integers(0, 200))
 def test_totals_equal_a_computation_from_all_readings(readings: list[Reading], now: int) -> None:
-    assert sums(readings, now) == naive(readings, at(now))
+    assert sums(readings, now) == expected_totals(readings, at(now))
 
 
 @given(DISTINCT.flatmap(lambda readings: st.tuples(st.just(readings), st.permutations(readings))), st.integers(0, 200))
@@ -132,7 +132,7 @@ class TotalsMachine(RuleBasedStateMachine):
         self.known = {ven: known for ven, known in self.known.items() if known.heard >= self.now - MINUTE}
         # All that are left are online by the test's own book.
         latest = [known.latest for known in self.known.values()]
-        expected = naive(latest, datetime(1970, 1, 1, tzinfo=UTC) + MINUTE)
+        expected = expected_totals(latest, datetime(1970, 1, 1, tzinfo=UTC) + MINUTE)
         assert astuple(found) == astuple(expected)
         assert len(self.totals) == found.online_vens
 
@@ -152,7 +152,7 @@ def test_values_move_forward_in_event_time() -> None:
 
 @pytest.mark.parametrize(("now", "online"), [(60, 1), (60.000001, 0), (3600, 0)])
 def test_silent_ven_leaves_the_totals(now: float, online: int) -> None:
-    totals = taken([reading("a", 0, used_power_kw=2.0)])
+    totals = totals_of([reading("a", 0, used_power_kw=2.0)])
     assert totals.totals(at(now) - MINUTE).online_vens == len(totals) == online
 
 
@@ -162,7 +162,7 @@ def test_late_reading_makes_a_ven_online() -> None:
 
 
 def test_ven_returns_with_its_next_reading() -> None:
-    totals = taken([reading("a", 0, used_power_kw=2.0)])
+    totals = totals_of([reading("a", 0, used_power_kw=2.0)])
     assert totals.totals(at(100) - MINUTE) == Totals()
     totals.update(reading("a", 101, used_power_kw=3.0))
     assert totals.totals(at(101) - MINUTE) == Totals(1, 3.0)

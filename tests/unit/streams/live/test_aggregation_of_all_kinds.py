@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.records.network import Totals
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
 from streams.live.aggregation import LOADS_RETENTION, PartitionTotals
-from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, taken
+from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, totals_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def snapshot(ven: str, measured: float, received: float | None = None, *loads: L
 
 
 def test_last_will_removes_a_ven_until_its_next_reading() -> None:
-    totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
+    totals = totals_of([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     totals.leave("a", at(5))
     assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
     totals.update(reading("a", 4, 4.5, used_power_kw=9.0))
@@ -74,7 +74,7 @@ def test_snapshot_makes_no_ven_online() -> None:
 
 
 def test_loads_wait_for_the_next_reading() -> None:
-    totals = taken([reading("a", 0, used_power_kw=1.0)])
+    totals = totals_of([reading("a", 0, used_power_kw=1.0)])
     totals.update_loads(snapshot("a", 50, None, EV))
     # The VEN's readings are late, its snapshots are not.
     assert totals.totals(at(61) - MINUTE) == Totals()
@@ -91,7 +91,7 @@ def test_reading_wins_over_snapshot_of_one_second(*, reading_first: bool) -> Non
 
 
 def test_values_of_silent_vens_are_dropped() -> None:
-    totals = taken([reading("a", 0, loads=(EV,)), reading("b", 0, loads=(EV,))])
+    totals = totals_of([reading("a", 0, loads=(EV,)), reading("b", 0, loads=(EV,))])
     totals.update_loads(snapshot("c", 0, None, EV))
     totals.leave("d", at(0))
     totals.update(reading("b", 50))
@@ -103,7 +103,7 @@ def test_values_of_silent_vens_are_dropped() -> None:
 
 
 def test_loads_count_again_after_a_silence() -> None:
-    totals = taken([reading("a", 0, loads=(EV,))])
+    totals = totals_of([reading("a", 0, loads=(EV,))])
     assert totals.totals(at(100) - MINUTE).online_vens == 0
     totals.update(reading("a", 110))
     assert totals.totals(at(111) - MINUTE).potential_load_reduction_kw == EV.shed_capability_kw

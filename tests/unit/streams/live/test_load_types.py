@@ -3,7 +3,7 @@
 from schemas.records.network import LoadTypeTotals
 from schemas.records.telemetry import Load, astuple
 from streams.live.aggregation import MAX_TYPES, PartitionTotals, merge_types
-from tests.unit.streams.live.test_aggregation import MINUTE, at, reading, taken
+from tests.unit.streams.live.test_aggregation import MINUTE, at, reading, totals_of
 
 HVAC = Load("a", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5)
 SOLAR = Load("pv", type="solar", capacity_kw=5.0, current_power_kw=-3.0)
@@ -15,7 +15,7 @@ def types_of(totals: PartitionTotals, now: float, disabled: tuple[str, ...] = ()
 
 
 def test_types_add_up_over_online_vens() -> None:
-    totals = taken(
+    totals = totals_of(
         [
             reading("a", 0, loads=(HVAC, HVAC, SOLAR)),
             reading("b", 0, loads=(HVAC, Load("x"))),
@@ -33,7 +33,7 @@ def test_types_add_up_over_online_vens() -> None:
 
 
 def test_later_loads_replace_earlier_ones() -> None:
-    totals = taken([reading("a", 0, loads=(HVAC,)), reading("a", 5, loads=(SOLAR,))])
+    totals = totals_of([reading("a", 0, loads=(HVAC,)), reading("a", 5, loads=(SOLAR,))])
     assert set(types_of(totals, 5)) == {"solar"}
 
 
@@ -47,12 +47,12 @@ def test_number_of_types_is_limited() -> None:
 
 
 def test_disabled_ven_is_not_online() -> None:
-    totals = taken([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
+    totals = totals_of([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
     assert totals.totals(at(1) - MINUTE, {"a"}).household_usage_kw == 1.0
     assert totals.totals(at(1) - MINUTE).household_usage_kw == 3.0
 
 
 def test_type_with_a_long_name_counts_as_other() -> None:
     long = "x" * 1_000_000
-    assert set(types_of(taken([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
+    assert set(types_of(totals_of([reading("a", 0, loads=(Load("a", type=long), HVAC))]), 1)) == {"hvac", "other"}
     assert merge_types([{long: LoadTypeTotals(1.0)}, {"other": LoadTypeTotals(2.0)}]) == {"other": LoadTypeTotals(3.0)}

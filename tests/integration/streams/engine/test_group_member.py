@@ -1,4 +1,4 @@
-"""Who a worker is to its group stays when the name of its machine changes, as it does with every new container."""
+"""The identity of a worker in its group: it survives another host name, as each new container has."""
 
 import asyncio
 import json
@@ -92,7 +92,7 @@ async def publish(kafka: KafkaSettings, stop: asyncio.Event) -> int:
     return number
 
 
-async def test_roles_come_back_under_another_host_name(
+async def test_roles_restart_under_another_host_name(
     stack: LocalStack, kafka: KafkaSettings, database: DatabaseSettings, rows: Connection, tmp_path: Path
 ) -> None:
     stop = asyncio.Event()
@@ -117,7 +117,7 @@ async def test_roles_come_back_under_another_host_name(
 
 
 @pytest.mark.parametrize("former", [URL("http://old-container:6066"), URL("http://live/other")], ids=["host", "other"])
-async def test_a_worker_takes_an_assignment_under_its_former_url(topics: Topics, former: URL) -> None:
+async def test_assignment_under_a_former_url_is_accepted(topics: Topics, former: URL) -> None:
     kafka = await topics.fresh(partitions=1)
     topic = kafka.topics(TELEMETRY)
     settings = StreamsSettings(streams_instance_id="live-1")
@@ -148,7 +148,7 @@ async def test_a_worker_takes_an_assignment_under_its_former_url(topics: Topics,
 @pytest.mark.parametrize(
     ("former", "now"), [([TELEMETRY], [TELEMETRY, LOADS]), ([TELEMETRY, LOADS], [TELEMETRY])], ids=["more", "fewer"]
 )
-async def test_a_worker_that_reads_other_topics_than_before_gets_those(
+async def test_worker_with_changed_topics_is_assigned_them(
     topics: Topics, former: list[str], now: list[str]
 ) -> None:
     kafka = await topics.fresh(partitions=1)
