@@ -1,4 +1,4 @@
-"""Acknowledgements as rows, with what the devices left out of their circuits filled in."""
+"""Stores acks, and fills in what devices left out of their circuits."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
@@ -36,15 +36,15 @@ ACK_COLUMNS = (
     "said_at",
 )
 
-# An ack that counts by its arrival comes again at another time: it is known by all else that it says.
+# A repeated ack without a time of its own arrives at another time: all its other fields identify it.
 KNOWN_TIME = """
 SELECT time FROM ven_acks
 WHERE ven_id = $1 AND correlation_id = $2 AND op = $3 AND status = $4 AND said_at IS NOT DISTINCT FROM $5
 ORDER BY time LIMIT 1
 """
 
-# What circuits last measured before a time, within an hour: older figures say nothing of what was shed. Of a reading
-# and a snapshot of the same time the reading counts.
+# The last power of circuits before a time, within an hour: older values do not show what was shed. Of a reading and a
+# snapshot of the same time the reading counts.
 LAST_POWER = """
 SELECT DISTINCT ON (load_id) load_id, current_power_kw
 FROM (SELECT load_id, time, current_power_kw, true AS of_reading FROM telemetry_loads
@@ -58,7 +58,7 @@ ORDER BY load_id, time DESC, of_reading DESC
 
 
 class AckStore:
-    """Stores batches of acknowledgements, each in one transaction."""
+    """Stores batches of acks, each in one transaction."""
 
     def __init__(self, database: Database, partitions: DayPartitions) -> None:
         self._database = database
@@ -90,7 +90,7 @@ class AckStore:
         self._answered = await record_acks(connection, acks, commands)
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
-        """Give an ack that has come before, and counts by its arrival, the time at which it came first."""
+        """Give a repeated ack without a time of its own the time at which it first arrived."""
         if not ack.timed_by_arrival or not (ack.correlation_id or ack.said_at):
             return ack
         words = (ack.ven_id, ack.correlation_id, ack.op, ack.status, ack.said_at)
@@ -114,7 +114,7 @@ async def _last_power(connection: Connection, ven_id: str, before: datetime, loa
 
 
 def complete(circuit: Curtailment, last_power_kw: float | None) -> Curtailment:
-    """Fill in what a device did not say: it had what it last measured, and has what the shed leaves of it."""
+    """Fill in the power before and after the shed, where the device reported only the curtailed power."""
     if circuit.original_kw is not None:
         return circuit
     original = circuit.curtailed_kw if last_power_kw is None else last_power_kw

@@ -1,7 +1,7 @@
 """What samples and silence show of the monitored commands: each statement records newly known evidence.
 
-All times are those of the gateway's own clock. `heard_at` is when the sample that the VEN's latest values are from was
-received: what is received later but was measured earlier says nothing of now.
+All times are by the gateway's clock. The latest sample's time is corrected by the VEN's clock skew: a sample that was
+received later but measured earlier does not show the present.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from typing import Any
 
 from runtime.database import Connection
 
-_HEARD_AT = "(s.measured_at + s.clock_skew_seconds * interval '1 second')"
+_SAMPLE_AT = "(s.measured_at + s.clock_skew_seconds * interval '1 second')"
 _KIND = "COALESCE(c.phase, 'operator') AS kind"
 _OF_EVENT = "c.op IN ('event', 'shedPanel')"
 _OVER = "COALESCE(c.ends_at, c.created_at) < now() - interval '2 minutes'"
 
-_SHOWN = """
+_FIRST_SAMPLES = """
     SELECT c.correlation_id, first.reported_at, first.shed_at
     FROM commands AS c {where} CROSS JOIN LATERAL (
         SELECT min(t.received_at) AS reported_at, min(t.received_at) FILTER (WHERE t.shed_power_kw > 0) AS shed_at
@@ -24,35 +24,36 @@ _SHOWN = """
     ) AS first
     WHERE c.monitored AND c.op IN ('event', 'shedPanel') AND first.reported_at IS NOT NULL
 """
-_NOTE_SHOWN = f"""
+_RECORD_REPORTED = f"""
 UPDATE commands AS c SET
     reported_at = COALESCE(c.reported_at, shown.reported_at), shed_at = COALESCE(c.shed_at, shown.shed_at)
-FROM ({{shown}}) AS shown
+FROM ({{first_samples}}) AS shown
 WHERE c.correlation_id = shown.correlation_id
     AND (c.reported_at IS NULL OR c.shed_at IS NULL AND shown.shed_at IS NOT NULL)
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
-# Among the latest values first, so that readings are only looked at where there is something new.
+# Joined with the latest values, so that readings are read only for a VEN that newly reports the event.
 _NOW = """JOIN ven_status AS s ON s.ven_id = c.ven_id AND s.event_id = c.event_id
         AND (c.reported_at IS NULL OR c.shed_at IS NULL AND s.shed_power_kw > 0)"""
-REPORTED = _NOTE_SHOWN.format(shown=_SHOWN.format(where=_NOW))
-# Once more when it is over: after an outage the latest values may have gone past the event.
-REPORTED_MEANWHILE = _NOTE_SHOWN.format(
-    shown=_SHOWN.format(where="") + "AND c.reported_at IS NULL AND c.ends_at < now() - interval '30 seconds'"
+REPORTED = _RECORD_REPORTED.format(first_samples=_FIRST_SAMPLES.format(where=_NOW))
+# Once more when the event is over: after an outage the latest values may be from after the event.
+REPORTED_LATE = _RECORD_REPORTED.format(
+    first_samples=_FIRST_SAMPLES.format(where="")
+    + "AND c.reported_at IS NULL AND c.ends_at < now() - interval '30 seconds'"
 )
 
-# Seconds before its end that a device may stop by itself.
+# A device may end an event by itself this long before its end.
 _EARLY = "interval '5 seconds'"
 LOST = f"""
-UPDATE commands AS c SET lost_at = {_HEARD_AT}
+UPDATE commands AS c SET lost_at = {_SAMPLE_AT}
 FROM ven_status AS s
 WHERE c.monitored AND c.phase = 'event' AND c.reported_at IS NOT NULL AND c.lost_at IS NULL AND s.ven_id = c.ven_id
-    AND s.event_id IS DISTINCT FROM c.event_id AND {_HEARD_AT} > c.reported_at AND {_HEARD_AT} < c.ends_at - {_EARLY}
+    AND s.event_id IS DISTINCT FROM c.event_id AND {_SAMPLE_AT} > c.reported_at AND {_SAMPLE_AT} < c.ends_at - {_EARLY}
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
-# The last look at what is over, once for each command: after an outage the latest values may have gone past the moment.
-# Samples of one VEN are told apart by its own clock, as they may have been received together.
-LOST_MEANWHILE = f"""
+# The last check of an event that is over, once for each command: after an outage the latest values may be from after
+# the loss. Samples are ordered by the VEN's clock, for several may have been received at once.
+LOST_LATE = f"""
 UPDATE commands AS c SET lost_at = gone.received_at
 FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
       FROM commands AS c JOIN ven_status AS s ON s.ven_id = c.ven_id CROSS JOIN LATERAL (
@@ -67,7 +68,7 @@ FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
 WHERE c.correlation_id = gone.correlation_id
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
-# Lost, and doing nothing else now. What runs out within moments is not worth a command.
+# VENs that lost the event and are in none now. An event that ends within moments is not worth a command.
 REISSUE_LOST = f"""
 SELECT c.event_id, c.ven_id, e.share_kw, c.expires_at, c.ends_at
 FROM commands AS c
@@ -81,29 +82,32 @@ WHERE c.monitored AND c.phase = 'event' AND c.command_revision = 1 AND c.lost_at
                         AND again.phase = 'event' AND again.command_revision = 2)
 """  # noqa: S608 - our own text
 
-# A restore that the broker has had for so long, and the VEN still names the event and was told nothing since: it missed
-# it, and would shed to its planned end. To be restored twice does no harm.
+# The broker has had the restore for $1 seconds, the VEN still reports the event and got no command since: it missed the
+# restore and would shed until the planned end. A second restore does no harm.
 RESTORE_AGAIN = f"""
 SELECT c.event_id, c.ven_id, c.expires_at FROM commands AS c JOIN ven_status AS s USING (ven_id)
 WHERE c.monitored AND c.phase = 'restore' AND c.command_revision = 1 AND c.expires_at > now()
-    AND s.event_id = c.event_id AND {_HEARD_AT} > c.sent_at + $1::float8 * interval '1 second'
+    AND s.event_id = c.event_id AND {_SAMPLE_AT} > c.sent_at + $1::float8 * interval '1 second'
     AND NOT EXISTS (SELECT FROM commands AS later WHERE later.ven_id = c.ven_id AND later.seq > c.seq
                         AND (later.op IN ('event', 'shedPanel')
                              OR later.event_id = c.event_id AND later.command_revision = 2))
 """  # noqa: S608 - our own text
-# Disabled while it sheds: it takes part in no event.
-LEAVING = """
+# A VEN that is disabled while it sheds takes part in no event.
+DISABLED_PARTICIPANTS = """
 SELECT c.event_id, c.ven_id, c.ends_at FROM commands AS c JOIN vens AS v USING (ven_id)
 WHERE c.monitored AND c.phase = 'event' AND c.ends_at > now() AND v.status = 'disabled'
     AND NOT EXISTS (SELECT FROM commands AS restore WHERE restore.event_id = c.event_id AND restore.ven_id = c.ven_id
                         AND restore.phase = 'restore')
 """
-LEFT = "UPDATE commands SET ends_at = now() WHERE event_id = $1 AND ven_id = $2 AND phase = 'event' AND ends_at > now()"
+END_COMMANDS = (
+    "UPDATE commands SET ends_at = now() WHERE event_id = $1 AND ven_id = $2 AND phase = 'event' AND ends_at > now()"
+)
 
-# Nothing told whether it was sent, and now a sample shows that it was not: nothing is active, or the event still is
-# after its restore. What may be said twice needs no sample. What sheds and leaves no trace of its own is not repeated.
-# A sample may be measured before and be held up on its way: by the VEN's own clock, too, it has to be so much later
-# than the last one that was received before.
+# Delivery is unknown, and a sample shows that the command did not arrive: nothing is active, or the event still is
+# after its restore. Commands that may safely arrive twice need no sample. A shed that no sample would show is not
+# repeated.
+# A sample may have been delayed on its way: by the VEN's clock, too, it has to be $1 seconds later than the last sample
+# received before.
 _MEASURED_SINCE = """COALESCE((
     SELECT s.measured_at - t.time > c.sending_at - t.received_at + $1::float8 * interval '1 second'
     FROM telemetry_readings AS t
@@ -115,9 +119,9 @@ UPDATE commands AS c SET attempt = c.attempt + 1, logged_at = NULL, sending_at =
 FROM ven_status AS s
 WHERE c.monitored AND c.sending_at IS NOT NULL AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
     AND c.expired_at IS NULL AND c.expires_at > now() AND s.ven_id = c.ven_id
-    AND CASE WHEN {_OF_EVENT} THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second' AND {_MEASURED_SINCE}
+    AND CASE WHEN {_OF_EVENT} THEN {_SAMPLE_AT} > c.sending_at + $1::float8 * interval '1 second' AND {_MEASURED_SINCE}
                   AND s.event_id IS NULL AND COALESCE(s.shed_power_kw, 0) <= 0
-             WHEN c.op = 'restore' THEN {_HEARD_AT} > c.sending_at + $1::float8 * interval '1 second'
+             WHEN c.op = 'restore' THEN {_SAMPLE_AT} > c.sending_at + $1::float8 * interval '1 second'
                   AND s.event_id = c.event_id
                   AND NOT EXISTS (SELECT FROM commands AS later WHERE later.ven_id = c.ven_id
                                       AND later.op IN ('event', 'shedPanel') AND later.seq > c.seq)
@@ -127,21 +131,21 @@ RETURNING c.correlation_id, {_KIND}
 ), queued AS (INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM repeated)
 SELECT kind FROM repeated
 """  # noqa: S608 - our own text
-# Of a VEN that had reported the event: one that never did has nothing to show.
+# Only of a VEN that had reported the event: another one cannot show the end.
 RESTORED = f"""
-UPDATE commands AS c SET reported_at = {_HEARD_AT}
+UPDATE commands AS c SET reported_at = {_SAMPLE_AT}
 FROM ven_status AS s
 WHERE c.monitored AND c.op = 'restore' AND c.event_id IS NOT NULL AND c.reported_at IS NULL AND s.ven_id = c.ven_id
-    AND s.event_id IS DISTINCT FROM c.event_id AND {_HEARD_AT} > COALESCE(c.sent_at, c.sending_at)
-    AND EXISTS (SELECT FROM commands AS told WHERE told.ven_id = c.ven_id AND told.event_id = c.event_id
-                    AND told.op IN ('event', 'shedPanel') AND told.reported_at IS NOT NULL)
+    AND s.event_id IS DISTINCT FROM c.event_id AND {_SAMPLE_AT} > COALESCE(c.sent_at, c.sending_at)
+    AND EXISTS (SELECT FROM commands AS event WHERE event.ven_id = c.ven_id AND event.event_id = c.event_id
+                    AND event.op IN ('event', 'shedPanel') AND event.reported_at IS NOT NULL)
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 
 EXPIRED = f"""
 UPDATE commands AS c SET expired_at = now(), logged_at = COALESCE(c.logged_at, now())
-WHERE c.monitored AND c.expires_at < now() - interval '5 seconds' AND c.expired_at IS NULL AND c.sending_at IS NULL
-    AND c.sent_at IS NULL AND c.acked_at IS NULL AND c.reported_at IS NULL
+WHERE c.monitored AND c.expires_at < now() - interval '5 seconds' AND c.expired_at IS NULL
+    AND NOT may_have_arrived(c)
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 UNANSWERED = f"""
@@ -152,8 +156,8 @@ WHERE c.monitored AND c.acked_at IS NULL AND c.unanswered_at IS NULL
 RETURNING {_KIND}
 """  # noqa: S608 - our own text
 
-# How long samples are waited for after an event, and after a restore.
-UNWATCH = f"""
+# Samples may still arrive for some minutes after an event or a restore.
+STOP_MONITORING = f"""
 UPDATE commands AS c SET monitored = false
 WHERE c.monitored AND (c.acked_at IS NOT NULL OR c.unanswered_at IS NOT NULL OR c.expired_at IS NOT NULL)
     AND CASE WHEN c.op IN ('event', 'shedPanel') THEN {_OVER}
@@ -162,11 +166,11 @@ WHERE c.monitored AND (c.acked_at IS NOT NULL OR c.unanswered_at IS NOT NULL OR 
 """  # noqa: S608 - our own text
 
 
-async def kinds(connection: Connection, statement: str, arguments: Sequence[Any] = ()) -> list[str]:
-    """Run one of the statements; returns of which kind (event, restore, operator) the commands are that it changed."""
+async def record(connection: Connection, statement: str, arguments: Sequence[Any] = ()) -> list[str]:
+    """Run one of the statements; returns the kind (event, restore, operator) of each command that it changed."""
     return [row["kind"] for row in await connection.fetch(statement, *arguments)]
 
 
-async def unwatch(connection: Connection) -> None:
-    """Let go of commands of which nothing more is to be learned."""
-    await connection.execute(UNWATCH)
+async def stop_monitoring(connection: Connection) -> None:
+    """Stop monitoring the commands whose steps are final."""
+    await connection.execute(STOP_MONITORING)

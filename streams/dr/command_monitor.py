@@ -1,6 +1,6 @@
-"""The watch over commands, beside the dispatcher: late VENs join, and what samples and silence show is taken in.
+"""The command monitor, beside the dispatcher: adds late joiners, and records what samples and elapsed time show.
 
-Every look reads the database's clock and rows alone, so several workers may take turns, and a crash changes nothing.
+Each pass reads only rows and the database's clock, so any worker may run it, again and after a crash.
 """
 
 import logging
@@ -21,30 +21,30 @@ logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 1.0
 _SHORTEST = timedelta(seconds=1)
-"""What is left of an event that it makes sense to join."""
+"""A VEN does not join an event that ends sooner."""
 
 
 def add_command_monitor(app: Any, settings: DispatchSettings, offline_after: float, database: Database) -> None:
-    """Register the watch with the app; in a large fleet a look takes seconds, and no start of an event waits for it."""
-    watch = CommandMonitor(database, settings, offline_after)
+    """Register the monitor with the app. A pass over a large fleet takes seconds and delays no event."""
+    monitor = CommandMonitor(database, settings, offline_after)
 
     @app.task  # type: ignore[untyped-decorator]
-    async def keep_watch() -> None:
+    async def monitor_commands() -> None:
         while not app.should_stop:
-            await watch.look()
+            await monitor.run_once()
             await app.sleep(EVERY_SECONDS)
 
 
 class CommandMonitor:
-    """Looks at what is under way; each look may be by any worker, and again."""
+    """Monitors the commands in flight; any worker may run a pass, and again."""
 
     def __init__(self, database: Database, settings: DispatchSettings, offline_after: float) -> None:
-        self._lock = LeaderLock(database, "watch")
+        self._lock = LeaderLock(database, "command_monitor")
         self._settings = settings
         self._offline_after = offline_after
 
-    async def look(self) -> None:
-        """Do everything once."""
+    async def run_once(self) -> None:
+        """Run one pass."""
         for row in await self._lock.run_if_leader(event_store.due_events) or []:
             if row["started_at"] is not None:
                 await self._lock.run_or_skip(partial(self._join, event_id=row["event_id"]), row["event_id"])
@@ -56,18 +56,18 @@ class CommandMonitor:
             ("repeated", command_evidence.REPEAT, (settings.command_evidence_seconds,)),
             ("unanswered", command_evidence.UNANSWERED, (settings.command_answer_seconds,)),
             ("expired", command_evidence.EXPIRED, ()),
-            ("reported", command_evidence.REPORTED_MEANWHILE, ()),
-            ("lost", command_evidence.LOST_MEANWHILE, ()),
+            ("reported", command_evidence.REPORTED_LATE, ()),
+            ("lost", command_evidence.LOST_LATE, ()),
         ):
-            look = partial(command_evidence.kinds, statement=statement, arguments=arguments)
-            for kind in await self._lock.run_if_leader(look) or ():
+            record = partial(command_evidence.record, statement=statement, arguments=arguments)
+            for kind in await self._lock.run_if_leader(record) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_reissue_lost:
-            await self._lock.run_or_skip(self._reissue_lost, "telling once more")
+            await self._lock.run_or_skip(self._reissue_lost, "reissuing lost events")
         if settings.event_restore_again:
-            await self._lock.run_or_skip(self._restore_again, "restoring once more")
-        await self._lock.run_or_skip(self._restore_disabled, "restoring what was disabled")
-        await self._lock.run_if_leader(command_evidence.unwatch)
+            await self._lock.run_or_skip(self._restore_again, "restoring again")
+        await self._lock.run_or_skip(self._restore_disabled, "restoring disabled VENs")
+        await self._lock.run_if_leader(command_evidence.stop_monitoring)
 
     async def _join(self, connection: Connection, event_id: str) -> None:
         event, times, now = await event_store.lock_event(connection, event_id)
@@ -75,29 +75,29 @@ class CommandMonitor:
             return
         vens = await event_store.candidates(connection, event, self._offline_after)
         if vens:
-            there = ParticipantTotals(**await event_store.participant_totals(connection, event_id))
-            await plan_event(connection, event, vens, there, late=True)
+            participants = ParticipantTotals(**await event_store.participant_totals(connection, event_id))
+            await plan_event(connection, event, vens, participants, late=True)
 
     async def _reissue_lost(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.REISSUE_LOST):
-            # Held: whoever ends the event comes before this, or after it with a restore.
+            # Locked: the end of the event comes before this, or after it with a restore.
             _, times, now = await event_store.lock_event(connection, row["event_id"])
             if times.closed_at is not None or times.over_at - now < _SHORTEST:
                 continue
             await plan_event_commands(
                 connection, row["event_id"], {row["ven_id"]: row["share_kw"]}, row["ends_at"], command_revision=2
             )
-            _warn("%s has lost %s and is told once more", row, "event_reissued")
+            _warn("%s has lost %s; the event is sent again", row, "event_reissued")
 
     async def _restore_again(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.RESTORE_AGAIN, self._settings.command_evidence_seconds):
             await plan_restores(connection, row["event_id"], [row["ven_id"]], row["expires_at"], command_revision=2)
-            _warn("%s still sheds for %s and is restored once more", row, "event_restored_again")
+            _warn("%s still sheds for %s; the restore is sent again", row, "event_restored_again")
 
     async def _restore_disabled(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.LEAVING):
+        for row in await connection.fetch(command_evidence.DISABLED_PARTICIPANTS):
             await plan_restores(connection, row["event_id"], [row["ven_id"]], row["ends_at"])
-            await connection.execute(command_evidence.LEFT, row["event_id"], row["ven_id"])
+            await connection.execute(command_evidence.END_COMMANDS, row["event_id"], row["ven_id"])
             _warn("%s was disabled and leaves %s", row, "event_left")
 
 

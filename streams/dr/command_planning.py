@@ -1,4 +1,4 @@
-"""What is decided of a DR event for its VENs: shares and commands, written in the transaction that decides."""
+"""Writes the shares and commands of a DR event, in the transaction that decides them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -12,17 +12,17 @@ from streams.dr.allocation import ParticipantTotals, share_of
 
 
 async def plan_event(
-    connection: Connection, event: Any, vens: list[Any], there: ParticipantTotals, *, late: bool
+    connection: Connection, event: Any, vens: list[Any], participants: ParticipantTotals, *, late: bool
 ) -> int:
-    """Give each VEN its share beside those that are there and write its command; returns how many are told."""
+    """Allocate a share to each VEN, beside the participants, and write its command; returns the number of commands."""
     chosen: list[tuple[str, float | None, float | None, str]] = []
     shares: dict[str, float] = {}
-    basis = there.including(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
+    totals = participants.including(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
     for ven in vens:
         if ven["busy_with"] is not None:
             chosen.append((ven["ven_id"], None, ven["capability_kw"], f"busy with {ven['busy_with']}"))
             continue
-        share = share_of(event["requested_reduction_kw"], basis, ven["capability_kw"])
+        share = share_of(event["requested_reduction_kw"], totals, ven["capability_kw"])
         chosen.append((ven["ven_id"], share.kw, ven["capability_kw"], share.reason))
         shares[ven["ven_id"]] = share.kw
     await event_store.record_participants(connection, event["event_id"], chosen, late=late)
@@ -38,7 +38,7 @@ async def plan_event_commands(
     await event_store.insert_commands(
         connection,
         event_id,
-        _each_its_own(lambda ven_id: event_command(ven_id, event_id, shares[ven_id], left), shares),
+        _with_unique_ids(lambda ven_id: event_command(ven_id, event_id, shares[ven_id], left), shares),
         phase="event",
         expires_at=ends_at,
         ends_at=ends_at,
@@ -50,14 +50,14 @@ async def plan_restores(
     connection: Connection, event_id: str, ven_ids: Iterable[str], expires_at: datetime, command_revision: int = 1
 ) -> None:
     """Write the restore of each VEN."""
-    restores = _each_its_own(lambda ven_id: restore_command(ven_id, event_id), ven_ids)
+    restores = _with_unique_ids(lambda ven_id: restore_command(ven_id, event_id), ven_ids)
     await event_store.insert_commands(
         connection, event_id, restores, phase="restore", expires_at=expires_at, command_revision=command_revision
     )
 
 
-def _each_its_own(command_of: Callable[[str], Command], ven_ids: Iterable[str]) -> list[Command]:
-    """Make a command for each VEN; of a hundred thousand with eight digits at random two are alike, likely as not."""
+def _with_unique_ids(command_of: Callable[[str], Command], ven_ids: Iterable[str]) -> list[Command]:
+    """Make a command for each VEN. Of 100,000 random ids two are often equal; such an id is drawn again."""
     made: dict[str, Command] = {}
     for ven_id in ven_ids:
         while (command := command_of(ven_id)).correlation_id in made:

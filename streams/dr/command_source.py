@@ -12,7 +12,7 @@ from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.records.commands import CommandRecord
 from schemas.records.telemetry import encode_record
-from streams.dr.command_store import HOLD
+from streams.dr.command_store import LOCK
 from streams.dr.tracing import trace_logged, traceparent_of
 from streams.outbox.source import OutboxSource, OutgoingRecord, Publication
 from streams.outbox.store import Reference
@@ -59,7 +59,7 @@ class CommandPublication(Publication):
         """Set `logged_at` and `expires_at`."""
         ids = [row["correlation_id"] for row in self._rows]
         attempts, expiries = [row["attempt"] for row in self._rows], [row["expires_at"] for row in self._rows]
-        await connection.execute(HOLD, ids)
+        await connection.execute(LOCK, ids)
         await connection.execute(PUBLISHED, ids, attempts, expiries, published_at)
 
     def after_commit(self) -> None:

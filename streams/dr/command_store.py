@@ -1,4 +1,4 @@
-"""Commands in the database: what is known of what became of each."""
+"""Records delivery evidence and acks with their commands."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +7,12 @@ from runtime.database import Connection
 from schemas.parsing.acks import Ack
 from schemas.records.commands import DeliveryEvidence
 
-# The dispatcher, evidence and answers change the same commands at the same time: each holds its own in one order first,
-# so that no two wait for each other crosswise.
-HOLD = "SELECT FROM commands WHERE correlation_id = ANY ($1) ORDER BY correlation_id FOR NO KEY UPDATE"
+# The publisher, evidence and acks change the same commands. All lock them in one order, which prevents deadlocks.
+LOCK = "SELECT FROM commands WHERE correlation_id = ANY ($1) ORDER BY correlation_id FOR NO KEY UPDATE"
 
-# Evidence of an attempt before the last says nothing of the last, but for `sent`: then it has arrived. One that expired
-# has not gone out, whatever was meant to happen before.
-TAKE_EVIDENCE = """
+# Evidence of an earlier attempt does not count for the last one, except `sent`: then the command has arrived. An
+# expired command was not sent, although it may have been claimed before.
+RECORD_EVIDENCE = """
 UPDATE commands AS c SET
     sending_at = CASE WHEN e.attempt <> c.attempt OR e.state = 'sent' THEN c.sending_at
                       WHEN e.state = 'sending' THEN COALESCE(c.sending_at, e.at) END,
@@ -58,9 +57,9 @@ RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at, COALESC
 
 
 async def record_evidence(connection: Connection, evidences: Sequence[DeliveryEvidence]) -> None:
-    """Take in what the bridge knows; in any order and again."""
-    await connection.execute(HOLD, [evidence.correlation_id for evidence in evidences])
-    # One row can be changed once in a statement, so each state has one of its own.
+    """Record evidence of the bridge, which may arrive in any order and repeatedly."""
+    await connection.execute(LOCK, [evidence.correlation_id for evidence in evidences])
+    # A statement can change a row once only, so each state has a statement of its own.
     for state in ("sending", "sent", "expired"):
         first: dict[str, DeliveryEvidence] = {}
         for evidence in evidences:
@@ -69,7 +68,7 @@ async def record_evidence(connection: Connection, evidences: Sequence[DeliveryEv
                 first[evidence.correlation_id] = evidence
         if first:
             rows = [(e.correlation_id, e.state, e.attempt, e.at) for _, e in sorted(first.items())]
-            await connection.execute(TAKE_EVIDENCE, *(list(column) for column in zip(*rows, strict=True)))
+            await connection.execute(RECORD_EVIDENCE, *(list(column) for column in zip(*rows, strict=True)))
 
 
 async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[int, str], dict[str, int]]:
@@ -101,7 +100,7 @@ async def match_acks(connection: Connection, acks: Sequence[Ack]) -> tuple[dict[
 
 async def record_acks(connection: Connection, acks: Sequence[Ack], commands: Mapping[int, str]) -> list[Any]:
     """Record acks, with their commands by index; returns commands that changed, with `kind`, `good` and `seconds`."""
-    await connection.execute(HOLD, sorted(set(commands.values())))
+    await connection.execute(LOCK, sorted(set(commands.values())))
     matched = [acks[n] for n in commands]
     return list(
         await connection.fetch(

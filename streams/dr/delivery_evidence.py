@@ -1,4 +1,4 @@
-"""The command log in the role `sink`: what the bridge knows of commands becomes steps of theirs."""
+"""Reads `ven.command-log` in the stream role `sink`: the bridge's evidence becomes steps of commands."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -35,14 +35,14 @@ def add_delivery_evidence(
                 else:
                     evidences.append((record, known))
             if evidences:
-                await _take_or_set_apart(database, batch_producer, evidences)
+                await _record_or_reject(database, batch_producer, evidences)
             await batch_producer.flush()
 
 
-async def _take_or_set_apart(
+async def _record_or_reject(
     database: Database, batch_producer: BatchProducer, evidences: Sequence[tuple[Record, DeliveryEvidence]]
 ) -> None:
-    """Find what the database refuses by halving: one bad record would else stop the whole role, again and again."""
+    """Find a record that the database rejects by halving the batch: it would stop the whole role otherwise."""
     try:
         await database.run(partial(record_evidence, evidences=[known for _, known in evidences]))
     except DATA_FAULTS as error:
@@ -50,12 +50,12 @@ async def _take_or_set_apart(
             batch_producer.dead_letter(evidences[0][0], Rejection(Reason.UNSTORABLE, str(error)))
             return
         middle = len(evidences) // 2
-        await _take_or_set_apart(database, batch_producer, evidences[:middle])
-        await _take_or_set_apart(database, batch_producer, evidences[middle:])
+        await _record_or_reject(database, batch_producer, evidences[:middle])
+        await _record_or_reject(database, batch_producer, evidences[middle:])
 
 
 def decoded(record: Record) -> DeliveryEvidence | Rejection:
-    """Decode what the bridge wrote; others may write there, too."""
+    """Decode evidence; other programs may write to the topic, too."""
     try:
         return decode_delivery_evidence(record.value or b"")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""DR events in the database: which are due, who takes part, and what follows from their start and end."""
+"""DR events in the database: which are due, their participants, and the commands of their start and end."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from runtime.database import Connection
 from schemas.dr.commands import Command
 from schemas.dr.event_lifecycle import EventTimes
 
-# Whatever may have to be done about an event now; those that wait for their time are looked up by the index only.
+# Events with an action that may be due. Events that wait for their time are skipped by the index.
 DUE = """
 SELECT event_id, start_time, end_time, started_at, ended_at, cancelled_at, deleted_at, closed_at,
        clock_timestamp() AS asked_at
@@ -18,15 +18,15 @@ FROM events
 WHERE closed_at IS NULL AND (start_time <= now() OR cancelled_at IS NOT NULL OR deleted_at IS NOT NULL)
 ORDER BY over_at, event_id
 """
-# Held to the end of the transaction: nobody stops an event while its VENs are being chosen.
-HOLD = """
+# Locked until the end of the transaction: nobody stops an event while its VENs are chosen.
+LOCK = """
 SELECT event_id, start_time, end_time, requested_reduction_kw, ven_ids, started_at, ended_at, cancelled_at, deleted_at,
        closed_at
 FROM events WHERE event_id = $1 FOR NO KEY UPDATE
 """
 CLOCK = "SELECT clock_timestamp()"
 
-# Online VENs that may take part and do not yet, held so that none is sent an event of its own at the same time.
+# Online VENs that may take part and do not yet; locked, so that no operator sends one an event at the same time.
 CANDIDATES = """
 SELECT v.ven_id
 FROM vens AS v JOIN ven_status AS s USING (ven_id)
@@ -36,9 +36,9 @@ WHERE ($2::text[] IS NULL OR v.ven_id = ANY ($2))
     AND ven_presence(v, s, $3) = 'online'
 ORDER BY v.ven_id FOR NO KEY UPDATE OF v
 """
-# What they can shed, null where they have not told, and the event that they are busy with: a second one would come on
-# top of the first, and the end of either would end both.
-ABILITIES = """
+# The shed capability of each VEN, null where it lists no loads, and the event that it is busy with: a second event
+# would shed on top of the first, and the end of either would end both.
+CAPABILITIES = """
 SELECT s.ven_id,
        (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
         FROM json_array_elements(CASE WHEN json_typeof(s.loads) = 'array' THEN s.loads END) AS load
@@ -47,11 +47,11 @@ SELECT s.ven_id,
 FROM ven_status AS s WHERE s.ven_id = ANY ($1)
 ORDER BY s.ven_id
 """
-BASIS = """
+PARTICIPANT_TOTALS = """
 SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
 FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
 """
-TAKE_PART = """
+RECORD_PARTICIPANTS = """
 INSERT INTO event_vens AS mine (event_id, ven_id, share_kw, capability_kw, reason, late)
 SELECT $1, ven_id, share_kw, capability_kw, reason, $6
 FROM unnest($2::text[], $3::float8[], $4::float8[], $5::text[]) AS chosen(ven_id, share_kw, capability_kw, reason)
@@ -60,7 +60,7 @@ ON CONFLICT (event_id, ven_id) DO UPDATE SET
     late = excluded.late, decided_at = now()
 WHERE mine.share_kw IS NULL AND (excluded.share_kw IS NOT NULL OR excluded.reason <> mine.reason)
 """
-DECIDE = """
+INSERT_COMMANDS = """
 WITH decided AS (
     INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, command_revision, expires_at, ends_at)
     SELECT correlation_id, ven_id, op, $1, payload, $6, $7, $8, $9
@@ -76,14 +76,14 @@ STARTED = "UPDATE events SET started_at = now() WHERE event_id = $1"
 LOCK_COMMANDS = """
 SELECT FROM commands WHERE event_id = $1 AND phase = 'event' ORDER BY correlation_id FOR NO KEY UPDATE
 """
-# What the log is not known to have is withdrawn; where one was on its way to be tried again, that try is.
+# A command that Kafka is not known to have is withdrawn; of a later attempt, only that attempt.
 WITHDRAW = """
 UPDATE commands SET logged_at = now(), expired_at = CASE WHEN attempt = 1 THEN now() ELSE expired_at END
 WHERE event_id = $1 AND phase = 'event' AND logged_at IS NULL
 """
-OVER = "UPDATE commands SET ends_at = LEAST(ends_at, $2) WHERE event_id = $1 AND phase = 'event'"
-# Who was freed of the event, and sheds for something else since, is not restored: that would end what it is told now.
-TOLD = """
+END_COMMANDS = "UPDATE commands SET ends_at = LEAST(ends_at, $2) WHERE event_id = $1 AND phase = 'event'"
+# A VEN that left the event and sheds for another one since is not restored: that would end the other shed.
+TO_RESTORE = """
 SELECT DISTINCT c.ven_id FROM commands AS c
 WHERE c.event_id = $1 AND c.phase = 'event'
     AND (c.expired_at IS NULL OR may_have_arrived(c))
@@ -96,19 +96,19 @@ CLOSE = "UPDATE events SET closed_at = now(), missed = $2 WHERE event_id = $1"
 
 
 async def clock(connection: Connection) -> datetime:
-    """Return the time now, by the clock that events go by."""
+    """Return the time now by the database's clock, which decides when events start and end."""
     now: datetime = await connection.fetchval(CLOCK)
     return now
 
 
 async def due_events(connection: Connection) -> list[Any]:
-    """Return the events that have begun and are not closed, those that end first in front."""
+    """Return the events that have begun and are not closed, ordered by their end."""
     return list(await connection.fetch(DUE))
 
 
 async def lock_event(connection: Connection, event_id: str) -> tuple[Any, EventTimes, datetime]:
-    """Hold an event for this transaction; returns its row, its times, and the time now."""
-    row = await connection.fetchrow(HOLD, event_id)
+    """Lock an event until the end of the transaction; returns its row, its times, and the time now."""
+    row = await connection.fetchrow(LOCK, event_id)
     return row, times_of(row), await clock(connection)
 
 
@@ -121,12 +121,12 @@ async def candidates(connection: Connection, event: Any, offline_after: float) -
     """Return the VENs that may take part in an event and do not yet: `ven_id`, `capability_kw`, `busy_with`."""
     held = await connection.fetch(CANDIDATES, event["event_id"], event["ven_ids"], offline_after)
     # In a statement of its own: it has to see what others did to these VENs before they were held.
-    return list(await connection.fetch(ABILITIES, [row["ven_id"] for row in held])) if held else []
+    return list(await connection.fetch(CAPABILITIES, [row["ven_id"] for row in held])) if held else []
 
 
 async def participant_totals(connection: Connection, event_id: str) -> Any:
-    """Return what the shares of an event were figured from: `vens`, `known`, `capability_kw`."""
-    return await connection.fetchrow(BASIS, event_id)
+    """Return the totals over an event's participants: `vens`, `known` (with a capability) and `capability_kw`."""
+    return await connection.fetchrow(PARTICIPANT_TOTALS, event_id)
 
 
 async def record_participants(
@@ -136,9 +136,11 @@ async def record_participants(
     *,
     late: bool,
 ) -> None:
-    """Note VENs with share (kW; None takes no part), capability (kW) and reason."""
+    """Record VENs with share (kW; None takes no part), capability (kW) and reason."""
     if chosen:
-        await connection.execute(TAKE_PART, event_id, *(list(column) for column in zip(*chosen, strict=True)), late)
+        await connection.execute(
+            RECORD_PARTICIPANTS, event_id, *(list(column) for column in zip(*chosen, strict=True)), late
+        )
 
 
 async def insert_commands(
@@ -162,25 +164,25 @@ async def insert_commands(
     ]
     if rows:
         columns = (list(column) for column in zip(*rows, strict=True))
-        await connection.execute(DECIDE, event_id, *columns, phase, command_revision, expires_at, ends_at)
+        await connection.execute(INSERT_COMMANDS, event_id, *columns, phase, command_revision, expires_at, ends_at)
 
 
 async def note_started(connection: Connection, event_id: str) -> None:
-    """Note that an event's VENs have been chosen."""
+    """Record that the VENs of an event were chosen."""
     await connection.execute(STARTED, event_id)
 
 
 async def end_commands(connection: Connection, event_id: str, over_at: datetime) -> list[str]:
-    """End what VENs were told of an event; returns those that may have heard of it."""
-    # Asked first: the log may take, when it is back, what it did not confirm, and a crash may have come before we noted
-    # that it has it. Who hears of the event so has to hear of its end.
-    told = [row["ven_id"] for row in await connection.fetch(TOLD, event_id)]
+    """End the commands of an event; returns the VENs that may have received one."""
+    # Before the withdrawal: Kafka may have a command that it did not confirm, or that was not recorded before a crash.
+    # A VEN that may receive the event has to receive its end as well.
+    to_restore = [row["ven_id"] for row in await connection.fetch(TO_RESTORE, event_id)]
     await connection.execute(LOCK_COMMANDS, event_id)
     await connection.execute(WITHDRAW, event_id)
-    await connection.execute(OVER, event_id, over_at)
-    return told
+    await connection.execute(END_COMMANDS, event_id, over_at)
+    return to_restore
 
 
 async def close_event(connection: Connection, event_id: str, *, missed: bool = False) -> None:
-    """Note that nothing more is to be done about an event."""
+    """Close an event: nothing more is to be done about it."""
     await connection.execute(CLOSE, event_id, missed)

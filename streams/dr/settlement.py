@@ -1,4 +1,4 @@
-"""Settlement beside the role `sink`: the figures of DR events that are over, again when samples came late."""
+"""Settlement of completed DR events, beside the stream role `sink`; repeated for late samples."""
 
 import logging
 from datetime import datetime
@@ -31,7 +31,7 @@ def add_settlement(app: Any, database: Database, hold_seconds: float) -> None:
 
 
 class Settlement:
-    """One look at what there is to settle."""
+    """Settles the events that are due."""
 
     def __init__(self, database: Database, hold_seconds: float) -> None:
         self._database = database
@@ -53,8 +53,8 @@ class Settlement:
         for first in range(0, len(ven_ids), settlement_store.VENS_AT_ONCE):
             some = ven_ids[first : first + settlement_store.VENS_AT_ONCE]
             await self._lock.run(
-                partial(settlement_store.keep, event=event, ven_ids=some, hold_seconds=self._hold_seconds)
+                partial(settlement_store.store_delivered, event=event, ven_ids=some, hold_seconds=self._hold_seconds)
             )
-        await self._lock.run(partial(settlement_store.settled, event=event, moment=moment))
+        await self._lock.run(partial(settlement_store.mark_settled, event=event, moment=moment))
         about = {"action": "event_settled", "event_id": event["event_id"]}
         logger.info("settled %s with %d VENs", event["event_id"], len(ven_ids), extra=about)

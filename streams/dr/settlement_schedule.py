@@ -1,11 +1,11 @@
-"""When the figures of a DR event that is over are worked out: soon, and again for samples that came late. No I/O."""
+"""When a completed DR event is settled: soon after its end, and again for late samples. No I/O."""
 
 from datetime import datetime, timedelta
 
 FIRST_AFTER = timedelta(seconds=30)
-"""How long the last samples may be under way; until then whoever asks has the figures worked out."""
+"""The last samples may arrive for so long; until then the API computes the energies when asked."""
 AGAIN_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=24))
-"""How long after the end; what comes later than the last changes the figures no more."""
+"""The later settlements, after the end. Samples that arrive after the last one change nothing."""
 
 
 def is_due(known_at: datetime, settled_at: datetime | None, now: datetime) -> bool:

@@ -1,7 +1,7 @@
-"""The figures of DR events that are over, stored with their VENs: so that nobody has to compute them to show them.
+"""Stores the delivered energy of each VEN of a completed event, and the event's reduction.
 
-VENs are settled a hundred at a time, each piece a transaction of its own, and the event is marked last. So a crash
-repeats work and spoils nothing, and no transaction is long, however large the event.
+VENs are settled a hundred at a time, each batch in its own transaction, and the event is marked last. A crash repeats
+work and harms nothing, and no transaction is long, however large the event.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ SELECT ven_id FROM event_vens WHERE event_id = $1 UNION SELECT ven_id FROM repor
 ORDER BY ven_id
 """
 
-# A VEN that was deleted meanwhile is not brought back.
+# A VEN that was deleted meanwhile does not come back.
 STORE = """
 INSERT INTO event_vens (event_id, ven_id, reason, energy_kwh, covered_seconds)
 SELECT $1, d.ven_id, 'reported', d.energy_kwh, d.covered_seconds FROM delivered_energy($1, $2, $3, $4, $5) AS d
@@ -47,7 +47,7 @@ WHERE event_id = $1 AND (settled_at IS NULL OR settled_at < $2)
 
 
 async def unsettled(connection: Connection) -> list[asyncpg.Record]:
-    """Return the events that are closed and not yet settled for good."""
+    """Return the events that are closed and not finally settled."""
     return await connection.fetch(UNSETTLED)
 
 
@@ -57,11 +57,13 @@ async def vens_of(connection: Connection, event: asyncpg.Record) -> list[str]:
     return [row["ven_id"] for row in rows]
 
 
-async def keep(connection: Connection, event: asyncpg.Record, ven_ids: Sequence[str], hold_seconds: float) -> None:
+async def store_delivered(
+    connection: Connection, event: asyncpg.Record, ven_ids: Sequence[str], hold_seconds: float
+) -> None:
     """Store what these VENs delivered over an event; a sample covers `hold_seconds` of it at most."""
     await connection.execute(STORE, event["event_id"], ven_ids, event["start_time"], event["over_at"], hold_seconds)
 
 
-async def settled(connection: Connection, event: asyncpg.Record, moment: datetime) -> None:
-    """Note that all VENs of an event have been settled, beginning at a moment, and what they come to."""
+async def mark_settled(connection: Connection, event: asyncpg.Record, moment: datetime) -> None:
+    """Mark an event as settled, with its reduction; `moment` is when the settlement of its VENs began."""
     await connection.execute(SETTLED, event["event_id"], moment)

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.stack.polling import until
 from schemas.dr.event_lifecycle import EventAction, next_action
-from streams.dr.event_store import CLOCK, HOLD, STARTED, times_of
+from streams.dr.event_store import CLOCK, LOCK, STARTED, times_of
 from tests.contract.conftest import World
 from tests.support.servers import connection
 
@@ -28,7 +28,7 @@ async def test_its_vens_are_restored(world: World, how: str) -> None:
 
     async with connection(world.database) as dispatcher, connection(world.database) as look:
         async with dispatcher.transaction():
-            await dispatcher.fetchrow(HOLD, how)
+            await dispatcher.fetchrow(LOCK, how)
             # Who asks comes before the start, and has to wait until it is over.
             asking = asyncio.create_task(ask())
 
@@ -40,7 +40,7 @@ async def test_its_vens_are_restored(world: World, how: str) -> None:
         assert (await asking).status_code in {202, 204}
 
         async def to_be_ended() -> bool:
-            row = await look.fetchrow(HOLD, how)
+            row = await look.fetchrow(LOCK, how)
             return next_action(times_of(row), await look.fetchval(CLOCK)) is EventAction.END
 
         assert await until(to_be_ended, 60, every=0.1)

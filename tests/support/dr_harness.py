@@ -45,7 +45,7 @@ class Grid:
     rows: Connection
     sink: Stores
     dispatcher: Dispatcher
-    watch: CommandMonitor
+    monitor: CommandMonitor
     publisher: OutboxPublisher
     _measured: dict[str, datetime] = field(default_factory=dict)
 
@@ -80,7 +80,7 @@ class Grid:
     async def step(self) -> None:
         """Let the dispatcher do everything once."""
         await self.dispatcher.act()
-        await self.watch.look()
+        await self.monitor.run_once()
         await self.publisher.publish_pending()
 
     async def later(self, seconds: float) -> None:

@@ -261,7 +261,7 @@ async def test_evidence_keeps_it_from_being_repeated(world: Grid, evidence: str)
 async def test_evidence_that_comes_while_the_repeat_waits_takes_it_back(world: Grid) -> None:
     await open_question(world)
     await world.home("a")
-    await world.watch.look()
+    await world.monitor.run_once()
     assert (await command(world))["attempt"] == 2
     await world.evidence("sent", "a", attempt=1)
     await world.step()

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.dr.event_store import HOLD, candidates
+from streams.dr.event_store import LOCK, candidates
 from tests.support.dr_harness import Grid, grid
 from tests.support.kafka_records import read_all
 
@@ -169,7 +169,7 @@ async def test_a_ven_is_not_free_before_its_restore_is_decided(world: Grid) -> N
     await world.rows.execute("UPDATE events SET end_time = now() WHERE event_id = 'evt-first'")
     await world.rows.execute("UPDATE commands SET ends_at = now()")
     await world.event("evt-second")
-    row = await world.rows.fetchrow(HOLD, "evt-second")
+    row = await world.rows.fetchrow(LOCK, "evt-second")
     (candidate,) = await candidates(world.rows, row, 60.0)
     assert candidate["busy_with"] == "evt-first"
     await world.step()

@@ -148,7 +148,7 @@ async def test_a_large_event_is_settled_in_pieces_and_goes_on_after_a_crash(
     await books.store.readings.store(
         [reading(home, timestamp=moment, received_at=moment, shed_power_kw=2.0, event_id="evt-1") for home in homes]
     )
-    keep, pieces = settlement_store.keep, list[int]()
+    keep, pieces = settlement_store.store_delivered, list[int]()
 
     async def keep_two(*args: object, **given: object) -> None:
         pieces.append(len(given["ven_ids"]))  # type: ignore[arg-type]
@@ -156,7 +156,7 @@ async def test_a_large_event_is_settled_in_pieces_and_goes_on_after_a_crash(
             raise KeyboardInterrupt
         await keep(*args, **given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(settlement_store, "keep", keep_two)
+    monkeypatch.setattr(settlement_store, "store_delivered", keep_two)
     with pytest.raises(KeyboardInterrupt):
         await books.settlement.step(SOON)
     assert pieces == [100, 100, 50]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.dr.allocation import ALL_IT_CAN, NOTHING_TO_SHED, PROPORTIONAL, UNKNOWN, ParticipantTotals, Share, share_of
+from streams.dr.allocation import (
+    FULL_CAPABILITY,
+    NOTHING_TO_SHED,
+    PROPORTIONAL,
+    UNKNOWN,
+    ParticipantTotals,
+    Share,
+    share_of,
+)
 
 FLEETS = st.lists(st.one_of(st.none(), st.floats(0, 50)), min_size=1, max_size=40)
 KW = st.floats(0.001, 1e6)
@@ -53,10 +61,10 @@ def test_a_late_joiner_is_figured_as_if_it_had_been_there(
 
 def test_reasons() -> None:
     assert shares(6, [4.0, 8.0]) == [Share(2.0, PROPORTIONAL), Share(4.0, PROPORTIONAL)]
-    assert shares(60, [4.0, 8.0]) == [Share(4.0, ALL_IT_CAN), Share(8.0, ALL_IT_CAN)]
+    assert shares(60, [4.0, 8.0]) == [Share(4.0, FULL_CAPABILITY), Share(8.0, FULL_CAPABILITY)]
     assert shares(6, [0.0, None, 8.0]) == [Share(0.0, NOTHING_TO_SHED), Share(2.0, UNKNOWN), Share(4.0, PROPORTIONAL)]
 
 
 def test_the_first_to_join_an_event_that_nobody_was_there_for() -> None:
     assert share_of(5, ParticipantTotals().including([None]), None) == Share(5, UNKNOWN)
-    assert share_of(5, ParticipantTotals().including([3.0]), 3.0) == Share(3.0, ALL_IT_CAN)
+    assert share_of(5, ParticipantTotals().including([3.0]), 3.0) == Share(3.0, FULL_CAPABILITY)
