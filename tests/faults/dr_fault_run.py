@@ -159,7 +159,7 @@ class DrFaultRun:
 @asynccontextmanager
 async def dr_fault_run(system: System, prefix: str, **options: Any) -> AsyncIterator[DrFaultRun]:
     """Have a fleet that obeys inside, all of it online."""
-    given = {"vens": VENS, "interval": 2.0, "manners": FIELD_MIX, "slow_seconds": 3.0, "power_cut_seconds": 8.0}
+    given = {"vens": VENS, "interval": 2.0, "behaviours": FIELD_MIX, "slow_seconds": 3.0, "power_cut_seconds": 8.0}
     fleet = make_fleet(system, **{**given, "prefix": prefix, **options})
     async with (
         observe_commands(system.stack.mqtt_host, system.stack.mqtt_port, "test-dr-wire") as seen,

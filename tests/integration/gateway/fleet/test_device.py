@@ -141,7 +141,7 @@ async def test_an_event_ends_by_itself_and_is_not_answered(mosquitto: Mosquitto)
 async def test_homes_misbehave_each_after_its_manner(mosquitto: Mosquitto) -> None:
     bad = [behaviour for behaviour in Behaviour if behaviour is not Behaviour.COMPLIANT]
     shares = dict.fromkeys(bad, 1 / 16)
-    behaviours = {"vens": 16, "manners": shares, "slow_seconds": 1.0, "power_cut_seconds": 1.0}
+    behaviours = {"vens": 16, "behaviours": shares, "slow_seconds": 1.0, "power_cut_seconds": 1.0}
     async with living(mosquitto, **behaviours) as told:
         ven_of = {behaviour: ven_id for ven_id, behaviour in told.fleet.behaviours.items()}
         assert len(ven_of) == len(Behaviour)
