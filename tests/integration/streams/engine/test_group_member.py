@@ -148,9 +148,7 @@ async def test_assignment_under_a_former_url_is_accepted(topics: Topics, former:
 @pytest.mark.parametrize(
     ("former", "now"), [([TELEMETRY], [TELEMETRY, LOADS]), ([TELEMETRY, LOADS], [TELEMETRY])], ids=["more", "fewer"]
 )
-async def test_worker_with_changed_topics_is_assigned_them(
-    topics: Topics, former: list[str], now: list[str]
-) -> None:
+async def test_worker_with_changed_topics_is_assigned_them(topics: Topics, former: list[str], now: list[str]) -> None:
     kafka = await topics.fresh(partitions=1)
     settings = StreamsSettings(streams_instance_id="live-1")
     async with writer(kafka) as log:
