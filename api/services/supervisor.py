@@ -1,4 +1,4 @@
-"""Work beside the requests that has to go on as long as the process."""
+"""Background tasks of the process, restarted if they fail."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -8,15 +8,16 @@ from runtime.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 
-async def supervise(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work`, for ever; where it fails by a mistake of ours, say so and begin anew.
+async def supervise(task: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` for ever: log an exception and start it again after a pause.
 
-    Nobody awaits such a task, and no health check looks at it: figures would stand still with no word of why.
+    Nothing awaits such a task and no health check covers it, so without the log entry nobody would know that it
+    stopped.
     """
     backoff = Backoff()
     while True:
         try:
             await work()
         except Exception:
-            logger.exception("%s failed and begins anew", what, extra={"action": "begun_anew"})
+            logger.exception("%s failed; it is started again", task, extra={"action": "task_restarted"})
         await backoff.wait()

@@ -64,7 +64,9 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.get_by_role("button", name="Ping").click()
         await expect(page.get_by_text("ping was taken in")).to_be_visible()
-        (listener,) = [each.who.id for each in guarded.app.state.feed.clients if each.who.role is AccessRole.OPERATOR]
+        (listener,) = [
+            each.principal.id for each in guarded.app.state.feed.clients if each.principal.role is AccessRole.OPERATOR
+        ]
         await revoke_keys(guarded.app.state.pool, [listener])
         # The feed ends by itself, and with it comes the question.
         await expect(dialog.get_by_text("no longer holds")).to_be_visible()

@@ -12,7 +12,7 @@ import pytest_asyncio
 from api.auth.api_keys import digest_of
 from api.auth.permissions import PUBLIC_PATHS, ROUTE_ROLES
 from api.queries.keys import fetch_key
-from api.sse.session_expiry import end_feed
+from api.sse.session_expiry import end_expired_sessions
 from gateway.keys.operations import revoke_keys
 from gateway.stack.polling import until
 from runtime.database import Connection, Pool, connect_options
@@ -239,7 +239,9 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
                 # The other one may have begun during the look before.
-                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60)
+                assert await until(
+                    lambda: {each.principal.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60
+                )
 
 
 async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connections(database: DatabaseSettings) -> None:
@@ -270,14 +272,14 @@ async def test_a_feed_whose_key_cannot_be_looked_up_goes_on_for_a_while_only(
     ):
         (listener,) = app.state.feed.clients
         await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await end_feed(app.state.feed, app.state.pool, 30)
+        await end_expired_sessions(app.state.feed, app.state.pool, 30)
         assert not listener.closed
         await rows.execute("ALTER TABLE gone RENAME TO api_keys")
         before = listener.valid_at
-        await end_feed(app.state.feed, app.state.pool, 0)
+        await end_expired_sessions(app.state.feed, app.state.pool, 0)
         assert listener.valid_at > before
         await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await end_feed(app.state.feed, app.state.pool, 0)
+        await end_expired_sessions(app.state.feed, app.state.pool, 0)
         with pytest.raises(EOFError):
             await told.until(lambda _: False)
 
