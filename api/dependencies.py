@@ -1,4 +1,4 @@
-"""What routes depend on, made once by the app and found in its state."""
+"""Dependencies of routes: objects from the app's state, and path parameters."""
 
 from typing import Annotated, Any
 
@@ -33,16 +33,16 @@ def _settings(request: Request) -> Any:
     return request.app.state.settings
 
 
-def _under_way(request: Request) -> Any:
-    return request.app.state.under_way
+def _open_buckets(request: Request) -> Any:
+    return request.app.state.open_buckets
 
 
-OpenBuckets = Annotated[OpenBucketCache, Depends(_under_way)]
 Database = Annotated[Pool, Depends(_pool)]
 HealthDatabase = Annotated[Pool, Depends(_health_pool)]
-"""A connection that requests do not take."""
+"""Has a connection that no other request uses."""
 Live = Annotated[LiveTotals, Depends(_live_totals)]
 Energy = Annotated[EnergyToday, Depends(_energy_today)]
+OpenBuckets = Annotated[OpenBucketCache, Depends(_open_buckets)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
 VenId = Annotated[
     str,
@@ -60,7 +60,7 @@ LoadId = Annotated[
         min_length=1,
         max_length=MAX_LOAD_ID_LENGTH,
         pattern=r"^[^\x00]+$",
-        description="As the VEN names it.",
+        description="The load's id, as the VEN reports it.",
         examples=["hvac1"],
     ),
 ]

@@ -1,4 +1,4 @@
-"""POST that creates once: the same Idempotency-Key and body get the same answer, for a day."""
+"""Idempotent POST requests: the same Idempotency-Key and body return the same response for 24 hours."""
 
 from collections.abc import Awaitable, Callable
 from hashlib import blake2b
@@ -15,12 +15,11 @@ from runtime.database import Pool, PooledConnection
 
 
 class CreateResult(NamedTuple):
-    """What a POST answers when it has created something."""
+    """What a POST created, and its response."""
 
     status: int
     body: BaseModel
-    result: str
-    """The id of what was created."""
+    resource_id: str
     location: str | None = None
 
 
@@ -28,50 +27,49 @@ Work = Callable[[PooledConnection], Awaitable[CreateResult]]
 
 
 class IdempotentRequest:
-    """Does the work of one request in one transaction, together with its key: both are kept, or neither.
+    """Runs the work of one request in one transaction with its key, so that both are stored or neither.
 
-    An error is not kept: whoever mends what was wrong may ask again with the same key.
+    Errors are not stored: a client can correct the request and send it with the same key.
     """
 
     def __init__(self, pool: Pool, action: AuditedAction, path: str, key: str | None) -> None:
         self._pool = pool
-        self._deed = action
+        self._action = action
         self._path = path
         self._key = key
 
-    async def __call__(self, body: BaseModel, work: Work) -> Response:
-        """Answer a request.
+    async def run(self, body: BaseModel, work: Work) -> Response:
+        """Return the response of `work`, or the stored one.
 
         Raises:
-            HTTPException: 422 when the key came with another body before, and what `work` raises.
+            HTTPException: 422 if the key was used with another body, and whatever `work` raises.
         """
-        async with self._deed.transaction(self._pool) as connection:
+        async with self._action.transaction(self._pool) as connection:
             if self._key is None:
-                return self._answer(await work(connection))
+                return self._response(await work(connection))
             digest = blake2b(body.model_dump_json(exclude_unset=True).encode(), digest_size=16).hexdigest()
-            known = await claim_key(connection, self._path, self._key, digest)
-            if known is None:
-                answer = await work(connection)
-                words = answer.body.model_dump_json(by_alias=True)
-                await store_response(connection, self._path, self._key, answer.status, words, answer.location)
-                return self._answer(answer)
-            if known["digest"] != digest:
-                detail = "this Idempotency-Key came with another body before; take a new key for a new request"
-                raise unprocessable(detail)
-            self._deed.repeated = True
-            return _response(known["status"], known["body"], known["location"])
+            stored = await claim_key(connection, self._path, self._key, digest)
+            if stored is None:
+                result = await work(connection)
+                text = result.body.model_dump_json(by_alias=True)
+                await store_response(connection, self._path, self._key, result.status, text, result.location)
+                return self._response(result)
+            if stored["digest"] != digest:
+                raise unprocessable("this Idempotency-Key was used with another body; use a new key for a new request")
+            self._action.repeated = True
+            return _json_response(stored["status"], stored["body"], stored["location"])
 
-    def _answer(self, answer: CreateResult) -> Response:
-        self._deed.result = answer.result
-        return _response(answer.status, answer.body.model_dump_json(by_alias=True), answer.location)
+    def _response(self, result: CreateResult) -> Response:
+        self._action.result = result.resource_id
+        return _json_response(result.status, result.body.model_dump_json(by_alias=True), result.location)
 
 
-def _response(code: int, body: str, location: str | None) -> Response:
+def _json_response(code: int, body: str, location: str | None) -> Response:
     headers = {} if location is None else {"location": location}
     return Response(body, code, headers, media_type="application/json")
 
 
-def _once(
+def _idempotent_request(
     request: Request,
     database: Database,
     action: CurrentAction,
@@ -81,11 +79,11 @@ def _once(
             min_length=1,
             max_length=255,
             pattern=r"^[\x20-\x7e]+$",
-            description="Of the client's making; the same key and body within a day get the same answer.",
+            description="Chosen by the client. The same key and body return the same response for 24 hours.",
         ),
     ] = None,
 ) -> IdempotentRequest:
     return IdempotentRequest(database, action, request.url.path, idempotency_key)
 
 
-Idempotent = Annotated[IdempotentRequest, Depends(_once)]
+Idempotent = Annotated[IdempotentRequest, Depends(_idempotent_request)]

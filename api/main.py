@@ -3,8 +3,9 @@
 import asyncio
 import socket
 
-from api.app import ApiConfig, make_app
+from api.app import make_app
 from api.auth.startup_check import check_access_at_startup
+from api.config import ApiConfig
 from api.http.file_limit import raise_file_limit
 from api.http.server import Server
 from runtime import database, kafka_security
@@ -15,13 +16,13 @@ from schemas.base.errors import GatewayError
 
 
 def serve_api(config: ApiConfig) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished first.
+    """Serve until SIGTERM or SIGINT, then finish the current requests.
 
     Raises:
-        GatewayError: the address cannot be listened on, nobody could say there who they are, certificates or logins
-            are wrong, ours or those of the servers, or a task ended that the API cannot work without.
+        GatewayError: the address is not available, no client could authenticate, certificates or logins are wrong, or
+            a vital background task ended.
     """
-    # Here rather than in the middle of serving.
+    # Wrong settings fail here and not during a request.
     database_tls(config.database)
     kafka_tls_context(config.kafka)
     asyncio.run(_check_server_access(config))

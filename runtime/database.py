@@ -18,6 +18,19 @@ else:
     Pool = asyncpg.Pool
     PooledConnection = PoolConnectionProxy
 
+DATABASE_OUTAGES = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,  # a deadlock: the other transaction continued
+)
+"""Errors that a retry may cure: the server is down, stopping, starting or overloaded, or the rows are locked."""
+DATABASE_ERRORS = (*DATABASE_OUTAGES, asyncpg.PostgresError)
+"""All errors of a statement, those that a retry does not cure included."""
 
 # The server gives up after the client has, so that the client tells what it was.
 _SERVER_LATER_SECONDS = 1

@@ -1,8 +1,8 @@
-"""API keys: random texts that say who asks.
+"""API keys: random secrets that identify a client.
 
-A key has 256 random bits, so there is nothing to guess and no dictionary to try: its plain SHA-256 at rest is as safe
-as a slow hash of it, which passwords need, and takes a microsecond. It is found by that digest, an index look-up;
-how long the look-up takes tells nothing, for nobody can choose the beginning of a digest.
+A key has 256 random bits, so it can be neither guessed nor found in a dictionary. Its plain SHA-256 is therefore as
+safe to store as a slow password hash, and takes a microsecond. A key is looked up by its digest in an index; the time
+that takes reveals nothing, because nobody can choose the start of a digest.
 """
 
 import time
@@ -16,13 +16,13 @@ from runtime.database import Pool
 from schemas.base.access_role import AccessRole
 
 PREFIX = "gek_"
-"""What every key begins with: scanners for leaked secrets find it, and nobody takes it for a token."""
+"""Begins every key, so that secret scanners find leaked ones and none is mistaken for a token."""
 _BYTES = 32
-_MOST = 10_000
+_MAX_CACHED = 10_000
 
 
 class NewApiKey(NamedTuple):
-    """The only moment at which the key itself is there."""
+    """A new key. Its text exists only here; the database stores the digest."""
 
     key_id: str
     text: str
@@ -30,43 +30,43 @@ class NewApiKey(NamedTuple):
 
 
 def new_key() -> NewApiKey:
-    """Make a key."""
+    """Create a key."""
     text = f"{PREFIX}{token_urlsafe(_BYTES)}"
     return NewApiKey(f"key-{token_hex(4)}", text, digest_of(text))
 
 
 def digest_of(text: str) -> bytes:
-    """Return what is kept of a key."""
+    """Return the digest that is stored for a key."""
     return sha256(text.encode()).digest()
 
 
-class _Known(NamedTuple):
-    looked_up: float
-    who: Principal | None
+class _CachedKey(NamedTuple):
+    looked_up_at: float
+    principal: Principal | None
 
 
 class ApiKeyCache:
-    """Finds keys in the database, and remembers each for `seconds`: so long a revoked one still holds, at most."""
+    """Looks keys up in the database and caches each result for `seconds`, the longest that a revoked key works."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._known: dict[bytes, _Known] = {}
+        self._cached: dict[bytes, _CachedKey] = {}
 
     def was_valid(self, digest: bytes) -> bool:
-        """Say whether it held when it was looked up last."""
-        known = self._known.get(digest)
-        return known is not None and known.who is not None
+        """Return whether the key was valid at the last look-up."""
+        cached = self._cached.get(digest)
+        return cached is not None and cached.principal is not None
 
     async def find(self, pool: Pool, digest: bytes) -> Principal | None:
-        """Return whose key it is; None where there is none that holds."""
+        """Return the principal of a valid key, or None."""
         now = time.monotonic()
-        known = self._known.get(digest)
-        if known is None or now - known.looked_up >= self._seconds:
-            known = _Known(now, await self._look_up(pool, digest))
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            self._known[digest] = known
-        return None if known.who is None or known.who.expired else known.who
+        cached = self._cached.get(digest)
+        if cached is None or now - cached.looked_up_at >= self._seconds:
+            cached = _CachedKey(now, await self._look_up(pool, digest))
+            if len(self._cached) >= _MAX_CACHED:
+                self._cached.clear()
+            self._cached[digest] = cached
+        return None if cached.principal is None or cached.principal.expired else cached.principal
 
     async def _look_up(self, pool: Pool, digest: bytes) -> Principal | None:
         row = await fetch_key(pool, digest)

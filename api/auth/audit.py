@@ -1,4 +1,4 @@
-"""What somebody does, written down where it is done: in the same transaction, so that neither is there alone."""
+"""The audit: each action is written in the same transaction as its changes, so that neither exists alone."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,46 +16,47 @@ _MAX_METHOD_LENGTH = 16
 
 
 class AuditedAction:
-    """One request, or command, that may change something.
+    """One request, or command line, that may change something.
 
-    What was not done in a transaction of `transaction` is written down by whoever answers the request.
+    If it is not done within `transaction`, the middleware writes the audit entry before the response is sent.
     """
 
     def __init__(
         self, who: Principal, method: str, path: str, request_id: str | None = None, address: str | None = None
     ) -> None:
-        self.kept = False
+        self.written = False
+        """Whether the audit contains it."""
         self.repeated = False
-        """Whether it was done before already, so that only its answer was given again."""
+        """Whether it was done before, and only its response is returned again."""
         self.result: str | None = None
-        """What comes of it: the id of an event, a command or a key, or those of dead letters."""
+        """The id of the event, command or key that it created, or the ids of the dead letters that it replays."""
         self._who = who
         self._what = (method[:_MAX_METHOD_LENGTH], path[:_MAX_PATH_LENGTH].replace("\0", ""))
-        self._from = (request_id, address)
+        self._source = (request_id, address)
 
     @asynccontextmanager
     async def transaction(self, pool: Pool) -> AsyncIterator[PooledConnection]:
-        """Have a transaction inside, which ends with the entry; what is raised undoes both."""
+        """Open a transaction that ends with the audit entry; an exception rolls both back."""
         async with pool.acquire() as connection, connection.transaction():
             yield connection
-            await self.keep(connection, "repeated" if self.repeated else "done")
-        self.kept = True
+            await self.write(connection, "repeated" if self.repeated else "done")
+        self.written = True
 
-    async def keep(self, connection: Pool | PooledConnection, outcome: Outcome, status: int | None = None) -> None:
-        """Write it down."""
+    async def write(self, connection: Pool | PooledConnection, outcome: Outcome, status: int | None = None) -> None:
+        """Write the audit entry."""
         who = self._who
         await insert_entry(
-            connection, who.id, who.name, who.by, who.role, *self._what, outcome, status, self.result, *self._from
+            connection, who.id, who.name, who.by, who.role, *self._what, outcome, status, self.result, *self._source
         )
 
     def __str__(self) -> str:
-        """Return it for the log."""
+        """Return the action for the log."""
         return f"{self._who.id} ({self._who.role}): {' '.join(self._what)}"
 
 
-def _deed(request: Request) -> Any:
+def _current_action(request: Request) -> Any:
     return request.state.action
 
 
-CurrentAction = Annotated[AuditedAction, Depends(_deed)]
-"""Of a route that changes something."""
+CurrentAction = Annotated[AuditedAction, Depends(_current_action)]
+"""The action of a route that changes something."""

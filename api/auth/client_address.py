@@ -1,15 +1,15 @@
-"""Where a request comes from: what the audit shows, and whose limit it counts against."""
+"""The address of a client, for the audit and for rate limits."""
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from fastapi import Request
 
-_HOME_BITS = 64
-"""Of an IPv6 address: whoever has one has all that begin like it."""
+_SITE_PREFIX_BITS = 64
+"""A client can use any IPv6 address with the same prefix."""
 
 
 def client_address(request: Request) -> str:
-    """Return the client's address; empty where it is none, for a proxy says what it likes."""
+    """Return the client's address; empty if a proxy reported something that is not an address."""
     given = request.client.host if request.client else ""
     try:
         ip_address(given)
@@ -19,8 +19,8 @@ def client_address(request: Request) -> str:
 
 
 def rate_limit_key(address: str) -> str:
-    """Return under which name an address is limited: a home may take another IPv6 address for each request."""
+    """Return the key under which an address is rate-limited: for IPv6, its network."""
     if ":" not in address:
         return address
-    found = IPv6Address(address)
-    return str(found.ipv4_mapped or IPv6Network((int(found), _HOME_BITS), strict=False))
+    parsed = IPv6Address(address)
+    return str(parsed.ipv4_mapped or IPv6Network((int(parsed), _SITE_PREFIX_BITS), strict=False))

@@ -1,7 +1,7 @@
-"""Pages of elsewhere, in the browser of somebody who may reach an API that asks nobody who they are.
+"""The origin check of an API that is open without authentication.
 
-A browser sends the requests of any page to any address. Where a bearer header is needed they do no harm, for no page
-has it; where the API is open they would be as good as the operator's own.
+A browser sends requests of any page to any address. With authentication they are harmless, because no other page has
+the bearer header. An open API would execute them as if the operator had sent them.
 """
 
 from urllib.parse import urlsplit
@@ -12,32 +12,35 @@ from api.auth.permissions import SAFE_METHODS
 from schemas.settings.access import is_loopback
 
 
-def origin_refusal(method: str, headers: Headers, origins: list[str], address: str | None) -> str | None:
-    """Say why a request is none of the operator's; None where it may be.
+def origin_rejection(method: str, headers: Headers, origins: list[str], address: str | None) -> str | None:
+    """Return why a request is rejected, or None.
 
-    `address` is where it comes from, for an API that only this machine reaches; None for one that is open to all.
+    `address` is the client's address if the API listens on loopback only, None if the API is open to all.
     """
     host = headers.get("host", "")
     on_loopback = address is not None
-    # It reached loopback through a proxy, behind which may be the whole world.
+    # A proxy forwarded it to loopback; its clients may be anywhere.
     if address is not None and not is_loopback(address):
         return (
-            f"the API is open on loopback only, and a proxy asks for {address or 'somebody'}; "
-            "set API_AUTH=required, and use a key"
+            "the API is open on loopback only, and a proxy forwarded this request "
+            f"from {address or 'an unknown address'}; set API_AUTH=required and use a key"
         )
-    # A name of somebody's own may lead to 127.0.0.1 (DNS rebinding), and then its pages could read all answers.
-    if on_loopback and host and not is_loopback(_name(host)):
-        return f"the API is open on loopback only, and {host!r} is no name of it; set API_AUTH=required, and use a key"
+    # DNS rebinding: a name of another site may resolve to 127.0.0.1, and its pages could then read all responses.
+    if on_loopback and host and not is_loopback(_host_name(host)):
+        return (
+            f"the API is open on loopback only, and {host!r} is not a loopback name; "
+            "set API_AUTH=required and use a key"
+        )
     origin = headers.get("origin")
     if method in SAFE_METHODS or origin is None or origin in origins:
         return None
     if origin.partition("://")[2] == host:
         return None
-    return f"a page of {origin!r} may change nothing here; name it in API_CORS_ORIGINS if it is yours"
+    return f"pages of {origin!r} may not change anything here; add it to API_CORS_ORIGINS if it is yours"
 
 
-def _name(host: str) -> str:
+def _host_name(host: str) -> str:
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
-        return ""  # no address at all
+        return ""  # not a valid host

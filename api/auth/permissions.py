@@ -1,7 +1,7 @@
-"""The role that each route needs. docs/reference/permissions.md has the same table, and a test compares all three.
+"""The access role that each route requires. A test compares it with docs/reference/permissions.md and OpenAPI.
 
-It is asked before a body is read, by path, so it does not depend on how FastAPI finds its routes. A path that is not
-here needs a role all the same: a route that somebody forgets is closed, not open.
+The role is found by the path before a body is read, independently of FastAPI's routing. A path that is not listed
+requires a role too, so that a forgotten route is closed, not open.
 """
 
 import re
@@ -21,7 +21,7 @@ PUBLIC_PATHS = (
     "/health/ready",
     "/health/db-check",
 )
-"""What may be read without saying who asks: the page without its figures, the description, and health."""
+"""What may be read without authentication: the page without its data, the API description, and health."""
 
 METRICS_PATH = "/metrics"
 
@@ -79,21 +79,21 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class RoutePermissions:
-    """Says what a request needs."""
+    """Finds the access role that a request requires."""
 
     def __init__(self, *, metrics_open: bool) -> None:
-        self._open = [_pattern(path) for path in (*PUBLIC_PATHS, *([METRICS_PATH] if metrics_open else []))]
-        self._needed: dict[str, list[tuple[re.Pattern[str], AccessRole]]] = {}
+        self._public = [_pattern(path) for path in (*PUBLIC_PATHS, *([METRICS_PATH] if metrics_open else []))]
+        self._roles: dict[str, list[tuple[re.Pattern[str], AccessRole]]] = {}
         for (method, path), role in ROUTE_ROLES.items():
-            self._needed.setdefault(method, []).append((_pattern(path), role))
+            self._roles.setdefault(method, []).append((_pattern(path), role))
 
     def required_role(self, method: str, path: str) -> AccessRole | None:
-        """Return the role; None where nobody has to say who they are."""
+        """Return the role; None if the path is public."""
         reads = method in SAFE_METHODS
-        if reads and any(pattern.match(path) for pattern in self._open):
+        if reads and any(pattern.match(path) for pattern in self._public):
             return None
-        # Where several match, whichever of them the app takes: no less than it needs.
-        candidates = self._needed.get("GET" if reads else method, [])
+        # Several patterns may match. The highest role is sufficient for whichever route FastAPI selects.
+        candidates = self._roles.get("GET" if reads else method, [])
         found = highest([role for pattern, role in candidates if pattern.match(path)])
         return found or (AccessRole.VIEWER if reads else AccessRole.ADMIN)
 

@@ -1,4 +1,4 @@
-"""Who asks."""
+"""Who makes a request."""
 
 import getpass
 import time
@@ -10,7 +10,7 @@ from schemas.base.access_role import AccessRole
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Somebody with a role; `id` stays the same for all requests of one key or one subject of tokens."""
+    """A client with an access role. All requests with one key, or one token subject, have the same `id`."""
 
     id: str
     name: str
@@ -19,20 +19,20 @@ class Principal:
     expires_at: float | None = None
     """Unix seconds; None is never."""
     digest: bytes | None = None
-    """Of the key, by which it is found again."""
+    """The digest of the API key."""
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether the key or token has expired."""
         return self.expires_at is not None and self.expires_at <= time.time()
 
 
 ANONYMOUS = Principal("anybody", "anybody", AccessRole.ADMIN, "open")
-"""Where the API is open, nobody says who they are."""
+"""Every client of an open API."""
 
 
 def cli_principal() -> Principal:
-    """Return who types a command; whoever has the database's password may do everything."""
+    """Return the user of the command line, an administrator: the database's password permits everything."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):

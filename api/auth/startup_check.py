@@ -1,12 +1,11 @@
-"""Whether the API may begin to listen: open to everybody on loopback only, or else where somebody could get in."""
+"""The check at the start: an API that is not on loopback needs a key or an issuer, or is open on purpose."""
 
 import logging
 
 import asyncpg
 
-from api.http.problems import OUTAGES
 from api.queries.keys import valid_key_exists
-from runtime.database import connect_options
+from runtime.database import DATABASE_ERRORS, connect_options
 from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings, is_loopback
 from schemas.settings.blocks import DatabaseSettings
@@ -15,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 async def check_access_at_startup(host: str, access: AccessSettings, database: DatabaseSettings) -> None:
-    """Look before the API listens, and say loudly where everybody may do everything.
+    """Check that some client can use the API, and log a warning if every client can.
 
     Raises:
         GatewayError: keys are required, and there is none.
@@ -23,8 +22,8 @@ async def check_access_at_startup(host: str, access: AccessSettings, database: D
     if access.is_open(host):
         if not is_loopback(host):
             logger.warning(
-                "THE API IS OPEN: everybody who reaches %s may do everything, for API_AUTH is open; "
-                "make keys with `gateway keys create`, and set API_AUTH=required",
+                "THE API IS OPEN: everybody who reaches %s may do everything, because API_AUTH is open; "
+                "create keys with `gateway keys create` and set API_AUTH=required",
                 host,
                 extra={"action": "api_open"},
             )
@@ -34,16 +33,16 @@ async def check_access_at_startup(host: str, access: AccessSettings, database: D
     try:
         connection = await asyncpg.connect(**connect_options(database, "gateway-api"))
         try:
-            there_is_one = await valid_key_exists(connection)
+            key_exists = await valid_key_exists(connection)
         finally:
             await connection.close()
-    except (*OUTAGES, asyncpg.PostgresError) as error:
-        # It starts without a database as always; until that is back, every request is refused.
-        logger.warning("whether there are API keys cannot be told yet: %s", error, extra={"action": "keys_unavailable"})
+    except DATABASE_ERRORS as error:
+        # The API also starts without a database; until it is up, every request with a key is rejected.
+        logger.warning("cannot look up API keys: %s", error, extra={"action": "keys_unavailable"})
         return
-    if not there_is_one:
+    if not key_exists:
         raise GatewayError(
-            f"the API does not listen on {host} without anybody who could use it: make a key with "
+            f"the API does not listen on {host} because no API key exists: create one with "
             "`gateway keys create NAME --role admin` (with compose: `docker compose run --rm api keys create NAME "
-            "--role admin`), or set API_OIDC_ISSUER; API_AUTH=open lets everybody in"
+            "--role admin`), set API_OIDC_ISSUER, or set API_AUTH=open to admit everybody"
         )

@@ -1,6 +1,6 @@
-"""Bodies that are too large are refused before they are read, and those that take too long are not waited for.
+"""Limits on the size and the duration of request bodies.
 
-Starlette has a middleware for this, which answers in plain text; clients of this API are promised problem documents.
+Starlette's own middleware answers in plain text; this API promises problem documents.
 """
 
 import asyncio
@@ -10,45 +10,50 @@ from fastapi import HTTPException, Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import problem
+from api.http.problems import problem_response
 
-SECONDS = 60.0
-"""How long a body may take."""
-_MOST_DIGITS = 18
+BODY_SECONDS = 60.0
+"""How long a client may take to send a body."""
+_MAX_DIGITS = 18
 
 
 class BodyLimitMiddleware:
-    """Answers 413 where a body is announced as, or turns out to be, larger than `most` bytes."""
+    """Answers 413 to a body of more than `max_bytes` and 408 to one that takes too long.
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    A body whose Content-Length is too large is rejected before it is read.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
         self._app = app
-        self._most = most
+        self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        detail = f"a body has at most {self._most} bytes (API_MAX_BODY_BYTES)"
-        announced = Headers(scope=scope).get("content-length", "")
-        if len(announced) > _MOST_DIGITS or (announced.isdecimal() and int(announced) > self._most):
-            refusal = problem(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-            await refusal(scope, receive, send)
+        detail = f"the body has more than {self._max_bytes} bytes (API_MAX_BODY_BYTES)"
+        length = Headers(scope=scope).get("content-length", "")
+        if len(length) > _MAX_DIGITS or (length.isdecimal() and int(length) > self._max_bytes):
+            response = problem_response(Request(scope), HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+            await response(scope, receive, send)
             return
-        read, whole = 0, False
-        until = asyncio.get_running_loop().time() + SECONDS
+        received, complete = 0, False
+        deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
-        async def counting() -> Message:
-            nonlocal read, whole
+        async def limited_receive() -> Message:
+            nonlocal received, complete
             try:
-                async with asyncio.timeout_at(None if whole else until):
+                async with asyncio.timeout_at(None if complete else deadline):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, f"no whole body within {SECONDS:.0f} s") from None
-            whole = not message.get("more_body", False)
-            read += len(message.get("body", b""))
-            if read > self._most:
-                # In the route that reads; the app makes a problem document of it.
+                raise HTTPException(
+                    HTTPStatus.REQUEST_TIMEOUT, f"the body was not complete within {BODY_SECONDS:.0f} s"
+                ) from None
+            complete = not message.get("more_body", False)
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                # Raised in the route that reads the body, so the app answers with a problem document.
                 raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
             return message
 
-        await self._app(scope, counting, send)
+        await self._app(scope, limited_receive, send)

@@ -1,4 +1,4 @@
-"""`/docs` (Swagger UI), with every asset from this process: the network of a site may end at its fence."""
+"""`/docs` (Swagger UI). All assets come from this process, so that it works without internet access."""
 
 import re
 from base64 import b64encode
@@ -14,12 +14,12 @@ _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def add_docs(app: FastAPI) -> None:
-    """Serve the page and its assets, which come with `fastapi-offline`."""
+    """Serve Swagger UI and its assets, which the package `fastapi-offline` contains."""
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        page = _page(app, request)
-        # The one script that is in the page itself, and the styles that Swagger UI sets on its elements.
+        page = _swagger_ui(app, request)
+        # Allow the one inline script by its hash, and the styles that Swagger UI sets on its elements.
         inline = b64encode(sha256(_SCRIPT.findall(bytes(page.body))[-1]).digest()).decode()
         page.headers["content-security-policy"] = (
             f"default-src 'none'; script-src 'self' 'sha256-{inline}'; style-src 'self' 'unsafe-inline'; "
@@ -30,8 +30,8 @@ def add_docs(app: FastAPI) -> None:
     app.mount(ASSETS, StaticFiles(packages=[("fastapi_offline", "static")]))
 
 
-def _page(app: FastAPI, request: Request) -> HTMLResponse:
-    # What a proxy in front of us has taken off the path.
+def _swagger_ui(app: FastAPI, request: Request) -> HTMLResponse:
+    # The path prefix that a proxy in front of the API removed.
     root = request.scope.get("root_path", "")
     return get_swagger_ui_html(
         openapi_url=f"{root}{app.openapi_url}",
@@ -39,6 +39,6 @@ def _page(app: FastAPI, request: Request) -> HTMLResponse:
         swagger_js_url=f"{root}{ASSETS}/swagger-ui-bundle.js",
         swagger_css_url=f"{root}{ASSETS}/swagger-ui.css",
         swagger_favicon_url=f"{root}{ASSETS}/favicon.png",
-        # Else it may send the description to swagger.io.
+        # Without this, Swagger UI may send the description to swagger.io.
         swagger_ui_parameters={"validatorUrl": None},
     )

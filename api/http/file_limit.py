@@ -1,4 +1,4 @@
-"""How many connections the process may have: each is an open file, and many systems let a process have 1,024."""
+"""The process's limit of open files. Each connection is an open file, and many systems allow only 1,024."""
 
 import logging
 import resource
@@ -6,29 +6,29 @@ import resource
 logger = logging.getLogger(__name__)
 
 RESERVED_FILES = 1000
-"""For requests beside the feed, PostgreSQL, Kafka and the files of the page."""
+"""For requests other than the live feed, PostgreSQL, Kafka and the files of the page."""
 
 
-def raise_file_limit(clients: int) -> None:
-    """Allow this process to have so many clients of the feed; where the system does not, say so.
+def raise_file_limit(feed_clients: int) -> None:
+    """Allow this process enough open files for `feed_clients`; log a warning if the system does not permit it.
 
-    Without files left no request is answered: not those of the feed, nor any other.
+    Without free files the process cannot accept any connection, of the live feed or another.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = clients + RESERVED_FILES
-    if _enough(soft, wanted):
+    needed = feed_clients + RESERVED_FILES
+    if _allows(soft, needed):
         return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if _enough(hard, wanted) else hard, hard))
-    if not _enough(hard, wanted):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if _allows(hard, needed) else hard, hard))
+    if not _allows(hard, needed):
         logger.warning(
-            "%d clients of the feed (API_FEED_CLIENTS) need %d open files, and the system allows %d; "
+            "%d clients of the live feed (API_FEED_CLIENTS) need %d open files, but the system allows %d; "
             "raise its limit (ulimit -Hn) or lower API_FEED_CLIENTS",
-            clients,
-            wanted,
+            feed_clients,
+            needed,
             hard,
-            extra={"action": "few_open_files"},
+            extra={"action": "open_files_limited"},
         )
 
 
-def _enough(limit: int, wanted: int) -> bool:
-    return limit == resource.RLIM_INFINITY or limit >= wanted
+def _allows(limit: int, needed: int) -> bool:
+    return limit == resource.RLIM_INFINITY or limit >= needed

@@ -1,4 +1,4 @@
-"""Headers that every answer has: what browsers must not do with it, and the id under which the audit knows it."""
+"""Headers of every response: security headers for browsers, and the request id that the audit stores."""
 
 import re
 from secrets import token_hex
@@ -7,9 +7,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REQUEST_ID_HEADER = "x-request-id"
-_USABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-# Of answers that are no page: a browser that opens one as such finds nothing that it may run, load or be framed in.
+# For responses that are not pages: a browser that opens one must not run, load or frame anything.
 _DEFAULTS = {
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
@@ -19,7 +19,7 @@ _DEFAULTS = {
 
 
 class ResponseHeadersMiddleware:
-    """Adds them where an answer does not say otherwise; answers of the API are kept by nobody in between."""
+    """Adds the default headers that a response does not set itself. Responses of `/api` are never cached."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,10 +29,10 @@ class ResponseHeadersMiddleware:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
-        request_id = given if _USABLE.fullmatch(given) else token_hex(8)
+        request_id = given if _ACCEPTED_ID.fullmatch(given) else token_hex(8)
         scope.setdefault("state", {})["request_id"] = request_id
 
-        async def adding(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _DEFAULTS.items():
@@ -42,4 +42,4 @@ class ResponseHeadersMiddleware:
                 headers[REQUEST_ID_HEADER] = request_id
             await send(message)
 
-        await self._app(scope, receive, adding)
+        await self._app(scope, receive, send_with_headers)

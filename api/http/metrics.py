@@ -1,4 +1,4 @@
-"""What the API counts, and where Prometheus collects it."""
+"""The duration of each request as a metric, and the endpoint that Prometheus scrapes."""
 
 import time
 
@@ -8,12 +8,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from runtime.metrics import CONTENT_TYPE, HTTP_REQUEST_SECONDS, exposition
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# For what is not of the REST API, and for what anybody may make up: each name would be one more series for ever.
+# One label for all unknown methods and paths: a client could otherwise create any number of time series.
 _OTHER = "other"
 
 
 class MetricsMiddleware:
-    """Measures each request, by the route's template and never by its path, which holds ids."""
+    """Measures each request. The label is the route's template, never the path, which contains ids."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,23 +23,23 @@ class MetricsMiddleware:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 500  # what is answered for an exception that comes through here
+        status = 500  # the response to an exception that passes through here
 
-        async def noting(message: Message) -> None:
+        async def observed_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, observed_send)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else _OTHER
-            # The router has put it there.
+            # The router sets the route.
             route = getattr(scope.get("route"), "path_format", _OTHER)
             HTTP_REQUEST_SECONDS.labels(method, route, status).observe(time.perf_counter() - started)
 
 
 async def show_metrics(_request: Request) -> Response:
-    """Answer with all metrics of this process."""
+    """Return all metrics of this process in the Prometheus format."""
     return Response(exposition(), headers={"content-type": CONTENT_TYPE})

@@ -1,4 +1,4 @@
-"""The API's connections to PostgreSQL: those of requests, and one each that health checks and the feed have alone."""
+"""The API's connection pools: one for requests, one for health checks, one for the live feed."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from schemas.settings.blocks import ApiSettings, DatabaseSettings
 
 
 class Pools(NamedTuple):
-    """Requests that wait for the database, however many, leave health checks and the feed alone."""
+    """Requests that wait for a connection cannot block health checks or the live feed."""
 
     requests: Pool
     health: Pool
@@ -19,13 +19,13 @@ class Pools(NamedTuple):
 
 
 class TimeoutPool(Pool):
-    """Waits for a free connection no longer than for a statement; asyncpg's own waits for ever."""
+    """Waits for a free connection at most as long as for a statement; a plain asyncpg pool waits for ever."""
 
-    def __init__(self, options: dict[str, Any], most: int) -> None:
+    def __init__(self, options: dict[str, Any], max_size: int) -> None:
         super().__init__(
             **options,
             min_size=0,
-            max_size=most,
+            max_size=max_size,
             max_queries=50_000,
             max_inactive_connection_lifetime=300.0,
             connect=None,
@@ -36,17 +36,17 @@ class TimeoutPool(Pool):
             connection_class=asyncpg.Connection,
             record_class=asyncpg.Record,
         )
-        self._patience: float = options["command_timeout"]
+        self._acquire_timeout: float = options["command_timeout"]
 
     def acquire(self, *, timeout: float | None = None) -> Any:
-        return super().acquire(timeout=self._patience if timeout is None else timeout)
+        return super().acquire(timeout=self._acquire_timeout if timeout is None else timeout)
 
 
 @asynccontextmanager
 async def open_pools(database: DatabaseSettings, api: ApiSettings) -> AsyncIterator[Pools]:
-    """Have them inside. Nothing is connected before it is asked for."""
-    patience = min(database.db_timeout, api.api_db_timeout)
-    options = connect_options(database.model_copy(update={"db_timeout": patience}), "gateway-api")
+    """Open the pools; each connects when it is first used."""
+    timeout = min(database.db_timeout, api.api_db_timeout)
+    options = connect_options(database.model_copy(update={"db_timeout": timeout}), "gateway-api")
     async with (
         TimeoutPool(options, api.api_pool_size) as requests,
         TimeoutPool(options, 1) as health,

@@ -1,15 +1,15 @@
-"""Every error as an RFC 9457 problem document, and never a stack trace."""
+"""Errors as RFC 9457 problem documents, never as stack traces."""
 
 import logging
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from runtime.database import DATABASE_OUTAGES
 from runtime.database_tls import describe_failure
 from schemas.rest.problems import FieldError, Problem
 
@@ -17,25 +17,15 @@ logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 
-# What a database that is away, ending, starting, overloaded or busy with the same rows looks like.
-OUTAGES = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # a deadlock: the other one went on
-)
+UNEXPECTED = "an unexpected error; the server's log has the details"
 
 
 class UnavailableError(Exception):
-    """A server that the answer needs is down; the message says which."""
+    """A server that the response needs is down. The message says which, and what to do."""
 
 
 def not_found(what: str, name: str) -> HTTPException:
-    """Return the 404 for a thing that is not there."""
+    """Return a 404 for `what` with the id `name`."""
     return HTTPException(HTTPStatus.NOT_FOUND, f"there is no {what} {name}")
 
 
@@ -45,45 +35,45 @@ def conflict(detail: str) -> HTTPException:
 
 
 def unprocessable(detail: str) -> HTTPException:
-    """Return a 422 for what only the database could tell."""
+    """Return a 422 for a request that only the database can tell is invalid."""
     return HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
 
 
 def conflict_response(description: str) -> dict[int | str, dict[str, Any]]:
-    """Describe the 409 of a route."""
+    """Return the description of a route's 409 for OpenAPI."""
     return {HTTPStatus.CONFLICT.value: {"description": description}}
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of the app with a problem document."""
+    """Answer all errors of the app with problem documents."""
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(request, error.status_code, error.detail, headers=dict(error.headers or {}))
+        return problem_response(request, error.status_code, error.detail, headers=dict(error.headers or {}))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [
-            FieldError(location=".".join(str(part) for part in problem["loc"]), message=problem["msg"])
-            for problem in error.errors()
+            FieldError(location=".".join(str(part) for part in each["loc"]), message=each["msg"])
+            for each in error.errors()
         ]
-        return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", errors=errors)
+        return problem_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", errors=errors)
 
     async def unavailable(request: Request, error: Exception) -> JSONResponse:
-        logger.warning("unavailable: %s", describe_failure(error), extra={"action": "api_unavailable"})
-        detail = str(error) if isinstance(error, UnavailableError) else "the database does not answer; try again soon"
+        logger.warning("answered 503: %s", describe_failure(error), extra={"action": "api_unavailable"})
+        detail = str(error) if isinstance(error, UnavailableError) else "the database does not answer; try again later"
         headers = {"retry-after": str(RETRY_AFTER_SECONDS)}
-        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
+        return problem_response(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
-    for outage in (UnavailableError, *OUTAGES):
+    for outage in (UnavailableError, *DATABASE_OUTAGES):
         app.add_exception_handler(outage, unavailable)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _error: Exception) -> JSONResponse:
-        return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "an unexpected error; it is in the server's log")
+        return problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
 
 
-def problem(
+def problem_response(
     request: Request,
     status: int,
     detail: str,
@@ -91,7 +81,7 @@ def problem(
     errors: list[FieldError] | None = None,
     headers: dict[str, str] | None = None,
 ) -> JSONResponse:
-    """Build the answer."""
+    """Return the problem document."""
     body = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, errors=errors
     )

@@ -1,4 +1,4 @@
-"""The HTTP server, with an end to endless answers."""
+"""The HTTP server (uvicorn). It ends the live feed before it stops."""
 
 import os
 import socket
@@ -11,24 +11,24 @@ from api.http.protocol import HttpConnection
 from runtime.supervision import Supervisor
 from schemas.base.errors import GatewayError
 
-_BEHIND = "127.0.0.1,::1"
-"""Proxies that are believed whom they ask for, unless FORWARDED_ALLOW_IPS says others."""
+_TRUSTED_PROXIES = "127.0.0.1,::1"
+"""Whose `X-Forwarded-For` is trusted unless FORWARDED_ALLOW_IPS is set."""
 
 
 class Server(uvicorn.Server):
-    """Ends the feed before it waits for answers to be finished, and ends when the app's background work has failed."""
+    """Closes the feed's endless responses at shutdown, and stops when a vital background task has ended."""
 
     def __init__(self, app: FastAPI, **options: Any) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
                 http=HttpConnection,
-                # Nothing here speaks it, and the gate looks at requests only.
+                # The API has no WebSockets, and the authentication middleware checks HTTP requests only.
                 ws="none",
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", _BEHIND),
+                forwarded_allow_ips=os.environ.get("FORWARDED_ALLOW_IPS", _TRUSTED_PROXIES),
                 **options,
             )
         )
@@ -45,7 +45,7 @@ class Server(uvicorn.Server):
         return None if supervisor is None else supervisor.failure
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop."""
+        """End all feeds, finish the other requests, then stop."""
         feed = getattr(self._app.state, "feed", None)
         if feed is not None:
             feed.close()

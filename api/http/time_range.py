@@ -1,4 +1,4 @@
-"""The interval of time that a list is asked for."""
+"""The query parameters `start` and `end` of lists and time series."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, NamedTuple
@@ -17,17 +17,17 @@ class TimeBounds(NamedTuple):
     end: datetime | None
 
 
-def _bounds(start: Moment | None = None, end: Moment | None = None) -> TimeBounds:
+def _time_bounds(start: Moment | None = None, end: Moment | None = None) -> TimeBounds:
     if start is not None and end is not None and end < start:
         raise unprocessable("end is before start")
     return TimeBounds(start, end)
 
 
-TimeBoundsQuery = Annotated[TimeBounds, Depends(_bounds)]
+TimeBoundsQuery = Annotated[TimeBounds, Depends(_time_bounds)]
 
 
 class TimeRange(NamedTuple):
-    """[start, end)."""
+    """[start, end), and which of the two the request contained."""
 
     start: datetime
     end: datetime
@@ -35,16 +35,16 @@ class TimeRange(NamedTuple):
     end_given: bool
 
 
-# Python's calendar ends in year 9999, and buckets reach beyond the bounds.
+# Python's calendar ends with the year 9999, and buckets extend beyond the bounds.
 _FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(days=3)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=3)
 
 
-def _last_day(interval: TimeBoundsQuery) -> TimeRange:
-    end = min(max(interval.end or datetime.now(UTC), _FIRST), _LAST)
-    start = interval.start or floor_to(end - timedelta(days=1), MINUTE)
-    return TimeRange(min(max(start, _FIRST), end), end, interval.start is not None, interval.end is not None)
+def _time_range(bounds: TimeBoundsQuery) -> TimeRange:
+    end = min(max(bounds.end or datetime.now(UTC), _FIRST), _LAST)
+    start = bounds.start or floor_to(end - timedelta(days=1), MINUTE)
+    return TimeRange(min(max(start, _FIRST), end), end, bounds.start is not None, bounds.end is not None)
 
 
-TimeRangeQuery = Annotated[TimeRange, Depends(_last_day)]
-"""An interval of which a bound that is missing makes it the last 24 hours."""
+TimeRangeQuery = Annotated[TimeRange, Depends(_time_range)]
+"""Without `end` the range ends now; without `start` it is 24 hours long."""

@@ -1,7 +1,7 @@
-"""An error that nobody foresaw is answered inside the gate.
+"""Responses to exceptions that no handler expects.
 
-Starlette's own answer comes from outside of all middleware: it would have no headers, and what was asked for would not
-be in the audit.
+Starlette's own response is sent outside all middleware: it would lack the default headers, and the audit would not
+contain the request.
 """
 
 import logging
@@ -10,13 +10,13 @@ from http import HTTPStatus
 from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problems import problem
+from api.http.problems import UNEXPECTED, problem_response
 
 logger = logging.getLogger(__name__)
 
 
 class UnhandledErrorMiddleware:
-    """Answers 500 where the app raises before it has begun to answer."""
+    """Logs an exception and answers 500, unless the response has already begun."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -25,19 +25,18 @@ class UnhandledErrorMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
+        started = False
 
-        async def noting(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
+        async def observed_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
             await send(message)
 
         try:
-            await self._app(scope, receive, noting)
+            await self._app(scope, receive, observed_send)
         except Exception:
-            if begun:
+            if started:
                 raise
             logger.exception("%s %r failed", scope["method"], scope["path"], extra={"action": "request_failed"})
-            detail = "an unexpected error; it is in the server's log"
-            answer = problem(Request(scope), HTTPStatus.INTERNAL_SERVER_ERROR, detail)
-            await answer(scope, receive, send)
+            response = problem_response(Request(scope), HTTPStatus.INTERNAL_SERVER_ERROR, UNEXPECTED)
+            await response(scope, receive, send)

@@ -1,10 +1,10 @@
-"""The record of who did what."""
+"""The audit: who changed what."""
 
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 
-from api.http.time_range import TimeBounds
 from runtime.database import Pool, PooledConnection
 
 INSERT = """
@@ -20,12 +20,12 @@ ORDER BY id DESC LIMIT $5
 
 
 async def insert_entry(connection: Pool | PooledConnection, *values: Any) -> None:
-    """Keep an entry; the values are those of the columns, in the order of INSERT."""
+    """Store an entry; the values are in the column order of INSERT."""
     await connection.execute(INSERT, *values)
 
 
 async def fetch_entries(
-    pool: Pool, *, before: int | None, who: str | None, interval: TimeBounds, limit: int
+    pool: Pool, *, before: int | None, who: str | None, bounds: tuple[datetime | None, datetime | None], limit: int
 ) -> list[asyncpg.Record]:
-    """Return entries, newest first, of before an id."""
-    return await pool.fetch(PAGE, before, who, interval.start, interval.end, limit)
+    """Return the entries in [start, end) with an id below `before`, the newest first."""
+    return await pool.fetch(PAGE, before, who, *bounds, limit)

@@ -5,7 +5,6 @@ from datetime import datetime
 
 import asyncpg
 
-from api.queries.dead_letters import NEWEST_FIRST, SUMMARY
 from runtime.database import Pool
 
 NOW = "SELECT clock_timestamp()"
@@ -40,8 +39,6 @@ SELECT v.ven_id, v.name, s.received_at, ven_presence(v, s, $1) AS status
 FROM vens AS v LEFT JOIN ven_status AS s USING (ven_id) WHERE v.ven_id = ANY ($2)
 """
 
-LETTERS = SUMMARY + "WHERE time > $1" + NEWEST_FIRST + "$2"
-
 
 async def fetch_now(pool: Pool) -> datetime:
     """Return the time by the clock that changes go by."""
@@ -72,8 +69,3 @@ async def fetch_online(pool: Pool, offline_after: float) -> set[str]:
 async def fetch_presence(pool: Pool, offline_after: float, ven_ids: Collection[str]) -> list[asyncpg.Record]:
     """Return the status of some VENs; those that are gone are left out."""
     return await pool.fetch(PRESENCE, offline_after, ven_ids)
-
-
-async def fetch_new_dead_letters(pool: Pool, since: datetime, limit: int) -> list[asyncpg.Record]:
-    """Return the dead letters received last, the last one first."""
-    return await pool.fetch(LETTERS, since, limit)

@@ -1,11 +1,11 @@
-"""Answers that are kept for a day, by the path and the Idempotency-Key of their request."""
+"""Responses that are stored for 24 hours by path and Idempotency-Key."""
 
 import asyncpg
 
 from runtime.database import PooledConnection
 
-# Whoever comes second waits here until the first has committed, then finds its answer; when the first fails, its row
-# goes with its transaction, and the second is the first. A key older than a day is as good as new.
+# A second request with the same key waits here until the first one commits, and then finds its response. If the first
+# one fails, its row is rolled back and the second one claims the key. After 24 hours a key is free again.
 CLAIM = """
 INSERT INTO idempotency_keys AS known (path, key, digest) VALUES ($1, $2, $3)
 ON CONFLICT (path, key) DO UPDATE SET digest = excluded.digest, created_at = excluded.created_at
@@ -13,9 +13,9 @@ ON CONFLICT (path, key) DO UPDATE SET digest = excluded.digest, created_at = exc
 RETURNING true
 """
 READ = "SELECT digest, status, body, location FROM idempotency_keys WHERE path = $1 AND key = $2"
-KEEP = "UPDATE idempotency_keys SET status = $3, body = $4, location = $5 WHERE path = $1 AND key = $2"
-# With each new key a few old ones go; nobody waits for anybody.
-FORGET = """
+STORE = "UPDATE idempotency_keys SET status = $3, body = $4, location = $5 WHERE path = $1 AND key = $2"
+# Each new key deletes a few old ones, without waiting for locks.
+DELETE_EXPIRED = """
 DELETE FROM idempotency_keys WHERE (path, key) IN (
     SELECT path, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
     ORDER BY created_at LIMIT 20 FOR UPDATE SKIP LOCKED)
@@ -23,7 +23,7 @@ DELETE FROM idempotency_keys WHERE (path, key) IN (
 
 
 async def claim_key(connection: PooledConnection, path: str, key: str, digest: str) -> asyncpg.Record | None:
-    """Take a key for this transaction; where it is taken, return the digest and the answer that are kept."""
+    """Claim a key for this transaction; if it is taken, return the stored digest and response."""
     if await connection.fetchval(CLAIM, path, key, digest):
         return None
     return await connection.fetchrow(READ, path, key)
@@ -32,6 +32,6 @@ async def claim_key(connection: PooledConnection, path: str, key: str, digest: s
 async def store_response(
     connection: PooledConnection, path: str, key: str, status: int, body: str, location: str | None
 ) -> None:
-    """Keep an answer with the key that this transaction has taken, and forget some that are past keeping."""
-    await connection.execute(KEEP, path, key, status, body, location)
-    await connection.execute(FORGET)
+    """Store the response to the key that this transaction claimed, and delete some expired keys."""
+    await connection.execute(STORE, path, key, status, body, location)
+    await connection.execute(DELETE_EXPIRED)

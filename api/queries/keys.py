@@ -1,4 +1,4 @@
-"""API keys: found by their digest, made, listed, revoked."""
+"""API keys: look up by digest, insert, list, revoke. The view `valid_api_keys` has those that are valid now."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,10 +7,9 @@ import asyncpg
 
 from runtime.database import Connection, Pool, PooledConnection
 
-_HOLDS = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
-FIND = f"SELECT key_id, name, role, expires_at FROM api_keys WHERE digest = $1 AND {_HOLDS}"  # noqa: S608 - our own words
-HOLDING = f"SELECT digest FROM api_keys WHERE digest = ANY ($1::bytea[]) AND {_HOLDS}"  # noqa: S608
-ANY_ACTIVE = f"SELECT EXISTS (SELECT FROM api_keys WHERE {_HOLDS})"  # noqa: S608
+FIND = "SELECT key_id, name, role, expires_at FROM valid_api_keys WHERE digest = $1"
+VALID = "SELECT digest FROM valid_api_keys WHERE digest = ANY ($1::bytea[])"
+VALID_EXISTS = "SELECT EXISTS (SELECT FROM valid_api_keys)"
 INSERT = """
 INSERT INTO api_keys (key_id, digest, name, role, expires_at) VALUES ($1, $2, $3, $4, $5)
 """
@@ -24,24 +23,24 @@ REVOKE = "UPDATE api_keys SET revoked_at = now() WHERE key_id = $1 AND revoked_a
 
 
 async def fetch_key(pool: Pool, digest: bytes) -> asyncpg.Record | None:
-    """Return the key of this digest while it holds."""
+    """Return the valid key with this digest, or None."""
     return await pool.fetchrow(FIND, digest)
 
 
 async def fetch_valid_digests(pool: Pool, digests: Iterable[bytes]) -> set[bytes]:
-    """Return those of the digests whose keys hold, by one question for all of them."""
-    return {row["digest"] for row in await pool.fetch(HOLDING, list(digests))}
+    """Return those of the digests whose keys are valid."""
+    return {row["digest"] for row in await pool.fetch(VALID, list(digests))}
 
 
 async def valid_key_exists(connection: Connection) -> bool:
-    """Say whether there is a key that holds."""
-    return bool(await connection.fetchval(ANY_ACTIVE))
+    """Return whether any key is valid."""
+    return bool(await connection.fetchval(VALID_EXISTS))
 
 
 async def insert_key(
     connection: PooledConnection, key_id: str, digest: bytes, name: str, role: str, expires_at: datetime | None
 ) -> None:
-    """Keep a new key."""
+    """Store a new key."""
     await connection.execute(INSERT, key_id, digest, name, role, expires_at)
 
 
@@ -51,6 +50,6 @@ async def fetch_keys(pool: Pool) -> list[asyncpg.Record]:
 
 
 async def revoke_key(connection: PooledConnection, key_id: str) -> str | None:
-    """Revoke a key and return its name; None where there is none that could be."""
+    """Revoke a key and return its name; None if there is no such key, or if it was revoked before."""
     name: str | None = await connection.fetchval(REVOKE, key_id)
     return name

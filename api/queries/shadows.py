@@ -1,4 +1,4 @@
-"""The last shadow document of each VEN."""
+"""The last device shadow of each VEN."""
 
 import asyncpg
 
@@ -8,5 +8,5 @@ SHADOW = "SELECT received_at, document FROM ven_shadows WHERE ven_id = $1"
 
 
 async def fetch_shadow(pool: Pool, ven_id: str) -> asyncpg.Record | None:
-    """Return the document (as JSON text) and when it was received, or None."""
+    """Return the document (JSON text) and when it was received, or None."""
     return await pool.fetchrow(SHADOW, ven_id)

@@ -1,4 +1,4 @@
-"""Readings of one VEN over an interval of time."""
+"""Readings of one VEN."""
 
 from datetime import datetime
 
@@ -24,9 +24,9 @@ LIMIT $4
 async def fetch_telemetry(
     pool: Pool, ven_id: str, start: datetime, end: datetime | None, limit: int
 ) -> tuple[int, list[asyncpg.Record]]:
-    """Return how many readings lie in [start, end), and the newest of them, oldest first; `end` None has no bound."""
-    interval = (ven_id, start, end)
+    """Return the number of readings in [start, end) and the newest of them, oldest first; `end` may be None."""
+    range_of_ven = (ven_id, start, end)
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        total = await connection.fetchval(COUNT, *interval)
-        rows = await connection.fetch(NEWEST, *interval, limit)
+        total = await connection.fetchval(COUNT, *range_of_ven)
+        rows = await connection.fetch(NEWEST, *range_of_ven, limit)
     return int(total), rows[::-1]

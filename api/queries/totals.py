@@ -1,4 +1,4 @@
-"""What the live totals come to by the rows of the database."""
+"""What the live totals should be according to the stored rows."""
 
 from datetime import datetime
 
@@ -7,15 +7,14 @@ import msgspec
 from runtime.database import Pool
 from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 
-# The live rule, in SQL: heard lately, not gone since, not disabled. A VEN that has just been removed is not there.
-_ONLINE = """
-SELECT s.used_power_kw, s.shed_power_kw, s.loads
-FROM ven_status AS s JOIN vens AS v USING (ven_id)
-WHERE s.reading_received_at >= $1 AND s.reading_received_at > COALESCE(s.left_at, '-infinity')
-    AND v.status <> 'disabled'
-"""
-TOTALS = f"""
-WITH online AS MATERIALIZED ({_ONLINE}),
+# The rule of the live totals in SQL: a recent reading, no last will since, not disabled. A deleted VEN has no row.
+TOTALS = """
+WITH online AS MATERIALIZED (
+    SELECT s.used_power_kw, s.shed_power_kw, s.loads
+    FROM ven_status AS s JOIN vens AS v USING (ven_id)
+    WHERE s.reading_received_at >= $1 AND s.reading_received_at > COALESCE(s.left_at, '-infinity')
+        AND v.status <> 'disabled'
+),
 types AS (
     SELECT COALESCE(load.type, 'other') AS type,
            COALESCE(sum(load."capacityKw"), 0) AS capacity,
@@ -32,16 +31,16 @@ SELECT (SELECT count(*) FROM online) AS online_vens,
        COALESCE(sum(controllable), 0) AS controllable,
        COALESCE(sum(types.shed), 0) AS potential,
        COALESCE(jsonb_object_agg(type, jsonb_build_object('totalCapacityKw', capacity,
-           'totalShedCapabilityKw', types.shed, 'currentUsageKw', current)), '{{}}') AS load_types
+           'totalShedCapabilityKw', types.shed, 'currentUsageKw', current)), '{}') AS load_types
 FROM types
-"""  # noqa: S608 - our own text
+"""
 
 _decode_types = msgspec.json.Decoder(dict[str, LoadTypeTotals]).decode
 
 
-async def fetch_totals(pool: Pool, as_of: datetime, heard_since: datetime) -> NetworkTotals:
-    """Add up the VENs whose last reading was received since then."""
-    row = await pool.fetchrow(TOTALS, heard_since)
+async def fetch_totals(pool: Pool, as_of: datetime, received_since: datetime) -> NetworkTotals:
+    """Return the totals of the VENs whose last reading was received since `received_since`."""
+    row = await pool.fetchrow(TOTALS, received_since)
     if row is None:
         return NetworkTotals(as_of, Totals())
     totals = Totals(row["online_vens"], row["used"], row["shed"], row["controllable"], row["potential"])

@@ -1,126 +1,148 @@
-"""Removing a VEN: from the registry at once, and its history in pieces, for it may be millions of rows."""
+"""Deletes a VEN: its registry row and latest values at once, its history in pieces, for it may be millions of rows."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
+from sqlalchemy import DateTime, Table, Text, bindparam, delete, func, select, text
 
+from api.queries.compiled import compile_sql
 from runtime.database import Pool, PooledConnection
+from schemas.tables import metadata
 
-HISTORY = (
-    "ven_acks",
-    "ven_faults",
-    "telemetry_readings",
-    "telemetry_minutes",
-    "telemetry_hours",
-    "load_snapshots",
-    "telemetry_loads",
-)
-"""Tables of what VENs sent, by day."""
+_PIECE = timedelta(hours=6)
+
+
+class HistoryStatements(NamedTuple):
+    """The statements for one table of history; their parameters are in the order of the fields' comments."""
+
+    oldest: str  # VEN, before
+    delete_piece: str  # VEN, begin, before
+    delete_since: str  # VEN, since
+
+
+def _history_statements(table: Table) -> HistoryStatements:
+    ven_id, time = table.c.ven_id, table.c.time
+    ven = ven_id == bindparam("ven", type_=Text)
+    begin, before = (bindparam(name, type_=DateTime(timezone=True)) for name in ("begin", "before"))
+    end = func.least(before, begin + text(f"interval '{_PIECE.total_seconds():.0f} seconds'"))
+    return HistoryStatements(
+        compile_sql(select(func.min(time)).where(ven, time < before)).sql,
+        compile_sql(delete(table).where(ven, time >= begin, time < end)).sql,
+        compile_sql(delete(table).where(ven, time >= before)).sql,
+    )
+
+
+# Tables partitioned by day, of what VENs sent.
+HISTORY = {
+    name: _history_statements(metadata.tables[name])
+    for name in (
+        "ven_acks",
+        "ven_faults",
+        "telemetry_readings",
+        "telemetry_minutes",
+        "telemetry_hours",
+        "load_snapshots",
+        "telemetry_loads",
+    )
+}
+
+# The current state of a VEN. `ven_status` comes before `vens`, as in the sink, so that two transactions do not wait for
+# each other.
+LATEST = {
+    "ven_status": "DELETE FROM ven_status WHERE ven_id = $1",
+    "ven_shadows": "DELETE FROM ven_shadows WHERE ven_id = $1",
+    "rollup_late": "DELETE FROM rollup_late WHERE ven_id = $1",
+    "vens": "DELETE FROM vens WHERE ven_id = $1",
+}
+
+# Tables whose rows are deleted when they are not retained any more (see the views `retained_…`). Rows that were added
+# while the VEN is not registered, such as its restore, belong to the deleted VEN too.
+RETAINING = {
+    "commands": """
+        DELETE FROM commands AS c WHERE c.ven_id = $1
+            AND (c.created_at < $2 OR NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = $1))
+            AND NOT EXISTS (SELECT FROM retained_commands AS r
+                            WHERE r.ven_id = $1 AND r.correlation_id = c.correlation_id)
+    """,
+    "event_vens": """
+        DELETE FROM event_vens AS v WHERE v.ven_id = $1
+            AND (v.decided_at < $2 OR NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = $1))
+            AND NOT EXISTS (SELECT FROM retained_event_vens AS r WHERE r.ven_id = $1 AND r.event_id = v.event_id)
+    """,
+}
 
 KEPT = ("dead_letters", "notices")
-"""The gateway's own record of messages, which leaves by age only."""
+"""The gateway's own record of messages; only age removes its rows."""
 
-# What is under way for an event stays until the event is closed, and what an operator told the VEN to shed until that
-# is over: one that registers itself again meanwhile would else be told twice, and shed twice. And until its restore is
-# in the log, or it would shed on.
-_UNDER_WAY = "EXISTS (SELECT FROM events WHERE events.event_id = {table}.event_id AND events.closed_at IS NULL)"
-_STAYS = {
-    "commands": f"""
-        (phase IS NOT NULL AND (logged_at IS NULL OR {_UNDER_WAY.format(table="commands")})
-         OR phase IS NULL AND op IN ('event', 'shedPanel') AND ends_at IS NOT NULL AND ends_at > now())
-    """,
-    "event_vens": _UNDER_WAY.format(table="event_vens"),
-}
-# As the sink does, status before registry: two transactions never wait for each other's rows crosswise.
-LATEST = ("ven_status", "ven_shadows", "commands", "event_vens", "rollup_late", "vens")
+PENDING_WORK = ("ven_removals",)
+"""What is still to be done for deleted VENs."""
 
-NOTED = ("ven_removals",)
-"""What is still to be done about VENs that are gone."""
-
-NOTE = """
+LOCK_VEN = "SELECT FROM vens WHERE ven_id = $1 FOR UPDATE"
+ADD_PENDING = """
 INSERT INTO ven_removals (ven_id, removed_at) VALUES ($1, clock_timestamp())
 ON CONFLICT (ven_id) DO UPDATE SET removed_at = excluded.removed_at
 RETURNING removed_at
 """
-LOCK_VEN = "SELECT FROM vens WHERE ven_id = $1 FOR UPDATE"
-_WAITS = " OR ".join(
-    f"EXISTS (SELECT FROM {table} WHERE {table}.ven_id = ven_removals.ven_id AND {stays})"
-    for table, stays in _STAYS.items()
-)
-# Those that only wait for the end of an event keep none of the others waiting.
-PENDING = f"SELECT ven_id, removed_at FROM ven_removals ORDER BY ({_WAITS}), removed_at LIMIT 100"  # noqa: S608
-DONE = f"DELETE FROM ven_removals WHERE ven_id = $1 AND removed_at = $2 AND NOT ({_WAITS})"  # noqa: S608
-# What a VEN that is not back got since belongs to the removed one, too: its restore for example.
-ERASE_LATER = [
-    f"""
-    DELETE FROM {table} WHERE ven_id = $1 AND NOT ({_STAYS[table]})
-        AND ({since} < $2 OR NOT EXISTS (SELECT FROM vens WHERE vens.ven_id = $1))
-    """  # noqa: S608 - our own names
-    for table, since in (("commands", "created_at"), ("event_vens", "decided_at"))
-]
-
-
-def first(table: str) -> str:
-    """Return the query of the time of a VEN's oldest row of before a time."""
-    return f"SELECT min(time) FROM {table} WHERE ven_id = $1 AND time < $2"  # noqa: S608 - our own names
-
-
-def piece(table: str) -> str:
-    """Return the statement that erases a VEN's rows of some hours from $3 on, of before $2."""
-    return f"""
-        DELETE FROM {table} WHERE ven_id = $1 AND time >= $3 AND time < LEAST($2, $3 + interval '6 hours')
-    """  # noqa: S608 - our own names
+# VENs that wait for the end of an event come last, so that they do not delay the others.
+PENDING = """
+SELECT ven_id, removed_at FROM ven_removals AS pending
+ORDER BY EXISTS (SELECT FROM retained_commands AS r WHERE r.ven_id = pending.ven_id)
+         OR EXISTS (SELECT FROM retained_event_vens AS r WHERE r.ven_id = pending.ven_id),
+         removed_at
+LIMIT 100
+"""
+FINISH = """
+DELETE FROM ven_removals WHERE ven_id = $1 AND removed_at = $2
+    AND NOT EXISTS (SELECT FROM retained_commands AS r WHERE r.ven_id = $1)
+    AND NOT EXISTS (SELECT FROM retained_event_vens AS r WHERE r.ven_id = $1)
+"""
 
 
 async def remove_ven(connection: PooledConnection, ven_id: str) -> datetime | None:
-    """Take a VEN out of the registry and note that its history of before the returned time is to be erased.
+    """Delete a VEN from the registry and mark its history from before the returned time for erasure.
 
-    It has to be in a transaction. Returns None when there is no such VEN.
+    Needs a transaction. Returns None if there is no such VEN.
     """
     if await connection.fetchrow(LOCK_VEN, ven_id) is None:
         return None
-    for table in LATEST:
-        await connection.execute(
-            f"DELETE FROM {table} WHERE ven_id = $1 AND NOT ({_STAYS.get(table, 'false')})",  # noqa: S608
-            ven_id,
-        )
-    removed_at: datetime = await connection.fetchval(NOTE, ven_id)
-    # What a clock ahead of ours has measured; it could not be told from what a VEN of this id sends later.
-    for table in HISTORY:
-        await connection.execute(
-            f"DELETE FROM {table} WHERE ven_id = $1 AND time >= $2",  # noqa: S608 - our own names
-            ven_id,
-            removed_at,
-        )
+    removed_at: datetime = await connection.fetchval(ADD_PENDING, ven_id)
+    for statement in RETAINING.values():
+        await connection.execute(statement, ven_id, removed_at)
+    for statement in LATEST.values():
+        await connection.execute(statement, ven_id)
+    # Rows of a VEN whose clock is ahead: later they could not be told from those of a new VEN with this id.
+    for table in HISTORY.values():
+        await connection.execute(table.delete_since, ven_id, removed_at)
     return removed_at
 
 
 async def erase_piece(pool: Pool, table: str, ven_id: str, removed_at: datetime) -> bool:
-    """Erase some hours of a VEN's rows in a table; False when there are no more.
+    """Delete some hours of a VEN's rows in a table, the oldest first; return False if there are no more.
 
-    Each piece is a short transaction that locks rows of this VEN only, and goes from the oldest on: where there is
-    nothing, nothing is looked at.
+    Each piece is a short transaction that locks only rows of this VEN.
     """
+    statements = HISTORY[table]
     async with pool.acquire() as connection:
-        begin: datetime | None = await connection.fetchval(first(table), ven_id, removed_at)
+        begin: datetime | None = await connection.fetchval(statements.oldest, ven_id, removed_at)
         if begin is None:
             return False
-        await connection.execute(piece(table), ven_id, removed_at, begin)
+        await connection.execute(statements.delete_piece, ven_id, begin, removed_at)
     return True
 
 
-async def erase_what_is_over(pool: Pool, ven_id: str, removed_at: datetime) -> None:
-    """Erase a VEN's part in events that were closed since."""
+async def erase_no_longer_retained(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+    """Delete a VEN's commands and shares of events that were closed since."""
     async with pool.acquire() as connection, connection.transaction():
-        for statement in ERASE_LATER:
+        for statement in RETAINING.values():
             await connection.execute(statement, ven_id, removed_at)
 
 
-async def pending_removals(pool: Pool) -> list[asyncpg.Record]:
-    """Return VENs whose history is to be erased, the oldest removals first."""
+async def fetch_pending(pool: Pool) -> list[asyncpg.Record]:
+    """Return the VENs whose history is to be erased, the oldest deletions first."""
     return await pool.fetch(PENDING)
 
 
-async def removal_done(pool: Pool, ven_id: str, removed_at: datetime) -> None:
-    """Forget a removal, unless the VEN was removed once more since, or is still part of an event under way."""
-    await pool.execute(DONE, ven_id, removed_at)
+async def finish_erasure(pool: Pool, ven_id: str, removed_at: datetime) -> None:
+    """End an erasure, unless the VEN was deleted once more since, or rows of an open event are retained."""
+    await pool.execute(FINISH, ven_id, removed_at)

@@ -1,4 +1,4 @@
-"""The registry of VENs: entries made and changed by operators."""
+"""The registry of VENs: rows that operators insert and update."""
 
 from runtime.database import PooledConnection
 from schemas.rest.vens import VenCreate, VenUpdate
@@ -23,13 +23,13 @@ RETURNING ven_id
 
 
 async def insert_ven(connection: PooledConnection, ven_id: str, ven: VenCreate) -> bool:
-    """Register a VEN; False when there is one of this id."""
-    place = ven.location
-    return await connection.fetchval(INSERT, ven_id, ven.name, place.lat, place.lon, ven.status) is not None
+    """Register a VEN; return False if the id is taken."""
+    location = ven.location
+    return await connection.fetchval(INSERT, ven_id, ven.name, location.lat, location.lon, ven.status) is not None
 
 
 async def update_ven(connection: PooledConnection, ven_id: str, change: VenUpdate) -> bool:
-    """Change what is given; False when there is no such VEN."""
+    """Update the given fields; return False if there is no such VEN."""
     lat, lon = (None, None) if change.location is None else (change.location.lat, change.location.lon)
     values = (change.name, lat, lon, change.status)
     return await connection.fetchval(UPDATE, ven_id, *values) is not None

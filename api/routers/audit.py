@@ -1,4 +1,4 @@
-"""Who did what, for administrators."""
+"""The audit, for administrators."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from schemas.rest.access import AuditEntry
 
 router = APIRouter(prefix="/api/audit", tags=["access"])
 
-Cursor = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="From a Link header.")]
+Cursor = Annotated[int | None, Query(ge=1, le=2**63 - 1, description="From the Link header of the previous page.")]
 
 
 @router.get("")
@@ -20,17 +20,22 @@ async def list_audit(
     request: Request,
     response: Response,
     database: Database,
-    interval: TimeBoundsQuery,
+    bounds: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Cursor = None,
     who: Annotated[
         str | None,
-        Query(max_length=256, pattern=r"^[^\x00]+$", description="Only what this id did.", examples=["key-1f0c9a3b"]),
+        Query(
+            max_length=256,
+            pattern=r"^[^\x00]+$",
+            description="Only actions of the key, token or user with this id.",
+            examples=["key-1f0c9a3b"],
+        ),
     ] = None,
 ) -> list[AuditEntry]:
-    """List what was done in [start, end), newest first, at most `limit`; a Link header names the next page."""
-    rows = await fetch_entries(database, before=cursor, who=who, interval=interval, limit=limit + 1)
+    """List the audited actions in [start, end), newest first, at most `limit`; a Link header names the next page."""
+    rows = await fetch_entries(database, before=cursor, who=who, bounds=bounds, limit=limit + 1)
     if len(rows) > limit:
-        start, end = (None if bound is None else bound.isoformat() for bound in interval)
+        start, end = (None if bound is None else bound.isoformat() for bound in bounds)
         add_next_link(request, response, limit=limit, who=who, start=start, end=end, cursor=rows[limit - 1]["id"])
     return [AuditEntry(**dict(row)) for row in rows[:limit]]

@@ -1,4 +1,4 @@
-"""What VENs acknowledged of a DR event, whole and circuit by circuit."""
+"""The acks of a DR event, and what they report of each circuit."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,19 +16,19 @@ from schemas.rest.acks import EventCircuit, VenEventAck
 router = APIRouter(prefix="/api/events/{event_id}", tags=["events", "acks"])
 
 Limit = Annotated[int, Query(ge=1, le=50_000)]
-"""Of a whole fleet: an event is looked at as a whole."""
+"""Higher than elsewhere: the list covers a whole fleet."""
 
 
 @router.get("/acks")
 async def list_event_acks(event_id: EventId, database: Database, limit: Limit = 5000) -> list[VenEventAck]:
-    """List the newest acknowledgements of an event, newest first."""
+    """List the newest acks of an event, newest first."""
     event = await _event(database, event_id)
     return [ack_view(row) for row in await fetch_acks_of_event(database, event_id, _acks_interval(event), limit)]
 
 
 @router.get("/circuits")
 async def list_event_circuits(event_id: EventId, database: Database, limit: Limit = 5000) -> list[EventCircuit]:
-    """List what each circuit did in an event, as last acknowledged, ordered by VEN and circuit."""
+    """List what each circuit did in an event, from its last ack, ordered by VEN and circuit."""
     event = await _event(database, event_id)
     return [
         circuit_view(row) for row in await fetch_circuits_of_event(database, event_id, _acks_interval(event), limit)

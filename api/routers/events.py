@@ -47,7 +47,7 @@ async def list_events(
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, response_model=Event)
-async def create_event(event: EventCreate, once: Idempotent) -> Response:
+async def create_event(event: EventCreate, idempotent: Idempotent) -> Response:
     """Create an event; one that is wholly in the past is completed at once, and nobody is told of it."""
 
     async def create(connection: PooledConnection) -> CreateResult:
@@ -66,7 +66,7 @@ async def create_event(event: EventCreate, once: Idempotent) -> Response:
         )
 
     with trace_request() as trace:
-        return await once(event, create)
+        return await idempotent.run(event, create)
 
 
 @router.delete("/{event_id}", status_code=status.HTTP_204_NO_CONTENT)

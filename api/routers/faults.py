@@ -1,4 +1,4 @@
-"""What a VEN reported of its own faults."""
+"""Fault reports of VENs."""
 
 from typing import Annotated
 
@@ -17,12 +17,12 @@ router = APIRouter(prefix="/api/vens", tags=["vens"])
 async def read_faults(
     ven_id: VenId,
     database: Database,
-    interval: TimeBoundsQuery,
+    bounds: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Faults:
-    """Read a VEN's fault reports in [start, end); a bound that is missing is no bound, for faults are few."""
+    """Read a VEN's fault reports in [start, end); a missing bound is no bound."""
     await require_ven(database, ven_id)
-    total, rows = await fetch_faults(database, ven_id, interval, limit)
+    total, rows = await fetch_faults(database, ven_id, bounds, limit)
     return Faults(
         total_count=total,
         faults=[Fault(timestamp=row["time"], received_at=row["received_at"], error=row["error"]) for row in rows],

@@ -1,4 +1,4 @@
-"""The feed: what changes, as server-sent events."""
+"""The live feed: changes as server-sent events."""
 
 import asyncio
 from contextlib import suppress
@@ -20,7 +20,7 @@ event: totals
 data: {"venCount":200,"onlineVens":196,"householdUsageKw":834.7}
 
 """
-BEGIN_SECONDS = 5.0
+READY_SECONDS = 5.0
 Id = Annotated[str | None, Query(max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")]
 
 
@@ -31,7 +31,7 @@ Id = Annotated[str | None, Query(max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$"
     response_class=FeedResponse,
     responses={
         200: {
-            "description": "Server-sent events, without an end.",
+            "description": "Server-sent events; the response does not end.",
             "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EXAMPLE}},
         }
     },
@@ -42,22 +42,24 @@ async def follow(
         str | None,
         Query(max_length=256, description=f"Some of {', '.join(TYPES)}, separated by commas.", examples=["totals"]),
     ] = None,
-    ven_id: Annotated[Id, Query(alias="venId", description="Only what is about this VEN.")] = None,
-    event_id: Annotated[Id, Query(alias="eventId", description="Only what is about this DR event.")] = None,
-    last_event_id: Annotated[str | None, Header(max_length=64, description="Go on after this id.")] = None,
+    ven_id: Annotated[Id, Query(alias="venId", description="Only changes of this VEN.")] = None,
+    event_id: Annotated[Id, Query(alias="eventId", description="Only changes of this DR event.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(max_length=64, description="The last id that was received; the feed resumes after it.")
+    ] = None,
 ) -> FeedResponse:
-    """Follow what changes: totals, DR events, commands, VENs that come and go, new dead letters."""
+    """Follow changes: totals, DR events, commands, VENs that go online or offline, new dead letters."""
     feed: Broadcaster = request.app.state.feed
-    wanted = FeedFilter(_types(types), ven_id, event_id)
+    filters = FeedFilter(_types(types), ven_id, event_id)
     if last_event_id:
-        # Whoever lost a process that is restarted comes back within a moment, before the first look at the tables.
+        # After a restart, clients reconnect before the tables are polled for the first time.
         with suppress(TimeoutError):
-            async with asyncio.timeout(BEGIN_SECONDS):
-                await feed.replay_buffer.begun.wait()
-    # After the waiting: those who wait are not counted yet, and all of them go on at once.
+            async with asyncio.timeout(READY_SECONDS):
+                await feed.replay_buffer.ready.wait()
+    # Checked after the wait: clients that wait are not counted, and continue all at once.
     if len(feed.clients) >= request.app.state.settings.api_feed_clients:
-        raise UnavailableError("the feed has as many clients as it may (API_FEED_CLIENTS); try again later")
-    return FeedResponse(feed, wanted, last_event_id, request.state.principal)
+        raise UnavailableError("the live feed has reached its limit of clients (API_FEED_CLIENTS); try again later")
+    return FeedResponse(feed, filters, last_event_id, request.state.principal)
 
 
 def _types(given: str | None) -> frozenset[FeedType]:
@@ -66,5 +68,5 @@ def _types(given: str | None) -> frozenset[FeedType]:
     known = {name: name for name in get_args(FeedType)}
     names = [name.strip() for name in given.split(",")]
     if unknown := [name for name in names if name not in known]:
-        raise unprocessable(f"types: there is no {unknown[0]!r}; there are {', '.join(TYPES)}")
+        raise unprocessable(f"types: there is no {unknown[0]!r}; use some of {', '.join(TYPES)}")
     return frozenset(known[name] for name in names)

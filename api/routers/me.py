@@ -1,4 +1,4 @@
-"""Who asks: for pages and programs that show only what may be done."""
+"""Who makes the request, for pages and programs that show only what the access role permits."""
 
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ router = APIRouter(prefix="/api", tags=["access"])
 
 @router.get("/me")
 async def read_me(request: Request) -> Me:
-    """Read whose key or token this is, with which role, and until when it holds."""
+    """Read the name, access role and expiry of the key or token that made this request."""
     who: Principal = request.state.principal
-    until = None if who.expires_at is None else datetime.fromtimestamp(who.expires_at, UTC)
-    return Me(id=who.id, name=who.name, role=who.role, by=who.by, expires_at=until)
+    expires_at = None if who.expires_at is None else datetime.fromtimestamp(who.expires_at, UTC)
+    return Me(id=who.id, name=who.name, role=who.role, by=who.by, expires_at=expires_at)

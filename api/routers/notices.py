@@ -1,4 +1,4 @@
-"""Messages that are kept for the record: what another VTN announced, and the answers to it."""
+"""VTN messages: what another VTN announced, and the responses, stored for the record."""
 
 from typing import Annotated
 
@@ -18,16 +18,16 @@ router = APIRouter(prefix="/api/notices", tags=["notices"])
 @router.get("")
 async def list_notices(
     database: Database,
-    interval: TimeBoundsQuery,
+    bounds: TimeBoundsQuery,
     kind: Kind | None = None,
     ven_id: Annotated[
         str | None, Query(alias="venId", min_length=1, max_length=MAX_ID_LENGTH, pattern=r"^[^\x00]+$")
     ] = None,
-    # Fewer than elsewhere: a document may be large.
+    # Lower than for other lists: a document may be large.
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Notices:
-    """List the notices in [start, end) of a kind, or that name a VEN; a bound that is missing is no bound."""
-    total, rows = await fetch_notices(database, kind, ven_id, interval, limit)
+    """List the VTN messages in [start, end), of one kind or VEN if given; a missing bound is no bound."""
+    total, rows = await fetch_notices(database, kind, ven_id, bounds, limit)
     return Notices(
         total_count=total,
         notices=[

@@ -1,4 +1,4 @@
-"""How the way from the VENs to the tables goes, from memory."""
+"""The state of the pipeline from the VENs to the tables, from memory."""
 
 from fastapi import APIRouter, Request
 
@@ -11,8 +11,8 @@ router = APIRouter(prefix="/api/stats", tags=["stats"])
 
 @router.get("/pipeline", operation_id="readPipelineStats")
 async def read_pipeline(request: Request) -> PipelineStats:
-    """Read how many records wait for each stream role, how many come in, and how old the newest reading is."""
-    pipeline: PipelineMonitor = request.app.state.pipeline
-    if pipeline.latest is None:
-        raise UnavailableError("the API has only just started and has not looked yet; try again soon")
-    return pipeline.latest
+    """Read the backlog of each stream role, the rate of incoming messages, and the age of the newest reading."""
+    monitor: PipelineMonitor = request.app.state.pipeline
+    if monitor.latest is None:
+        raise UnavailableError("the API has just started and has not polled the pipeline yet; try again soon")
+    return monitor.latest

@@ -1,4 +1,4 @@
-"""What has to be there before anything of it can be asked for."""
+"""Checks before a route does its work."""
 
 from api.http.problems import not_found
 from api.queries.vens import ven_exists
@@ -6,7 +6,7 @@ from runtime.database import Pool
 
 
 async def require_ven(pool: Pool, ven_id: str) -> None:
-    """Return when the registry has the VEN.
+    """Check that the VEN is registered.
 
     Raises:
         HTTPException: 404.

@@ -1,4 +1,4 @@
-"""What a VEN acknowledged: everything, or only what belongs to a DR event."""
+"""The acks of a VEN: all, or those that belong to DR events."""
 
 from typing import Annotated
 
@@ -19,21 +19,21 @@ Limit = Annotated[int, Query(ge=1, le=5000)]
 
 @router.get("/acks")
 async def list_ven_acks(
-    ven_id: VenId, database: Database, interval: TimeBoundsQuery, limit: Limit = 1000
+    ven_id: VenId, database: Database, bounds: TimeBoundsQuery, limit: Limit = 1000
 ) -> list[VenEventAck]:
-    """List the newest acknowledgements of a VEN in [start, end), newest first; a missing bound is no bound."""
-    return await _acks(database, ven_id, interval, limit, of_events=False)
+    """List the newest acks of a VEN in [start, end), newest first; a missing bound is no bound."""
+    return await _acks(database, ven_id, bounds, limit, of_events=False)
 
 
 @router.get("/events")
 async def list_ven_events(
-    ven_id: VenId, database: Database, interval: TimeBoundsQuery, limit: Limit = 1000
+    ven_id: VenId, database: Database, bounds: TimeBoundsQuery, limit: Limit = 1000
 ) -> list[VenEventAck]:
-    """List the acknowledgements of a VEN that belong to an event; also to one that was deleted since."""
-    return await _acks(database, ven_id, interval, limit, of_events=True)
+    """List the acks of a VEN that belong to an event, also to a deleted one."""
+    return await _acks(database, ven_id, bounds, limit, of_events=True)
 
 
-async def _acks(database: Pool, ven_id: str, interval: TimeBounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
+async def _acks(database: Pool, ven_id: str, bounds: TimeBounds, limit: int, *, of_events: bool) -> list[VenEventAck]:
     await require_ven(database, ven_id)
-    rows = await fetch_acks_of_ven(database, ven_id, interval, limit, of_events=of_events)
+    rows = await fetch_acks_of_ven(database, ven_id, bounds, limit, of_events=of_events)
     return [ack_view(row) for row in rows]

@@ -1,4 +1,4 @@
-"""The loads of a VEN: as it reported them, and over that what was asked for since."""
+"""The loads of a VEN: as it reported them, overlaid with the `setLoad` commands since then."""
 
 from fastapi import APIRouter
 
@@ -35,16 +35,16 @@ async def read_load(ven_id: VenId, load_id: LoadId, database: Database, settings
 async def set_load(
     ven_id: VenId, load_id: LoadId, change: LoadUpdate, database: Database, settings: Settings, action: CurrentAction
 ) -> RestLoad:
-    """Set a load; it is shown as it was asked for until the VEN reports its loads again.
+    """Set a load. Until the VEN reports its loads again, the load is shown as requested.
 
-    The VEN is sent a `setLoad`. Many devices do not answer to it: what the VEN then reports is what counts.
+    The VEN is sent a `setLoad`. Many devices do not ack it; what the VEN reports afterwards counts.
     """
     command = set_load_command(ven_id, load_id, change.enabled, change.capacity_kw, change.priority)
     with trace_request() as trace:
         async with action.transaction(database) as connection:
-            taken = await admit(connection, command, load_id)
-            action.result = taken.correlation_id
-            trace.command(taken)
+            admitted = await admit(connection, command, load_id)
+            action.result = admitted.correlation_id
+            trace.command(admitted)
     return await read_load(ven_id, load_id, database, settings)
 
 

@@ -1,4 +1,4 @@
-"""All VENs, each in one line."""
+"""A short summary of each VEN."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ async def summarise_vens(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     cursor: Cursor = "",
 ) -> list[VenSummary]:
-    """List VENs ordered by id, in pages as the list of VENs."""
+    """List summaries of VENs ordered by id, at most `limit`; a Link header names the next page."""
     rows = await fetch_vens(database, settings.offline_after_seconds, after=cursor, limit=limit + 1)
     if len(rows) > limit:
         add_next_link(request, response, limit=limit, cursor=rows[limit - 1]["ven_id"])

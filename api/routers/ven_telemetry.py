@@ -1,4 +1,4 @@
-"""A VEN's readings as they were measured."""
+"""The readings of a VEN."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -13,20 +13,20 @@ from schemas.rest.telemetry import Telemetry, TelemetryRow
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
 
-DEFAULT_INTERVAL = timedelta(hours=24)
+DEFAULT_RANGE = timedelta(hours=24)
 
 
 @router.get("/{ven_id}/telemetry")
 async def read_telemetry(
     ven_id: VenId,
     database: Database,
-    interval: TimeBoundsQuery,
+    bounds: TimeBoundsQuery,
     limit: Annotated[int, Query(ge=1, le=5000)] = 1000,
 ) -> Telemetry:
-    """Read a VEN's readings in [start, end); without bounds those of the last 24 hours."""
-    start, end = interval
+    """Read a VEN's readings in [start, end); without bounds, those of the last 24 hours."""
+    start, end = bounds
     if start is None:
-        start = (datetime.now(UTC) if end is None else _not_before_first(end)) - DEFAULT_INTERVAL
+        start = (datetime.now(UTC) if end is None else _calendar_safe(end)) - DEFAULT_RANGE
     await require_ven(database, ven_id)
     total, rows = await fetch_telemetry(database, ven_id, start, end, limit)
     return Telemetry(
@@ -34,9 +34,9 @@ async def read_telemetry(
     )
 
 
-def _not_before_first(end: datetime) -> datetime:
-    """Python's calendar begins in year 1."""
-    return max(end, datetime.min.replace(tzinfo=UTC) + DEFAULT_INTERVAL)
+def _calendar_safe(end: datetime) -> datetime:
+    """Return `end`, or the earliest time that DEFAULT_RANGE can be subtracted from: years begin with 1."""
+    return max(end, datetime.min.replace(tzinfo=UTC) + DEFAULT_RANGE)
 
 
 def _without_time(row: Any) -> dict[str, Any]:

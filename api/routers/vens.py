@@ -1,4 +1,4 @@
-"""VENs: list, register, read, change, remove."""
+"""VENs: list, register, read, update, delete."""
 
 from secrets import token_hex
 from typing import Annotated
@@ -32,10 +32,10 @@ async def list_vens(
     cursor: Cursor = "",
     status: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
     q: Annotated[
-        str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Part of its id or name, in any case.")
+        str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Part of the id or name; case is ignored.")
     ] = None,
 ) -> list[Ven]:
-    """List VENs ordered by id, at most `limit`; where there are more, a Link header names the next page."""
+    """List VENs ordered by id, at most `limit`; a Link header names the next page."""
     rows = await fetch_vens(
         database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=status or None, q=q or None
     )
@@ -48,19 +48,19 @@ async def list_vens(
     "",
     status_code=status.HTTP_201_CREATED,
     response_model=Ven,
-    responses=conflict_response("There is a VEN of this id."),
+    responses=conflict_response("There is already a VEN with this id."),
 )
-async def create_ven(ven: VenCreate, settings: Settings, once: Idempotent) -> Response:
-    """Register a VEN before it is heard; 409 when there is one of this id."""
+async def create_ven(ven: VenCreate, settings: Settings, idempotent: Idempotent) -> Response:
+    """Register a VEN before its first message; 409 if the id is taken."""
     ven_id = ven.registration_id or f"ven-{token_hex(4)}"
 
     async def create(connection: PooledConnection) -> CreateResult:
         if not await insert_ven(connection, ven_id, ven):
-            raise conflict(f"there is a VEN {ven_id} already")
+            raise conflict(f"there is already a VEN {ven_id}")
         row = await fetch_ven(connection, ven_id, settings.offline_after_seconds)
         return CreateResult(status.HTTP_201_CREATED, ven_view(row), ven_id, f"/api/vens/{quote(ven_id, safe='')}")
 
-    return await once(ven, create)
+    return await idempotent.run(ven, create)
 
 
 @router.get("/{ven_id}")
@@ -76,7 +76,7 @@ async def read_ven(ven_id: VenId, database: Database, settings: Settings) -> Ven
 async def change_ven(
     ven_id: VenId, change: VenUpdate, database: Database, settings: Settings, action: CurrentAction
 ) -> Ven:
-    """Change the name, the place, or the status of a VEN."""
+    """Update the name, location or status of a VEN."""
     async with action.transaction(database) as connection:
         if not await update_ven(connection, ven_id, change):
             raise not_found("VEN", ven_id)
@@ -85,9 +85,9 @@ async def change_ven(
 
 @router.delete("/{ven_id}", status_code=status.HTTP_204_NO_CONTENT)
 async def delete_ven(ven_id: VenId, database: Database, action: CurrentAction) -> None:
-    """Remove a VEN with all that it sent; a message of it that comes later registers it anew.
+    """Delete a VEN and its history; a later message registers it again.
 
-    Long histories are erased in the background; dead letters and notices stay, as records of the gateway.
+    A long history is erased in the background. Dead letters and VTN messages stay, as records of the gateway.
     """
     async with action.transaction(database) as connection:
         removed_at = await remove_ven(connection, ven_id)

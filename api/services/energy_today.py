@@ -1,55 +1,57 @@
-"""Energy that all homes have used since midnight UTC, from the buckets of the network that are closed."""
+"""The energy that all VENs have used since midnight UTC, from the network's closed buckets."""
 
 import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-import asyncpg
+from api.queries.network_history import fetch_energy
+from runtime.database import DATABASE_ERRORS, Pool
+from schemas.tables.buckets import HOUR, WIDTHS, floor_to
 
-from api.http.problems import OUTAGES
-from api.queries.history import fetch_energy
-from runtime.database import Pool
-from schemas.tables.buckets import WIDTHS, floor_to
-
-EVERY_SECONDS = 10.0
-MOST_OPEN = timedelta(hours=1)
-"""Of a longer time than this the usage of now tells too little."""
+REFRESH_SECONDS = 10.0
+MAX_OPEN = timedelta(hours=1)
+"""A longer time cannot be estimated from the current power."""
 
 _DAY = WIDTHS["1d"]
-_HOUR_SECONDS = 3600.0
+
+
+class _ClosedEnergy(NamedTuple):
+    midnight: datetime
+    closed_to: datetime
+    kwh: float
 
 
 class EnergyToday:
-    """Looks every ten seconds; what is not in a closed bucket yet is reckoned with the usage of now."""
+    """Sums the closed buckets every ten seconds; the time since then is estimated from the current power."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._closed: tuple[datetime, datetime, float] | None = None  # of which day, until when, kWh
+        self._closed: _ClosedEnergy | None = None
 
-    async def follow(self) -> None:
-        """Look for ever; while the database is away the last look counts."""
+    async def run(self) -> None:
+        """Refresh for ever; while the database is down, the last result counts."""
         while True:
-            with suppress(*OUTAGES, asyncpg.PostgresError):
+            with suppress(*DATABASE_ERRORS):
                 await self.refresh(datetime.now(UTC))
-            await asyncio.sleep(EVERY_SECONDS)
+            await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self, now: datetime) -> None:
-        """Read how much the closed buckets of this day come to."""
+        """Read the energy of the closed buckets of this day."""
         midnight = floor_to(now, _DAY)
-        closed_to, energy = await fetch_energy(self._pool, midnight, now)
-        self._closed = midnight, closed_to, energy
+        self._closed = _ClosedEnergy(midnight, *await fetch_energy(self._pool, midnight, now))
 
     def kwh(self, as_of: datetime, usage_kw: float) -> float | None:
-        """Return the energy from midnight to `as_of`, or None where the rollups are too far behind to tell."""
+        """Return the energy (kWh) from midnight to `as_of`, or None if the rollups are too far behind."""
         if self._closed is None:
             return None
         midnight = floor_to(as_of, _DAY)
-        day, closed_to, energy = self._closed
-        if day > midnight:
-            return None  # the totals are still of the day before
-        if day < midnight:
-            closed_to, energy = midnight, 0.0  # a day has begun since the last look
-        still_open = max(as_of - closed_to, timedelta(0))
-        if still_open > MOST_OPEN:
+        closed = self._closed
+        if closed.midnight > midnight:
+            return None  # the totals are of the day before
+        if closed.midnight < midnight:
+            closed = _ClosedEnergy(midnight, midnight, 0.0)  # a new day since the last refresh
+        still_open = max(as_of - closed.closed_to, timedelta(0))
+        if still_open > MAX_OPEN:
             return None
-        return energy + usage_kw * still_open.total_seconds() / _HOUR_SECONDS
+        return closed.kwh + usage_kw * (still_open / HOUR)

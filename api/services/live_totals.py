@@ -1,19 +1,17 @@
-"""The latest network totals, followed from the log into memory, so that a request costs the same at any fleet."""
+"""The latest live totals, read from Kafka into memory, so that a request costs the same for any fleet."""
 
 import asyncio
 import logging
 from contextlib import suppress
 from datetime import UTC, datetime
 
-import asyncpg
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from api.http.problems import OUTAGES
 from api.queries.vens import count_vens
 from runtime.backoff import Backoff
-from runtime.database import Pool
+from runtime.database import DATABASE_ERRORS, Pool
 from runtime.kafka import client_options
 from runtime.supervision import vital
 from schemas.records.network import MAX_CLOCK_DIFFERENCE, NETWORK_SCOPE, NetworkTotals, decode_network_totals
@@ -23,12 +21,12 @@ from schemas.settings.blocks import KafkaSettings
 logger = logging.getLogger(__name__)
 
 COUNT_EVERY_SECONDS = 5.0
-FEW = 500
-"""From so many before the end the topic is read: a `live` that ends amid its types leaves hundreds."""
+LAST_RECORDS = 500
+"""The records before the end that are read at the start: hundreds may follow the network's last record."""
 
 
 class LiveTotals:
-    """`latest` is None until the first totals are read; they tell by `as_of` how old they are."""
+    """`latest` is None until the first totals are read; `latest.as_of` says how old they are."""
 
     def __init__(self, kafka: KafkaSettings, pool: Pool) -> None:
         self._kafka = kafka
@@ -37,18 +35,18 @@ class LiveTotals:
         self.registered_vens: int | None = None
 
     def age(self) -> dict[tuple[str, ...], float]:
-        """Return how many seconds ago the totals were as they are, by (); nothing before the first."""
+        """Return the age of the totals in seconds as a metric without labels; empty before the first totals."""
         return {} if self.latest is None else {(): (datetime.now(UTC) - self.latest.as_of).total_seconds()}
 
     @vital("following the live totals")
-    async def follow(self) -> None:
+    async def run(self) -> None:
         """Follow the totals and the size of the registry, for ever."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_log())
-            tasks.create_task(self._follow_registry())
+            tasks.create_task(self._follow_totals())
+            tasks.create_task(self._count_vens())
 
     @vital("reading the live totals")
-    async def _follow_log(self) -> None:
+    async def _follow_totals(self) -> None:
         backoff = Backoff()
         while True:
             consumer = AIOKafkaConsumer(**client_options(self._kafka), enable_auto_commit=False)
@@ -56,7 +54,7 @@ class LiveTotals:
                 await consumer.start()
                 await self._read(consumer)
             except (KafkaError, OSError) as error:
-                logger.warning("no live totals from the log: %s", error, extra={"action": "live_totals_lost"})
+                logger.warning("cannot read live totals from Kafka: %s", error, extra={"action": "live_totals_lost"})
                 await backoff.wait()
             finally:
                 await consumer.stop()
@@ -65,11 +63,11 @@ class LiveTotals:
         partition = TopicPartition(self._kafka.topics(STATS), 0)
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
-        consumer.seek(partition, max(0, end - FEW))
+        consumer.seek(partition, max(0, end - LAST_RECORDS))
         async for record in consumer:
             if record.key != NETWORK_SCOPE.encode():
-                continue  # one type of load; the network's record has them all
-            # Others may write here, too: what is no total, or of the future, is passed over.
+                continue  # the totals of one load type; the network's record contains them all
+            # Others may write to this topic: skip what is not totals, and totals from the future.
             with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 totals = decode_network_totals(record.value or b"")
                 newest = datetime.now(UTC) + MAX_CLOCK_DIFFERENCE
@@ -77,8 +75,8 @@ class LiveTotals:
                     self.latest = totals
 
     @vital("counting the registry")
-    async def _follow_registry(self) -> None:
+    async def _count_vens(self) -> None:
         while True:
-            with suppress(*OUTAGES, asyncpg.PostgresError):
+            with suppress(*DATABASE_ERRORS):
                 self.registered_vens = await count_vens(self._pool)
             await asyncio.sleep(COUNT_EVERY_SECONDS)

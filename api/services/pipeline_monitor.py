@@ -1,4 +1,4 @@
-"""How the pipeline goes, asked now and then, so that a request costs nothing."""
+"""Polls the state of the pipeline in the background, so that a request costs nothing."""
 
 import asyncio
 import logging
@@ -8,15 +8,13 @@ from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
 
-from api.http.problems import OUTAGES
-from api.queries.pipeline import fetch_ages
+from api.queries.pipeline import fetch_freshness
 from runtime.backoff import Backoff
-from runtime.database import Pool
+from runtime.database import DATABASE_ERRORS, Pool
 from runtime.kafka import client_options, partition_counts
 from schemas.mqtt.routing import Kind
 from schemas.rest.pipeline import PipelineStats, RoleBacklog
@@ -29,13 +27,13 @@ ROLES = ("validate", "sink", "live")
 """The stream roles; their consumer groups are called gateway-<role>."""
 
 DOWNLINK = "downlink"
-"""The bridge's reading of commands; the page does not count it, for it says how far commands are."""
+"""The bridge's consumer group of commands. It has a metric, but REST and the page do not show it."""
 
 Offsets = Mapping[TopicPartition, int]
 
 
 class PipelineMonitor:
-    """`latest` is None until there was a first look."""
+    """`latest` is None until the first poll."""
 
     def __init__(self, kafka: KafkaSettings, pool: Pool) -> None:
         self._kafka = kafka
@@ -43,14 +41,15 @@ class PipelineMonitor:
         self._received: tuple[float, int] | None = None
         self.latest: PipelineStats | None = None
         self.lag: dict[tuple[str, ...], float] = {}
+        """Consumer lag by (role, topic, partition)."""
 
     def newest_reading_age(self) -> dict[tuple[str, ...], float]:
-        """Return how many seconds ago the newest reading that is stored was received, by ()."""
+        """Return the seconds since the newest stored reading was received, as a metric without labels."""
         newest = None if self.latest is None else self.latest.newest_reading_at
         return {} if newest is None else {(): (datetime.now(UTC) - newest).total_seconds()}
 
-    async def follow(self) -> None:
-        """Look, for ever; while the log is away, only at the database."""
+    async def run(self) -> None:
+        """Poll for ever; while Kafka is down, only the database."""
         backoff = Backoff()
         while True:
             try:
@@ -67,10 +66,10 @@ class PipelineMonitor:
                         backoff.reset()
                         await asyncio.sleep(EVERY_SECONDS)
             except (KafkaError, OSError) as error:
-                logger.warning("no figures of the log: %s", error, extra={"action": "pipeline_lost"})
+                logger.warning("cannot poll offsets from Kafka: %s", error, extra={"action": "pipeline_lost"})
                 self._received = None
                 self.lag = {}
-                await self._tell(None, {})
+                await self._update(None, {})
                 await backoff.wait()
 
     async def _poll(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
@@ -79,39 +78,42 @@ class PipelineMonitor:
         counts = await partition_counts(admin)
         partitions = [TopicPartition(name, number) for name in known & counts.keys() for number in range(counts[name])]
         begins: Offsets = await consumer.beginning_offsets(partitions)
-        # What has been processed before what there is: nobody is ahead of the log.
-        done: dict[str, Offsets] = {}
+        # Committed offsets are read before the ends of the partitions, so that no lag is negative.
+        committed_by_role: dict[str, Offsets] = {}
         for role in (*ROLES, DOWNLINK):
             offsets: Any = {}
-            # A log that was just started has had no group yet.
+            # A new Kafka cluster has no consumer groups yet.
             with suppress(GroupCoordinatorNotAvailableError):
                 offsets = await admin.list_consumer_group_offsets(names(f"gateway-{role}"))
             committed = {tp: at.offset for tp, at in offsets.items() if at.offset >= 0}
-            read = {tp.topic for tp in committed}
-            # What it has never committed of a topic that it reads, it has before it from the beginning.
-            done[role] = {tp: committed.get(tp, begins[tp]) for tp in partitions if tp.topic in read}
+            topics = {tp.topic for tp in committed}
+            # A partition without a commit, of a topic that the role reads, is unread from its beginning.
+            committed_by_role[role] = {tp: committed.get(tp, begins[tp]) for tp in partitions if tp.topic in topics}
         ends: Offsets = await consumer.end_offsets(partitions)
-        waiting = {role: {tp: max(0, ends[tp] - offset) for tp, offset in done[role].items()} for role in done}
+        lags = {
+            role: {tp: max(0, ends[tp] - offset) for tp, offset in committed.items()}
+            for role, committed in committed_by_role.items()
+        }
         self.lag = {
-            (role, tp.topic, str(tp.partition)): records for role in waiting for tp, records in waiting[role].items()
+            (role, tp.topic, str(tp.partition)): lag for role, by_tp in lags.items() for tp, lag in by_tp.items()
         }
         raw = {names.raw(kind) for kind in Kind}
         rate = self._rate(sum(end for tp, end in ends.items() if tp.topic in raw))
-        await self._tell(rate, {role: sum(waiting[role].values()) for role in ROLES if waiting[role]})
+        await self._update(rate, {role: sum(lags[role].values()) for role in ROLES if lags[role]})
 
     def _rate(self, received: int) -> float | None:
         now = time.monotonic()
         before, self._received = self._received, (now, received)
         return None if before is None else max(0, received - before[1]) / (now - before[0])
 
-    async def _tell(self, rate: float | None, waiting: Mapping[str, int]) -> None:
-        newest, letters = None, None
-        with suppress(*OUTAGES, asyncpg.PostgresError):
-            newest, letters = await fetch_ages(self._pool)
+    async def _update(self, rate: float | None, backlog: Mapping[str, int]) -> None:
+        newest_reading_at, dead_letters = None, None
+        with suppress(*DATABASE_ERRORS):
+            newest_reading_at, dead_letters = await fetch_freshness(self._pool)
         self.latest = PipelineStats(
             messages_per_second=rate,
-            waiting=[RoleBacklog(role=role, records=waiting.get(role)) for role in ROLES],
-            newest_reading_at=newest,
-            dead_letters_last_hour=letters,
+            waiting=[RoleBacklog(role=role, records=backlog.get(role)) for role in ROLES],
+            newest_reading_at=newest_reading_at,
+            dead_letters_last_hour=dead_letters,
             as_of=datetime.now(UTC),
         )

@@ -1,4 +1,4 @@
-"""Work beside the requests that has to go on as long as the process."""
+"""Background tasks of the process, restarted if they fail."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -9,16 +9,16 @@ from runtime.supervision import vital
 logger = logging.getLogger(__name__)
 
 
-@vital("work beside the requests")
-async def supervise(what: str, work: Callable[[], Awaitable[None]]) -> None:
-    """Do `work`, for ever; where it fails by a mistake of ours, say so and begin anew.
+@vital("a supervised background task")
+async def supervise(task: str, work: Callable[[], Awaitable[None]]) -> None:
+    """Run `work` for ever: log an exception and start it again after a pause.
 
-    Nobody awaits such a task: figures would stand still with no word of why.
+    Nothing awaits such a task, so without the log entry nobody would know that it failed.
     """
     backoff = Backoff()
     while True:
         try:
             await work()
         except Exception:
-            logger.exception("%s failed and begins anew", what, extra={"action": "begun_anew"})
+            logger.exception("%s failed; it is started again", task, extra={"action": "task_restarted"})
         await backoff.wait()

@@ -1,4 +1,4 @@
-"""What looks for changes: one follower a process, whoever listens and however many."""
+"""Polls for changes, once for all clients of the process."""
 
 import asyncio
 import logging
@@ -7,9 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-import asyncpg
-
-from api.http.problems import OUTAGES
 from api.queries.feed import fetch_now
 from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
@@ -20,24 +17,24 @@ from api.sse.events import EventPoller
 from api.sse.totals import TotalsPoller
 from api.sse.vens import VenPoller
 from runtime.backoff import Backoff
-from runtime.database import Pool
+from runtime.database import DATABASE_ERRORS, Pool
 from runtime.supervision import vital
 from schemas.settings.blocks import ApiSettings
 
 logger = logging.getLogger(__name__)
 
-SHARE = 0.2
-"""What a look takes of the time, at most: where a fleet is so large that it takes long, there are fewer looks."""
+MAX_LOAD = 0.2
+"""The largest share of time that a poll may take: if polls take long for a large fleet, they become less frequent."""
 
 
-class _Look(NamedTuple):
+class _Poll(NamedTuple):
     what: str
-    at_it: Callable[[], Awaitable[None]]
+    poll: Callable[[], Awaitable[None]]
     every_seconds: float
 
 
 class ChangePoller:
-    """Looks for what changed, and hands it to the hub."""
+    """Polls totals, events, commands, VENs and dead letters, and publishes the changes."""
 
     def __init__(
         self, broadcaster: Broadcaster, pool: Pool, totals: LiveTotals, energy: EnergyToday, settings: ApiSettings
@@ -49,66 +46,67 @@ class ChangePoller:
         self._settings = settings
 
     @vital("the feed")
-    async def follow(self) -> None:
-        """Follow all there is, for ever. What is away is asked again, and meanwhile the rest goes on."""
+    async def run(self) -> None:
+        """Poll for ever. If a server is down, its poll is retried and the others continue."""
+        totals = TotalsPoller(self._broadcaster, self._totals, self._energy)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._beat())
-            tasks.create_task(
-                _keep_looking(_Look("totals", TotalsPoller(self._broadcaster, self._totals, self._energy).poll, 0.1))
-            )
-            tasks.create_task(self._follow_database())
+            tasks.create_task(self._send_heartbeats())
+            tasks.create_task(_repeat(_Poll("totals", totals.poll, 0.1)))
+            tasks.create_task(self._poll_database())
 
     @vital("the heartbeat of the feed")
-    async def _beat(self) -> None:
+    async def _send_heartbeats(self) -> None:
         while True:
             await asyncio.sleep(self._settings.api_feed_heartbeat_seconds)
-            self._broadcaster.beat()
+            self._broadcaster.send_heartbeat()
 
     @vital("the feed of changes")
-    async def _follow_database(self) -> None:
-        since = await self._begin()
-        offline_after = self._settings.offline_after_seconds
+    async def _poll_database(self) -> None:
+        since = await self._start_time()
+        broadcaster, pool = self._broadcaster, self._pool
         async with asyncio.TaskGroup() as tasks:
             for poll in (
-                _Look("events", EventPoller(self._broadcaster, self._pool).poll, 1.0),
-                _Look("commands", CommandPoller(self._broadcaster, self._pool, since).poll, 0.5),
-                _Look("VENs", VenPoller(self._broadcaster, self._pool, offline_after).poll, 1.0),
-                _Look("dead letters", DeadLetterPoller(self._broadcaster, self._pool, since).poll, 1.0),
+                _Poll("events", EventPoller(broadcaster, pool).poll, 1.0),
+                _Poll("commands", CommandPoller(broadcaster, pool, since).poll, 0.5),
+                _Poll("VENs", VenPoller(broadcaster, pool, self._settings.offline_after_seconds).poll, 1.0),
+                _Poll("dead letters", DeadLetterPoller(broadcaster, pool, since).poll, 1.0),
             ):
-                tasks.create_task(_keep_looking(poll))
+                tasks.create_task(_repeat(poll))
 
-    async def _begin(self) -> datetime:
-        """Return from when on changes are told: from before this process, for those who were there then."""
+    async def _start_time(self) -> datetime:
+        """Return the time from which on changes are published: before this process, for clients that reconnect."""
         backoff = Backoff()
         while True:
             try:
                 now = await fetch_now(self._pool)
-            except (*OUTAGES, asyncpg.PostgresError):
+            except DATABASE_ERRORS:
                 await backoff.wait()
             else:
                 return now - timedelta(seconds=self._settings.api_feed_window_seconds)
 
 
 @vital("a part of the feed")
-async def _keep_looking(poll: _Look) -> None:
+async def _repeat(poll: _Poll) -> None:
     backoff = Backoff(initial_seconds=poll.every_seconds)
-    fails = False
+    failing = False
     while True:
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            await poll.at_it()
-        except (*OUTAGES, asyncpg.PostgresError) as error:
-            if not fails:
-                logger.warning("the feed has no %s: %s", poll.what, error, extra={"action": "feed_lost"})
-            fails = True
+            await poll.poll()
+        except DATABASE_ERRORS as error:
+            if not failing:
+                logger.warning(
+                    "the live feed cannot poll %s: %s; retrying", poll.what, error, extra={"action": "feed_lost"}
+                )
+            failing = True
             await backoff.wait()
             continue
         except Exception:
-            # A mistake of ours about one row must not end the feed for everybody, heartbeats and all, without a word.
-            logger.exception("the feed has no %s", poll.what, extra={"action": "feed_failed"})
+            # A bug that concerns one row must not silently end the feed for all clients.
+            logger.exception("the live feed cannot poll %s; retrying", poll.what, extra={"action": "feed_failed"})
             await backoff.wait()
             continue
-        fails = False
+        failing = False
         backoff.reset()
-        took = time.monotonic() - begun
-        await asyncio.sleep(max(poll.every_seconds - took, took / SHARE - took))
+        took = time.monotonic() - started
+        await asyncio.sleep(max(poll.every_seconds - took, took / MAX_LOAD - took))

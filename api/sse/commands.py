@@ -39,7 +39,7 @@ class CommandPoller:
         self._publish(rows[::-1])
         # Where more rows changed than one read returns, the buffer covers only the rows that were read.
         covered = rows[-1]["changed_at"] if len(rows) == MOST_AT_ONCE else self._since
-        self._broadcaster.replay_buffer.covers("commands", round(covered.timestamp() * 1e6))
+        self._broadcaster.replay_buffer.mark_complete("commands", round(covered.timestamp() * 1e6))
         self._begun = True
         return rows[0]["asked_at"] if rows else None
 

@@ -38,10 +38,10 @@ class EventPoller:
             if before.get(event_id) != body:
                 self._broadcaster.publish("event", [FeedEntry(body, event_id=event_id)], latest_of=f"event {event_id}")
         for event_id in before.keys() - bodies.keys():
-            self._broadcaster.forget(f"event {event_id}")
+            self._broadcaster.forget_latest(f"event {event_id}")
         if first:
             # Older events do not change: what a client missed since then is published above.
-            self._broadcaster.replay_buffer.covers("event", began - 10 * 60 * 1_000_000)
+            self._broadcaster.replay_buffer.mark_complete("event", began - 10 * 60 * 1_000_000)
 
 
 def _change(row: Any, totals: Any | None) -> bytes:

@@ -1,7 +1,7 @@
-"""The id of an item: when it was published, and by which process.
+"""The ids of feed messages: the time of publication and the process.
 
-Ids of all processes are ordered by time, so that a client can go on with another process, or with one that was
-restarted. Only within one process does an id say exactly what came before it.
+All processes' ids are ordered by time, so a client can resume at another process or after a restart. Only within one
+process does an id say exactly which messages came before it.
 """
 
 import re
@@ -9,7 +9,7 @@ import time
 from secrets import token_hex
 from typing import NamedTuple, Self
 
-_WRITTEN = re.compile(r"([0-9]{16})-([0-9a-f]{8})")
+_PATTERN = re.compile(r"([0-9]{16})-([0-9a-f]{8})")
 
 
 class MessageId(NamedTuple):
@@ -23,13 +23,13 @@ class MessageId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read one; None where it is none of ours."""
-        found = _WRITTEN.fullmatch(text)
-        return None if found is None else cls(int(found[1]), found[2])
+        """Parse an id; None if the text is not one."""
+        match = _PATTERN.fullmatch(text)
+        return None if match is None else cls(int(match[1]), match[2])
 
 
 class MessageIds:
-    """Gives out the ids of one process, each greater than the one before, also when the clock is set back."""
+    """Generates the ids of one process. They always increase, also when the clock is set back."""
 
     def __init__(self) -> None:
         self.process = token_hex(4)
@@ -42,5 +42,5 @@ class MessageIds:
 
 
 def now_micros() -> int:
-    """Return the time, in microseconds since 1970."""
+    """Return the time in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""One item of the feed: encoded once for all who get the whole, and once for each filter that takes a part of it."""
+"""Messages of the live feed. Each is encoded once for all clients, and once for each filter that matches a part."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
@@ -10,12 +10,12 @@ from api.sse.message_ids import MessageId
 FeedType = Literal["totals", "event", "commands", "vens", "deadLetters"]
 TYPES: tuple[FeedType, ...] = get_args(FeedType)
 
-# Those whose entries travel together, under the name of the list. The others are one object an item.
+# Messages of these types contain a list of entries, under this name; the others contain one object.
 _LISTS: dict[FeedType, str] = {"commands": "commands", "vens": "vens", "deadLetters": "deadLetters"}
 
 
 class FeedEntry(NamedTuple):
-    """One thing that changed, as JSON, and what filters look at."""
+    """One change as JSON, with the ids that filters match."""
 
     body: bytes
     ven_id: str | None = None
@@ -23,7 +23,7 @@ class FeedEntry(NamedTuple):
 
 
 class FeedFilter(NamedTuple):
-    """What a client asks for: only what is about this VEN, and about this event, where one is named."""
+    """What a client follows: message types, and optionally one VEN or one event."""
 
     types: frozenset[FeedType] = frozenset(TYPES)
     ven_id: str | None = None
@@ -31,44 +31,45 @@ class FeedFilter(NamedTuple):
 
 
 class FeedMessage:
-    """What is sent; `latest_of` names what a newer item of the same name makes needless to anybody who comes back."""
+    """One server-sent event. A newer message with the same `latest_of` replaces it for clients that reconnect."""
 
     def __init__(
-        self, item_id: MessageId, kind: FeedType, entries: Sequence[FeedEntry], latest_of: str | None = None
+        self, message_id: MessageId, kind: FeedType, entries: Sequence[FeedEntry], latest_of: str | None = None
     ) -> None:
-        self.id = item_id
+        self.id = message_id
         self.kind = kind
         self.latest_of = latest_of
         self.whole = self._encode(entries)
         self._entries = entries
-        # Found by what it is about, and kept only where there is something: clients may have thousands of filters.
-        self._about: dict[tuple[str, str | None], list[FeedEntry]] | None = None
+        # An index of the entries by VEN and event, and encoded parts by filter. A part is cached only if it is not
+        # empty: clients may use thousands of filters.
+        self._index: dict[tuple[str, str | None], list[FeedEntry]] | None = None
         self._parts: dict[tuple[str | None, str | None], bytes] = {}
 
-    def for_(self, wanted: FeedFilter) -> bytes | None:
-        """Return what a client gets of it; None where nothing of it is wanted."""
-        if self.kind not in wanted.types:
+    def part_for(self, filters: FeedFilter) -> bytes | None:
+        """Return the encoded part that matches, or None if nothing does."""
+        if self.kind not in filters.types:
             return None
-        about = (wanted.ven_id, wanted.event_id)
-        if about == (None, None):
+        key = (filters.ven_id, filters.event_id)
+        if key == (None, None):
             return self.whole
-        if about not in self._parts:
-            mine = self._entries_about(*about)
-            if not mine:
+        if key not in self._parts:
+            entries = self._matching(*key)
+            if not entries:
                 return None
-            self._parts[about] = self._encode(mine)
-        return self._parts[about]
+            self._parts[key] = self._encode(entries)
+        return self._parts[key]
 
-    def _entries_about(self, ven_id: str | None, event_id: str | None) -> list[FeedEntry]:
-        if self._about is None:
-            self._about = {}
+    def _matching(self, ven_id: str | None, event_id: str | None) -> list[FeedEntry]:
+        if self._index is None:
+            self._index = {}
             for entry in self._entries:
                 for key in (("ven", entry.ven_id), ("event", entry.event_id)):
-                    self._about.setdefault(key, []).append(entry)
+                    self._index.setdefault(key, []).append(entry)
         if ven_id is None:
-            return self._about.get(("event", event_id), [])
-        mine = self._about.get(("ven", ven_id), [])
-        return mine if event_id is None else [entry for entry in mine if entry.event_id == event_id]
+            return self._index.get(("event", event_id), [])
+        of_ven = self._index.get(("ven", ven_id), [])
+        return of_ven if event_id is None else [entry for entry in of_ven if entry.event_id == event_id]
 
     def _encode(self, entries: Sequence[FeedEntry]) -> bytes:
         data = b",".join(entry.body for entry in entries)
@@ -77,10 +78,10 @@ class FeedMessage:
         return encode(self.kind, data, self.id)
 
 
-def encode(kind: str, data: bytes, item_id: MessageId | None = None) -> bytes:
-    """Write one event of the stream; JSON has no line ends of its own."""
-    name = b"" if item_id is None else b"id: %b\n" % str(item_id).encode()
-    return b"%bevent: %b\ndata: %b\n\n" % (name, kind.encode(), data)
+def encode(kind: str, data: bytes, message_id: MessageId | None = None) -> bytes:
+    """Encode one server-sent event; `data` is JSON, which contains no line breaks."""
+    id_line = b"" if message_id is None else b"id: %b\n" % str(message_id).encode()
+    return b"%bevent: %b\ndata: %b\n\n" % (id_line, kind.encode(), data)
 
 
 encode_json = msgspec.json.Encoder().encode

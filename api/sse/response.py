@@ -1,7 +1,7 @@
-"""The endless answer of one client.
+"""The endless response to a client of the live feed.
 
-Starlette's and sse-starlette's would do, but for two things: they encode each item for each client, and they cannot
-close the connection of a client that does not read.
+It replaces those of Starlette and sse-starlette, which encode each message for each client and cannot close the
+connection of a client that does not read.
 """
 
 import asyncio
@@ -16,48 +16,50 @@ from api.http.protocol import TRANSPORT, limit_send_buffer
 from api.sse.broadcaster import Broadcaster
 from api.sse.messages import FeedFilter
 
-KERNEL_BYTES = 262_144
+SEND_BUFFER_BYTES = 262_144
 
 
 class FeedResponse(Response):
-    """Writes what the hub has for a client until the client goes, is cut off, or the server stops."""
+    """Sends messages until the client leaves or is disconnected, or the server stops."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, broadcaster: Broadcaster, wanted: FeedFilter, last_seen: str | None, who: Principal) -> None:
-        # A proxy that waits for the end of an answer would wait for ever.
+    def __init__(
+        self, broadcaster: Broadcaster, filters: FeedFilter, last_id: str | None, principal: Principal
+    ) -> None:
+        # Without this header a proxy may buffer the response until it ends.
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._broadcaster = broadcaster
-        self._wanted = wanted
-        self._last_seen = last_seen
-        self._who = who
+        self._filters = filters
+        self._last_id = last_id
+        self._principal = principal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the client."""
         transport = scope.get("state", {}).get(TRANSPORT)
-        if transport is not None and not transport.is_closing():  # it may have gone while it waited to begin
-            limit_send_buffer(transport, KERNEL_BYTES)
-        abort = _nothing if transport is None else transport.abort
-        client = self._broadcaster.join(self._wanted, self._last_seen, abort, self._who)
-        waiting = asyncio.create_task(_until_gone(receive))
-        waiting.add_done_callback(lambda _: client.close())
+        if transport is not None and not transport.is_closing():  # the client may have left while it waited
+            limit_send_buffer(transport, SEND_BUFFER_BYTES)
+        abort = _do_nothing if transport is None else transport.abort
+        client = self._broadcaster.subscribe(self._filters, self._last_id, abort, self._principal)
+        disconnected = asyncio.create_task(_wait_for_disconnect(receive))
+        disconnected.add_done_callback(lambda _: client.close())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            while taken := await client.take():
-                await send({"type": "http.response.body", "body": taken, "more_body": True})
+            while chunk := await client.next_chunk():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
-            waiting.cancel()
-            self._broadcaster.leave(client)
+            disconnected.cancel()
+            self._broadcaster.unsubscribe(client)
 
 
-async def _until_gone(receive: Receive) -> None:
-    # A body that nobody asked for, too large or too slow, is as good a reason to go.
+async def _wait_for_disconnect(receive: Receive) -> None:
+    # A request body that is too large or too slow ends the response too.
     with suppress(HTTPException):
         while (await receive())["type"] != "http.disconnect":
             pass
 
 
-def _nothing() -> None:
-    """Under another server, a client that does not read is forgotten, and its connection left to that server."""
+def _do_nothing() -> None:
+    """Stands in for `abort` on other servers than ours, which close the connections themselves."""

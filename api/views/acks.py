@@ -1,4 +1,4 @@
-"""Acknowledgements as REST shows them."""
+"""Acks as REST shows them."""
 
 from hashlib import blake2b
 from typing import Any

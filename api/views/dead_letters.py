@@ -1,4 +1,4 @@
-"""Dead letters as the REST API and the command show them, and the cursor from one page to the next."""
+"""Dead letters as REST, the live feed and the command line show them, and the cursor of a page."""
 
 from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime
@@ -7,25 +7,27 @@ from typing import Any
 import msgspec
 
 from api.queries.dead_letters import DeadLetterKey
-from schemas.rest.dead_letters import DeadLetter, LetterSource, WholeDeadLetter
+from schemas.rest.dead_letters import DeadLetter, DeadLetterDetail, DeadLetterSource
 
 
-def dead_letter(row: Any) -> DeadLetter:
-    """Make a letter of its row."""
+def dead_letter_view(row: Any) -> DeadLetter:
+    """Show a row of `dead_letters`."""
     return DeadLetter(**_summary(row))
 
 
-def dead_letter_detail_view(row: Any) -> WholeDeadLetter:
-    """Make a letter with all it carries of its row."""
+def dead_letter_detail_view(row: Any) -> DeadLetterDetail:
+    """Show a row with its payloads and headers."""
     payload, corrected_payload = as_text(row["payload"]), as_text(row["corrected_payload"])
-    return WholeDeadLetter(
+    return DeadLetterDetail(
         **_summary(row),
         payload=payload,
         payload_base64=_base64(row["payload"]) if payload is None else None,
         corrected_payload=corrected_payload,
         corrected_payload_base64=_base64(row["corrected_payload"]) if corrected_payload is None else None,
         headers=msgspec.json.decode(row["headers"]),
-        source=LetterSource(topic=row["source_topic"], partition=row["source_partition"], offset=row["source_offset"]),
+        source=DeadLetterSource(
+            topic=row["source_topic"], partition=row["source_partition"], offset=row["source_offset"]
+        ),
     )
 
 
@@ -47,7 +49,7 @@ def _summary(row: Any) -> dict[str, Any]:
 
 
 def as_text(payload: bytes | None) -> str | None:
-    """Return a payload as text; None when it is none."""
+    """Return a payload as text; None if it is not UTF-8."""
     try:
         return None if payload is None else payload.decode()
     except UnicodeDecodeError:
@@ -59,21 +61,21 @@ def _base64(payload: bytes | None) -> str | None:
 
 
 def encode_cursor(key: DeadLetterKey) -> str:
-    """Return where a page ended, as an opaque text."""
+    """Return the key of a page's last row as an opaque cursor."""
     return urlsafe_b64encode(f"{key.time.isoformat()} {key.id}".encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str) -> DeadLetterKey:
-    """Read where a page ended.
+    """Return the key in a cursor.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: it is not valid.
     """
     try:
         time, dead_letter_id = urlsafe_b64decode(cursor + "==").decode().split(" ", 1)
         moment = datetime.fromisoformat(time).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise ValueError("the cursor is none of ours") from None
+        raise ValueError("the cursor is not valid; use the one of the previous page") from None
     if "\0" in dead_letter_id:
-        raise ValueError("the cursor is none of ours")
+        raise ValueError("the cursor is not valid; use the one of the previous page")
     return DeadLetterKey(moment, dead_letter_id)

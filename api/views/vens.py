@@ -14,8 +14,8 @@ _decode_circuits = msgspec.json.Decoder(tuple[Curtailment, ...]).decode
 _decode_loads = msgspec.json.Decoder(tuple[Load, ...]).decode
 
 
-class _Asked(msgspec.Struct, frozen=True, rename="camel"):
-    """What one setLoad command asked for."""
+class _SetLoad(msgspec.Struct, frozen=True, rename="camel"):
+    """The data of a `setLoad` command."""
 
     load_id: str
     enabled: bool | None = None
@@ -23,11 +23,11 @@ class _Asked(msgspec.Struct, frozen=True, rename="camel"):
     priority: int | None = None
 
 
-_decode_asked = msgspec.json.Decoder(_Asked).decode
+_decode_set_load = msgspec.json.Decoder(_SetLoad).decode
 
 
 def ven_view(row: Any) -> Ven:
-    """Make a VEN of its row."""
+    """Show a row of `SELECT_VEN`."""
     loads = loads_view(row)
     return Ven(
         id=row["ven_id"],
@@ -50,14 +50,14 @@ def ven_view(row: Any) -> Ven:
 
 
 def summary_view(row: Any, response_time: int, responses: int) -> VenSummary:
-    """Make the one line of a VEN of its row; `response_time` in ms is the mean of so many responses."""
+    """Show a VEN in short; `response_time` is the mean of its last `responses` in ms."""
     latitude, longitude = (f"{row[name]:.3f}" for name in ("latitude", "longitude"))
     return VenSummary(
         id=row["ven_id"],
         name=row["name"],
         location=f"{latitude}, {longitude}",
         status=row["status"],
-        # As the live totals have it (streams/live/aggregation.py).
+        # The same rule as in the live totals (streams/live/aggregation.py).
         controllable_power=sum(load.current_power_kw for load in loads_view(row) if load.shed_capability_kw > 0),
         current_power=row["used_power_kw"] or 0.0,
         address=f"Lat {latitude} / Lon {longitude}",
@@ -68,19 +68,19 @@ def summary_view(row: Any, response_time: int, responses: int) -> VenSummary:
 
 
 def loads_view(row: Any) -> list[RestLoad]:
-    """Make the loads of a VEN's row: as it last reported them, and over that what was asked for since."""
+    """Show the loads as the VEN last reported them, overlaid with the `setLoad` commands since then."""
     loads = {load.id: _load(load) for load in _decode_loads(row["loads"])} if row["loads"] else {}
-    return list(_with_asked(loads, (_decode_asked(data) for data in reversed(row["asked"]))).values())
+    return list(_overlay(loads, map(_decode_set_load, reversed(row["asked"]))).values())
 
 
-def _with_asked(loads: dict[str, RestLoad], asked: Iterable[_Asked]) -> dict[str, RestLoad]:
-    for wish in asked:
-        load = loads.get(wish.load_id)
+def _overlay(loads: dict[str, RestLoad], commands: Iterable[_SetLoad]) -> dict[str, RestLoad]:
+    for command in commands:
+        load = loads.get(command.load_id)
         if load is None:
             continue
-        given = {name: getattr(wish, name) for name in ("enabled", "capacity_kw", "priority")}
+        given = {name: getattr(command, name) for name in ("enabled", "capacity_kw", "priority")}
         changes = {name: value for name, value in given.items() if value is not None}
-        loads[wish.load_id] = load.model_copy(update={**changes, "pending": True})
+        loads[command.load_id] = load.model_copy(update={**changes, "pending": True})
     return loads
 
 

@@ -5,9 +5,9 @@ import sys
 
 def openapi() -> None:
     """Print the OpenAPI description of the REST API (YAML)."""
-    from api.app import describe
+    from api.app import openapi_yaml
 
-    sys.stdout.write(describe())
+    sys.stdout.write(openapi_yaml())
 
 
 def asyncapi() -> None:

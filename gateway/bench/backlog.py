@@ -76,7 +76,7 @@ class Backlog:
     async def waiting(self) -> Mapping[str, int]:
         """How many records of the log each role has before it."""
         pipeline = PipelineMonitor(self._system.kafka, self._pool)
-        following = asyncio.create_task(pipeline.follow())
+        following = asyncio.create_task(pipeline.run())
         try:
             if not await until(lambda: pipeline.latest is not None, _LOOK_SECONDS) or pipeline.latest is None:
                 raise GatewayError("the log does not say what waits in it")

@@ -96,7 +96,7 @@ def replay(
     A message that is already stored is not stored again.
     It exits with 1 if a message was rejected again.
     """
-    from api.queries.dead_letters import NOT_STORED
+    from api.queries.dead_letter_replays import NOT_STORED
     from gateway.deadletters.operations import matching, named
     from gateway.deadletters.operations import replay as replay_all
     from gateway.deadletters.output import print_outcomes

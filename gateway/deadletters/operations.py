@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from api.auth.audit import AuditedAction
 from api.auth.principal import cli_principal
+from api.queries.dead_letter_replays import request_replays
 from api.queries.dead_letters import (
     DeadLetterFilter,
     DeadLetterKey,
@@ -16,10 +17,9 @@ from api.queries.dead_letters import (
     fetch_dead_letters,
     fetch_keys,
     find_keys,
-    request_replays,
 )
 from api.services.replay_status import ReplayProgress, ReplayTracker
-from api.views.dead_letters import dead_letter, encode_cursor
+from api.views.dead_letters import dead_letter_view, encode_cursor
 from runtime.database import Pool
 from schemas.base.errors import GatewayError
 from schemas.rest.dead_letters import DeadLetterPage
@@ -33,7 +33,7 @@ async def newest(pool: Pool, selected: DeadLetterFilter, limit: int) -> DeadLett
     rows = await fetch_dead_letters(pool, selected, older_than=None, limit=limit + 1)
     more = len(rows) > limit
     return DeadLetterPage(
-        dead_letters=[dead_letter(row) for row in rows[:limit]],
+        dead_letters=[dead_letter_view(row) for row in rows[:limit]],
         next=encode_cursor(DeadLetterKey(rows[limit - 1]["time"], rows[limit - 1]["id"])) if more else None,
     )
 
@@ -93,7 +93,7 @@ async def replay(
                 progress.advance(settled_bar, len(newly_settled))
             if tracker.pending:
                 break
-    return [outcome for tracker in trackers for outcome in tracker.outcomes.values()]
+    return [outcome for tracker in trackers for outcome in tracker.progress.values()]
 
 
 async def _wait_for_settled(stop: asyncio.Event, tracker: ReplayTracker, wait: float) -> list[ReplayProgress]:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from api.services.replay_status import ReplayProgress
 from api.views.dead_letters import as_text
-from schemas.rest.dead_letters import DeadLetterPage, WholeDeadLetter
+from schemas.rest.dead_letters import DeadLetterDetail, DeadLetterPage
 
 # When the output is piped, lines are neither cut nor wrapped.
 _UNLIMITED_WIDTH = 100_000
@@ -49,7 +49,7 @@ def print_page(page: DeadLetterPage) -> None:
         _console().print("No dead letters.")
 
 
-def print_dead_letter(letter: WholeDeadLetter, payload: bytes, corrected_payload: bytes | None) -> None:
+def print_dead_letter(letter: DeadLetterDetail, payload: bytes, corrected_payload: bytes | None) -> None:
     """Print one dead letter, and how to correct it."""
     table = Table.grid(padding=(0, 2))
     for name, value in _fields(letter):
@@ -92,7 +92,7 @@ def _is_control(character: str) -> bool:
     return unicodedata.category(character).startswith("C") and character not in "\n\t"
 
 
-def _fields(letter: WholeDeadLetter) -> list[tuple[str, str]]:
+def _fields(letter: DeadLetterDetail) -> list[tuple[str, str]]:
     fields = [
         ("id", letter.id),
         ("received", letter.received_at.isoformat()),

@@ -7,8 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from api.http.problems import OUTAGES
-from runtime.database import Pool, connect_options
+from runtime.database import DATABASE_OUTAGES, Pool, connect_options
 from runtime.process import run
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import DatabaseSettings
@@ -52,7 +51,7 @@ async def connected(settings: DatabaseSettings, command: str) -> AsyncIterator[P
         raise GatewayError(f"{where}: {error}; create it, or check DB_NAME") from None
     except asyncpg.UndefinedTableError:
         raise GatewayError(f"{where} lacks the tables of this version; run `gateway migrate`") from None
-    except OUTAGES as error:
+    except DATABASE_OUTAGES as error:
         why = str(error) or type(error).__name__
         raise GatewayError(f"{where} does not answer: {why}; check DB_HOST and DB_PORT, and that it runs") from None
     except asyncpg.PostgresError as error:

@@ -44,7 +44,7 @@ def streams(
 
 def api() -> None:
     """Run the REST API, the live feed and the operations page."""
-    from api.app import ApiConfig
+    from api.config import ApiConfig
     from api.main import serve_api
 
     config = ApiConfig.load()

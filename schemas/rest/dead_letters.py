@@ -1,4 +1,4 @@
-"""Dead letters: what did not count, why, and what became of it when it was sent again."""
+"""Dead letters in REST: search, detail and replay."""
 
 import binascii
 import json
@@ -12,9 +12,9 @@ from schemas.parsing.common import MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import DeadLetterState
 from schemas.rest.model import Moment, RestModel, example
 
-MAX_LETTERS = 1000
+MAX_DEAD_LETTERS = 1000
 
-# PostgreSQL knows no NUL in texts.
+# PostgreSQL texts cannot contain NUL.
 FilterText = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
 
 
@@ -25,7 +25,7 @@ _LETTER = {
     "mqttTopic": "volttron/metering",
     "venId": "ven-001",
     "reason": "bad_time",
-    "detail": "timestamp: 'yesterday' is no time",
+    "detail": "timestamp: 'yesterday' is not a time",
     "size": 62,
     "state": "open",
     "stateAt": None,
@@ -37,7 +37,7 @@ _OUTCOME = {"id": "5f0c8a1be0d29a47", "state": "stored", "stateDetail": None, "a
 
 
 class DeadLetter(RestModel):
-    """One message that did not count; `topic` is the Kafka topic it was read from, `size` its payload's bytes."""
+    """A record that could not be processed. `topic` is the Kafka topic it came from, `size` the payload in bytes."""
 
     model_config = example(_LETTER)
 
@@ -56,7 +56,7 @@ class DeadLetter(RestModel):
 
 
 class DeadLetterPage(RestModel):
-    """Newest first; `next` is the cursor of the page after this one, null on the last."""
+    """Newest first. `next` is the cursor of the next page, null on the last one."""
 
     model_config = example({"deadLetters": [_LETTER], "next": None})
 
@@ -64,8 +64,8 @@ class DeadLetterPage(RestModel):
     next: str | None
 
 
-class LetterSource(RestModel):
-    """Where the record stands in the log; partition and offset are null where it never got there."""
+class DeadLetterSource(RestModel):
+    """The position of the record in Kafka; partition and offset are null if it was rejected before."""
 
     model_config = example(_SOURCE)
 
@@ -74,7 +74,7 @@ class LetterSource(RestModel):
     offset: int | None
 
 
-class WholeDeadLetter(DeadLetter):
+class DeadLetterDetail(DeadLetter):
     """A payload is text if it is UTF-8, else base64. `correctedPayload` replaced the original in the last replay."""
 
     model_config = example(
@@ -94,16 +94,16 @@ class WholeDeadLetter(DeadLetter):
     corrected_payload: str | None
     corrected_payload_base64: str | None
     headers: dict[str, Any]
-    source: LetterSource
+    source: DeadLetterSource
 
 
-class LetterFilter(RestModel):
-    """Which letters are meant: those that match every field given, received in [start, end)."""
+class DeadLetterCriteria(RestModel):
+    """Matches dead letters by all given fields, received in [start, end)."""
 
-    topic: FilterText | None = Field(None, description="A Kafka topic they were read from, or an MQTT topic.")
+    topic: FilterText | None = Field(None, description="The Kafka topic they were read from, or an MQTT topic.")
     ven_id: FilterText | None = None
     reason: FilterText | None = Field(
-        None, description="A code of docs/reference/dead-letters.md, or what others wrote there."
+        None, description="A reason code of docs/reference/dead-letters.md, or one that another producer wrote."
     )
     state: DeadLetterState | None = None
     start: Moment | None = None
@@ -116,31 +116,31 @@ class LetterFilter(RestModel):
         return self
 
 
-class LetterQuery(LetterFilter):
-    """One page of those that match."""
+class DeadLetterQuery(DeadLetterCriteria):
+    """One page of the matching dead letters."""
 
-    limit: int = Field(100, ge=1, le=MAX_LETTERS)
-    cursor: str | None = Field(None, max_length=1024, description="`next` of the page before.")
+    limit: int = Field(100, ge=1, le=MAX_DEAD_LETTERS)
+    cursor: str | None = Field(None, max_length=1024, description="`next` of the previous page.")
 
 
-class BulkReplay(LetterFilter):
-    """What to replay; without `state`, what is not stored yet: open and rejected letters."""
+class BulkReplay(DeadLetterCriteria):
+    """What to replay. Without `state`, those that are not stored: open and rejected ones."""
 
-    # A filter that is misspelt would be no filter.
+    # A misspelt filter would not filter.
     model_config = example({"reason": "too_new", "start": "2025-10-23T00:00:00Z"}, extra="forbid")
 
-    all: bool = Field(default=False, description="Has to be true where no filter is given.")
-    limit: int = Field(MAX_LETTERS, ge=1, le=MAX_LETTERS)
+    all: bool = Field(default=False, description="Must be true if no filter is given.")
+    limit: int = Field(MAX_DEAD_LETTERS, ge=1, le=MAX_DEAD_LETTERS)
 
     @model_validator(mode="after")
-    def _nobody_replays_everything_by_accident(self) -> Self:
-        if not self.all and all(getattr(self, name) is None for name in LetterFilter.model_fields):
-            raise ValueError('no filter is given; say "all": true to replay everything that is not stored')
+    def _requires_a_filter_or_all(self) -> Self:
+        if not self.all and all(getattr(self, name) is None for name in DeadLetterCriteria.model_fields):
+            raise ValueError('no filter is given; send "all": true to replay everything that is not stored')
         return self
 
 
 class ReplayRequest(RestModel):
-    """At most one payload to send in place of what was tried last: a JSON value, a text, or any bytes."""
+    """At most one payload to send in place of the one sent last: a JSON value, a text, or any bytes."""
 
     model_config = example(
         {"payload": {"venId": "ven-001", "timestamp": 1761239100, "usedPowerKw": 8.2}}, extra="forbid"
@@ -160,7 +160,7 @@ class ReplayRequest(RestModel):
         return value
 
     @model_validator(mode="after")
-    def _is_one_that_can_be_sent(self) -> Self:
+    def _is_one_accepted_payload(self) -> Self:
         if len(self.model_fields_set) > 1:
             raise ValueError("at most one of payload, payloadText and payloadBase64 can be given")
         size = len(self.corrected_payload or b"")
@@ -170,7 +170,7 @@ class ReplayRequest(RestModel):
 
     @property
     def corrected_payload(self) -> bytes | None:
-        """The payload to send, None for what was sent last: corrected, or the original."""
+        """The payload to send; None sends the last one again, corrected or original."""
         if "payload" in self.model_fields_set:  # null is a JSON value too
             return json.dumps(self.payload, ensure_ascii=False, allow_nan=False).encode()  # ValueError for a NaN
         if self.payload_base64 is not None:
@@ -179,7 +179,7 @@ class ReplayRequest(RestModel):
 
 
 class ReplayOutcome(RestModel):
-    """What became of one replay so far; `attempt` counts those of this letter."""
+    """The state of one replay; `attempt` counts the replays of this dead letter."""
 
     model_config = example(_OUTCOME)
 
@@ -189,8 +189,8 @@ class ReplayOutcome(RestModel):
     attempt: int
 
 
-class BulkOutcome(RestModel):
-    """`matched` is how many letters matched, `requested` how many are replayed, `outcomes` counts these by state."""
+class BulkReplayOutcome(RestModel):
+    """`matched` dead letters match, `requested` of them are replayed; `outcomes` counts these by state."""
 
     model_config = example({"matched": 1, "requested": 1, "outcomes": {"stored": 1}, "deadLetters": [_OUTCOME]})
 

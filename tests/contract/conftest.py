@@ -72,7 +72,7 @@ async def world(databases: Databases) -> AsyncIterator[World]:
     settings = await databases.migrated()
     with pytest.MonkeyPatch.context() as patch:
         # What a request erases is gone when it is answered, also on a busy machine.
-        patch.setattr(ven_erasure, "PATIENCE_SECONDS", 60.0)
+        patch.setattr(ven_erasure, "REQUEST_SECONDS", 60.0)
         async with stores(settings) as store, api(settings) as client:
             yield World(client, store, settings)
 

@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.queries.ven_erasure import pending_removals
+from api.queries.ven_erasure import fetch_pending
 from api.services import ven_erasure
 from runtime.database import connect_options
 from tests.contract.conftest import World
@@ -313,7 +313,7 @@ async def test_what_an_operator_told_a_ven_is_known_after_it_was_deleted_and_cam
     assert_problem(await world.client.post("/api/vens/back/send-event", json=again), 409)
     await world.rows("UPDATE commands SET ends_at = now() WHERE ven_id = 'back'")
     async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
-        for removal in await pending_removals(pool):
+        for removal in await fetch_pending(pool):
             await ven_erasure.erase(pool, *removal)
     assert await world.rows("SELECT FROM commands WHERE ven_id = 'back'") == []
     assert await world.rows("SELECT FROM ven_removals WHERE ven_id = 'back'") == []

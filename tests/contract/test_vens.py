@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.queries.ven_erasure import HISTORY, KEPT, LATEST, NOTED, pending_removals
+from api.queries.ven_erasure import HISTORY, KEPT, LATEST, PENDING_WORK, RETAINING, fetch_pending
 from api.services import ven_erasure
 from gateway.stack.polling import until
 from runtime.database import connect_options
@@ -183,7 +183,7 @@ async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(wo
     await world.store.readings.store([reading("engaged", timestamp=later, received_at=later)])
     await world.post("/api/vens/engaged/commands", {"op": "ping"}, 202)
     async with asyncpg.create_pool(**connect_options(world.database, "test"), min_size=1, max_size=1) as pool:
-        (removal,) = await pending_removals(pool)
+        (removal,) = await fetch_pending(pool)
         await ven_erasure.erase(pool, *removal)
         assert {"told-evt-open", "evt-open"} <= await left()
         # The end of the event: its restore is not yet in the log.
@@ -195,7 +195,7 @@ async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(wo
         await ven_erasure.erase(pool, *removal)
         # The restore was for the VEN as it is now.
         assert {name.split("-")[0] for name in await left()} == {"restore", "ping"}
-        assert await pending_removals(pool) == []
+        assert await fetch_pending(pool) == []
 
 
 async def command_of(
@@ -252,14 +252,14 @@ async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepte
 
 
 def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
-    decided = {*HISTORY, *KEPT, *LATEST, *NOTED}
+    decided = {*HISTORY, *KEPT, *LATEST, *PENDING_WORK, *RETAINING}
     assert {name for name, table in metadata.tables.items() if "ven_id" in table.columns} == decided
 
 
 async def test_a_long_history_is_erased_in_the_background(
     world: World, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ven_erasure, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(ven_erasure, "REQUEST_SECONDS", 0.0)
     moments = [now - timedelta(days=day, hours=8 * piece) for day in range(4) for piece in range(3)]
     await world.store.readings.store([reading("long", timestamp=at, received_at=at, loads=(HVAC,)) for at in moments])
     assert (await world.client.delete("/api/vens/long")).status_code == 204

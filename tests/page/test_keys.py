@@ -47,7 +47,7 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         found = await Axe().run(page)
         assert not [each for each in found.response["violations"] if each["impact"] in {"serious", "critical"}]
         await sign_in(page, "gek_wrong")
-        await expect(dialog.get_by_text("does not hold")).to_be_visible()
+        await expect(dialog.get_by_text("unknown, expired or revoked")).to_be_visible()
         await sign_in(page, guarded.keys[AccessRole.VIEWER])
         await expect(page.get_by_text("the viewer (viewer)")).to_be_visible()
         await expect(page.locator("#live-words")).to_have_text("Live")
@@ -64,7 +64,9 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Wor
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.get_by_role("button", name="Ping").click()
         await expect(page.get_by_text("ping was taken in")).to_be_visible()
-        (listener,) = [each.who.id for each in guarded.app.state.feed.clients if each.who.role is AccessRole.OPERATOR]
+        (listener,) = [
+            each.principal.id for each in guarded.app.state.feed.clients if each.principal.role is AccessRole.OPERATOR
+        ]
         await revoke_keys(guarded.app.state.pool, [listener])
         # The feed ends by itself, and with it comes the question.
         await expect(dialog.get_by_text("no longer holds")).to_be_visible()

@@ -5,14 +5,14 @@ import json
 import pytest
 import yaml
 
-from api.app import describe
+from api.app import openapi_yaml
 from tests.support.backend_api import Call, calls
 
 CALLS = calls()
 
 
 def test_every_call_is_documented_and_no_other() -> None:
-    paths = yaml.safe_load(describe())["paths"]
+    paths = yaml.safe_load(openapi_yaml())["paths"]
     assert sorted((call.method, call.path) for call in CALLS) == sorted(
         (method.upper(), path) for path, methods in paths.items() for method in methods
     )

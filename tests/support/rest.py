@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from api.app import ApiConfig, make_app
+from api.app import make_app
+from api.config import ApiConfig
 from api.http.server import Server
 from gateway.stack.polling import until
 from schemas.settings.access import AccessSettings

@@ -11,7 +11,8 @@ from typing import Any
 import asyncpg
 import pytest
 
-from api.queries.history import fetch_network_history, fetch_ven_history
+from api.queries.network_history import fetch_network_history
+from api.queries.ven_history import fetch_ven_history
 from runtime.database import Connection, connect_options
 from schemas.records.telemetry import Load, LoadSnapshot
 from schemas.settings.blocks import DatabaseSettings

@@ -13,14 +13,17 @@ from api.http.time_range import TimeBounds
 from api.queries import (
     acks,
     command_history,
+    dead_letter_replays,
     dead_letters,
     event_progress,
     event_reduction,
     events,
     faults,
-    history,
+    load_history,
+    network_history,
     telemetry,
     ven_erasure,
+    ven_history,
     vens,
 )
 from api.queries.commands import is_shedding
@@ -134,8 +137,8 @@ async def _erase(pool: Pool) -> None:
 QUERIES: dict[str, Query] = {
     "telemetry": lambda pool: telemetry.fetch_telemetry(pool, "ven-7", *HOUR, 1000),
     "telemetry to the end": lambda pool: telemetry.fetch_telemetry(pool, "ven-7", NOON, None, 1000),
-    "loads as listed": lambda pool: history.fetch_listed_loads(pool, "ven-7", None, *HOUR, 1000),
-    "one load as listed": lambda pool: history.fetch_listed_loads(pool, "ven-7", "a", *DAY, 1000),
+    "loads as listed": lambda pool: load_history.fetch_listed_loads(pool, "ven-7", None, *HOUR, 1000),
+    "one load as listed": lambda pool: load_history.fetch_listed_loads(pool, "ven-7", "a", *DAY, 1000),
     "acks of a VEN": lambda pool: acks.fetch_acks_of_ven(pool, "ven-8", HOUR, 1000, of_events=False),
     "all acks of a VEN": lambda pool: acks.fetch_acks_of_ven(pool, "ven-8", EVER, 1000, of_events=False),
     "events of a VEN": lambda pool: acks.fetch_acks_of_ven(pool, "ven-8", EVER, 1000, of_events=True),
@@ -168,8 +171,8 @@ QUERIES: dict[str, Query] = {
     "letters of a topic": _letters(DeadLetterFilter(topic="volttron/metering", start=HOUR[0])),
     "a letter": lambda pool: dead_letters.fetch_dead_letter(pool, "5"),
     "keys of letters": lambda pool: dead_letters.find_keys(pool, ["5", "6"]),
-    "states of letters": lambda pool: dead_letters.fetch_states(pool, [DeadLetterKey(NOON, "5")]),
-    "replay": lambda pool: dead_letters.request_matching(
+    "states of letters": lambda pool: dead_letter_replays.fetch_states(pool, [DeadLetterKey(NOON, "5")]),
+    "replay": lambda pool: dead_letter_replays.request_matching(
         pool, DeadLetterFilter(ven_id="ven-7", start=NOON, end=HOUR[1]), 10
     ),
     "an event": lambda pool: events.fetch_event(pool, EVENT_ID),
@@ -179,9 +182,9 @@ QUERIES: dict[str, Query] = {
 
 def _histories(width: Granularity) -> dict[str, Query]:
     return {
-        f"VEN by {width}": lambda pool: history.fetch_ven_history(pool, "ven-7", *DAY, width),
-        f"load by {width}": lambda pool: history.fetch_load_history(pool, "ven-7", "a", *DAY, width),
-        f"network by {width}": lambda pool: history.fetch_network_history(pool, SOON_AFTER, TODAY, width),
+        f"VEN by {width}": lambda pool: ven_history.fetch_ven_history(pool, "ven-7", *DAY, width),
+        f"load by {width}": lambda pool: load_history.fetch_load_history(pool, "ven-7", "a", *DAY, width),
+        f"network by {width}": lambda pool: network_history.fetch_network_history(pool, SOON_AFTER, TODAY, width),
     }
 
 

@@ -59,7 +59,7 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("is shedding", commands.IS_SHEDDING, ("ven-7", "evt-7")),
     ("busy with", commands.BUSY_WITH, ("ven-7",)),
     ("what ends shedding", commands.END_SHEDDING, ("ven-7",)),
-    *((f"erasing later {n}", each, ("ven-7", NOW)) for n, each in enumerate(ven_erasure.ERASE_LATER)),
+    *((f"erasing later {n}", each, ("ven-7", NOW)) for n, each in enumerate(ven_erasure.RETAINING.values())),
     ("response times", acks.RESPONSE_TIMES, ([f"ven-{n}" for n in range(50)],)),
     ("acks of a VEN", acks.OF_VEN, ("ven-7", None, None, True, 100)),
     ("acks of an event", acks.LIST_OF_EVENT, ("evt-1", *SPAN, 100)),
@@ -79,8 +79,12 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("commands of a VEN", command_history.OF_VEN, ("ven-7", "7-7", 100)),
     ("one event", events.ONE, ("evt-7",)),
     ("a page of events", events.PAGE, (None, "evt-500", 50)),
-    ("the end of a history", ven_erasure.piece("telemetry_loads"), ("ven-7", NOW, NOW - timedelta(hours=1))),
-    ("the begin of a history", ven_erasure.first("telemetry_loads"), ("ven-7", NOW)),
+    (
+        "the end of a history",
+        ven_erasure.HISTORY["telemetry_loads"].delete_piece,
+        ("ven-7", NOW - timedelta(hours=1), NOW),
+    ),
+    ("the begin of a history", ven_erasure.HISTORY["telemetry_loads"].oldest, ("ven-7", NOW)),
 ]
 
 

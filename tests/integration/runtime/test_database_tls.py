@@ -22,7 +22,7 @@ import pytest
 import pytest_asyncio
 from pydantic import SecretStr
 
-from api.app import ApiConfig
+from api.config import ApiConfig
 from api.main import serve_api
 from gateway.certs.authority import Authority
 from gateway.stack.polling import port_open, until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from api.app import ApiConfig
+from api.config import ApiConfig
 from api.main import serve_api
 from bridge.mqtt.subscription_store import SubscriptionStore
 from gateway.certs.authority import Authority

@@ -12,7 +12,7 @@ import pytest_asyncio
 from api.auth.api_keys import digest_of
 from api.auth.permissions import PUBLIC_PATHS, ROUTE_ROLES
 from api.queries.keys import fetch_key
-from api.sse.session_expiry import end_feed
+from api.sse.session_expiry import end_expired_sessions
 from gateway.keys.operations import revoke_keys
 from gateway.stack.polling import until
 from runtime.database import Connection, Pool, connect_options
@@ -239,7 +239,9 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
                 # The other one may have begun during the look before.
-                assert await until(lambda: {each.who.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60)
+                assert await until(
+                    lambda: {each.principal.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60
+                )
 
 
 async def test_a_revoked_key_ends_its_feed_also_while_requests_take_all_connections(database: DatabaseSettings) -> None:
@@ -269,15 +271,15 @@ async def test_a_feed_whose_key_cannot_be_looked_up_goes_on_for_a_while_only(
         feed(client_with(client, keys[AccessRole.VIEWER])) as told,
     ):
         (listener,) = app.state.feed.clients
-        await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await end_feed(app.state.feed, app.state.pool, 30)
+        await rows.execute("ALTER VIEW valid_api_keys RENAME TO gone")
+        await end_expired_sessions(app.state.feed, app.state.pool, 30)
         assert not listener.closed
-        await rows.execute("ALTER TABLE gone RENAME TO api_keys")
+        await rows.execute("ALTER VIEW gone RENAME TO valid_api_keys")
         before = listener.valid_at
-        await end_feed(app.state.feed, app.state.pool, 0)
+        await end_expired_sessions(app.state.feed, app.state.pool, 0)
         assert listener.valid_at > before
-        await rows.execute("ALTER TABLE api_keys RENAME TO gone")
-        await end_feed(app.state.feed, app.state.pool, 0)
+        await rows.execute("ALTER VIEW valid_api_keys RENAME TO gone")
+        await end_expired_sessions(app.state.feed, app.state.pool, 0)
         with pytest.raises(EOFError):
             await told.until(lambda _: False)
 
@@ -314,8 +316,8 @@ async def test_too_many_requests_of_one_key_are_429(database: DatabaseSettings) 
 async def test_who_tries_what_the_role_may_not_fills_no_database(
     database: DatabaseSettings, rows: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.auth.middleware._DENIED_BURST", 3)
-    monkeypatch.setattr("api.auth.middleware._DENIED_PER_SECOND", 0.01)
+    monkeypatch.setattr("api.auth.middleware.DENIED_BURST", 3)
+    monkeypatch.setattr("api.auth.middleware.DENIED_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
         viewer = bearer(keys[AccessRole.VIEWER])
@@ -328,7 +330,7 @@ async def test_who_tries_what_the_role_may_not_fills_no_database(
 async def test_who_tries_keys_is_slowed_down_and_who_has_one_is_not(
     database: DatabaseSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.auth.middleware._WRONG_PER_SECOND", 0.01)
+    monkeypatch.setattr("api.auth.authentication.INVALID_KEYS_PER_SECOND", 0.01)
     keys = await keys_of_all_roles(database)
     async with api(database, access=REQUIRED) as client:
         good = bearer(keys[AccessRole.VIEWER])
@@ -351,7 +353,7 @@ async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
         return await fetch_key(pool, digest)
 
     monkeypatch.setattr("api.auth.api_keys.fetch_key", counted)
-    monkeypatch.setattr("api.auth.middleware._WRONG_PER_SECOND", 0.01)
+    monkeypatch.setattr("api.auth.authentication.INVALID_KEYS_PER_SECOND", 0.01)
     good = (await keys_of_all_roles(database))[AccessRole.VIEWER]
     async with api(database, access=REQUIRED) as client:
         # All before the first is answered; those who share a key that holds are let through, however many they are.
@@ -366,6 +368,6 @@ async def test_who_tries_many_keys_at_once_has_no_more_of_them_looked_up(
 async def test_without_the_database_nobody_is_let_in() -> None:
     async with api(NOWHERE, access=REQUIRED) as client:
         answer = await client.get("/api/me", headers=bearer("gek_something"))
-        assert "whether this key holds" in assert_problem(answer, 503)["detail"]
+        assert "the key cannot be checked" in assert_problem(answer, 503)["detail"]
         assert answer.headers["retry-after"]
         assert (await client.get("/health")).json() == {"status": "ok"}

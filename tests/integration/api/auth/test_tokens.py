@@ -203,7 +203,7 @@ async def test_an_issuer_that_answers_without_end_keeps_nobody_waiting(monkeypat
             slow.drips = 0.05
             async with asyncio.timeout(20):
                 answer = await client.get("/api/me", headers=bearer(slow.token()))
-            assert "no whole answer" in assert_problem(answer, 503)["detail"]
+            assert "no complete response" in assert_problem(answer, 503)["detail"]
             slow.drips = None
             monkeypatch.undo()
             assert (await client.get("/api/me", headers=bearer(slow.token()))).status_code == 200
@@ -225,7 +225,7 @@ async def test_an_issuer_that_is_away_or_another_is_503_and_its_keys_last_for_a_
         token = going.token()
         going.calls_itself = "https://evil.example.org"
         answer = await ask(token, access)
-        assert "calls itself 'https://evil.example.org'" in assert_problem(answer, 503)["detail"]
+        assert "names the issuer 'https://evil.example.org'" in assert_problem(answer, 503)["detail"]
         assert answer.headers["retry-after"]
         going.calls_itself = None
         async with api(NOWHERE, access=access) as client:

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from api.queries.dead_letters import DeadLetterFilter, DeadLetterKey, page_query
+from api.queries.compiled import compile_sql
+from api.queries.dead_letters import SUMMARY, DeadLetterFilter, DeadLetterKey, page
 from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
@@ -227,9 +228,9 @@ async def test_a_page_reads_an_index_and_few_partitions(
     crowded: DatabaseSettings, filters: dict[str, Any], *, later_page: bool
 ) -> None:
     older_than = DeadLetterKey(NOON - timedelta(days=20), "m") if later_page else None
-    query, *values = page_query(DeadLetterFilter(**filters), older_than, 101)
+    query = compile_sql(page(SUMMARY, DeadLetterFilter(**filters), older_than, 101))
     async with connection(crowded) as rows:
-        (plan,) = json.loads(await rows.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values))
+        (plan,) = json.loads(await rows.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}", *query.values))
     read = [node for node in _nodes(plan["Plan"]) if "Relation Name" in node and node["Actual Rows"]]
     assert "Seq Scan" not in {node["Node Type"] for node in read}
     assert sum(node["Actual Rows"] for node in read) < 200

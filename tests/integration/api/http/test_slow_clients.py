@@ -45,7 +45,7 @@ async def rest_of(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.mark.parametrize("first", [b"", b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"], ids=["new", "kept alive"])
 async def test_a_connection_without_a_whole_request_ends(monkeypatch: pytest.MonkeyPatch, first: bytes) -> None:
-    monkeypatch.setattr("api.http.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.protocol.REQUEST_SECONDS", 0.2)
     async with api(NOWHERE) as client:
         async with connected(client) as (reader, writer):
             writer.write(first)
@@ -59,8 +59,8 @@ async def test_a_connection_without_a_whole_request_ends(monkeypatch: pytest.Mon
 
 
 async def test_a_body_that_is_never_whole_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.http.body_limit.SECONDS", 0.2)
-    monkeypatch.setattr("api.http.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.body_limit.BODY_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.protocol.REQUEST_SECONDS", 0.2)
     async with api(NOWHERE) as client, connected(client) as (reader, writer):
         writer.write(HEAD + b"transfer-encoding: chunked\r\n\r\n")
         dripping = asyncio.create_task(drip(writer, b"1\r\nx\r\n"))
@@ -71,7 +71,7 @@ async def test_a_body_that_is_never_whole_is_408(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_who_is_refused_cannot_go_on_sending(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.http.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.protocol.REQUEST_SECONDS", 0.2)
     async with api(NOWHERE) as client, connected(client) as (reader, writer):
         writer.write(HEAD + b"origin: https://elsewhere.example.org\r\ncontent-length: 1000000\r\n\r\n")
         dripping = asyncio.create_task(drip(writer, b"x"))
@@ -97,7 +97,7 @@ def lost(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Asks for more than the system's own buffers hold."""
-    monkeypatch.setattr("api.http.protocol.HEAD_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.protocol.REQUEST_SECONDS", 0.2)
     return b"GET /docs/assets/swagger-ui-bundle.js HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n" * 8
 
 
@@ -121,12 +121,12 @@ async def test_an_answer_that_is_read_slowly_is_whole(lost: asyncio.Event, asked
 
 
 async def test_an_answer_may_take_longer_than_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.http.protocol.HEAD_SECONDS", 0.2)
-    monkeypatch.setattr("api.http.body_limit.SECONDS", 0.2)
+    monkeypatch.setattr("api.http.protocol.REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr("api.http.body_limit.BODY_SECONDS", 0.2)
     async with api(NOWHERE, api_feed_heartbeat_seconds=0.3) as client, client.stream("GET", "/api/feed") as answer:
         lines = answer.aiter_lines()
         beats = [line async for line in _some(lines, 2)]
-    assert beats == [": still here"] * 2
+    assert beats == [": heartbeat"] * 2
 
 
 async def _some(lines: AsyncIterator[str], count: int) -> AsyncIterator[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from api.http.pools import open_pools
 from api.queries.totals import fetch_totals
-from api.services.energy_today import MOST_OPEN, EnergyToday
+from api.services.energy_today import MAX_OPEN, EnergyToday
 from api.services.totals_reconciliation import PERSISTENT_CHECKS, TotalsReconciliation
 from gateway.stack.polling import until
 from runtime.database import Connection
@@ -174,7 +174,7 @@ async def test_the_energy_of_the_day_is_that_of_the_closed_buckets_and_of_the_us
         await energy.refresh(now)
     # 12 kW and 24 kW for five minutes each, then 6 kW for ten.
     assert energy.kwh(now, 6.0) == pytest.approx(1.0 + 2.0 + 1.0)
-    assert energy.kwh(now + MOST_OPEN, 6.0) is None
+    assert energy.kwh(now + MAX_OPEN, 6.0) is None
     assert energy.kwh(midnight - MINUTE, 6.0) is None
     # Of a new day nothing is closed yet.
     assert energy.kwh(midnight + timedelta(days=1, minutes=10), 6.0) == pytest.approx(1.0)

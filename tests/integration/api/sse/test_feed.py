@@ -203,7 +203,7 @@ async def test_a_quiet_feed_beats_and_a_full_one_takes_nobody(database: Database
     async with serving(database, **settings) as (client, app):
         async with client.stream("GET", "/api/feed") as answer:
             lines = answer.aiter_lines()
-            while await anext(lines) != ": still here":
+            while await anext(lines) != ": heartbeat":
                 pass
             assert "API_FEED_CLIENTS" in assert_problem(await client.get("/api/feed"), 503)["detail"]
         assert await until(lambda: not app.state.feed.clients, 60)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from api.queries.commands import insert_command
-from api.queries.dead_letters import REQUEST
+from api.queries.dead_letter_replays import REQUEST
 from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.dr.commands import other_command

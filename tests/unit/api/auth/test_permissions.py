@@ -6,8 +6,9 @@ import pytest
 from fastapi import FastAPI
 from starlette.routing import Mount, Route
 
-from api.app import ApiConfig, make_app
+from api.app import make_app
 from api.auth.permissions import METRICS_PATH, PUBLIC_PATHS, ROUTE_ROLES, SAFE_METHODS, RoutePermissions
+from api.config import ApiConfig
 from schemas.base.access_role import AccessRole, highest
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings

@@ -9,7 +9,7 @@ from api.services.supervisor import supervise
 from runtime.backoff import Backoff
 
 
-async def test_work_that_fails_says_so_and_begins_anew(
+async def test_failed_work_is_logged_and_restarted(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lasting_module, "Backoff", lambda: Backoff(initial_seconds=0.001))
@@ -19,7 +19,7 @@ async def test_work_that_fails_says_so_and_begins_anew(
         nonlocal begun
         begun += 1
         if begun == 1:
-            raise ValueError("nobody thought of this")
+            raise ValueError("an unexpected error")
         again.set()
         await asyncio.Event().wait()
 
@@ -27,4 +27,4 @@ async def test_work_that_fails_says_so_and_begins_anew(
     async with asyncio.timeout(30):
         await again.wait()
     task.cancel()
-    assert "counting failed and begins anew" in caplog.text
+    assert "counting failed; it is started again" in caplog.text

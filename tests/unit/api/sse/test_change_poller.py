@@ -1,24 +1,24 @@
-"""What looks for changes goes on, whatever a look meets."""
+"""The change poller continues after an unexpected error."""
 
 import asyncio
 
 import pytest
 
-from api.sse.change_poller import _keep_looking, _Look
+from api.sse.change_poller import _Poll, _repeat
 
 
-async def test_a_look_that_fails_by_a_mistake_is_told_and_taken_again(caplog: pytest.LogCaptureFixture) -> None:
-    looks, again = 0, asyncio.Event()
+async def test_a_poll_that_fails_is_logged_and_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    polls, again = 0, asyncio.Event()
 
-    async def look() -> None:
-        nonlocal looks
-        looks += 1
-        if looks == 1:
-            raise ValueError("a row that nobody thought of")
+    async def poll() -> None:
+        nonlocal polls
+        polls += 1
+        if polls == 1:
+            raise ValueError("an unexpected row")
         again.set()
 
-    task = asyncio.create_task(_keep_looking(_Look("rows", look, 0.01)))
+    task = asyncio.create_task(_repeat(_Poll("rows", poll, 0.01)))
     async with asyncio.timeout(30):
         await again.wait()
     task.cancel()
-    assert "the feed has no rows" in caplog.text
+    assert "the live feed cannot poll rows" in caplog.text
