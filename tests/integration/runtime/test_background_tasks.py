@@ -36,7 +36,7 @@ PASSING = {
     "Fetcher._update_fetch_positions",
     "Fetcher._proc_offset_request",
     "Sender._send_produce_req",
-    "_ConsumerThread._gather_between_fetches.<locals>.fetch_after_pause",
+    "ConsumerThread._pause_between_fetches.<locals>.fetch_after_pause",
     "Event.wait",
     "ThrowableQueue.get",
     "Agent._execute_actor",
