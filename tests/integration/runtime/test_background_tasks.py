@@ -69,7 +69,7 @@ class Recorded(Supervisor):
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     Recorded.failures = []
-    for module in ("streams.main", "bridge.main", "api.app"):
+    for module in ("streams.main", "bridge.main", "api.lifespan"):
         monkeypatch.setattr(f"{module}.Supervisor", Recorded)
     return Recorded.failures
 
@@ -183,7 +183,7 @@ async def test_every_task_of_the_api_is_watched(
 ) -> None:
     before = asyncio.all_tasks()
     async with serving(database, kafka):
-        assert await until(lambda: "_keep_looking" in names(started_since(before)), WAIT)
+        assert await until(lambda: "_repeat" in names(started_since(before)), WAIT)
         await kill(started_since(before), recorded)
 
 
@@ -258,7 +258,7 @@ async def test_the_api_is_not_alive_when_a_part_of_it_ends(kafka: KafkaSettings,
     before = asyncio.all_tasks()
     async with serving(database, kafka) as (client, app):
         assert (await client.get("/health/live")).is_success
-        (reading,) = [task for task in started_since(before) if names([task])["LiveTotals._follow_log"]]
+        (reading,) = [task for task in started_since(before) if names([task])["LiveTotals._follow_totals"]]
         reading.cancel()
         assert await until(lambda: app.state.supervisor.failure is not None, WAIT)
         (server,) = [task for task in started_since(before) if names([task])["Server.serve"]]
