@@ -109,4 +109,4 @@ async def test_api_without_database_starts_closed(
     await check_access_at_startup("0.0.0.0", AccessSettings(api_auth="open"), nowhere)  # noqa: S104
     assert "THE API IS OPEN" in caplog.text
     await check_access_at_startup("0.0.0.0", AccessSettings(), nowhere)  # noqa: S104
-    assert "cannot be told yet" in caplog.text
+    assert "cannot look up API keys" in caplog.text
