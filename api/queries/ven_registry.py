@@ -4,8 +4,8 @@ from runtime.database import PooledConnection
 from schemas.rest.vens import VenCreate, VenUpdate
 
 INSERT = """
-INSERT INTO vens (ven_id, name, latitude, longitude, status, status_set_at)
-VALUES ($1, $2, $3, $4, $5, now())
+INSERT INTO vens (ven_id, name, latitude, longitude, status, report_interval_seconds, status_set_at)
+VALUES ($1, $2, $3, $4, $5, $6, now())
 ON CONFLICT (ven_id) DO NOTHING
 RETURNING ven_id
 """
@@ -16,7 +16,8 @@ UPDATE vens SET
     latitude = COALESCE($3::float8, latitude),
     longitude = COALESCE($4::float8, longitude),
     status = COALESCE($5::text, status),
-    status_set_at = CASE WHEN $5::text IS NULL THEN status_set_at ELSE now() END
+    status_set_at = CASE WHEN $5::text IS NULL THEN status_set_at ELSE now() END,
+    report_interval_seconds = CASE WHEN $6 THEN $7::float8 ELSE report_interval_seconds END
 WHERE ven_id = $1
 RETURNING ven_id
 """
@@ -25,11 +26,13 @@ RETURNING ven_id
 async def insert_ven(connection: PooledConnection, ven_id: str, ven: VenCreate) -> bool:
     """Register a VEN; return False if the id is taken."""
     location = ven.location
-    return await connection.fetchval(INSERT, ven_id, ven.name, location.lat, location.lon, ven.status) is not None
+    values = (ven.name, location.lat, location.lon, ven.status, ven.report_interval_seconds)
+    return await connection.fetchval(INSERT, ven_id, *values) is not None
 
 
 async def update_ven(connection: PooledConnection, ven_id: str, change: VenUpdate) -> bool:
     """Update the given fields; return False if there is no such VEN."""
     lat, lon = (None, None) if change.location is None else (change.location.lat, change.location.lon)
-    values = (change.name, lat, lon, change.status)
+    changes_interval = "report_interval_seconds" in change.model_fields_set
+    values = (change.name, lat, lon, change.status, changes_interval, change.report_interval_seconds)
     return await connection.fetchval(UPDATE, ven_id, *values) is not None

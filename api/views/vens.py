@@ -46,6 +46,7 @@ def ven_view(row: Any) -> Ven:
         measured_at=row["measured_at"],
         clock_skew_seconds=row["clock_skew_seconds"],
         reported_status=row["reported_status"],
+        report_interval_seconds=row["report_interval_seconds"],
     )
 
 

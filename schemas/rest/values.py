@@ -14,6 +14,8 @@ from schemas.rest.model import Moment
 MAX_NAME = 256
 MOST_SECONDS = 7 * 86_400
 """What a command may last: no device waits longer for the end of an event that it was told of."""
+MAX_REPORT_INTERVAL = 86_400
+"""Seconds; a value holds for three intervals, so longer ones would tell nothing about a day."""
 
 _LARGEST = 1e300
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -87,6 +89,11 @@ Kw = Annotated[float, BeforeValidator(_number), Field(ge=0, le=MAX_MAGNITUDE)]
 Latitude = Annotated[float, BeforeValidator(_number), Field(ge=-90, le=90)]
 Longitude = Annotated[float, BeforeValidator(_number), Field(ge=-180, le=180)]
 Duration = Annotated[int, BeforeValidator(_number), Field(ge=1, le=MOST_SECONDS, description="Seconds.")]
+ReportInterval = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(gt=0, le=MAX_REPORT_INTERVAL, description="How often the VEN reports, in seconds."),
+]
 Priority = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
 
 Name = Annotated[

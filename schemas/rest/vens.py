@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.rest.loads import LOAD, RestLoad
 from schemas.rest.model import Figure, RestModel, example
-from schemas.rest.values import Latitude, Longitude, Name, NewVenId, Status
+from schemas.rest.values import Latitude, Longitude, Name, NewVenId, ReportInterval, Status
 
 _PLACE = {"lat": 37.42, "lon": -122.08}
 _METRICS = {
@@ -44,7 +44,8 @@ class Ven(RestModel):
     """`last_seen` is when its last message was received, null when it was never heard.
 
     `measured_at` is when the latest values were measured by the VEN's clock, `clock_skew_seconds` how much later they
-    were received, and `reported_status` what the VEN last said of itself.
+    were received, and `reported_status` what the VEN last said of itself. `report_interval_seconds` is how often it
+    reports, as operators set it; null where they did not.
     """
 
     model_config = example(
@@ -60,6 +61,7 @@ class Ven(RestModel):
             "measuredAt": "2025-10-23T17:05:00Z",
             "clockSkewSeconds": 0.212,
             "reportedStatus": "ready",
+            "reportIntervalSeconds": 5.0,
         }
     )
 
@@ -74,6 +76,7 @@ class Ven(RestModel):
     measured_at: datetime | None
     clock_skew_seconds: Figure | None
     reported_status: str | None
+    report_interval_seconds: float | None
 
 
 class VenCreate(RestModel):
@@ -84,11 +87,12 @@ class VenCreate(RestModel):
     name: Name
     location: Location
     status: Status = "offline"
+    report_interval_seconds: ReportInterval | None = None
     registration_id: NewVenId | None = Field(None, description="Its MQTT id: 1 to 128 characters, none of / + #.")
 
 
 class VenUpdate(RestModel):
-    """What changes; what is absent or null stays as it is."""
+    """What changes; what is absent or null stays as it is. Only for `report_interval_seconds`, null means unknown."""
 
     model_config = example({"status": "disabled"})
 
@@ -97,6 +101,7 @@ class VenUpdate(RestModel):
     status: Status | None = Field(
         None, description="`disabled` stays until it is changed here, anything else until the VEN is heard."
     )
+    report_interval_seconds: ReportInterval | None = None
 
 
 class VenSummary(RestModel):

@@ -1,6 +1,6 @@
 """The registry of VENs, and the latest of each."""
 
-from sqlalchemy import Column, DateTime, Double, Index, Table, Text, text
+from sqlalchemy import CheckConstraint, Column, DateTime, Double, Index, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 
 from schemas.tables.metadata import metadata
@@ -16,6 +16,8 @@ vens = Table(
     Column("status", Text, nullable=False, server_default=text("'offline'")),
     Column("status_set_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
+    # How often the VEN reports, set by operators; null if that is not known.
+    Column("report_interval_seconds", Double, CheckConstraint("report_interval_seconds > 0")),
 )
 
 # The latest of each VEN: measured values move forward in event time only, the received times in received time.

@@ -50,6 +50,7 @@ async def test_a_ven_is_created_and_read(world: World, slash: str) -> None:
         "measuredAt": None,
         "clockSkewSeconds": None,
         "reportedStatus": None,
+        "reportIntervalSeconds": None,
     }
     assert await world.get(f"/api/vens/{ven_id}{slash}") == ven
     assert_problem(await world.client.post(f"/api/vens{slash}", json=body), 409)
@@ -101,6 +102,7 @@ async def test_disabled_stays_until_patched(world: World) -> None:
         ({"status": "Maintenance"}, {"status": "Maintenance"}),
         ({"status": " Disabled"}, {"status": "disabled"}),
         ({"name": None, "status": None}, {}),
+        ({"reportIntervalSeconds": 900}, {"reportIntervalSeconds": 900.0}),
         ({}, {}),
     ],
 )
@@ -113,6 +115,22 @@ async def test_any_part_of_a_ven_can_be_patched(
     assert answer.status_code == 200
     assert answer.json() == {**before, **shown}
     assert await world.get("/api/vens/patched") == answer.json()
+
+
+async def test_only_an_explicit_null_clears_the_report_interval(world: World) -> None:
+    assert (await world.new_ven("meter", reportIntervalSeconds=900))["reportIntervalSeconds"] == 900
+    renamed = await world.client.patch("/api/vens/meter", json={"name": "Meter"})
+    assert renamed.json()["reportIntervalSeconds"] == 900
+    cleared = await world.client.patch("/api/vens/meter", json={"reportIntervalSeconds": None})
+    assert cleared.json()["reportIntervalSeconds"] is None
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 86_401, True, "900"])
+async def test_an_impossible_report_interval_is_a_422(world: World, seconds: object) -> None:
+    ven = await world.post("/api/vens", {"name": "x", "location": PLACE})
+    body = {"reportIntervalSeconds": seconds}
+    assert_problem(await world.client.patch(f"/api/vens/{ven['id']}", json=body), 422)
+    assert_problem(await world.client.post("/api/vens", json={"name": "x", "location": PLACE, **body}), 422)
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
