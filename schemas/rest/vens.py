@@ -76,7 +76,7 @@ class Ven(RestModel):
     measured_at: datetime | None
     clock_skew_seconds: Figure | None
     reported_status: str | None
-    report_interval_seconds: float | None
+    report_interval_seconds: Figure | None
 
 
 class VenCreate(RestModel):
