@@ -1,4 +1,4 @@
-"""A dispatcher on real servers, with VENs that are heard and commands whose evidence a test gives."""
+"""Dispatcher, command monitor and outbox on real servers; a test adds the readings, acks and delivery evidence."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +24,8 @@ from tests.support.readings import Stores, stores
 from tests.support.servers import connection
 
 OFFLINE_AFTER = 60.0
+SHEDS: dict[str, Any] = {"event_id": "evt-1", "shed_power_kw": 2.0}
+"""Fields of a reading that reports the event and a shed."""
 COMMAND_TIMES = (
     "created_at",
     "expires_at",
@@ -38,8 +40,8 @@ COMMAND_TIMES = (
 
 
 @dataclass
-class Grid:
-    """Stores of a sink, a dispatcher beside it, and the test's own look at the rows."""
+class DrHarness:
+    """The stores of a sink, the DR jobs, and a connection to read rows."""
 
     kafka: KafkaSettings
     rows: Connection
@@ -49,10 +51,10 @@ class Grid:
     publisher: OutboxPublisher
     _measured: dict[str, datetime] = field(default_factory=dict)
 
-    async def home(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
-        """Let a VEN be heard now, with what it can shed; None is a VEN that does not list its loads."""
+    async def reading(self, ven_id: str, can_kw: float | None = 4.0, **fields: Any) -> None:
+        """Store a reading of now with one load that can shed `can_kw`; None omits the loads."""
         now = datetime.now(UTC)
-        # Of two samples within a millisecond the later one counts.
+        # Samples of one VEN need distinct times in milliseconds.
         now = max(now, self._measured.get(ven_id, now) + timedelta(milliseconds=1))
         self._measured[ven_id] = now
         loads = None if can_kw is None else (Load("hvac", capacity_kw=9.0, shed_capability_kw=can_kw),)
@@ -77,14 +79,28 @@ class Grid:
         )
         return event_id
 
-    async def step(self) -> None:
-        """Let the dispatcher do everything once."""
+    async def start_event(self) -> None:
+        """Start the event `evt-1` with the online VEN `a`."""
+        await self.reading("a")
+        await self.event()
+        await self.run_once()
+
+    async def shed_until_the_end(self) -> None:
+        """Let the VEN `a` report and shed the event, then end it: its restore is published and nothing more."""
+        await self.evidence("sent", "a")
+        await self.reading("a", **SHEDS)
+        await self.run_once()
+        await self.rows.execute("UPDATE events SET ended_at = now()")
+        await self.run_once()
+
+    async def run_once(self) -> None:
+        """Run the dispatcher, the command monitor and the publisher once each."""
         await self.dispatcher.act()
         await self.monitor.run_once()
         await self.publisher.publish_pending()
 
-    async def later(self, seconds: float) -> None:
-        """Let time pass: everything that happened is so much longer ago."""
+    async def advance(self, seconds: float) -> None:
+        """Let time pass: move every stored time into the past."""
         past = f"- interval '{seconds} seconds'"
         tables = {
             "events": ("start_time", "end_time", "created_at", "started_at", "ended_at", "cancelled_at"),
@@ -112,25 +128,30 @@ class Grid:
         await self.rows.execute("UPDATE commands SET logged_at = NULL")
         await self.rows.execute("INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM commands")
 
+    async def shares(self, event_id: str = "evt-1") -> dict[str, Any]:
+        """Return the rows of `event_vens` by VEN."""
+        found = await self.rows.fetch("SELECT * FROM event_vens WHERE event_id = $1 ORDER BY ven_id", event_id)
+        return {row["ven_id"]: row for row in found}
+
     async def commands(self, phase: str | None = "event") -> dict[str, Any]:
         """Return the last command of a phase by VEN."""
         found = await self.rows.fetch("SELECT * FROM commands WHERE phase IS NOT DISTINCT FROM $1 ORDER BY seq", phase)
         return {row["ven_id"]: row for row in found}
 
     async def evidence(self, state: DeliveryState, ven_id: str, phase: str | None = "event", attempt: int = 1) -> None:
-        """Let the bridge say something of a VEN's command."""
+        """Store a record of the bridge about the last command of a VEN."""
         command = (await self.commands(phase))[ven_id]
-        said = DeliveryEvidence(
+        record = DeliveryEvidence(
             correlation_id=command["correlation_id"],
             ven_id=ven_id,
             attempt=attempt,
             state=state,
             at=datetime.now(UTC),
         )
-        await self.sink.database.run(lambda connection: record_evidence(connection, [said]))
+        await self.sink.database.run(lambda connection: record_evidence(connection, [record]))
 
     async def ack(self, ven_id: str, correlation_id: str | None = None, **fields: Any) -> None:
-        """Let a VEN acknowledge its event, or what is named."""
+        """Store an ack of a VEN, by default for its event command."""
         now = datetime.now(UTC)
         if correlation_id is None:
             correlation_id = (await self.commands())[ven_id]["correlation_id"]
@@ -139,8 +160,8 @@ class Grid:
             [Ack(ven_id=ven_id, timestamp=now, received_at=now, correlation_id=correlation_id, **values)]
         )
 
-    async def sent(self) -> list[CommandRecord]:
-        """Return what the log has for the bridge, by VEN and then in order."""
+    async def published(self) -> list[CommandRecord]:
+        """Return the records of `ven.commands`, by VEN and in order."""
         found = [
             decode_command_record(record.value) for record in await read_all(self.kafka, self.kafka.topics(COMMANDS))
         ]
@@ -148,18 +169,18 @@ class Grid:
 
 
 @asynccontextmanager
-async def grid(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any) -> AsyncIterator[Grid]:
-    """Have one inside."""
+async def dr_harness(kafka: KafkaSettings, database: DatabaseSettings, **settings: Any) -> AsyncIterator[DrHarness]:
+    """Open the connections and build the jobs; `settings` are those of the dispatcher."""
     async with (
         connection(database) as rows,
         stores(database) as sink,
         producer(kafka, "test") as log,
-        open_database(database, "test-dispatch") as acting,
-        open_database(database, "test-watch") as watching,
+        open_database(database, "test-dispatch") as dispatching,
+        open_database(database, "test-monitor") as monitoring,
         open_database(database, "test-outbox") as publishing,
     ):
         made = DispatchSettings(**settings)
-        dispatcher = Dispatcher(acting, made, OFFLINE_AFTER)
+        dispatcher = Dispatcher(dispatching, made, OFFLINE_AFTER)
         commands = command_source(kafka.topics(COMMANDS), made.command_expires_seconds)
         publisher = OutboxPublisher(publishing, log, commands)
-        yield Grid(kafka, rows, sink, dispatcher, CommandMonitor(watching, made, OFFLINE_AFTER), publisher)
+        yield DrHarness(kafka, rows, sink, dispatcher, CommandMonitor(monitoring, made, OFFLINE_AFTER), publisher)

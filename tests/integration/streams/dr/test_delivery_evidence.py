@@ -14,14 +14,14 @@ from streams.dr.command_source import UNPUBLISHED, CommandPublication
 from streams.dr.command_store import record_evidence
 from streams.dr.event_store import end_commands
 from streams.main import run_role
-from tests.support.dr_harness import grid
+from tests.support.dr_harness import dr_harness
 from tests.support.kafka_records import read_all, writer
 from tests.support.servers import committed, connection
 
 WAIT = 60
 STATES: tuple[DeliveryState, ...] = ("sending", "sent")
 EVIDENCE = '{"correlationId":"%s","venId":"a","attempt":%d,"state":"sent","at":"%s"}'
-GARBAGE = [
+UNREADABLE = [
     b"",
     b"no json",
     b"[" * 100_000,
@@ -32,31 +32,29 @@ GARBAGE = [
 ]
 
 
-async def test_evidence_that_cannot_be_stored_is_set_apart_and_the_rest_is_taken_in(
-    kafka: KafkaSettings, database: DatabaseSettings
-) -> None:
+async def test_unreadable_evidence_becomes_dead_letters(kafka: KafkaSettings, database: DatabaseSettings) -> None:
     topic = kafka.topics(COMMAND_LOG)
-    async with grid(kafka, database) as world:
-        await world.home("a")
-        await world.event()
-        await world.step()
-        known = (await world.commands())["a"]["correlation_id"]
+    async with dr_harness(kafka, database) as dr:
+        await dr.reading("a")
+        await dr.event()
+        await dr.run_once()
+        known = (await dr.commands())["a"]["correlation_id"]
         stop = asyncio.Event()
         role = asyncio.create_task(run_role(StreamsConfig("sink", kafka, StreamsSettings(), database), stop))
         good = (EVIDENCE % (known, 1, "2026-01-01T00:00:00Z")).encode()
         async with writer(kafka) as log:
-            for number, value in enumerate([*GARBAGE[:4], good, *GARBAGE[4:]]):
+            for number, value in enumerate([*UNREADABLE[:4], good, *UNREADABLE[4:]]):
                 await log.one(topic, value, 0, key=b"%d" % number)
 
         async def all_committed() -> bool:
-            return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(GARBAGE) + 1
+            return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(UNREADABLE) + 1
 
         assert await until(all_committed, WAIT)
         stop.set()
         await role
-        assert (await world.commands())["a"]["sent_at"] is not None
+        assert (await dr.commands())["a"]["sent_at"] is not None
         found = await read_all(kafka, kafka.topics.dead_letters(topic))
-        assert sorted(record.value for record in found) == sorted(GARBAGE)
+        assert sorted(record.value for record in found) == sorted(UNREADABLE)
 
 
 async def test_evidence_publisher_and_dispatcher_never_deadlock(
@@ -64,29 +62,29 @@ async def test_evidence_publisher_and_dispatcher_never_deadlock(
 ) -> None:
     """Kafka has a command, and the bridge evidence of it, before the publisher has committed; the event may end."""
     async with (
-        grid(kafka, database) as world,
+        dr_harness(kafka, database) as dr,
         connection(database) as sink,
         connection(database) as publisher,
         connection(database) as dispatcher,
     ):
         ids = [f"c-{number:04}" for number in range(2000)]
-        await world.rows.execute(
+        await dr.rows.execute(
             "INSERT INTO commands (correlation_id, ven_id, op, event_id, phase, payload) "
             "SELECT id, id, 'event', 'evt-1', 'event', '{}' FROM unnest($1::text[]) AS id",
             ids,
         )
-        pending = await world.rows.fetch(UNPUBLISHED, ids, 60.0)
+        pending = await dr.rows.fetch(UNPUBLISHED, ids, 60.0)
         now = datetime.now(UTC)
 
         async def store_evidence(opened: Connection) -> None:
             for turn in range(30):
-                said = [
+                evidence = [
                     DeliveryEvidence(correlation_id=name, ven_id=name, attempt=1, state=state, at=now)
                     for state in STATES
                     for name in Random(turn).sample(ids, 1000)
                 ]
                 async with opened.transaction():
-                    await record_evidence(opened, said)
+                    await record_evidence(opened, evidence)
 
         async def confirm(opened: Connection) -> None:
             for turn in range(30):
