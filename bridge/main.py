@@ -73,7 +73,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         routes = config.subscriptions.routes
         store = SubscriptionStore(config.kafka, log, config.mqtt.mqtt_client_id)
         await store.read()
-        await store.write(store.list.under(routes).subscribing(routes.filters))
+        await store.write(store.list.with_settings(routes).subscribed(routes.filters))
         former = [entry.route for entry in store.list.former]
         uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
         stack.enter_context(MESSAGES_RECEIVED.reporting(lambda: {(kind,): n for kind, n in uplink.received.items()}))

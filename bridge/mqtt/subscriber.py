@@ -73,7 +73,7 @@ class Subscriber:
         refused: set[str] = set()
         requested: set[str] = set()
         while filters := [name for name in self._wanted(refused) if name not in requested]:
-            await self._store.write(self._store.list.subscribing(filters))
+            await self._store.write(self._store.list.subscribed(filters))
             requested.update(filters)
             # If a wide filter is refused, the narrower ones that it covers may still be allowed.
             refused.update(await connection.subscribe(filters))

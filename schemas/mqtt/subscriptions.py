@@ -1,6 +1,6 @@
-"""What a client id has subscribed to at the MQTT broker, as it is kept in the log from one run to the next.
+"""The subscriptions of a client id at the MQTT broker, as stored in Kafka between runs.
 
-The broker keeps subscriptions in the session of an absent client, and MQTT has no way to ask for them.
+The broker keeps the subscriptions of an absent client in its session, and MQTT cannot list them.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ import msgspec
 from schemas.mqtt.filters import check_filter
 from schemas.mqtt.routing import Kind, Route, Routes
 
-MOST_FORMER = 100
-"""How many filters of earlier settings are remembered after they were unsubscribed: those that went last."""
+MAX_FORMER = 100
+"""How many unsubscribed filters of earlier settings are kept: the newest ones."""
 
 
 class Subscription(msgspec.Struct, frozen=True):
-    """One filter that is, or was, in the settings; `settings` is the number of the last ones that had it.
+    """A filter of present or earlier settings; `settings` is the number of the last settings that contained it.
 
-    `subscribed` is set before the broker is asked for it, and taken back after the broker has confirmed its end.
+    `subscribed` becomes true before the bridge sends SUBSCRIBE, and false after the broker confirmed UNSUBSCRIBE.
     """
 
     filter: str
@@ -29,7 +29,7 @@ class Subscription(msgspec.Struct, frozen=True):
 
     @property
     def route(self) -> Route:
-        """The route that it was."""
+        """The route of this filter."""
         return Route(self.filter, None if self.kind is None else _kind(self.kind), self.settings)
 
 
@@ -39,58 +39,58 @@ class _Document(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionList:
-    """The filters of the settings of today first, then those of earlier ones."""
+    """The filters of the present settings first, then those of earlier settings."""
 
     filters: tuple[Subscription, ...] = ()
 
     @classmethod
     def decode(cls, value: bytes) -> "SubscriptionList":
-        """Read it from the log; single entries that are wrong are left out.
+        """Decode the list; malformed entries are left out.
 
         Raises:
-            ValueError: it is no such list.
-            RecursionError: nor could it be one.
+            ValueError: the value is not such a list.
+            RecursionError: the value is nested too deep.
         """
         return cls(tuple(entry for each in _decode(value).filters if (entry := _entry(each)) is not None))
 
     def encode(self) -> bytes:
-        """Write it for the log."""
+        """Encode the list for Kafka."""
         return msgspec.json.encode(_Document(list(self.filters)))
 
-    def under(self, routes: Routes) -> "SubscriptionList":
-        """Take over the settings of today; what they no longer have is kept as former."""
+    def with_settings(self, routes: Routes) -> "SubscriptionList":
+        """Return the list for the present settings; filters that they no longer contain become former ones."""
         kinds = routes.kinds
         known = {entry.filter: entry for entry in self.filters}
         number = self._settings
         if kinds != {entry.filter: entry.route.kind for entry in self.filters if entry.settings == number}:
             number += 1
-        today = [
+        present = [
             Subscription(name, kind, number, subscribed=name in known and known[name].subscribed)
             for name, kind in kinds.items()
         ]
-        return replace(self, filters=(*today, *(entry for entry in self.filters if entry.filter not in kinds)))
+        return replace(self, filters=(*present, *(entry for entry in self.filters if entry.filter not in kinds)))
 
-    def subscribing(self, names: Iterable[str]) -> "SubscriptionList":
-        """Note what the broker is about to be asked for."""
-        return self._marked(set(names), subscribed=True)
+    def subscribed(self, names: Iterable[str]) -> "SubscriptionList":
+        """Mark filters as subscribed; call it before SUBSCRIBE."""
+        return self._mark(set(names), subscribed=True)
 
     def unsubscribed(self, names: Iterable[str]) -> "SubscriptionList":
-        """Note what the broker has confirmed to be over, and forget what was over long ago."""
-        marked = self._marked(set(names), subscribed=False)
-        over = sorted((each for each in marked.former if not each.subscribed), key=lambda each: -each.settings)
-        forgotten = {each.filter for each in over[MOST_FORMER:]}
-        return replace(marked, filters=tuple(each for each in marked.filters if each.filter not in forgotten))
+        """Mark filters as unsubscribed, after the broker's confirmation, and drop the oldest unsubscribed ones."""
+        marked = self._mark(set(names), subscribed=False)
+        ended = sorted((each for each in marked.former if not each.subscribed), key=lambda each: -each.settings)
+        dropped = {each.filter for each in ended[MAX_FORMER:]}
+        return replace(marked, filters=tuple(each for each in marked.filters if each.filter not in dropped))
 
     @property
     def former(self) -> list[Subscription]:
-        """What today's settings no longer have."""
+        """The filters that the present settings do not contain."""
         return [entry for entry in self.filters if entry.settings != self._settings]
 
     @property
     def _settings(self) -> int:
         return max((entry.settings for entry in self.filters), default=0)
 
-    def _marked(self, names: set[str], *, subscribed: bool) -> "SubscriptionList":
+    def _mark(self, names: set[str], *, subscribed: bool) -> "SubscriptionList":
         entries = (
             msgspec.structs.replace(each, subscribed=subscribed) if each.filter in names else each
             for each in self.filters
@@ -106,11 +106,11 @@ def _entry(value: Any) -> Subscription | None:
         entry = msgspec.convert(value, Subscription)
         check_filter(entry.filter)
     except ValueError:
-        # Neither would the broker understand it.
+        # The broker would reject it too.
         return None
     return entry
 
 
 def _kind(name: str) -> Kind:
-    """A later version may know kinds that this one does not."""
+    """Return the kind of a name; a later version may have kinds that this one does not know."""
     return Kind(name) if name in set(Kind) else Kind.OTHER

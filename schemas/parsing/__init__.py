@@ -1,1 +1,1 @@
-"""One parser per kind of message: every accepted spelling becomes one canonical record."""
+"""One parser for each kind of message: every accepted spelling becomes one canonical record."""

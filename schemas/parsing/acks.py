@@ -1,4 +1,4 @@
-"""Acknowledgements of commands and events, in both generations, become one canonical record."""
+"""Parses acks of commands and events, in both generations of devices, into one canonical record."""
 
 from typing import Any
 
@@ -23,17 +23,16 @@ from schemas.parsing.loads import MAX_TEXT, parse_each
 from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import MAX_MAGNITUDE, AwareDatetime, Quantity, VenId
 
-# The identity of an ack is the key of its table, and its ids have indexes: PostgreSQL takes 2704 bytes an entry, and a
-# character may have four.
+# Natural key and ids of an ack are index entries. PostgreSQL limits an entry to 2704 bytes, and a character may take 4.
 MAX_OP = 64
 MAX_INDEXED = 256
 
 
 class Curtailment(msgspec.Struct, frozen=True):
-    """One circuit that was curtailed, power in kW; the names are those that clients of the REST API know.
+    """One curtailed circuit, power in kW; the names are those of the REST API.
 
-    `original_kw` and `final_kw` are None where the device told only what it shed: the sink fills them in from what the
-    circuit last measured. `final_kw` is never below 0.
+    `original_kw` and `final_kw` are None if the device reported only what it shed; the sink then fills them in from the
+    circuit's last measured power. `final_kw` is never below 0.
     """
 
     id: str
@@ -46,9 +45,9 @@ class Curtailment(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One acknowledgement, identified by (ven_id, correlation_id, op, timestamp); `received_at` and it are UTC.
+    """One ack, identified by (ven_id, correlation_id, op, timestamp). Times are UTC, power is in kW.
 
-    `correlation_id` is empty where the device gave none. Power in kW.
+    `correlation_id` is empty if the device sent none.
     """
 
     ven_id: VenId
@@ -63,9 +62,9 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     circuits: tuple[Curtailment, ...] = ()
     error: str | None = None
     extra: dict[str, Any] | None = None
-    # Where the device gave no time, or an impossible one (`said_at`), the ack counts by its arrival.
+    # If the device sent no time, or one outside the window (`device_time`), `timestamp` is the receive time.
     timed_by_arrival: bool = False
-    said_at: AwareDatetime | None = None
+    device_time: AwareDatetime | None = None
 
 
 class AckFields(msgspec.Struct, frozen=True):
@@ -108,12 +107,12 @@ _KNOWN = {*AckFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "s
 
 
 def parse_ack(payload: bytes, source: Source) -> Parsed:
-    """Parse one acknowledgement; without a time of its own it counts by its arrival.
+    """Parse an ack; without a time of its own it has its receive time.
 
-    A bad entry of its circuits is left out with a rejection of its own, for what the ack says counts all the same.
+    A bad entry of its circuits is left out with a rejection of its own; the ack itself counts.
 
     Raises:
-        RejectedError: it does not count.
+        RejectedError: the ack is rejected.
     """
     document = decode_object(payload)
     ven_id = sender_of(Kind.ACKS, source.topic, lambda: ven_id_of(document))
@@ -145,19 +144,19 @@ def parse_ack(payload: bytes, source: Source) -> Parsed:
 
 def _given(name: str, value: str | None, most: int) -> str:
     if not value:
-        raise RejectedError(Reason.MISSING_VALUE, f"{name} is not given")
+        raise RejectedError(Reason.MISSING_VALUE, f"{name} is missing")
     return short_text(name, value, Reason.BAD_VALUE, most)
 
 
 def _status(wire: AckFields) -> str:
-    """Given, or what `ok` comes to."""
+    """Return the status, or the one that `ok` stands for."""
     if not wire.status and wire.ok is not None:
         return "success" if wire.ok else "failed"
-    return _given("status, or ok,", wire.status, MAX_INDEXED)
+    return _given("status (or ok)", wire.status, MAX_INDEXED)
 
 
 def _event_id(wire: AckFields, data: Any) -> str | None:
-    """An empty one is none: the next place may know."""
+    """Return the event id of the ack or of its `data`; an empty one counts as absent."""
     event_id: Any = first_given(wire.eventId, wire.event_id) or None
     if event_id is None and isinstance(data, dict):
         event_id = first_of(data, "eventId", "event_id")
@@ -182,7 +181,7 @@ def _circuit(entry: Any) -> Curtailment:
 
 
 def _complete(wire: CurtailedFields) -> tuple[float | None, float, float | None]:
-    """Of three figures that add up (original = curtailed + final), two tell the third; three are taken as told."""
+    """Derive the missing one of three powers (original = curtailed + final); three reported ones stay as they are."""
     original, curtailed, final = wire.original_kw, first_given(wire.curtailed_kw, wire.shedKw), wire.final_kw
     if final is not None:
         final = max(0.0, final)
@@ -192,8 +191,8 @@ def _complete(wire: CurtailedFields) -> tuple[float | None, float, float | None]
         original = final + curtailed
     if final is None and original is not None:
         final = max(0.0, original - curtailed)
-    if any(abs(figure) > MAX_MAGNITUDE for figure in (original, curtailed, final) if figure is not None):
-        raise RejectedError(Reason.BAD_LOAD, f"its figures are beyond {MAX_MAGNITUDE} kW")
+    if any(abs(power) > MAX_MAGNITUDE for power in (original, curtailed, final) if power is not None):
+        raise RejectedError(Reason.BAD_LOAD, f"its power is beyond {MAX_MAGNITUDE} kW")
     return original, curtailed, final
 
 

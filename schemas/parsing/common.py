@@ -1,4 +1,4 @@
-"""What all payloads share: JSON, VEN ids, times and the choice between spellings."""
+"""What all parsers share: JSON, VEN ids, times and the choice between spellings."""
 
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -13,14 +13,14 @@ T = TypeVar("T")
 W = TypeVar("W", bound=msgspec.Struct)
 
 MAX_PAYLOAD_BYTES = 128 * 1024
-"""What AWS IoT Core lets a device publish."""
+"""The largest payload that AWS IoT Core accepts."""
 
 MAX_DEPTH = 32
-"""Nesting that a payload may have; real ones have four levels."""
+"""The deepest nesting of a payload; devices use up to four levels."""
 
 MAX_ID_LENGTH = 128
 MAX_TEXT = 1024
-"""Characters of a text that has a column of its own."""
+"""The longest text, in characters, of a field with its own column."""
 
 _FORBIDDEN_IN_IDS = frozenset("/+#")
 _SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973: no overlap in practice
@@ -45,24 +45,24 @@ def decode_object(payload: bytes) -> dict[str, Any]:
     except RecursionError:
         raise RejectedError(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels") from None
     if not isinstance(document, dict):
-        raise RejectedError(Reason.NOT_OBJECT, f"a JSON {type(document).__name__}, not an object")
+        raise RejectedError(Reason.NOT_OBJECT, f"the payload is a JSON {type(document).__name__}, not an object")
     return document
 
 
 def check_ven_id(value: Any) -> str:
-    """Return the id when it can be a level of an MQTT topic.
+    """Return the id if it can be a level of an MQTT topic.
 
     Raises:
         RejectedError: bad_id.
     """
     if not isinstance(value, str):
-        raise RejectedError(Reason.BAD_ID, f"an id is text, not {type(value).__name__}")
+        raise RejectedError(Reason.BAD_ID, f"an id must be text, not {type(value).__name__}")
     if not 1 <= len(value) <= MAX_ID_LENGTH:
-        raise RejectedError(Reason.BAD_ID, f"an id has 1 to {MAX_ID_LENGTH} characters, this one {len(value)}")
-    # Almost all are printable; among those that are not, only control characters are forbidden.
+        raise RejectedError(Reason.BAD_ID, f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {len(value)}")
+    # Nearly all ids are printable, which is quick to check. Of other characters, only control characters are forbidden.
     control = not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value)
     if control or not _FORBIDDEN_IN_IDS.isdisjoint(value):
-        raise RejectedError(Reason.BAD_ID, f"{value!r} holds one of / + # or a control character")
+        raise RejectedError(Reason.BAD_ID, f"{value!r} contains / + # or a control character")
     return value
 
 
@@ -74,7 +74,7 @@ def ven_id_of(document: Mapping[str, Any]) -> str:
     """
     value = first_of(document, "venId", "ven_id")
     if value is None:
-        raise RejectedError(Reason.MISSING_ID, "neither venId nor ven_id is given")
+        raise RejectedError(Reason.MISSING_ID, "venId (or ven_id) is missing")
     return check_ven_id(value)
 
 
@@ -86,12 +86,12 @@ def time_of(document: Mapping[str, Any]) -> datetime:
     """
     value = first_of(document, "timestamp", "ts")
     if value is None:
-        raise RejectedError(Reason.MISSING_TIME, "neither timestamp nor ts is given")
+        raise RejectedError(Reason.MISSING_TIME, "timestamp (or ts) is missing")
     return parse_time(value)
 
 
 def optional_time_of(document: Mapping[str, Any]) -> datetime | None:
-    """Read the time of a message that counts by its arrival; one that cannot be read is none."""
+    """Read the time of a message that counts by its receive time; None if it cannot be read."""
     try:
         return time_of(document)
     except RejectedError:
@@ -99,7 +99,7 @@ def optional_time_of(document: Mapping[str, Any]) -> datetime | None:
 
 
 def parse_time(value: Any) -> datetime:
-    """Turn seconds, milliseconds (told apart by size) or ISO 8601 text into UTC; text without a zone is UTC.
+    """Convert seconds, milliseconds (recognised by size) or ISO 8601 text to UTC; text without a zone is UTC.
 
     Raises:
         RejectedError: bad_time.
@@ -114,11 +114,11 @@ def parse_time(value: Any) -> datetime:
     except (ValueError, OverflowError, OSError):
         pass
     given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
-    raise RejectedError(Reason.BAD_TIME, f"{given} is no time in seconds or milliseconds, nor ISO 8601 text")
+    raise RejectedError(Reason.BAD_TIME, f"{given} is not a time in seconds, milliseconds or ISO 8601")
 
 
 def first_of(document: Mapping[str, Any], *spellings: str) -> Any:
-    """Return the first spelling that is there and not null: the modern one is named first, and wins."""
+    """Return the value of the first spelling that is present and not null; name the modern spelling first."""
     for name in spellings:
         value = document.get(name)
         if value is not None:
@@ -137,7 +137,7 @@ def first_given(*values: T | None) -> T | None:
 def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[str]], reason: Reason) -> W:
     """Check the types of an object's known fields.
 
-    Where a field comes in several spellings, only the one that counts has to be right.
+    If a field occurs in several spellings, only the type of the first one is checked.
 
     Raises:
         RejectedError: with `reason`.
@@ -158,25 +158,25 @@ def convert_fields(document: Any, wire: type[W], spellings: Sequence[Sequence[st
 
 
 def short_text(name: str, value: Any, reason: Reason, most: int = MAX_TEXT) -> str:
-    """Return a text that has a column of its own.
+    """Return the text of a field with its own column.
 
     Raises:
-        RejectedError: with `reason`: it is no text, holds a NUL character (PostgreSQL has none), or is too long.
+        RejectedError: with `reason`: not a text, too long, or with a NUL character, which PostgreSQL cannot store.
     """
     if not isinstance(value, str):
-        raise RejectedError(reason, f"its {name} is text, not {type(value).__name__}")
+        raise RejectedError(reason, f"its {name} must be text, not {type(value).__name__}")
     if "\0" in value or len(value) > most:
-        raise RejectedError(reason, f"its {name} holds a NUL character or more than {most} characters")
+        raise RejectedError(reason, f"its {name} contains a NUL character or more than {most} characters")
     return value
 
 
 def text_of(value: Any) -> str:
-    """Return a text as it is, and of anything else its JSON, sorted: what devices say in their own words."""
+    """Return a text unchanged, and any other value as sorted JSON."""
     return value if isinstance(value, str) else msgspec.json.encode(value, order="sorted").decode()
 
 
 def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[str, Any] | None:
-    """Return the fields that have no place of their own, fit for JSONB; None when there are none.
+    """Return the unknown fields, fit for JSONB; None if there are none.
 
     Raises:
         RejectedError: too_deep.
@@ -186,7 +186,7 @@ def unknown_fields(document: Mapping[str, Any], known: Collection[str]) -> dict[
 
 
 def whole(name: str, value: float | None, bits: int, reason: Reason) -> int | None:
-    """Return a whole number of so many bits beside its sign; devices write some as 5.0.
+    """Return a whole number of at most `bits` bits and a sign; some devices write 5.0.
 
     Raises:
         RejectedError: with `reason`.
@@ -194,12 +194,12 @@ def whole(name: str, value: float | None, bits: int, reason: Reason) -> int | No
     if value is None:
         return None
     if (isinstance(value, float) and not value.is_integer()) or abs(value) >= 2**bits:
-        raise RejectedError(reason, f"{name} is a whole number of at most {bits} bits, not {value}")
+        raise RejectedError(reason, f"{name} must be a whole number of at most {bits} bits, not {value}")
     return int(value)
 
 
 def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Make an unknown value fit for JSONB, which has no NUL character.
+    """Make an unknown value fit for JSONB, which cannot store NUL characters.
 
     Raises:
         RejectedError: too_deep.

@@ -1,4 +1,4 @@
-"""The circuits of a home as devices list them, in the `loads` or in the `circuits` spelling."""
+"""Parses lists of loads, in the spelling of `loads` or of `circuits`."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -14,7 +14,7 @@ DEFAULT_PANEL_VOLTAGE = 240.0
 MAX_TEXT = 256
 _Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 MAX_REJECTED = 20
-"""Bad entries of one list that are told one by one: each becomes a dead letter that holds the whole payload."""
+"""How many bad entries of a list get a rejection each: every rejection is a dead letter with the whole payload."""
 
 
 class _Entry(Protocol):
@@ -48,11 +48,11 @@ class CircuitFields(LoadFields, frozen=True):
 
 
 class PlainLoad(Load, frozen=True, gc=False, eq=False, forbid_unknown_fields=True):
-    """A Load as it stands in a payload, where nothing is unknown, and so nothing `extra`, in it."""
+    """A load as devices send it, without unknown fields, so `extra` stays empty."""
 
     name: _Text | None = None
     type: _Text | None = None
-    # A field of this name in a payload is an unknown one.
+    # In a payload, `extra` would be an unknown field.
     extra: None = None
 
 
@@ -60,37 +60,37 @@ _id_of = attrgetter("id")
 _ID = ("id", "loadId")
 _SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
 _KNOWN_IN_LOADS = frozenset(LoadFields.__struct_fields__)
-# Whether a circuit is critical has no column.
+# `critical` has no column, so it is kept with the unknown fields.
 _KNOWN_IN_CIRCUITS = frozenset(CircuitFields.__struct_fields__) - {"critical"}
 
 
 def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
-    """Parse a `loads` list; what is wrong with single entries is added to `rejected`, in bounded number."""
+    """Parse a `loads` list; add at most `MAX_REJECTED` + 1 rejections of bad entries to `rejected`."""
     return parse_each("load", entries, _load, rejected)
 
 
 def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected: list[Rejection]) -> tuple[Load, ...]:
-    """Parse a `circuits` list as loads: capacity is the breaker's current times `panel_voltage` (V, 240 if None)."""
+    """Parse a `circuits` list as loads: capacity is breaker current times `panel_voltage` (V, 240 if None)."""
     volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
     return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
 
 
 def differ(loads: Sequence[PlainLoad] | None) -> bool:
-    """Whether no two entries have the same id."""
+    """Return whether all ids are different."""
     return not loads or len(set(map(_id_of, loads))) == len(loads)
 
 
 def parse_each(
     what: str, entries: Sequence[Any], parse: Callable[[Any], E], rejected: list[Rejection]
 ) -> tuple[E, ...]:
-    """Parse the entries of a list, each id once; what is wrong with one is added to `rejected`, in bounded number."""
+    """Parse the entries of a list; add at most `MAX_REJECTED` + 1 rejections. A repeated id is rejected."""
     found: dict[str, E] = {}
     wrong = 0
     for index, entry in enumerate(entries):
         try:
             parsed = parse(entry)
             if parsed.id in found:
-                raise RejectedError(Reason.BAD_LOAD, f"the id {parsed.id!r} is there twice")
+                raise RejectedError(Reason.BAD_LOAD, f"the id {parsed.id!r} occurs twice")
             found[parsed.id] = parsed
         except RejectedError as error:
             wrong += 1
@@ -112,11 +112,11 @@ def _circuit(entry: Any, volts: float) -> Load:
     amps = first_given(wire.breakerAmps, wire.breaker_amps)
     capacity = wire.capacityKw if amps is None else amps * volts / 1000
     if capacity is not None and abs(capacity) > MAX_MAGNITUDE:
-        raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V are beyond {MAX_MAGNITUDE} kW")
+        raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V exceed {MAX_MAGNITUDE} kW")
     if wire.critical:
         sheds: float | None = 0.0
     else:
-        # What produces has nothing to shed.
+        # A circuit that produces power has nothing to shed.
         sheds = first_given(wire.shedCapabilityKw, None if current is None else max(current, 0.0))
     return _build(entry, wire, capacity, current, sheds, _KNOWN_IN_CIRCUITS)
 

@@ -1,4 +1,4 @@
-"""Metering payloads, in every spelling that devices use, become one canonical record or one reason why not."""
+"""Parses metering samples, in every spelling that devices use, into readings or fault reports."""
 
 from datetime import datetime
 from typing import Any
@@ -27,13 +27,13 @@ from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import FaultReport, Int64, Load, Quantity, Reading
 
 _WHOLE_PERCENT = 100
-# How JSON spells a character that PostgreSQL has not; almost no sample has a backslash, for which looking is quick.
+# PostgreSQL cannot store NUL characters. Hardly any sample contains a backslash, so search for that first.
 _NUL = b"\\u0000"
 _ESCAPE = b"\\"
 
 
 class _Fields(msgspec.Struct, frozen=True):
-    """Every known field but lists, with its type, so that one conversion in C checks them all."""
+    """All known fields except lists, with their types, so that one conversion in C checks them all."""
 
     usedPowerKw: Quantity | None = None
     power_kw: Quantity | None = None
@@ -56,7 +56,7 @@ class _Fields(msgspec.Struct, frozen=True):
 
 
 class MeteringFields(_Fields, frozen=True):
-    """With what has to be looked at, and lists, whose entries are looked at one by one."""
+    """Adds the fields that need more checks than their type; the entries of lists are parsed one by one."""
 
     message_num: int | float | None = None
     loads: list[Any] | None = None
@@ -64,7 +64,7 @@ class MeteringFields(_Fields, frozen=True):
 
 
 class _Plain(_Fields, frozen=True, forbid_unknown_fields=True):
-    """A sample with nothing unknown and nothing unusual in it, as almost all are: decoded at once, in C."""
+    """A sample without unknown or unusual fields, like almost all samples: decoded in one step, in C."""
 
     venId: Any = None
     ven_id: Any = None
@@ -86,15 +86,15 @@ _SPELLINGS = (
     ("loads", "circuits"),
 )
 _KNOWN = {*MeteringFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
-# Beside `loads`, a device's circuits are nothing that has a column.
+# If `loads` is present, `circuits` is not used and is no unknown field either.
 _KNOWN_BESIDE_LOADS = _KNOWN - {"circuits"}
 
 
 def parse_metering(payload: bytes, source: Source) -> Parsed:
-    """Parse one metering payload: a Reading, or the VEN's own FaultReport.
+    """Parse a metering sample into a Reading, or a FaultReport of the VEN about itself.
 
     Raises:
-        RejectedError: it does not count.
+        RejectedError: the sample is rejected.
     """
     plain = _parse_plain(payload, source)
     if plain is not None:
@@ -120,7 +120,7 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
 
 
 def _parse_plain(payload: bytes, source: Source) -> Reading | None:
-    """The reading, where the sample is plain; None where it has to be looked at closely, also to say what is wrong."""
+    """Return the reading of a plain sample; None if the sample needs the full parser."""
     if len(payload) > MAX_PAYLOAD_BYTES or (_ESCAPE in payload and _NUL in payload):
         return None
     try:
@@ -143,7 +143,7 @@ def _reading(
     loads: tuple[Load, ...] | None,
     extra: dict[str, Any] | None,
 ) -> Reading:
-    # Of each sample of every VEN: written out, and in the order of the fields, which takes half the time.
+    # This runs for every sample. Positional arguments take half the time of keywords.
     soc = wire.batterySoc
     if soc is None:
         soc = wire.batterySOC if wire.batterySOC is not None else wire.battery_soc
@@ -169,13 +169,13 @@ def _reading(
 
 
 def _event_id(wire: _Fields) -> str | None:
-    """An empty one is none."""
+    """Return the event id; an empty one counts as absent."""
     value = first_given(wire.eventId, wire.event_id, wire.active_event)
     return short_text("event id", value, Reason.BAD_VALUE) if value else None
 
 
 def _share(state_of_charge: float) -> float:
-    """Above 1 it is percent."""
+    """Return the state of charge from 0 to 1; devices send values above 1 as percent."""
     if not 0 <= state_of_charge <= _WHOLE_PERCENT:
         raise RejectedError(Reason.BAD_VALUE, f"a battery state of charge of {state_of_charge} is out of range")
     return state_of_charge / _WHOLE_PERCENT if state_of_charge > 1 else state_of_charge

@@ -1,4 +1,4 @@
-"""A payload of any kind becomes one canonical record, or one reason why not, or nothing; never an exception."""
+"""Parses a payload of any kind: a canonical record, a rejection, or nothing to store. It never raises."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -28,11 +28,11 @@ PARSERS: Mapping[Kind, Parser] = {
     Kind.EVENTS: partial(parse_vtn_message, Kind.EVENTS),
     Kind.RESPONSES: partial(parse_vtn_message, Kind.RESPONSES),
 }
-"""Payloads of other kinds are kept untouched in their raw topic, and nothing more."""
+"""Payloads of other kinds stay in their raw topic only."""
 
 
 def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | None:
-    """Parse a payload; None where there is nothing to store, which is no error."""
+    """Parse a payload; None means that there is nothing to store, which is not an error."""
     parser = PARSERS.get(kind)
     if parser is None:
         return None
@@ -44,12 +44,12 @@ def parse(kind: Kind, payload: bytes, source: Source) -> Parsed | Rejection | No
         return error.rejection
     except RecursionError:
         return Rejection(Reason.TOO_DEEP, f"nested deeper than {MAX_DEPTH} levels")
-    return _as_heard(parsed, source) if parsed is not None and source.retained else parsed
+    return _with_publish_time(parsed, source) if parsed is not None and source.retained else parsed
 
 
-def _as_heard(parsed: Parsed, source: Source) -> Parsed:
-    """A retained message tells what a VEN said once, and not that it is there: it was heard when it measured."""
-    said_at = parsed.record.timestamp
-    if said_at is not None and said_at < source.received_at:
-        return parsed._replace(record=msgspec.structs.replace(parsed.record, received_at=said_at))
+def _with_publish_time(parsed: Parsed, source: Source) -> Parsed:
+    """Use the event time of a retained message as its receive time: it does not show that the VEN is online now."""
+    measured_at = parsed.record.timestamp
+    if measured_at is not None and measured_at < source.received_at:
+        return parsed._replace(record=msgspec.structs.replace(parsed.record, received_at=measured_at))
     return parsed

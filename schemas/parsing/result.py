@@ -1,4 +1,4 @@
-"""The argument and the result of every parser."""
+"""The argument and the result of the parsers."""
 
 from collections.abc import Sequence
 from datetime import datetime

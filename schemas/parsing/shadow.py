@@ -1,4 +1,4 @@
-"""Device shadow documents (AWS IoT): the last one of each VEN is kept as it was sent."""
+"""Parses device shadows (AWS IoT); the last document of each VEN is stored as it was sent."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from schemas.parsing.common import decode_object, first_of, parse_time, storable
 from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import AwareDatetime, VenId
 
-# What a device writes. Beside it the service itself speaks (get, delta, accepted, …), and says nothing new.
+# Devices publish to this topic. On the other shadow topics (get, delta, accepted, …) AWS repeats known documents.
 _WRITTEN_BY_DEVICES = ["shadow", "update"]
 
 
 class Shadow(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """The document that a VEN reported; `timestamp` is when it was measured, where it says so, UTC."""
+    """A document that a VEN reported; `timestamp` (UTC) is its event time, if the document has one."""
 
     ven_id: VenId
     timestamp: AwareDatetime | None = None
@@ -25,24 +25,24 @@ class Shadow(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def parse_shadow(payload: bytes, source: Source) -> Parsed | None:
-    """Parse one shadow document; None when it is not what a device reports.
+    """Parse a shadow document; None if it is not a report of a device.
 
     Raises:
-        RejectedError: it does not count.
+        RejectedError: the document is rejected.
     """
     levels = source.topic.split("/")
     if levels[0] == "$aws" and levels[3:] != _WRITTEN_BY_DEVICES:
         return None
     ven_id = ven_id_in_topic(Kind.SHADOW, source.topic)
     if ven_id is None:
-        raise RejectedError(Reason.BAD_ID, "the thing name in the topic is no VEN id")
+        raise RejectedError(Reason.BAD_ID, "the thing name in the topic is not a VEN id")
     document = decode_object(payload)
     state = _object(document, "state")
     if state is None:
-        raise RejectedError(Reason.MISSING_VALUE, "no state is given")
+        raise RejectedError(Reason.MISSING_VALUE, "state is missing")
     reported = _object(state, "reported")
     if reported is None:
-        return None  # somebody else's wish (desired), or a shadow that was emptied
+        return None  # a request to the device (desired), or a deleted shadow
     given = first_of(reported, "timestamp", "ts")
     timestamp = None if given is None else parse_time(given)
     return Parsed(
@@ -53,7 +53,7 @@ def parse_shadow(payload: bytes, source: Source) -> Parsed | None:
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any] | None:
     value = parent.get(name)
     if value is not None and not isinstance(value, dict):
-        raise RejectedError(Reason.BAD_VALUE, f"{name} is an object, not {type(value).__name__}")
+        raise RejectedError(Reason.BAD_VALUE, f"{name} must be an object, not {type(value).__name__}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Load snapshots: all circuits of a home at one time, apart from its metering."""
+"""Parses load snapshots: all loads of a VEN at one time, without its metering."""
 
 from schemas.base.rejection import Reason, RejectedError, Rejection
 from schemas.parsing.common import decode_object, first_of, time_of, ven_id_of
@@ -8,18 +8,18 @@ from schemas.records.telemetry import LoadSnapshot
 
 
 def parse_snapshot(payload: bytes, source: Source) -> Parsed:
-    """Parse one load snapshot; a bad entry is left out with a rejection of its own.
+    """Parse a load snapshot; a bad entry is left out with a rejection of its own.
 
     Raises:
-        RejectedError: the snapshot does not count.
+        RejectedError: the snapshot is rejected.
     """
     document = decode_object(payload)
     ven_id, timestamp = ven_id_of(document), time_of(document)
     entries = first_of(document, "loads", "circuits")
     if entries is None:
-        raise RejectedError(Reason.MISSING_VALUE, "neither loads nor circuits is given")
+        raise RejectedError(Reason.MISSING_VALUE, "loads (or circuits) is missing")
     if not isinstance(entries, list):
-        raise RejectedError(Reason.BAD_VALUE, f"the loads are a list, not {type(entries).__name__}")
+        raise RejectedError(Reason.BAD_VALUE, f"loads must be a list, not {type(entries).__name__}")
     rejected: list[Rejection] = []
     if document.get("loads") is not None:
         loads = parse_loads(entries, rejected)

@@ -1,4 +1,4 @@
-"""What VENs say of themselves on the status topic, their last will among it."""
+"""Parses status messages of VENs, including their last wills."""
 
 import msgspec
 
@@ -6,16 +6,16 @@ from schemas.base.rejection import Reason, RejectedError
 from schemas.mqtt.routing import Kind
 from schemas.parsing.common import decode_object, first_of, optional_time_of, short_text, ven_id_of
 from schemas.parsing.result import Parsed, Source
-from schemas.parsing.vtn_messages import notice
+from schemas.parsing.vtn_messages import vtn_message
 from schemas.records.telemetry import AwareDatetime, VenId
 
 OFFLINE = "offline"
 
 
 class VenStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """One word of a VEN: `offline` is its last will, others are `ready` and what devices make up.
+    """A status that a VEN reported: `offline` is its last will, others are `ready` and words of the device.
 
-    It counts by `received_at`: the `timestamp` of a will was fixed when the device connected. Both are UTC.
+    It counts by `received_at`, because a will's `timestamp` is that of the connection. Both are UTC.
     """
 
     ven_id: VenId
@@ -25,21 +25,21 @@ class VenStatus(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def parse_status(payload: bytes, source: Source) -> Parsed:
-    """Parse one status message; of one that names no VEN, or is retained from nobody knows when, a notice is kept.
+    """Parse a status message; without a VEN, or retained without a time, it becomes a VtnMessage for the record.
 
     Raises:
-        RejectedError: it does not count.
+        RejectedError: the message is rejected.
     """
     document = decode_object(payload)
-    said = first_of(document, "ven", "status")
-    if said in (None, ""):
-        raise RejectedError(Reason.MISSING_VALUE, "neither ven nor status is given")
-    # In small letters first: some characters become two.
-    status = short_text("status", said.lower() if isinstance(said, str) else said, Reason.BAD_VALUE)
+    reported = first_of(document, "ven", "status")
+    if reported in (None, ""):
+        raise RejectedError(Reason.MISSING_VALUE, "ven (or status) is missing")
+    # Lower case before the length check, because some characters become two.
+    status = short_text("status", reported.lower() if isinstance(reported, str) else reported, Reason.BAD_VALUE)
     timestamp = optional_time_of(document)
     ven_id = None if first_of(document, "venId", "ven_id") is None else ven_id_of(document)
     if ven_id is None or (source.retained and timestamp is None):
-        return Parsed(notice(Kind.STATUS, document, source))
+        return Parsed(vtn_message(Kind.STATUS, document, source))
     return Parsed(VenStatus(ven_id=ven_id, timestamp=timestamp, received_at=source.received_at, status=status))
 
 

@@ -1,4 +1,4 @@
-"""Messages that are kept for the record and change nothing else: what another VTN announced, and the answers to it."""
+"""Parses VTN messages: events of another VTN and responses to them, which are stored for the record only."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, time
@@ -15,10 +15,10 @@ from schemas.records.telemetry import AwareDatetime, VenId
 
 
 class VtnMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """One message for the record, identified by (timestamp, kind, digest); it may name no VEN.
+    """One message for the record, identified by (timestamp, kind, digest); `ven_id` is None if it names no VEN.
 
-    `timestamp` is the message's own time, and where it has none, the beginning of the day (UTC) it came on: the same
-    words count once a day. `digest` is of the MQTT topic and the document.
+    `timestamp` is the message's own time. Without one it is the start of the day (UTC) of its receive time, so that
+    repeated messages are one row per day. `digest` is of the MQTT topic and the document.
     """
 
     kind: str
@@ -31,35 +31,35 @@ class VtnMessage(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 def parse_vtn_message(kind: Kind, payload: bytes, source: Source) -> Parsed:
-    """Parse a message for the record.
+    """Parse a VTN message.
 
     Raises:
-        RejectedError: it is no JSON object.
+        RejectedError: the payload is not a JSON object.
     """
-    return Parsed(notice(kind, decode_object(payload), source))
+    return Parsed(vtn_message(kind, decode_object(payload), source))
 
 
-def notice(kind: Kind, document: Mapping[str, Any], source: Source) -> VtnMessage:
-    """Make a notice of a document.
+def vtn_message(kind: Kind, document: Mapping[str, Any], source: Source) -> VtnMessage:
+    """Build the record of a document.
 
     Raises:
         RejectedError: too_deep.
     """
-    kept = storable(dict(document))
-    words = msgspec.json.encode([source.topic, kept], order="sorted")
+    stored = storable(dict(document))
+    content = msgspec.json.encode([source.topic, stored], order="sorted")
     return VtnMessage(
         kind=kind,
         topic=storable(source.topic),
         ven_id=_ven_id(document),
         timestamp=optional_time_of(document) or begin_of_day(source.received_at),
         received_at=source.received_at,
-        digest=blake2b(words, digest_size=16).hexdigest(),
-        document=kept,
+        digest=blake2b(content, digest_size=16).hexdigest(),
+        document=stored,
     )
 
 
 def begin_of_day(moment: datetime) -> datetime:
-    """Return midnight UTC before a time."""
+    """Return the start of the day (UTC) of a time."""
     return datetime.combine(moment.astimezone(UTC).date(), time(), UTC)
 
 

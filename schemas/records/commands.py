@@ -1,4 +1,4 @@
-"""A command on its way to a VEN, and what became of it: the records of ven.commands and ven.command-log."""
+"""The records of ven.commands and ven.command-log: commands to send, and the evidence of their delivery."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,15 +10,15 @@ import msgspec
 from schemas.records.telemetry import AwareDatetime, VenId
 
 DURATIONS = ("duration_s", "durationS", "duration_sec")
-"""Every spelling under which devices read how long they are to shed."""
+"""All spellings of the duration that devices read, in seconds."""
 
 
 class CommandRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """One command to be sent, the value of ven.commands; `payload` is what the VEN reads, but for its durations.
+    """One command to send, the value of ven.commands; `payload` is what the VEN receives, except for its durations.
 
-    It is sent before `expires_at` or not at all. `ends_at` is when what it asks for is over; its durations are counted
-    to there when it is sent. `attempt` counts from 1: it goes up only where nothing shows that the one before arrived.
-    `command_revision` is 2 where the event or its restore is sent to the VEN once more. Times are UTC.
+    It is sent before `expires_at` or not at all. `ends_at` is the end of the requested shed; when the command is sent,
+    its durations become the time that is left until then. `attempt` counts from 1; there is another attempt only if
+    evidence shows that the one before did not arrive. `command_revision` is 2 for a reissued command. Times are UTC.
     """
 
     correlation_id: str
@@ -36,11 +36,11 @@ DeliveryState = Literal["sending", "sent", "expired"]
 
 
 class DeliveryEvidence(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """What the bridge knows of a command, the value of ven.command-log under its correlation id.
+    """What the bridge knows about a command, the value of ven.command-log; the key is the correlation id.
 
-    `sending` is written before the command goes out, `sent` once the MQTT broker has it, `expired` when it was too late
-    to send it. `at` is UTC, by the bridge's clock; `reason` says how the bridge knows, where that is not plain.
-    `expires_at` is the command's own: until then bridges have to remember what is known of it.
+    `sending` is written before the command is published, `sent` once the MQTT broker has it, `expired` if it was too
+    late to send it. `at` is UTC, by the bridge's clock; `reason` explains the state where it is not obvious.
+    `expires_at` is that of the command: bridges keep the evidence until then.
     """
 
     correlation_id: str
@@ -53,14 +53,14 @@ class DeliveryEvidence(msgspec.Struct, frozen=True, rename="camel", omit_default
 
 
 def seconds_left(ends_at: datetime, now: datetime) -> int:
-    """Return whole seconds from `now` to an end, the last one counted whole; a device rather waits for its restore."""
+    """Return the seconds from `now` to an end, rounded up: a device should not end before its restore arrives."""
     return ceil((ends_at - now).total_seconds())
 
 
 def payload_to_send(command: CommandRecord, now: datetime) -> dict[str, Any] | None:
-    """Return what to publish at `now`, its durations in whole seconds that are left, at least 1; None when too late.
+    """Return the payload to publish at `now`, its durations in whole seconds, at least 1; None if it is too late.
 
-    A duration is never 0 or null, for devices take either for an hour.
+    A duration is never 0 or null, because devices read both as one hour.
     """
     if now >= command.expires_at:
         return None
@@ -69,13 +69,13 @@ def payload_to_send(command: CommandRecord, now: datetime) -> dict[str, Any] | N
     left = seconds_left(command.ends_at, now)
     if left < 1:
         return None
-    payload = _counted_to(command.payload, left)
+    payload = _with_duration(command.payload, left)
     data = payload.get("data")
-    return payload | {"data": _counted_to(data, left)} if isinstance(data, Mapping) else payload
+    return payload | {"data": _with_duration(data, left)} if isinstance(data, Mapping) else payload
 
 
-def _counted_to(given: Mapping[str, Any], left: int) -> dict[str, Any]:
-    return {name: left if name in DURATIONS else value for name, value in given.items()}
+def _with_duration(fields: Mapping[str, Any], left: int) -> dict[str, Any]:
+    return {name: left if name in DURATIONS else value for name, value in fields.items()}
 
 
 decode_command_record = msgspec.json.Decoder(CommandRecord).decode

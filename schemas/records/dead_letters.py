@@ -1,4 +1,4 @@
-"""What a dead letter carries beside the source's bytes: where it came from, and why it did not count."""
+"""The headers of a dead letter: where it came from, and why it was rejected. Its value is that of the source."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,36 +24,36 @@ _OURS = frozenset(
 )
 _MAX_DETAIL_BYTES = 1000
 
-# Strangers may write it, too: here is only what the columns of the index can be compared with.
+# Other writers may set this header: accept only values that fit the columns of the index.
 _REPLAY_OF = re.compile(r"([0-9a-f]{16}) (\S+[+-]\d\d:\d\d) ([0-9]{1,9})")
 
 
 class DeadLetterState(StrEnum):
-    """What became of a dead letter."""
+    """The state of a dead letter."""
 
-    OPEN = "open"  # nobody has replayed it
-    REQUESTED = "requested"  # to be replayed
-    SENT = "sent"  # back in its source topic
-    STORED = "stored"  # it counts now
-    ALREADY_STORED = "already_stored"  # what it says was there before
-    REJECTED = "rejected"  # refused again; `state_detail` says why
+    OPEN = "open"  # not replayed yet
+    REQUESTED = "requested"  # a replay is requested
+    SENT = "sent"  # published to its source topic
+    STORED = "stored"  # its record is stored now
+    ALREADY_STORED = "already_stored"  # its record was stored before the replay
+    REJECTED = "rejected"  # rejected again; `state_detail` says why
 
 
 class ReplayOf(NamedTuple):
-    """Which dead letter a record is the replay of: a header that stays with it through all topics."""
+    """The dead letter that a record is a replay of: a header that stays with the record through all topics."""
 
     dead_letter_id: str
     dead_letter_time: datetime
     attempt: int
 
     def header(self) -> tuple[str, bytes]:
-        """Return it as a header."""
+        """Return the header."""
         text = f"{self.dead_letter_id} {self.dead_letter_time.isoformat()} {self.attempt}"
         return topics.HEADER_REPLAY_OF, text.encode()
 
     @classmethod
     def parse(cls, header: bytes | None) -> Self | None:
-        """Read the header's value; None where there is none, or none of ours."""
+        """Parse the header's value; None if it is absent or malformed."""
         try:
             found = _REPLAY_OF.fullmatch((header or b"").decode())
             dead_letter_time = None if found is None else datetime.fromisoformat(found[2]).astimezone(UTC)
@@ -72,9 +72,9 @@ def dead_letter_headers(
     timestamp: int | None = None,
     clock_skew: float | None = None,
 ) -> list[tuple[str, bytes]]:
-    """Return the source's headers with ours after them.
+    """Return the source's headers, followed by ours.
 
-    `timestamp` is the source's, in milliseconds, `clock_skew` in seconds, where that is what was wrong. Partition,
+    `timestamp` is that of the source, in milliseconds; `clock_skew` is in seconds, if it is the cause. Partition,
     offset and timestamp are None for a message that never reached its topic.
     """
     found = (
@@ -94,7 +94,7 @@ def dead_letter_headers(
 def dead_letter_headers_for(
     record: Any, rejection: Rejection, *, clock_skew: float | None = None
 ) -> list[tuple[str, bytes]]:
-    """Return the headers of the dead letter of a record that was read from the log (aiokafka's ConsumerRecord)."""
+    """Return the headers of the dead letter of a Kafka record (aiokafka's ConsumerRecord)."""
     return dead_letter_headers(
         rejection,
         record.headers or (),
@@ -107,12 +107,12 @@ def dead_letter_headers_for(
 
 
 def source_headers(headers: Mapping[str, str], received_at: datetime) -> list[tuple[str, bytes]]:
-    """Return what was the source's among a letter's headers, to send it again as it was received then."""
+    """Return the source's headers of a dead letter, with its first receive time, for a replay."""
     others = {*_OURS, topics.HEADER_REPLAY_OF, topics.HEADER_RECEIVED}
     received = (topics.HEADER_RECEIVED, b"%d" % round(received_at.timestamp() * 1000))
     return [*((name, value.encode()) for name, value in headers.items() if name not in others), received]
 
 
 def _text(value: str) -> bytes:
-    """UTF-8 of bounded length, cut between two characters."""
+    """Encode in UTF-8, cut between two characters at `_MAX_DETAIL_BYTES`."""
     return value.encode(errors="replace")[:_MAX_DETAIL_BYTES].decode(errors="ignore").encode()

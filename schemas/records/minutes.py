@@ -1,4 +1,4 @@
-"""What one VEN did in one minute: the records of ven.telemetry.1m."""
+"""The records of ven.telemetry.1m: aggregates of one VEN and minute."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from schemas.records.telemetry import AwareDatetime, VenId
 
 
 class Power(msgspec.Struct, frozen=True, rename="camel"):
-    """Of the samples of a minute that have this power; kW, and `energy_kwh` for the whole minute at their mean."""
+    """Aggregates of the samples of a minute that have this power, in kW; `energy_kwh` is a minute at their mean."""
 
     samples: int
     mean_kw: float
@@ -16,10 +16,10 @@ class Power(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Minute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
-    """A minute that is over, identified by (ven_id, minute); of several the highest `version` counts.
+    """A closed minute, identified by (ven_id, minute); of several records the one with the highest `version` is valid.
 
-    `minute` is its beginning, UTC. `used` and `shed` are None where no sample had any, `event_id` and
-    `requested_reduction_kw` are the last that a sample named.
+    `minute` is its start, UTC. `used` and `shed` are None if no sample has them; `event_id` and
+    `requested_reduction_kw` are those of the last sample that has them.
     """
 
     ven_id: VenId
@@ -36,7 +36,7 @@ decode_minute = msgspec.json.Decoder(Minute).decode
 
 
 def power(samples: int, total: float, least: float | None, most: float | None) -> Power | None:
-    """Describe a power by its samples: how many, their sum, the least and the most (kW)."""
+    """Build the aggregate from the number, sum, minimum and maximum of the samples (kW)."""
     if not samples or least is None or most is None:
         return None
     mean = total / samples

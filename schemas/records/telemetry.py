@@ -1,18 +1,18 @@
-"""The canonical records of what a home measures: what analytics consumers read from the log, and the tables hold."""
+"""The canonical records of what VENs measure, for analytics consumers and for the tables."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
-# `gc=False` below: what comes of JSON never refers to itself, and thousands a second need no looks for cycles.
+# `gc=False` below: decoded JSON has no reference cycles, so the garbage collector can skip these objects.
 
 astuple = msgspec.structs.astuple
 
 MAX_MAGNITUDE = 1e9
 
 Quantity = Annotated[float, msgspec.Meta(ge=-MAX_MAGNITUDE, le=MAX_MAGNITUDE)]
-"""A power, current or voltage: bounded, so that sums over any fleet stay finite."""
+"""A power, current or voltage; bounded, so that the sum over any fleet is finite."""
 
 AwareDatetime = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its zone."""
@@ -25,7 +25,7 @@ Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
 class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False, eq=False):
-    """One circuit of a home. Power in kW; `current_power_kw` is negative where the circuit produces (PV)."""
+    """One load of a VEN. Power in kW; `current_power_kw` is negative if the load produces power (PV)."""
 
     id: LoadId
     name: str | None = None
@@ -38,11 +38,11 @@ class Load(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=F
     extra: dict[str, Any] | None = None
 
     def __eq__(self, other: object) -> bool:
-        """Compare field by field, whatever it was decoded as."""
+        """Compare field by field, also with subclasses."""
         return isinstance(other, Load) and astuple(self) == astuple(other)
 
     def __hash__(self) -> int:
-        """Two that are equal have the same id."""
+        """Hash the id, which equal loads share."""
         return hash(self.id)
 
 
@@ -50,8 +50,8 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     """One metering sample of one VEN, identified by (ven_id, timestamp).
 
     Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.
-    `timestamp` is when it was measured, `received_at` when the gateway received it, both UTC.
-    `loads` is None when the sample said nothing about its circuits, and empty when it said there are none.
+    `timestamp` is the event time, `received_at` the receive time, both UTC.
+    `loads` is None if the sample has no list of loads, and empty if its list is empty.
     """
 
     ven_id: VenId
@@ -74,7 +74,7 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
 
 
 class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
-    """All circuits of one VEN at one time, identified by (ven_id, timestamp)."""
+    """All loads of one VEN at one time, identified by (ven_id, timestamp)."""
 
     ven_id: VenId
     timestamp: AwareDatetime
@@ -83,7 +83,7 @@ class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc
 
 
 class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
-    """A VEN's own report that something is wrong with it: not a reading."""
+    """A fault that a VEN reports about itself; it is not a reading."""
 
     ven_id: VenId
     timestamp: AwareDatetime

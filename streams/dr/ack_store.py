@@ -91,9 +91,9 @@ class AckStore:
 
     async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give a repeated ack without a time of its own the time at which it first arrived."""
-        if not ack.timed_by_arrival or not (ack.correlation_id or ack.said_at):
+        if not ack.timed_by_arrival or not (ack.correlation_id or ack.device_time):
             return ack
-        words = (ack.ven_id, ack.correlation_id, ack.op, ack.status, ack.said_at)
+        words = (ack.ven_id, ack.correlation_id, ack.op, ack.status, ack.device_time)
         if words not in first:
             came = await self._database.run(lambda connection: connection.fetchval(KNOWN_TIME, *words))
             first[words] = came or ack.timestamp
@@ -143,5 +143,5 @@ def _ack_row(ack: Ack) -> Row:
         encode_record(ack.circuits).decode(),
         ack.error,
         json_text(ack.extra),
-        ack.said_at,
+        ack.device_time,
     )

@@ -88,7 +88,9 @@ def _check_time(record: Any, received_at: datetime, window: TimeWindow, now: dat
         return record
     # Acks and VTN messages matter whatever the sender's clock shows, so they count by their receive time.
     if isinstance(record, Ack):
-        return msgspec.structs.replace(record, timestamp=received_at, timed_by_arrival=True, said_at=record.timestamp)
+        return msgspec.structs.replace(
+            record, timestamp=received_at, timed_by_arrival=True, device_time=record.timestamp
+        )
     if isinstance(record, VtnMessage):
         return msgspec.structs.replace(record, timestamp=begin_of_day(received_at))
     return rejection

@@ -1,4 +1,4 @@
-"""Good messages of every kind, and what hypothesis makes of them: nearly right, wrong in all ways."""
+"""Good messages of every kind, and near misses that hypothesis derives from them."""
 
 import copy
 import json
@@ -51,7 +51,7 @@ FIELDS = sorted(
 
 
 def recorded(*names: str) -> list[Message]:
-    """All messages of recordings that have a parser, with their kinds; commands are left out."""
+    """Return all recorded messages that have a parser, with their kinds; commands are left out."""
     found: list[Message] = []
     for name in names:
         for line in (RECORDINGS / name).read_text().splitlines():
@@ -89,7 +89,7 @@ WILD_JSON = json_of(TAME | HUGE | LONG | TIMES | NESTED)
 
 @st.composite
 def near_misses(draw: st.DrawFn, messages: list[Message], values: st.SearchStrategy[Any]) -> Message:
-    """One of the messages with up to three things in it changed, left out or added, at any depth."""
+    """Draw one of the messages with up to three changed, missing or added values, at any depth."""
     kind, topic, good = draw(st.sampled_from(messages))
     document = copy.deepcopy(good)
     for _ in range(draw(st.integers(0, 3))):
@@ -118,7 +118,7 @@ def _spoil(draw: st.DrawFn, container: Any, values: st.SearchStrategy[Any]) -> N
 
 
 def shuffled(data: st.DataObject, value: Any) -> Any:
-    """The same JSON with the keys of its objects in another order, at all depths."""
+    """Return the same JSON with another order of keys, at all depths."""
     if isinstance(value, list):
         return [shuffled(data, item) for item in value]
     if isinstance(value, Mapping):

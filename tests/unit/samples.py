@@ -1,4 +1,4 @@
-"""Metering samples for the tests: built from changes to a good one, and parsed."""
+"""Builds messages from changes to good ones, and parses them."""
 
 import json
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ def parse_metering(payload: bytes, received_at: datetime) -> Parsed | Rejection:
 
 
 def sample(**changes: Any) -> bytes:
-    """A good sample with some fields changed or added; a change to `...` leaves the field out."""
+    """Return a good sample with changed or added fields; `...` removes a field."""
     fields = {"venId": "ven-001", "timestamp": STAMP} | changes
     return json.dumps({name: value for name, value in fields.items() if value is not ...}).encode()
 
@@ -34,7 +34,7 @@ def parsed(payload: bytes) -> Parsed:
 
 
 def reading(**changes: Any) -> Reading:
-    """The reading that a sample becomes, when nothing of it is rejected."""
+    """Return the reading of a sample without any rejection."""
     record, rejected = parsed(sample(**changes))
     assert isinstance(record, Reading)
     assert not rejected
@@ -48,7 +48,7 @@ def fault(**changes: Any) -> FaultReport:
 
 
 def refused(payload: bytes) -> Reason:
-    """The reason why a payload does not count."""
+    """Return the reason why a sample is rejected."""
     outcome = parse_metering(payload, RECEIVED)
     assert isinstance(outcome, Rejection), outcome
     assert outcome.detail
@@ -56,13 +56,13 @@ def refused(payload: bytes) -> Reason:
 
 
 def outcome_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Parsed | Rejection | None:
-    """What a message comes to; bytes are the payload as it is, all else is sent as JSON."""
+    """Parse a message; bytes are the payload itself, other values become JSON."""
     payload = document if isinstance(document, bytes) else json.dumps(document).encode()
     return parse(kind, payload, Source(topic, RECEIVED, retained))
 
 
 def record_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Any:
-    """The record that a message becomes, when nothing of it is rejected."""
+    """Return the record of a message without any rejection."""
     outcome = outcome_of(kind, topic, document, retained=retained)
     assert isinstance(outcome, Parsed), outcome
     assert not outcome.rejected_loads
@@ -70,7 +70,7 @@ def record_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) 
 
 
 def reason_of(kind: Kind, topic: str, document: Any, *, retained: bool = False) -> Reason:
-    """The reason why a message does not count."""
+    """Return the reason why a message is rejected."""
     outcome = outcome_of(kind, topic, document, retained=retained)
     assert isinstance(outcome, Rejection), outcome
     assert outcome.detail

@@ -101,7 +101,7 @@ async def running(
     before: SubscriptionList, *, echo: bool = False, **topics: str
 ) -> AsyncIterator[tuple[Session, MemoryStore]]:
     routes = MqttTopicSettings.load(**OFF | topics).routes
-    store = MemoryStore(before.under(routes).subscribing(routes.filters))
+    store = MemoryStore(before.with_settings(routes).subscribed(routes.filters))
     mqtt = MqttSettings(mqtt_host="nowhere", mqtt_port=1, mqtt_use_tls=False)
     idle: Any = Idle()
     session = Session(mqtt, routes, idle, store, idle, idle, subscribe_echo=echo)  # type: ignore[arg-type]

@@ -226,7 +226,7 @@ async def test_an_ack_of_a_day_without_a_partition_yet_is_stored(bench: Bench, v
 
 async def test_an_ack_of_an_impossible_clock_counts_once_however_often_it_comes(bench: Bench, ven_id: str) -> None:
     def impossible(second: float, **fields: Any) -> Ack:
-        return ack(second, ven_id=ven_id, received_at=at(second), timed_by_arrival=True, said_at=at(-1e7), **fields)
+        return ack(second, ven_id=ven_id, received_at=at(second), timed_by_arrival=True, device_time=at(-1e7), **fields)
 
     await bench.store.acks.store([impossible(0), impossible(5)])
     await bench.store.acks.store([impossible(9)])

@@ -72,9 +72,9 @@ async def test_latest_measured_shadow_is_stored(worker: SinkWorker, ven_id: str)
     assert await worker.shadow(ven_id) == (at(10), at(12), {"name": "new"})
     await worker.store.shadows.store([shadow(ven_id, "newer", 31, 11)])
     assert await worker.shadow(ven_id) == (at(11), at(31), {"name": "newer"})
-    # Late as it was, it was heard.
-    heard = await worker.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id)
-    assert heard == at(31)
+    # A late document is a contact too.
+    contact = await worker.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id)
+    assert contact == at(31)
 
 
 async def test_shadow_without_time_counts_by_receive_time(worker: SinkWorker, ven_id: str) -> None:
@@ -110,25 +110,25 @@ async def test_repeated_vtn_message_is_one_row_per_day(worker: SinkWorker, ven_i
 
 
 async def test_other_text_kind_or_time_is_another_vtn_message(worker: SinkWorker, ven_id: str) -> None:
-    said = int(NOON.timestamp())
+    time = int(NOON.timestamp())
     await worker.store.vtn_messages.store(
         [
             vtn_message(ven_id, NOON),
             vtn_message(ven_id, NOON, response="nack"),
             vtn_message(ven_id, NOON, Kind.EVENTS),
-            vtn_message(ven_id, NOON, ts=said),
-            vtn_message(ven_id, NOON + timedelta(hours=1), ts=said),
-            vtn_message(ven_id, NOON, ts=said + 1),
+            vtn_message(ven_id, NOON, ts=time),
+            vtn_message(ven_id, NOON + timedelta(hours=1), ts=time),
+            vtn_message(ven_id, NOON, ts=time + 1),
         ]
     )
     assert [time for time, _, _ in await worker.vtn_messages(ven_id)] == [*[MIDNIGHT] * 3, NOON, at(1)]
     found = await worker.rows.fetch("SELECT document FROM notices WHERE ven_id = $1 AND time = $2", ven_id, NOON)
-    assert [json.loads(row["document"]) for row in found] == [{"ven_id": ven_id, "response": "ack", "ts": said}]
+    assert [json.loads(row["document"]) for row in found] == [{"ven_id": ven_id, "response": "ack", "ts": time}]
 
 
 async def test_vtn_message_without_ven_or_with_odd_text_is_stored(worker: SinkWorker) -> None:
-    words = b'{"event":"\\u0000 \xf0\x9f\x94\x8c","n":1e308,"big":18446744073709551616,"ven_id":7}'
-    outcome = parse(Kind.EVENTS, words, Source("openadr/event\0", datetime.now(UTC)))
+    payload = b'{"event":"\\u0000 \xf0\x9f\x94\x8c","n":1e308,"big":18446744073709551616,"ven_id":7}'
+    outcome = parse(Kind.EVENTS, payload, Source("openadr/event\0", datetime.now(UTC)))
     assert isinstance(outcome, Parsed)
     await worker.store.vtn_messages.store([outcome.record, outcome.record])
     (row,) = await worker.rows.fetch("SELECT * FROM notices WHERE ven_id IS NULL")

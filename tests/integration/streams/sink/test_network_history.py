@@ -1,4 +1,4 @@
-"""Live totals in PostgreSQL: the first of every ten seconds, once."""
+"""Live totals in PostgreSQL: the first of every ten seconds is stored once."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -39,7 +39,7 @@ async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSet
         await history.store(everything[9:])
         expected = [(0, 3.0), (10, 10.0), (20, 20.0)]
         assert await stored_totals(rows) == expected
-        # A worker that comes after a crash gets some of it again.
+        # After a crash, some records are delivered again.
         await NetworkHistory(store.database, store.partitions, WINDOW).store(everything[12:])
         assert await stored_totals(rows) == expected
     row = await rows.fetchrow("SELECT * FROM network_stats LIMIT 1")

@@ -105,7 +105,7 @@ async def test_records_that_are_no_readings_become_dead_letters(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     await process_values(kafka, database, [*MALFORMED, None, encode_record(reading())])
-    # JSON of another form is a wrong value, whatever it is.
+    # JSON of another form is a bad value.
     reasons = [Reason.BAD_VALUE if (value or b"").startswith((b"{", b"[")) else Reason.NOT_JSON for value in MALFORMED]
     values = [
         (reason, value or b"") for reason, value in zip([*reasons, Reason.NOT_JSON], [*MALFORMED, None], strict=True)
@@ -153,7 +153,7 @@ async def test_role_commits_past_unstorable_records(
 async def test_first_of_a_key_counts_in_a_batch_that_is_halved(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
-    # Found by halving, so the second half of the first batch is stored in a transaction of its own.
+    # The sink halves the batch to find the bad record, so its second half has a transaction of its own.
     first: list[bytes | None] = [
         NUL,
         *(encode_record(reading("ven-1", second=second, used_power_kw=1.0)) for second in range(3)),

@@ -61,7 +61,7 @@ async def test_redelivered_batch_changes_nothing(database: DatabaseSettings, row
         await store.readings.store(batch)
         before = [await table(rows, name) for name in ("telemetry_readings", "telemetry_loads", "ven_status", "vens")]
         await store.readings.store(batch)
-    # Another worker has not stored it a moment ago: it meets the rows themselves.
+    # Another worker has no recent keys, so it finds the rows.
     async with stores(database) as another:
         await another.readings.store(batch)
     names = ("telemetry_readings", "telemetry_loads", "ven_status", "vens")
@@ -83,16 +83,16 @@ async def test_first_reading_of_a_key_wins(database: DatabaseSettings, rows: Con
 async def test_concurrent_batches_wait_only_for_common_keys(database: DatabaseSettings, rows: Connection) -> None:
     waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'ven_status'::regclass AND NOT granted"
     async with stores(database, connections=3) as store, connection(database) as other, other.transaction():
-        # All that is stored comes as far as the VENs' latest, and waits there.
+        # Every batch waits for the lock of ven_status.
         await other.execute("LOCK TABLE ven_status IN ACCESS EXCLUSIVE MODE")
-        first = asyncio.create_task(alone(store, [reading(second=1, used_power_kw=1.0)]))
+        first = asyncio.create_task(store_exclusively(store, [reading(second=1, used_power_kw=1.0)]))
         assert await until(lambda: equals(rows, waiting, 1), 20)
-        apart = asyncio.create_task(alone(store, [reading(second=2, used_power_kw=2.0)]))
+        apart = asyncio.create_task(store_exclusively(store, [reading(second=2, used_power_kw=2.0)]))
         assert await until(lambda: equals(rows, waiting, 2), 20)
         again = [reading(second=3, used_power_kw=3.0), reading(second=1, used_power_kw=9.0)]
         with mock.patch.object(bulk_insert, "insert_missing", side_effect=AssertionError("all rows are new")):
-            second = asyncio.create_task(alone(store, again))
-            third = asyncio.create_task(alone(store, [reading(second=4, used_power_kw=4.0)]))
+            second = asyncio.create_task(store_exclusively(store, again))
+            third = asyncio.create_task(store_exclusively(store, [reading(second=4, used_power_kw=4.0)]))
             assert await until(lambda: equals(rows, waiting, 3), 20)
             await other.execute("ROLLBACK AND CHAIN")
             await asyncio.wait_for(asyncio.gather(first, apart, second, third), 20)
@@ -104,8 +104,8 @@ async def test_batch_is_stored_after_the_one_it_waited_for_fails(database: Datab
     unstorable = reading(second=1, event_id="\0", used_power_kw=1.0)
     async with stores(database, connections=2) as store:
         outcomes = await asyncio.gather(
-            alone(store, [unstorable]),
-            alone(store, [reading(second=1, used_power_kw=2.0)]),
+            store_exclusively(store, [unstorable]),
+            store_exclusively(store, [reading(second=1, used_power_kw=2.0)]),
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], DATA_FAULTS)
@@ -114,8 +114,8 @@ async def test_batch_is_stored_after_the_one_it_waited_for_fails(database: Datab
             assert await equals(rows, "SELECT used_power_kw FROM telemetry_readings", 2.0)
 
 
-async def alone(store: Stores, readings: list[Reading]) -> None:
-    """Store them as the sink does."""
+async def store_exclusively(store: Stores, readings: list[Reading]) -> None:
+    """Store readings as the sink does."""
     async with store.readings.exclusive_keys(readings):
         await store.readings.store(readings)
 

@@ -77,7 +77,7 @@ class Worker:
 
         return await until(listed, WAIT)
 
-    async def heard(self) -> list[bytes]:
+    async def received(self) -> list[bytes]:
         return [record.key for record in await read_all(self._kafka, self._telemetry)]
 
 
@@ -133,8 +133,8 @@ async def test_alarm_follows_the_share_of_dead_letters(kafka: KafkaSettings, cap
         await log.together(worker.raw, [good(number) for number in range(100, 200)])
         assert await worker.processed(141)
         assert await worker.alarms(ALARM)
-        heard = {0, *range(1, 38, 2), 38, *range(100, 200)}
-        assert sorted(await worker.heard()) == sorted(b"ven-%d" % number for number in heard)
+        received = {0, *range(1, 38, 2), 38, *range(100, 200)}
+        assert sorted(await worker.received()) == sorted(b"ven-%d" % number for number in received)
 
         # When the bad ones are a minute old it is over, though nothing more comes.
         worker.now += WINDOW_SECONDS / 2

@@ -98,7 +98,7 @@ async def test_invalid_headers_and_times_stop_nothing(kafka: KafkaSettings) -> N
     await validated(kafka, Kind.METERING, records)
     readings = [decode_reading(record.value) for record in await read_all(kafka, kafka.topics(topics.TELEMETRY))]
     assert [reading.timestamp for reading in readings] == [NOW] * len(odd)
-    # None was heard in another century.
+    # No receive time is in another century.
     assert all(abs(reading.received_at - datetime.now(UTC)) < timedelta(minutes=2) for reading in readings)
     reasons = [letter[topics.HEADER_REASON] for letter in await letters(kafka, Kind.METERING)]
     assert reasons == [Reason.NOT_JSON.encode()] * len(odd)

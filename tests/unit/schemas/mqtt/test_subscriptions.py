@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.mqtt.routing import Kind, Route, Routes
-from schemas.mqtt.subscriptions import MOST_FORMER, Subscription, SubscriptionList
+from schemas.mqtt.subscriptions import MAX_FORMER, Subscription, SubscriptionList
 
 
 def routes(**kinds: Kind | None) -> Routes:
@@ -22,7 +22,7 @@ STATUS = routes(b=None, c=Kind.STATUS)
 
 
 def subscribed(settings: Routes, before: SubscriptionList | None = None) -> SubscriptionList:
-    return (before or SubscriptionList()).under(settings).subscribing(settings.filters)
+    return (before or SubscriptionList()).with_settings(settings).subscribed(settings.filters)
 
 
 def test_what_leaves_the_settings_stays_subscribed_until_the_broker_confirms() -> None:
@@ -68,9 +68,9 @@ def test_nothing_is_forgotten_before_the_broker_has_confirmed_its_end(
 
 def test_of_what_is_over_the_latest_are_kept() -> None:
     old = [Route(f"old/{number}", None) for number in range(50)]
-    newer = [Route(f"new/{number}", None) for number in range(MOST_FORMER)]
+    newer = [Route(f"new/{number}", None) for number in range(MAX_FORMER)]
     held = subscribed(METERING, subscribed(Routes(newer), subscribed(Routes(old))))
-    assert len(held.former) == 50 + MOST_FORMER
+    assert len(held.former) == 50 + MAX_FORMER
     # Of the old ones one is still subscribed.
     over = held.unsubscribed([route.filter for route in old[1:] + newer])
     assert {entry.filter for entry in over.former} == {route.filter for route in newer} | {"old/0"}

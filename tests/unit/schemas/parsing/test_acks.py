@@ -1,4 +1,4 @@
-"""Acknowledgements of both generations become the same canonical record."""
+"""Acks of both generations of devices become the same canonical record."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ def ack(**changes: Any) -> Ack:
     return record
 
 
-def refused(**changes: Any) -> Reason:
+def reason_for(**changes: Any) -> Reason:
     return reason_of(Kind.ACKS, TOPIC, {name: it for name, it in (PING | changes).items() if it is not ...})
 
 
@@ -41,7 +41,7 @@ def plain(**fields: Any) -> Ack:
     return Ack(**known | fields)
 
 
-def test_the_second_ack_of_the_contract_becomes_its_record() -> None:
+def test_contract_ack_of_second_generation_is_parsed() -> None:
     data = {"limitKw": 1.0, "until": 1700000900}
     document = {"op": "shedLoad", "ok": True, "venId": "ven-123", "ts": 1700000000, "correlationId": "abc123"}
     assert record_of(Kind.ACKS, TOPIC, document | {"data": data}) == Ack(
@@ -55,16 +55,16 @@ def test_the_second_ack_of_the_contract_becomes_its_record() -> None:
     )
 
 
-def test_an_op_and_a_status_are_enough() -> None:
+def test_op_and_status_are_enough() -> None:
     assert ack() == plain(op="ping", status="success")
     nulls = ("correlationId", "event_id", "requested_shed_kw", "circuits_curtailed", "error", "data", "ok", "venId")
     assert ack(**dict.fromkeys(nulls)) == ack()
 
 
-def test_without_a_time_an_ack_counts_by_its_arrival() -> None:
+def test_ack_without_time_has_its_receive_time() -> None:
     assert ack(ts=...).timestamp == ack(ts=None).timestamp == RECEIVED
     assert ack(timestamp="2024-10-23T16:13:20Z", ts="wrong").timestamp == MEASURED
-    assert refused(ts="soon") is Reason.BAD_TIME
+    assert reason_for(ts="soon") is Reason.BAD_TIME
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_without_a_time_an_ack_counts_by_its_arrival() -> None:
         ({"status": "accepted", "ok": "yes"}, "accepted"),
     ],
 )
-def test_a_status_is_given_or_comes_from_ok(given_fields: dict[str, Any], status: str) -> None:
+def test_status_comes_from_the_field_or_from_ok(given_fields: dict[str, Any], status: str) -> None:
     assert ack(**{"status": ...} | given_fields).status == status
 
 
@@ -106,63 +106,63 @@ def test_a_status_is_given_or_comes_from_ok(given_fields: dict[str, Any], status
         ({"error": nested(33)}, Reason.TOO_DEEP),
     ],
 )
-def test_what_does_not_count_says_why(changes: dict[str, Any], reason: Reason) -> None:
-    assert refused(**changes) is reason
+def test_bad_ack_is_rejected_with_its_reason(changes: dict[str, Any], reason: Reason) -> None:
+    assert reason_for(**changes) is reason
 
 
 @pytest.mark.parametrize(("field", "name"), CASES)
-def test_each_spelling_fills_its_field_and_nothing_else(field: str, name: str) -> None:
+def test_each_spelling_fills_only_its_field(field: str, name: str) -> None:
     assert ack(**{name: VALUES[field]}) == plain(op="ping", status="success", **{field: VALUES[field]})
 
 
 @pytest.mark.parametrize("field", SPELLINGS)
 @pytest.mark.parametrize("wrong", [{}, [], True])
-def test_the_modern_spelling_wins_whatever_the_old_one_says(field: str, wrong: Any) -> None:
+def test_modern_spelling_wins_over_any_old_one(field: str, wrong: Any) -> None:
     modern, old = SPELLINGS[field]
     assert ack(**{old: wrong, modern: VALUES[field]}) == ack(**{modern: VALUES[field]})
     assert ack(**{old: VALUES[field], modern: None}) == ack(**{modern: VALUES[field]})
-    assert refused(**{old: VALUES[field], modern: wrong}) is Reason.BAD_VALUE
+    assert reason_for(**{old: VALUES[field], modern: wrong}) is Reason.BAD_VALUE
 
 
 @pytest.mark.parametrize("data", [{"eventId": "evt-1"}, {"event_id": "evt-1"}, {"eventId": "evt-1", "event_id": 5}])
-def test_an_event_id_may_be_inside_data(data: dict[str, Any]) -> None:
+def test_event_id_may_be_inside_data(data: dict[str, Any]) -> None:
     assert ack(data=data).event_id == ack(data=data, event_id="").event_id == "evt-1"
     assert ack(data=data, event_id="evt-2").event_id == "evt-2"
     assert ack(data=data).extra == {"data": data}
 
 
 @pytest.mark.parametrize("data", [None, {}, [], "evt-1", 5, {"eventId": ""}, {"event_id": None}])
-def test_data_that_names_no_event_is_kept(data: Any) -> None:
+def test_data_without_event_id_is_kept_as_extra(data: Any) -> None:
     assert ack(data=data).event_id is None
     assert ack(data=data).extra == (None if data is None else {"data": data})
 
 
-def test_an_error_is_kept_in_words() -> None:
+def test_error_is_kept_as_text() -> None:
     assert ack(status=..., ok=False, error="no such load\0").error == "no such load\ufffd"
     assert ack(error={"code": [7, "a\0"]}).error == '{"code":[7,"a\ufffd"]}'
 
 
-def test_what_is_unknown_is_kept() -> None:
+def test_unknown_fields_are_kept_as_extra() -> None:
     assert ack(pong=True, schemaVersion="1.0", note="a\0").extra == {"pong": True, "note": "a\ufffd"}
 
 
-def test_the_topic_names_the_ven() -> None:
+def test_ven_id_comes_from_the_topic() -> None:
     assert ack(venId="ven-123") == ack(ven_id="ven-123") == ack()
     assert reason_of(Kind.ACKS, "ven/ack/", PING) is Reason.MISSING_ID
     assert record_of(Kind.ACKS, "elsewhere/", PING | {"venId": "ven-123"}) == ack()
 
 
-def test_the_key_and_the_ids_of_an_ack_fit_an_index() -> None:
+def test_longest_key_and_ids_fit_an_index() -> None:
     # PostgreSQL takes 2704 bytes; time, lengths and padding are below 100.
     assert 4 * (MAX_ID_LENGTH + MAX_OP + MAX_INDEXED) + 100 < 2704
     longest = {"op": MAX_OP, "correlationId": MAX_INDEXED, "event_id": MAX_INDEXED, "status": MAX_INDEXED}
     for name, most in longest.items():
         assert ack(**{name: "\N{GRINNING FACE}" * most})
-        assert refused(**{name: "x" * (most + 1)}) is Reason.BAD_VALUE
+        assert reason_for(**{name: "x" * (most + 1)}) is Reason.BAD_VALUE
 
 
 @given(st.data())
-def test_all_mixtures_of_spellings_give_the_same_record(data: st.DataObject) -> None:
+def test_any_mixture_of_spellings_is_the_same_record(data: st.DataObject) -> None:
     mixed: dict[str, Any] = {}
     for field, spellings in SPELLINGS.items():
         mixed |= dict.fromkeys(data.draw(st.lists(st.sampled_from(spellings), min_size=1, unique=True)), VALUES[field])

@@ -1,4 +1,4 @@
-"""What an acknowledgement says of single circuits: figures that add up, and bad entries that cost only themselves."""
+"""The circuits of an ack: powers that add up, and bad entries that are left out alone."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ POWER = st.floats(-1e6, 1e6)
 
 
 def parsed(entries: list[Any], name: str = "circuits_curtailed") -> tuple[tuple[Curtailment, ...], list[str]]:
-    """The circuits that count, and the details of those that do not."""
+    """Return the parsed circuits and the details of the rejections."""
     outcome = outcome_of(Kind.ACKS, TOPIC, {"op": "event", "status": "accepted", name: entries})
     assert isinstance(outcome, Parsed)
     assert isinstance(outcome.record, Ack)
@@ -33,12 +33,12 @@ def circuit(**fields: Any) -> Curtailment:
     return found
 
 
-def figures(**fields: Any) -> tuple[float | None, float, float | None]:
+def powers(**fields: Any) -> tuple[float | None, float, float | None]:
     found = circuit(**fields)
     return found.original_kw, found.curtailed_kw, found.final_kw
 
 
-def test_the_first_ack_of_the_contract_becomes_its_record() -> None:
+def test_contract_ack_of_first_generation_is_parsed() -> None:
     entry = {"id": "ev1", "name": "EV Charger", "breaker_amps": 50, "original_kw": 8.5, "curtailed_kw": 8.5}
     document: dict[str, Any] = {
         "op": "event",
@@ -65,30 +65,30 @@ def test_the_first_ack_of_the_contract_becomes_its_record() -> None:
     assert record.timestamp.isoformat() == "2023-10-31T15:17:12+00:00"
 
 
-def test_an_entry_that_tells_only_its_shed_leaves_the_rest_to_what_was_metered() -> None:
+def test_entry_with_only_a_shed_leaves_other_powers_open() -> None:
     assert parsed([{"loadId": "ev1", "name": "EV", "shedKw": 2}]) == (
         (Curtailment("ev1", "EV", None, None, 2.0, None, critical=False),),
         [],
     )
 
 
-def test_both_spellings_of_the_list_and_of_its_entries_are_taken_and_the_first_wins() -> None:
+def test_list_and_entries_have_two_spellings_first_wins() -> None:
     entries = [{"id": "a", "loadId": 7, "curtailed_kw": 1, "shedKw": "x"}, {"loadId": "b", "id": None, "shedKw": 1}]
     assert parsed(entries) == parsed(entries, "circuitsCurtailed")
     assert [(found.id, found.curtailed_kw) for found in parsed(entries)[0]] == [("a", 1.0), ("b", 1.0)]
 
 
-def test_a_name_is_the_id_when_absent() -> None:
+def test_missing_name_is_the_id() -> None:
     assert circuit().name == circuit(name=None).name == circuit(name="").name == "ev1"
 
 
-def test_a_circuit_is_critical_when_it_says_so() -> None:
+def test_circuit_is_critical_only_if_true() -> None:
     assert circuit(critical=True).critical
     assert not circuit(critical=None).critical
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("reported", "expected"),
     [
         ({}, (None, 0.0, None)),
         ({"shedKw": 2}, (None, 2.0, None)),
@@ -104,23 +104,23 @@ def test_a_circuit_is_critical_when_it_says_so() -> None:
         ({"original_kw": 7.33, "curtailed_kw": 5.864000000000001, "final_kw": 1.47}, (7.33, 5.864000000000001, 1.47)),
     ],
 )
-def test_two_figures_tell_the_third_and_three_are_taken_as_told(
-    told: dict[str, Any], expected: tuple[float | None, float, float | None]
+def test_third_power_is_derived_from_two(
+    reported: dict[str, Any], expected: tuple[float | None, float, float | None]
 ) -> None:
-    assert figures(**told) == expected
+    assert powers(**reported) == expected
 
 
 @given(st.fixed_dictionaries({}, optional={"original_kw": POWER, "curtailed_kw": POWER, "final_kw": POWER}))
-def test_figures_add_up_where_they_are_complete(told: dict[str, float]) -> None:
-    original, curtailed, final = figures(**told)
-    assert (original is None) == (final is None) == (not {"original_kw", "final_kw"} & told.keys())
+def test_complete_powers_add_up(reported: dict[str, float]) -> None:
+    original, curtailed, final = powers(**reported)
+    assert (original is None) == (final is None) == (not {"original_kw", "final_kw"} & reported.keys())
     if original is not None and final is not None:
         assert final >= 0
-        if len(told) < 3:
+        if len(reported) < 3:
             assert final == pytest.approx(max(0.0, original - curtailed), abs=1e-6)
-    for name, figure in (("original_kw", original), ("curtailed_kw", curtailed)):
-        assert figure == told.get(name, figure)
-    assert final == (max(0.0, told["final_kw"]) if "final_kw" in told else final)
+    for name, power in (("original_kw", original), ("curtailed_kw", curtailed)):
+        assert power == reported.get(name, power)
+    assert final == (max(0.0, reported["final_kw"]) if "final_kw" in reported else final)
 
 
 BAD: list[Any] = [
@@ -133,14 +133,14 @@ BAD: list[Any] = [
 
 
 @pytest.mark.parametrize("entry", BAD)
-def test_a_bad_entry_costs_only_itself(entry: Any) -> None:
+def test_bad_entry_is_left_out_alone(entry: Any) -> None:
     circuits, rejected = parsed([{"id": "a"}, entry, {"id": "c"}])
     assert [found.id for found in circuits] == ["a", "c"]
     assert len(rejected) == 1
     assert "circuit 1" in rejected[0]
 
 
-def test_a_list_of_nothing_but_bad_entries_gives_a_bounded_number_of_rejections() -> None:
+def test_rejections_of_one_list_are_bounded() -> None:
     circuits, rejected = parsed([1] * 1000)
     assert circuits == ()
     assert len(rejected) == MAX_REJECTED + 1

@@ -1,4 +1,4 @@
-"""JSON, VEN ids, times and spellings: what all payloads share."""
+"""JSON, VEN ids, times and spellings in payloads of any kind."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from schemas.parsing.common import (
     ven_id_of,
 )
 
-# Milliseconds are told apart from seconds by size: as milliseconds these instants are large, as seconds small.
+# Milliseconds are recognised by size: these instants are large in milliseconds and small in seconds.
 INSTANTS = st.integers(978_307_200_000, 4_102_444_800_000)  # 2001 to 2100, milliseconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -34,7 +34,7 @@ def reason_of(call: Any, *arguments: Any) -> Reason:
 
 
 @given(INSTANTS, st.integers(-14 * 60, 14 * 60))
-def test_every_form_of_time_names_the_same_instant(milliseconds: int, offset_minutes: int) -> None:
+def test_every_form_of_a_time_is_the_same_instant(milliseconds: int, offset_minutes: int) -> None:
     instant = EPOCH + timedelta(milliseconds=milliseconds)
     there = instant.astimezone(timezone(timedelta(minutes=offset_minutes)))
     naive = instant.replace(tzinfo=None)
@@ -56,7 +56,7 @@ def test_every_form_of_time_names_the_same_instant(milliseconds: int, offset_min
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process can be changed on Unix only")
-def test_text_without_a_zone_is_utc_on_a_machine_in_another_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_without_zone_is_utc_on_any_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "XYZ-9")
         time.tzset()
@@ -68,7 +68,7 @@ def test_text_without_a_zone_is_utc_on_a_machine_in_another_zone(monkeypatch: py
 
 
 @given(st.integers(978_307_200, 4_102_444_800))
-def test_whole_seconds_as_int_and_as_float_are_the_same_instant(seconds: int) -> None:
+def test_whole_seconds_may_be_int_or_float(seconds: int) -> None:
     assert parse_time(seconds) == parse_time(float(seconds)) == EPOCH + timedelta(seconds=seconds)
 
 
@@ -79,12 +79,12 @@ def test_whole_seconds_as_int_and_as_float_are_the_same_instant(seconds: int) ->
         *(True, False, [], {}, [1729700000], {"seconds": 1}, 10**30, -(10**30), 1.7e308, 10**4000, 1.7e18),
     ],
 )
-def test_what_is_no_time_is_a_bad_time(value: Any) -> None:
+def test_other_values_are_a_bad_time(value: Any) -> None:
     assert reason_of(parse_time, value) is Reason.BAD_TIME
 
 
 @given(st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans())
-def test_any_value_is_an_instant_in_utc_or_a_bad_time(value: Any) -> None:
+def test_any_value_is_a_utc_time_or_a_bad_time(value: Any) -> None:
     try:
         assert parse_time(value).utcoffset() == timedelta(0)
     except RejectedError as error:
@@ -97,24 +97,24 @@ def test_timestamp_wins_over_ts_and_null_is_absent() -> None:
     assert time_of({"timestamp": 0}) == EPOCH
 
 
-def test_the_modern_id_wins_over_the_legacy_one_and_null_is_absent() -> None:
+def test_modern_id_wins_and_null_is_absent() -> None:
     assert ven_id_of({"venId": "a", "ven_id": 7}) == ven_id_of({"venId": None, "ven_id": "a"}) == "a"
     assert reason_of(ven_id_of, {"venId": None}) is Reason.MISSING_ID
     assert reason_of(ven_id_of, {}) is Reason.MISSING_ID
 
 
 @pytest.mark.parametrize("value", ["v", "v" * 128, "ven-001", "Küche 2", "a.b_c:d@e$", "\N{HOUSE BUILDING}", "家"])
-def test_an_id_of_1_to_128_characters_is_taken(value: str) -> None:
+def test_id_of_1_to_128_characters_is_accepted(value: str) -> None:
     assert check_ven_id(value) == value
 
 
 @pytest.mark.parametrize("value", ["", "v" * 129, "a/b", "a+", "#", "a\0", "a\nb", "\x7f", "a\x85", 5, True, [], {}])
-def test_an_id_that_cannot_be_a_topic_level_is_refused(value: Any) -> None:
+def test_id_that_cannot_be_a_topic_level_is_rejected(value: Any) -> None:
     assert reason_of(check_ven_id, value) is Reason.BAD_ID
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=130))
-def test_ascii_ids_are_taken_exactly_when_the_contract_says_so(value: str) -> None:
+def test_ascii_ids_follow_the_contract(value: str) -> None:
     good = 1 <= len(value) <= 128 and not set(value) & set("/+#") and all(" " <= sign <= "~" for sign in value)
     if good:
         assert check_ven_id(value) == value
@@ -122,7 +122,7 @@ def test_ascii_ids_are_taken_exactly_when_the_contract_says_so(value: str) -> No
         assert reason_of(check_ven_id, value) is Reason.BAD_ID
 
 
-def test_the_first_spelling_that_is_not_null_counts() -> None:
+def test_first_spelling_that_is_not_null_wins() -> None:
     assert first_of({"a": None, "b": 0, "c": 1}, "a", "b", "c") == 0
     assert first_of({"a": False, "b": 1}, "a", "b") is False
     assert first_of({"a": None}, "a", "b") is None
@@ -149,11 +149,11 @@ def test_the_first_spelling_that_is_not_null_counts() -> None:
         (b'{"a":' * 20_000, Reason.TOO_DEEP),
     ],
 )
-def test_what_is_no_object_is_refused_with_its_reason(payload: bytes, reason: Reason) -> None:
+def test_payload_that_is_no_object_is_rejected(payload: bytes, reason: Reason) -> None:
     assert reason_of(decode_object, payload) is reason
 
 
-def test_128_kib_are_taken_and_one_byte_more_is_not() -> None:
+def test_payload_of_more_than_128_kib_is_rejected() -> None:
     largest = b'{"a":"' + b"x" * (128 * 1024 - 8) + b'"}'
     assert len(largest) == MAX_PAYLOAD_BYTES == 131_072
     assert decode_object(largest)
@@ -168,7 +168,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_is_storable_is_the_same_without_nul(value: Any) -> None:
+def test_storable_value_has_no_nul(value: Any) -> None:
     kept = json.dumps(storable(value))
     assert "\\u0000" not in kept
     # Two keys may become one.
@@ -177,11 +177,11 @@ def test_what_is_storable_is_the_same_without_nul(value: Any) -> None:
     assert storable(storable(value)) == storable(value)
 
 
-def test_nul_becomes_a_replacement_character_in_values_and_keys() -> None:
+def test_nul_is_replaced_in_values_and_keys() -> None:
     assert storable({"a\0b": ["\0", 1, None]}) == {"a\ufffdb": ["\ufffd", 1, None]}
 
 
-def test_nesting_beyond_the_limit_is_too_deep_to_store() -> None:
+def test_value_nested_too_deep_is_rejected() -> None:
     nested: Any = 1
     for _ in range(MAX_DEPTH - 1):
         nested = [nested]

@@ -1,4 +1,4 @@
-"""The circuits of a home: `loads` before `circuits`, their arithmetic, and bad entries that cost only themselves."""
+"""Loads in the spellings of `loads` and `circuits`; bad entries are left out alone."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def circuit(volts: float | None = None, **fields: Any) -> Load:
 
 
 def kept(**lists: Any) -> tuple[list[str], int]:
-    """The ids of the loads that count, and how many entries do not."""
+    """Return the ids of the parsed loads and the number of rejections."""
     record, rejected = parsed(sample(usedPowerKw=1.5, **lists))
     assert isinstance(record, Reading)
     assert record.used_power_kw == 1.5
@@ -34,19 +34,19 @@ def kept(**lists: Any) -> tuple[list[str], int]:
     return [load.id for load in record.loads or ()], len(rejected)
 
 
-def test_a_full_entry_becomes_a_load() -> None:
+def test_complete_entry_is_parsed() -> None:
     entry = {"id": "hvac1", "name": "HVAC", "type": "hvac", "capacityKw": 7.2, "currentPowerKw": 2.1}
     rest = {"shedCapabilityKw": 1.9, "enabled": False, "priority": 5}
     assert loads([entry | rest]) == (Load("hvac1", "HVAC", "hvac", 7.2, 2.1, 1.9, enabled=False, priority=5),)
 
 
-def test_an_id_is_enough_and_a_load_is_enabled_unless_it_says_no() -> None:
+def test_id_is_enough_and_load_is_enabled_by_default() -> None:
     names = ("name", "type", "capacityKw", "currentPowerKw", "shedCapabilityKw", "enabled", "priority")
     assert loads([{"id": "a"}]) == loads([{"id": "a"} | dict.fromkeys(names)]) == (Load("a"),)
     assert Load("a").enabled
 
 
-def test_the_modern_id_wins_over_load_id() -> None:
+def test_id_wins_over_load_id() -> None:
     assert loads([{"id": "a", "loadId": "b"}, {"loadId": "c"}, {"id": None, "loadId": "d"}]) == (
         Load("a"),
         Load("c"),
@@ -54,13 +54,13 @@ def test_the_modern_id_wins_over_load_id() -> None:
     )
 
 
-def test_unknown_fields_of_a_load_are_kept_without_nul() -> None:
+def test_unknown_fields_are_kept_without_nul() -> None:
     assert loads([{"id": "a", "phase": "L1\0", "x": {"y\0": 1}}]) == (
         Load("a", extra={"phase": "L1\ufffd", "x": {"y\ufffd": 1}}),
     )
 
 
-def test_loads_win_over_circuits_and_null_or_missing_loads_do_not() -> None:
+def test_circuits_count_only_without_loads() -> None:
     circuits = [{"id": "c", "currentKw": 1}]
     assert [load.id for load in loads([{"id": "a"}], circuits=circuits)] == ["a"]
     assert reading(loads=[], circuits=circuits).loads == ()
@@ -76,11 +76,11 @@ def test_loads_win_over_circuits_and_null_or_missing_loads_do_not() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{}, "x", 5, True])
-def test_wrong_circuits_beside_right_loads_are_harmless(wrong: Any) -> None:
+def test_bad_circuits_beside_loads_are_ignored(wrong: Any) -> None:
     assert [load.id for load in loads([{"id": "a"}], circuits=wrong)] == ["a"]
 
 
-def test_the_circuit_of_the_contract_becomes_a_load() -> None:
+def test_contract_circuit_is_parsed_as_a_load() -> None:
     fields = {"name": "Main HVAC", "breakerAmps": 30, "currentKw": 2.1, "currentAmps": 8.75}
     load = circuit(240, **fields, enabled=True, critical=False)
     assert (load.id, load.name, load.enabled) == ("c1", "Main HVAC", True)
@@ -90,7 +90,7 @@ def test_the_circuit_of_the_contract_becomes_a_load() -> None:
 
 
 @given(st.floats(0, 1000), st.none() | st.floats(100, 500))
-def test_capacity_is_breaker_current_times_panel_voltage(amps: float, volts: float | None) -> None:
+def test_capacity_is_breaker_current_times_voltage(amps: float, volts: float | None) -> None:
     expected = amps * (240 if volts is None else volts) / 1000
     assert circuit(volts, breakerAmps=amps).capacity_kw == pytest.approx(expected)
     assert circuit(volts, breaker_amps=amps) == circuit(volts, breakerAmps=amps)
@@ -98,7 +98,7 @@ def test_capacity_is_breaker_current_times_panel_voltage(amps: float, volts: flo
 
 
 @given(POWER)
-def test_what_a_circuit_draws_it_can_shed_unless_it_is_critical_or_produces(power: float) -> None:
+def test_circuit_can_shed_its_power_unless_critical(power: float) -> None:
     load = circuit(currentKw=power)
     assert load.current_power_kw == power
     assert load.shed_capability_kw == max(power, 0)
@@ -107,7 +107,7 @@ def test_what_a_circuit_draws_it_can_shed_unless_it_is_critical_or_produces(powe
     assert (critical.current_power_kw, critical.shed_capability_kw) == (power, 0)
 
 
-def test_a_circuit_that_does_not_say_what_it_draws_can_shed_an_unknown_power() -> None:
+def test_circuit_without_power_has_unknown_capability() -> None:
     assert (circuit().current_power_kw, circuit().shed_capability_kw, circuit().capacity_kw) == (None, None, None)
     assert circuit(critical=True).shed_capability_kw == 0
 
@@ -133,23 +133,23 @@ BAD_IN_CIRCUITS: list[Any] = [
 
 
 @pytest.mark.parametrize("entry", BAD)
-def test_a_bad_load_costs_only_itself(entry: Any) -> None:
+def test_bad_load_is_left_out_alone(entry: Any) -> None:
     assert kept(loads=[{"id": "a"}, entry, {"id": "c"}]) == (["a", "c"], 1)
 
 
 @pytest.mark.parametrize("entry", BAD_IN_CIRCUITS)
-def test_a_bad_circuit_costs_only_itself(entry: Any) -> None:
+def test_bad_circuit_is_left_out_alone(entry: Any) -> None:
     assert kept(circuits=[{"id": "a"}, entry, {"id": "c"}]) == (["a", "c"], 1)
 
 
-def test_a_load_too_deep_to_store_costs_only_itself() -> None:
+def test_load_nested_too_deep_is_left_out_alone() -> None:
     nested: Any = 1
     for _ in range(40):
         nested = [nested]
     assert kept(loads=[{"id": "a", "x": nested}, {"id": "c"}]) == (["c"], 1)
 
 
-def test_of_loads_with_one_id_the_first_counts() -> None:
+def test_first_of_loads_with_one_id_wins() -> None:
     record, rejected = parsed(sample(loads=[{"id": "a", "name": "first"}, {"loadId": "a"}, {"id": "b"}]))
     assert isinstance(record, Reading)
     assert record.loads == (Load("a", "first"), Load("b"))
@@ -169,13 +169,13 @@ def test_each_entry_is_a_load_or_a_rejection(entries: list[Any]) -> None:
     assert kept(loads=entries) == (first, len(entries) - len(first))
 
 
-def test_the_detail_of_a_rejection_says_which_entry_it_was() -> None:
+def test_detail_of_a_rejection_has_the_index() -> None:
     _, rejected = parsed(sample(loads=[{"id": "a"}, {"id": "b"}, None, {"id": "c"}]))
     assert "load 2" in rejected[0].detail
 
 
 @pytest.mark.parametrize("priority", [0, -3, 5, 5.0, 2**31 - 1])
-def test_a_priority_is_whole(priority: float) -> None:
+def test_priority_is_a_whole_number(priority: float) -> None:
     (load,) = loads([{"id": "a", "priority": priority}])
     assert load.priority == priority
     assert isinstance(load.priority, int)

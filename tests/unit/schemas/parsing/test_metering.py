@@ -31,7 +31,7 @@ CASES = [(field, spelling) for field, spellings in SPELLINGS.items() for spellin
 VALUES: dict[str, Any] = dict.fromkeys(SPELLINGS, 0.75) | {"event_id": "evt-1"}
 
 
-def test_the_sample_of_the_contract_becomes_its_record() -> None:
+def test_contract_sample_is_parsed() -> None:
     hvac = {"id": "hvac1", "name": "HVAC", "type": "hvac", "capacityKw": 7.2, "currentPowerKw": 2.1}
     record = reading(
         schemaVersion="1.0",
@@ -80,7 +80,7 @@ def test_id_and_time_are_enough() -> None:
 
 
 @pytest.mark.parametrize(("field", "name"), [*CASES, *PLAIN.items()])
-def test_each_spelling_fills_its_field_and_nothing_else(field: str, name: str) -> None:
+def test_each_spelling_fills_only_its_field(field: str, name: str) -> None:
     value = VALUES.get(field, 12.5)
     changed = {field: value, "ven_id": "ven-001", "timestamp": MEASURED, "received_at": RECEIVED}
     assert reading(**{name: value}) == Reading(**changed)
@@ -94,7 +94,7 @@ def test_null_is_absent(field: str, name: str) -> None:
 
 @pytest.mark.parametrize("field", SPELLINGS)
 @pytest.mark.parametrize("wrong", [{}, [], True, "0.5x", 7])
-def test_the_modern_spelling_wins_whatever_the_legacy_ones_say(field: str, wrong: Any) -> None:
+def test_modern_spelling_wins_over_any_legacy_one(field: str, wrong: Any) -> None:
     modern, *legacy = SPELLINGS[field]
     record = reading(**{modern: VALUES[field]} | dict.fromkeys(legacy, wrong))
     assert record == reading(**{modern: VALUES[field]})
@@ -102,13 +102,13 @@ def test_the_modern_spelling_wins_whatever_the_legacy_ones_say(field: str, wrong
 
 @pytest.mark.parametrize("field", ["event_id", "battery_soc"])
 @pytest.mark.parametrize("wrong", [{}, True, VALUES])
-def test_of_two_legacy_spellings_the_one_named_first_wins(field: str, wrong: Any) -> None:
+def test_first_of_two_legacy_spellings_wins(field: str, wrong: Any) -> None:
     _, first, second = SPELLINGS[field]
     assert reading(**{second: wrong, first: VALUES[field]}) == reading(**{first: VALUES[field]})
 
 
 @pytest.mark.parametrize("field", SPELLINGS)
-def test_a_null_modern_spelling_leaves_the_word_to_the_next(field: str) -> None:
+def test_null_modern_spelling_is_absent(field: str) -> None:
     *before, last = SPELLINGS[field]
     assert reading(**dict.fromkeys(before) | {last: VALUES[field]}) == reading(**{last: VALUES[field]})
 
@@ -117,14 +117,14 @@ def test_a_null_modern_spelling_leaves_the_word_to_the_next(field: str) -> None:
     ("field", "name"), [*CASES, *PLAIN.items(), ("", "message_num"), ("", "loads"), ("", "circuits")]
 )
 @pytest.mark.parametrize("wrong", [{}, True, ["x"], "plenty"])
-def test_a_wrong_type_in_the_field_that_counts_is_a_bad_value(field: str, name: str, wrong: Any) -> None:
+def test_wrong_type_in_the_used_spelling_is_a_bad_value(field: str, name: str, wrong: Any) -> None:
     if (field == "event_id" and isinstance(wrong, str)) or (name in ("loads", "circuits") and isinstance(wrong, list)):
         return
     assert refused(sample(**{name: wrong})) is Reason.BAD_VALUE
 
 
 @given(st.data())
-def test_all_mixtures_of_spellings_give_the_same_record(data: st.DataObject) -> None:
+def test_any_mixture_of_spellings_is_the_same_record(data: st.DataObject) -> None:
     mixed: dict[str, Any] = {}
     for field, spellings in SPELLINGS.items():
         used = data.draw(st.lists(st.sampled_from(spellings), min_size=1, unique=True))
@@ -142,58 +142,58 @@ def test_all_mixtures_of_spellings_give_the_same_record(data: st.DataObject) -> 
     ("given_value", "stored"),
     [(0, 0.0), (0.5, 0.5), (1, 1.0), (1.0, 1.0), (1.5, 0.015), (50, 0.5), (85.0, 0.85), (100, 1.0)],
 )
-def test_a_battery_above_1_is_percent(given_value: float, stored: float) -> None:
+def test_battery_above_1_is_percent(given_value: float, stored: float) -> None:
     assert reading(batterySoc=given_value).battery_soc == pytest.approx(stored)
 
 
 @pytest.mark.parametrize("value", [-0.01, -50, 100.01, 1e300])
-def test_a_battery_out_of_range_is_a_bad_value(value: float) -> None:
+def test_battery_out_of_range_is_a_bad_value(value: float) -> None:
     assert refused(sample(battery_soc=value)) is Reason.BAD_VALUE
 
 
 @pytest.mark.parametrize("number", [0, 1, 17, 17.0, -3, 2**53, 2**62])
-def test_a_message_number_is_whole(number: float) -> None:
+def test_message_number_is_a_whole_number(number: float) -> None:
     stored = reading(message_num=number).message_num
     assert stored == number
     assert isinstance(stored, int)
 
 
 @pytest.mark.parametrize("number", [1.5, 2**63, -(2**63), 1e300, 10**300])
-def test_a_message_number_that_no_column_holds_is_a_bad_value(number: float) -> None:
+def test_message_number_beyond_its_column_is_rejected(number: float) -> None:
     assert refused(sample(message_num=number)) is Reason.BAD_VALUE
 
 
-def test_an_empty_event_id_is_no_event() -> None:
+def test_empty_event_id_is_no_event() -> None:
     assert reading(eventId="").event_id is None
 
 
-def test_an_event_id_is_bounded_and_has_no_nul() -> None:
+def test_event_id_is_bounded_and_has_no_nul() -> None:
     assert reading(eventId="e" * MAX_TEXT).event_id == "e" * MAX_TEXT
     assert refused(sample(eventId="e" * (MAX_TEXT + 1))) is Reason.BAD_VALUE
     assert refused(sample(active_event="e\0")) is Reason.BAD_VALUE
 
 
-def test_events_made_at_the_device_are_taken() -> None:
+def test_event_id_made_by_a_device_is_accepted() -> None:
     assert reading(eventId="ui-evt-1795492455").event_id == "ui-evt-1795492455"
 
 
-def test_unknown_fields_are_kept_as_extra_and_known_ones_are_not() -> None:
+def test_only_unknown_fields_are_kept_as_extra() -> None:
     record = reading(schemaVersion="2.0", firmware={"version": [1, None]}, note="a\0b", eventId=None, power_kw=1)
     assert record.extra == {"firmware": {"version": [1, None]}, "note": "a\ufffdb"}
     assert record.used_power_kw == 1
 
 
-def test_what_is_too_deep_to_store_is_refused() -> None:
+def test_sample_nested_too_deep_is_rejected() -> None:
     assert refused(sample(x=[]).replace(b"[]", b"[" * 40 + b"]" * 40)) is Reason.TOO_DEEP
 
 
-def test_a_fault_report_is_no_reading() -> None:
+def test_sample_with_error_is_a_fault_report() -> None:
     report = fault(error="inverter offline", venId=..., ven_id="ven-9", timestamp=..., ts=STAMP * 1000)
     assert (report.ven_id, report.timestamp, report.received_at) == ("ven-9", MEASURED, RECEIVED)
     assert report.error == "inverter offline"
 
 
-def test_the_text_of_a_fault_is_storable_whatever_its_type() -> None:
+def test_text_of_a_fault_is_storable() -> None:
     assert fault(error="a\0b").error == "a\ufffdb"
     assert fault(error={"code": 7}).error == '{"code":7}'
     assert fault(error={"b": [{"d": 1, "c": 2}], "a": 3}).error == '{"a":3,"b":[{"c":2,"d":1}]}'
@@ -201,29 +201,29 @@ def test_the_text_of_a_fault_is_storable_whatever_its_type() -> None:
 
 
 @pytest.mark.parametrize("name", SPELLINGS["used_power_kw"])
-def test_a_sample_with_power_is_a_reading_though_it_speaks_of_an_error(name: str) -> None:
+def test_sample_with_power_and_error_is_a_reading(name: str) -> None:
     record = reading(**{name: 1.5, "error": "fan slow"})
     assert record.used_power_kw == 1.5
     assert record.extra == {"error": "fan slow"}
 
 
-def test_a_null_error_is_no_fault() -> None:
+def test_null_error_is_no_fault() -> None:
     assert reading(error=None, shedPowerKw=1).shed_power_kw == 1
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"), [({"timestamp": None}, Reason.MISSING_TIME), ({"venId": "a/b"}, Reason.BAD_ID)]
 )
-def test_a_fault_report_needs_id_and_time_too(changes: dict[str, Any], reason: Reason) -> None:
+def test_fault_report_needs_id_and_time(changes: dict[str, Any], reason: Reason) -> None:
     assert refused(sample(error="x", **changes)) is reason
 
 
-def test_of_repeated_keys_the_last_counts() -> None:
+def test_last_of_repeated_keys_wins() -> None:
     assert parsed(sample(usedPowerKw=1.5)[:-1] + b',"usedPowerKw":2.5}') == parsed(sample(usedPowerKw=2.5))
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)))  # noqa: DTZ001 - text without a zone
-def test_text_without_a_zone_is_utc(moment: datetime) -> None:
+def test_text_without_zone_is_utc(moment: datetime) -> None:
     assert reading(timestamp=moment.isoformat()).timestamp == moment.replace(tzinfo=UTC)
     ahead = moment.isoformat() + "+03:00"
     assert reading(timestamp=ahead).timestamp == moment.replace(tzinfo=UTC) - timedelta(hours=3)

@@ -1,4 +1,4 @@
-"""Whatever the bytes are, the metering parser answers, and what it accepts can be stored and read again."""
+"""The metering parser accepts or rejects any bytes; accepted records survive encoding and decoding."""
 
 import json
 from typing import Any
@@ -51,7 +51,7 @@ def entries(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 def documents(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Samples that are right at the top and mostly wrong below, so that all branches are reached."""
+    """Samples that are valid at the top and mostly invalid below, so that all branches are reached."""
     names = st.sampled_from([*NUMBERS, *MORE_NUMBERS, *TEXTS, "error"]) | ANY_TEXT
     return st.builds(
         lambda fields, lists, given_id, stamp: {"venId": given_id, "timestamp": stamp} | fields | lists,
@@ -63,7 +63,7 @@ def documents(scalars: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 
 
 def check(payload: bytes) -> Parsed | Rejection:
-    """Parse, and when it counts, see that the log's and the database's forms hold it."""
+    """Parse; check that an accepted record survives encoding."""
     outcome = parse_metering(payload, RECEIVED)
     if isinstance(outcome, Parsed):
         encoded = encode_record(outcome.record)
@@ -76,29 +76,29 @@ def check(payload: bytes) -> Parsed | Rejection:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_answered(payload: bytes) -> None:
+def test_any_bytes_are_rejected(payload: bytes) -> None:
     assert isinstance(check(payload), Rejection)
 
 
 @given(json_of(SCALARS | HUGE))
-def test_any_json_is_answered(document: Any) -> None:
+def test_any_json_is_parsed_or_rejected(document: Any) -> None:
     check(json.dumps(document).encode(errors="surrogatepass"))
 
 
 @given(documents(SCALARS | HUGE))
-def test_any_sample_is_answered(document: dict[str, Any]) -> None:
+def test_any_sample_is_parsed_or_rejected(document: dict[str, Any]) -> None:
     check(json.dumps(document).encode())
 
 
 @given(documents(SCALARS), st.integers(0, 300), st.binary(min_size=1, max_size=3))
-def test_a_sample_with_some_bytes_spoiled_is_answered(document: dict[str, Any], at: int, bytes_: bytes) -> None:
+def test_damaged_sample_is_parsed_or_rejected(document: dict[str, Any], at: int, bytes_: bytes) -> None:
     payload = json.dumps(document, ensure_ascii=False).encode()
     check(payload[:at] + bytes_ + payload[at + len(bytes_) :])
     check(payload[:at])
 
 
 @given(documents(SCALARS))
-def test_what_is_accepted_is_read_again_from_the_log_as_it_was(document: dict[str, Any]) -> None:
+def test_accepted_record_survives_encoding(document: dict[str, Any]) -> None:
     outcome = check(json.dumps(document).encode())
     if not isinstance(outcome, Parsed):
         return
@@ -116,7 +116,7 @@ def test_what_is_accepted_is_read_again_from_the_log_as_it_was(document: dict[st
 
 @pytest.mark.parametrize("name", ["x", "usedPowerKw", "eventId", "loads", "circuits", "error", "venId", "power_kw"])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
-def test_nesting_of_any_depth_is_answered(name: str, opening: str, closing: str) -> None:
+def test_any_nesting_is_parsed_or_rejected(name: str, opening: str, closing: str) -> None:
     for depth in (1, 2, 31, 32, 33, 100, *range(800, 1010)):
         nested = f"{opening * depth}1{closing * depth}"
         check(sample(**{name: "?"}).replace(b'"?"', nested.encode()))
@@ -128,7 +128,7 @@ def test_half_a_surrogate_pair_is_not_json(text: str) -> None:
     assert refused(sample(note="?").replace(b"note", text.encode())) is Reason.NOT_JSON
 
 
-def test_a_whole_surrogate_pair_is_a_character() -> None:
+def test_whole_surrogate_pair_is_a_character() -> None:
     outcome = check(sample(note="?").replace(b"?", b"\\ud83d\\ude00"))
     assert isinstance(outcome, Parsed)
     assert isinstance(outcome.record, Reading)
@@ -136,11 +136,11 @@ def test_a_whole_surrogate_pair_is_a_character() -> None:
 
 
 @pytest.mark.parametrize("name", [*NUMBERS, *MORE_NUMBERS])
-def test_an_integer_beyond_any_double_is_a_bad_value(name: str) -> None:
+def test_integer_beyond_any_double_is_a_bad_value(name: str) -> None:
     assert refused(sample(**{name: 10**400})) is Reason.BAD_VALUE
 
 
-def test_the_largest_payload_is_parsed_and_one_byte_more_is_too_large() -> None:
+def test_largest_payload_is_parsed() -> None:
     largest = sample(x="").replace(b'""', b'"%s"' % (b"x" * (128 * 1024 - len(sample(x="")))))
     assert isinstance(check(largest), Parsed)
     assert refused(largest + b" ") is Reason.TOO_LARGE
@@ -148,7 +148,7 @@ def test_the_largest_payload_is_parsed_and_one_byte_more_is_too_large() -> None:
 
 @pytest.mark.parametrize("digits", [18, 19, 20, 39, 308, 309, 400, 4299])
 @pytest.mark.parametrize("name", ["x", "timestamp", "venId", "error", "usedPowerKw", "message_num", "schemaVersion"])
-def test_an_integer_of_any_length_is_answered(name: str, digits: int) -> None:
+def test_integer_of_any_length_is_parsed_or_rejected(name: str, digits: int) -> None:
     check(sample(**{name: 10**digits}))
     check(sample(**{name: -(10**digits)}))
     check(sample(loads=[{"id": "a", name: 10**digits}], circuits=[10**digits]))

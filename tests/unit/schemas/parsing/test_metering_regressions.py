@@ -1,4 +1,4 @@
-"""Payloads that once went wrong."""
+"""Payloads that once caused bugs."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,21 +35,21 @@ def reading(**fields: Any) -> Reading:
 
 
 @pytest.mark.parametrize("depth", range(20, 1100))
-def test_no_depth_of_a_time_or_an_error_raises(depth: int) -> None:
+def test_time_or_error_of_any_depth_does_not_raise(depth: int) -> None:
     for field in (b"timestamp", b"error"):
         nested = b'{"a":' * depth + b"1" + b"}" * depth
         outcome = parse_metering(b'{"venId":"v","ts":1795500000,"%s":%s}' % (field, nested), NOW)
         assert isinstance(outcome, Rejection | Parsed)
 
 
-def test_a_list_of_nothing_but_bad_loads_gives_a_bounded_number_of_rejections() -> None:
+def test_rejections_of_bad_loads_are_bounded() -> None:
     parsed = parse(loads=[1] * 50_000)
     assert isinstance(parsed, Parsed)
     assert len(parsed.rejected_loads) == MAX_REJECTED + 1
     assert "49980 more" in parsed.rejected_loads[-1].detail
 
 
-def test_a_breaker_beyond_all_bounds_costs_only_its_load() -> None:
+def test_huge_breaker_current_rejects_only_its_load() -> None:
     parsed = parse(panelVoltage=1e7, circuits=[{"id": "a", "breakerAmps": 1e6}, {"id": "b", "breakerAmps": 1}])
     assert isinstance(parsed, Parsed)
     assert [rejection.reason for rejection in parsed.rejected_loads] == [Reason.BAD_LOAD]
@@ -57,81 +57,81 @@ def test_a_breaker_beyond_all_bounds_costs_only_its_load() -> None:
     assert decode_reading(encode_record(parsed.record)) == parsed.record
 
 
-def test_powers_beyond_all_bounds_are_no_values() -> None:
+def test_huge_power_is_a_bad_value() -> None:
     for field in ("usedPowerKw", "power_kw", "shedPowerKw", "currentAmps"):
         outcome = parse(**{field: 1.7e308})
         assert isinstance(outcome, Rejection)
         assert outcome.reason is Reason.BAD_VALUE
 
 
-def test_null_is_absent_also_among_unknown_fields() -> None:
+def test_null_unknown_field_is_not_kept() -> None:
     assert reading(circuits=None, custom=None).extra is None
 
 
-def test_an_empty_modern_event_id_wins_over_a_legacy_one() -> None:
+def test_empty_modern_event_id_wins_over_legacy_one() -> None:
     assert reading(eventId="", event_id="evt-1").event_id is None
     assert reading(eventId="", event_id="evt-1", usedPowerKw=1, power_kw="x").event_id is None
 
 
-def test_a_wrong_legacy_spelling_beside_a_right_modern_one_is_harmless_in_loads() -> None:
+def test_bad_legacy_spelling_in_a_load_is_ignored() -> None:
     (load,) = reading(loads=[{"id": "a", "loadId": 5}]).loads or ()
     assert load.id == "a"
     (load,) = reading(circuits=[{"id": "a", "currentKw": 1, "current_kw": "x"}]).loads or ()
     assert load.current_power_kw == 1.0
 
 
-def test_the_detail_names_the_field_that_counts() -> None:
+def test_detail_names_the_spelling_that_counts() -> None:
     outcome = parse(usedPowerKw=1, power_kw="x", shedPowerKw="y")
     assert isinstance(outcome, Rejection)
     assert "shedPowerKw" in outcome.detail
 
 
-def test_a_critical_circuit_has_nothing_to_shed_whatever_it_says() -> None:
+def test_critical_circuit_can_shed_nothing() -> None:
     (load,) = reading(circuits=[{"id": "a", "critical": True, "shedCapabilityKw": 3}]).loads or ()
     assert load.shed_capability_kw == 0.0
 
 
-def test_a_voltage_that_cannot_be_counts_as_absent() -> None:
+def test_impossible_voltage_counts_as_absent() -> None:
     (load,) = reading(panelVoltage=-240, circuits=[{"id": "a", "breakerAmps": 10}]).loads or ()
     assert load.capacity_kw == 2.4
 
 
-def test_message_numbers_are_exact() -> None:
+def test_message_number_is_exact() -> None:
     assert reading(message_num=2**53 + 1).message_num == 2**53 + 1
     assert reading(message_num=17.0).message_num == 17
 
 
-def test_lower_case_iso_times_are_times() -> None:
+def test_lower_case_iso_time_is_accepted() -> None:
     assert reading(timestamp="2026-11-24t06:00:00z").timestamp == datetime(2026, 11, 24, 6, tzinfo=UTC)
 
 
-def test_only_control_characters_are_control_characters() -> None:
+def test_no_break_space_in_an_id_is_accepted() -> None:
     assert check_ven_id("maison\N{NO-BREAK SPACE}1") == "maison\N{NO-BREAK SPACE}1"
     outcome = parse(venId="a\x85b")
     assert isinstance(outcome, Rejection)
     assert outcome.reason is Reason.BAD_ID
 
 
-def test_the_key_is_found_beside_a_wrong_legacy_id() -> None:
+def test_key_is_found_beside_a_bad_legacy_id() -> None:
     assert message_key(Kind.METERING, "volttron/metering", b'{"venId":"a","ven_id":5}') == b"a"
     assert message_key(Kind.METERING, "volttron/metering", b'{"venId":5}') is None
 
 
-def test_a_bad_filter_names_its_setting() -> None:
+def test_error_of_a_bad_filter_names_its_setting() -> None:
     with pytest.raises(SettingsError, match="MQTT_TOPIC_METERING"):
         MqttTopicSettings.load(mqtt_topic_metering="a/b#")
 
 
-def test_a_shared_subscription_carries_its_kind() -> None:
+def test_shared_subscription_has_its_kind() -> None:
     assert Routes([Route("$share/g/site/+", Kind.METERING)]).kind_of("site/1") is Kind.METERING
 
 
-def test_a_detail_is_cut_between_characters() -> None:
+def test_long_detail_is_cut_between_characters() -> None:
     headers = dead_letter_headers(Rejection(Reason.BAD_VALUE, "€" * 1000), (), topic="t")
     assert set(dict(headers)[HEADER_DETAIL].decode()) == {"€"}
 
 
-def test_totals_do_not_depend_on_the_order_of_readings_with_and_without_loads() -> None:
+def test_totals_are_independent_of_reading_order() -> None:
 
     with_loads = reading(loads=[{"id": "ev", "currentPowerKw": 7.0, "shedCapabilityKw": 6.0}])
     without = msgspec.structs.replace(with_loads, timestamp=with_loads.timestamp + timedelta(seconds=5), loads=None)

@@ -1,4 +1,4 @@
-"""Whatever a payload of any kind is, it is answered, and what counts can be logged, stored and read again."""
+"""Parsers accept or reject any payload of any kind; accepted records can be encoded and stored."""
 
 import json
 import math
@@ -41,14 +41,14 @@ DECODERS: Mapping[type, Callable[[bytes], Any]] = {
     Shadow: decode_shadow,
     VtnMessage: decode_vtn_message,
 }
-UNBOUNDED = ("error", "topic", "document", "extra")  # as long as a message, or a topic, may be
+UNBOUNDED = ("error", "topic", "document", "extra")  # bounded by the size of messages and topics only
 MESSAGES = [*GOOD, *recorded("ven_enhanced.jsonl", "ven_local.jsonl")[::9]]
 KINDS = st.sampled_from([(kind, topic) for kind, topic, _ in GOOD])
 Outcome = Parsed | Rejection | None
 
 
-def answer(kind: Kind, topic: str, payload: bytes, *, retained: bool = False) -> Outcome:
-    """Parse, and see that the log's and the database's forms hold what counts."""
+def outcome_of(kind: Kind, topic: str, payload: bytes, *, retained: bool = False) -> Outcome:
+    """Parse; check that accepted records survive encoding and fit their columns."""
     outcome = parse(kind, payload, Source(topic, RECEIVED, retained))
     rejections = [outcome] if isinstance(outcome, Rejection) else []
     if isinstance(outcome, Parsed):
@@ -78,11 +78,11 @@ def check_record(record: Any) -> None:
             assert abs(value) < 2 ** (31 if name == "priority" else 63)
     assert "\0" not in "".join(texts(msgspec.to_builtins(record)))
     for circuit in getattr(record, "circuits", ()):
-        check_figures(circuit)
+        check_powers(circuit)
 
 
-def check_figures(circuit: Curtailment) -> None:
-    """Both are known, or neither is."""
+def check_powers(circuit: Curtailment) -> None:
+    """Original and final power are both known, or neither is."""
     assert (circuit.original_kw is None) == (circuit.final_kw is None)
     assert circuit.final_kw is None or circuit.final_kw >= 0
     assert circuit.id
@@ -107,86 +107,86 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def alike(outcome: Outcome) -> Any:
-    """What has to be the same where only the words of a rejection may differ."""
+    """Return what must be equal; details of rejections may differ."""
     if isinstance(outcome, Parsed):
         return outcome.record, [rejection.reason for rejection in outcome.rejected_loads]
     return outcome and outcome.reason
 
 
 @given(KINDS, st.binary(max_size=60))
-def test_any_bytes_are_answered(kind_and_topic: tuple[Kind, str], payload: bytes) -> None:
-    assert isinstance(answer(*kind_and_topic, payload), Rejection) or b":" in payload  # by chance, an object
+def test_any_bytes_are_parsed_or_rejected(kind_and_topic: tuple[Kind, str], payload: bytes) -> None:
+    assert isinstance(outcome_of(*kind_and_topic, payload), Rejection) or b":" in payload  # by chance, an object
 
 
 @given(KINDS, WILD_JSON)
-def test_any_json_is_answered(kind_and_topic: tuple[Kind, str], document: Any) -> None:
-    answer(*kind_and_topic, json.dumps(document).encode())
+def test_any_json_is_parsed_or_rejected(kind_and_topic: tuple[Kind, str], document: Any) -> None:
+    outcome_of(*kind_and_topic, json.dumps(document).encode())
 
 
 @given(near_misses(MESSAGES, WILD_JSON))
-def test_any_near_miss_is_answered(message: Message) -> None:
+def test_any_near_miss_is_parsed_or_rejected(message: Message) -> None:
     kind, topic, document = message
-    answer(kind, topic, json.dumps(document).encode())
+    outcome_of(kind, topic, json.dumps(document).encode())
 
 
 @given(near_misses(list(GOOD), TAME_JSON), st.integers(0, 300), st.binary(min_size=1, max_size=3))
-def test_any_message_with_bytes_spoiled_is_answered(message: Message, at: int, spoiled: bytes) -> None:
+def test_damaged_message_is_parsed_or_rejected(message: Message, at: int, spoiled: bytes) -> None:
     kind, topic, document = message
     payload = json.dumps(document, ensure_ascii=False).encode()
-    answer(kind, topic, payload[:at] + spoiled + payload[at + len(spoiled) :])
-    answer(kind, topic, payload[:at])
+    outcome_of(kind, topic, payload[:at] + spoiled + payload[at + len(spoiled) :])
+    outcome_of(kind, topic, payload[:at])
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=8), near_misses(list(GOOD), TAME_JSON))
-def test_any_topic_is_answered(level: str, message: Message) -> None:
+def test_any_topic_is_parsed_or_rejected(level: str, message: Message) -> None:
     kind, topic, document = message
     for odd in (level, topic.replace("ven-1", level), topic + level):
-        answer(kind, odd, json.dumps(document).encode())
+        outcome_of(kind, odd, json.dumps(document).encode())
 
 
 @given(st.data(), near_misses(MESSAGES, TAME_JSON))
-def test_the_order_of_keys_makes_no_difference(data: st.DataObject, message: Message) -> None:
+def test_order_of_keys_does_not_matter(data: st.DataObject, message: Message) -> None:
     kind, topic, document = message
     payload = json.dumps(document)
     assume("\\u0000" not in payload)  # without its NUL one key may become another
     other = json.dumps(shuffled(data, document))
-    assert alike(answer(kind, topic, other.encode())) == alike(answer(kind, topic, payload.encode()))
+    assert alike(outcome_of(kind, topic, other.encode())) == alike(outcome_of(kind, topic, payload.encode()))
 
 
 @given(near_misses(list(GOOD), TAME_JSON), TAME_JSON)
-def test_of_repeated_keys_the_last_counts(message: Message, other: Any) -> None:
+def test_last_of_repeated_keys_wins(message: Message, other: Any) -> None:
     kind, topic, document = message
     again = dict.fromkeys(list(document)[:2], other)
     assume(again)
     twice = json.dumps(document)[:-1] + "," + json.dumps(again)[1:]
-    assert answer(kind, topic, twice.encode()) == answer(kind, topic, json.dumps(document | again).encode())
+    assert outcome_of(kind, topic, twice.encode()) == outcome_of(kind, topic, json.dumps(document | again).encode())
 
 
 @given(near_misses(MESSAGES, TAME_JSON))
-def test_a_retained_message_differs_in_when_it_was_heard_only(message: Message) -> None:
+def test_retained_message_differs_only_in_receive_time(message: Message) -> None:
     kind, topic, document = message
     payload = json.dumps(document).encode()
-    live, retained = answer(kind, topic, payload), answer(kind, topic, payload, retained=True)
+    live, retained = outcome_of(kind, topic, payload), outcome_of(kind, topic, payload, retained=True)
     if not isinstance(live, Parsed):
         assert retained == live
         return
     assert isinstance(retained, Parsed)
     if isinstance(live.record, VenStatus) and live.record.timestamp is None:
-        assert isinstance(retained.record, VtnMessage)  # nobody knows when it was said
+        assert isinstance(retained.record, VtnMessage)  # its publish time is unknown
         return
-    said_at = live.record.timestamp
-    assert retained.record.received_at == (RECEIVED if said_at is None else min(RECEIVED, said_at))
+    measured_at = live.record.timestamp
+    assert retained.record.received_at == (RECEIVED if measured_at is None else min(RECEIVED, measured_at))
     assert msgspec.structs.replace(retained.record, received_at=RECEIVED) == live.record
     assert retained.rejected_loads == live.rejected_loads
 
 
 @given(near_misses([good for good in GOOD if good[1].startswith("ven/")], TAME_JSON))
-def test_a_payload_that_names_another_ven_than_its_topic_does_not_count(message: Message) -> None:
+def test_payload_of_another_ven_is_rejected(message: Message) -> None:
     kind, topic, document = message
     payload = json.dumps(document).encode()
     names_itself = any(document.get(name) is not None for name in ("venId", "ven_id"))
-    theirs = answer(kind, topic.replace("ven-1", "ven-2"), payload)
-    if isinstance(answer(kind, topic, payload), Parsed) and names_itself:
+    theirs = outcome_of(kind, topic.replace("ven-1", "ven-2"), payload)
+    if isinstance(outcome_of(kind, topic, payload), Parsed) and names_itself:
         assert isinstance(theirs, Rejection)
         assert theirs.reason is Reason.ID_MISMATCH
     elif isinstance(theirs, Parsed):
@@ -195,23 +195,23 @@ def test_a_payload_that_names_another_ven_than_its_topic_does_not_count(message:
 
 @pytest.mark.parametrize("name", ["x", "venId", "ts", "data", "error", "circuits_curtailed", "loads", "state", "ven"])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"id":', "}]")])
-def test_nesting_of_any_depth_is_answered(name: str, opening: str, closing: str) -> None:
+def test_any_nesting_is_parsed_or_rejected(name: str, opening: str, closing: str) -> None:
     for kind, topic, document in GOOD:
         payload = json.dumps(document | {name: "?"}).encode()
         for depth in (1, 32, 33, 300, *range(985, 1003, 3), 20_000):
-            answer(kind, topic, payload.replace(b'"?"', f"{opening * depth}1{closing * depth}".encode()))
+            outcome_of(kind, topic, payload.replace(b'"?"', f"{opening * depth}1{closing * depth}".encode()))
 
 
 @pytest.mark.parametrize(("kind", "topic", "document"), GOOD)
-def test_good_messages_count(kind: Kind, topic: str, document: Any) -> None:
-    outcome = answer(kind, topic, json.dumps(document).encode())
+def test_good_message_is_parsed(kind: Kind, topic: str, document: Any) -> None:
+    outcome = outcome_of(kind, topic, json.dumps(document).encode())
     assert isinstance(outcome, Parsed)
     assert not outcome.rejected_loads
 
 
-def test_good_messages_are_of_all_kinds_that_have_a_parser() -> None:
+def test_good_messages_cover_all_parsers() -> None:
     assert {kind for kind, _, _ in GOOD} == set(PARSERS) == set(Kind) - {Kind.OTHER}
 
 
-def test_other_kinds_are_nothing_to_store() -> None:
-    assert answer(Kind.OTHER, "elsewhere", b"whatever") is None
+def test_other_kinds_are_not_stored() -> None:
+    assert outcome_of(Kind.OTHER, "elsewhere", b"whatever") is None

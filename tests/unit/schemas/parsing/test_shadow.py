@@ -1,4 +1,4 @@
-"""Shadow documents: what devices report is kept as it was sent, what the service says beside it is nothing to store."""
+"""Device shadows are stored as sent; other shadow messages of AWS are not stored."""
 
 from typing import Any
 
@@ -26,23 +26,23 @@ def shadow(document: dict[str, Any], **changes: Any) -> Shadow:
     return Shadow(**fields | changes)
 
 
-def test_the_document_of_the_contract_is_kept_as_it_was_sent() -> None:
+def test_contract_document_is_stored_as_sent() -> None:
     document = {"state": {"reported": REPORTED}}
     assert record_of(Kind.SHADOW, TOPIC, document) == shadow(document)
 
 
 @pytest.mark.parametrize("reported", [{}, {"active_event": None}, {"circuits": [None, 5]}, {"timestamp": None}])
-def test_without_a_time_it_is_kept_all_the_same(reported: dict[str, Any]) -> None:
+def test_document_without_time_is_stored(reported: dict[str, Any]) -> None:
     document = {"state": {"reported": reported, "desired": {"x": 1}}, "version": 7}
     assert record_of(Kind.SHADOW, TOPIC, document) == shadow(document, timestamp=None)
 
 
-def test_the_thing_name_is_the_ven_whatever_the_document_says() -> None:
+def test_thing_name_is_the_ven_id() -> None:
     document = {"state": {"reported": {"venId": "another"}}, "venId": "another"}
     assert record_of(Kind.SHADOW, TOPIC, document).ven_id == "ven-1"
 
 
-def test_nul_is_replaced_in_what_is_kept() -> None:
+def test_nul_is_replaced() -> None:
     found = record_of(Kind.SHADOW, TOPIC, {"state": {"reported": {"a\0": "b\0"}}})
     assert found.document == {"state": {"reported": {"a\ufffd": "b\ufffd"}}}
 
@@ -55,12 +55,12 @@ def test_nul_is_replaced_in_what_is_kept() -> None:
     ],
 )
 @pytest.mark.parametrize("payload", [b"", b"not json", b'{"state":{"reported":{}}}', b'{"state":{"loads":[]}}'])
-def test_what_else_a_wider_filter_brings_is_nothing_to_store(ending: str, payload: bytes) -> None:
+def test_other_shadow_topics_are_not_stored(ending: str, payload: bytes) -> None:
     assert outcome_of(Kind.SHADOW, f"$aws/things/ven-1/shadow/{ending}", payload) is None
 
 
 @pytest.mark.parametrize("state", [{}, {"desired": {"loads": []}}, {"reported": None}])
-def test_what_reports_nothing_is_nothing_to_store(state: Any) -> None:
+def test_document_without_report_is_not_stored(state: Any) -> None:
     assert outcome_of(Kind.SHADOW, TOPIC, {"state": state}) is None
 
 
@@ -78,11 +78,11 @@ def test_what_reports_nothing_is_nothing_to_store(state: Any) -> None:
         ({"state": {"reported": {"x": nested(33)}}}, Reason.TOO_DEEP),
     ],
 )
-def test_what_does_not_count_says_why(document: Any, reason: Reason) -> None:
+def test_bad_document_is_rejected_with_its_reason(document: Any, reason: Reason) -> None:
     assert reason_of(Kind.SHADOW, TOPIC, document) is reason
 
 
 @pytest.mark.parametrize("thing", ["", "a\n", "v" * 129])
-def test_a_thing_whose_name_is_no_ven_id_does_not_count(thing: str) -> None:
+def test_thing_name_that_is_no_ven_id_is_rejected(thing: str) -> None:
     document = {"state": {"reported": REPORTED}}
     assert reason_of(Kind.SHADOW, f"$aws/things/{thing}/shadow/update", document) is Reason.BAD_ID

@@ -1,4 +1,4 @@
-"""Load snapshots: the list is parsed as that of a metering sample is."""
+"""Load snapshots have the same lists of loads as metering samples."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def snapshot(*loads: Load) -> LoadSnapshot:
     return LoadSnapshot(ven_id="ven-1", timestamp=MEASURED, received_at=RECEIVED, loads=loads)
 
 
-def test_the_snapshot_of_the_contract_becomes_its_record() -> None:
+def test_contract_snapshot_is_parsed() -> None:
     assert record_of(Kind.LOADS, TOPIC, document()) == snapshot(HVAC)
 
 
@@ -46,17 +46,17 @@ def test_every_spelling_is_the_same_snapshot(changes: dict[str, Any]) -> None:
     assert record_of(Kind.LOADS, TOPIC, document(**changes)) == snapshot(HVAC)
 
 
-def test_circuits_serve_where_loads_are_missing() -> None:
+def test_circuits_count_without_loads() -> None:
     circuits = [{"id": "c1", "breaker_amps": 30, "current_kw": 2.1}]
     found = record_of(Kind.LOADS, TOPIC, document(loads=None, circuits=circuits))
     assert found == snapshot(Load("c1", None, None, 7.2, 2.1, 2.1))
 
 
-def test_a_home_without_loads_is_a_snapshot() -> None:
+def test_empty_list_is_a_snapshot() -> None:
     assert record_of(Kind.LOADS, TOPIC, document(loads=[])) == snapshot()
 
 
-def test_a_bad_entry_costs_only_itself() -> None:
+def test_bad_entry_is_left_out_alone() -> None:
     outcome = outcome_of(Kind.LOADS, TOPIC, document(loads=[None, {"id": "a"}, {"id": "a"}, {"id": "b"}]))
     assert isinstance(outcome, Parsed)
     assert outcome.record == snapshot(Load("a"), Load("b"))
@@ -78,9 +78,9 @@ def test_a_bad_entry_costs_only_itself() -> None:
         ({"loads": None, "circuits": 5}, Reason.BAD_VALUE),
     ],
 )
-def test_what_does_not_count_says_why(changes: dict[str, Any], reason: Reason) -> None:
+def test_bad_snapshot_is_rejected_with_its_reason(changes: dict[str, Any], reason: Reason) -> None:
     assert reason_of(Kind.LOADS, TOPIC, document(**changes)) is reason
 
 
-def test_a_filter_of_another_form_leaves_the_id_to_the_payload() -> None:
+def test_other_topics_leave_the_id_to_the_payload() -> None:
     assert record_of(Kind.LOADS, "site/loads/7", document()) == snapshot(HVAC)

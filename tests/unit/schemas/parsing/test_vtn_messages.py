@@ -1,4 +1,4 @@
-"""What other VTNs announce, and the answers to it, is kept for the record."""
+"""Events of other VTNs, and responses to them, are stored for the record."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -25,7 +25,7 @@ def event(document: Any) -> VtnMessage:
     return record
 
 
-def test_a_response_of_the_contract_becomes_its_record() -> None:
+def test_contract_response_is_parsed() -> None:
     document = {"ven_id": "ven-1", "response": "ack"}
     record = record_of(Kind.RESPONSES, RESPONSES, document)
     assert record == VtnMessage(
@@ -40,23 +40,23 @@ def test_a_response_of_the_contract_becomes_its_record() -> None:
 
 
 @pytest.mark.parametrize("time", [{"timestamp": STAMP}, {"ts": STAMP * 1000}, {"timestamp": STAMP, "ts": "wrong"}])
-def test_an_event_has_the_time_it_names(time: dict[str, Any]) -> None:
+def test_event_has_its_own_time(time: dict[str, Any]) -> None:
     document = {"event_id": "evt-7", "start": 5, "signals": [{"level": 1}]} | time
     record = event(document)
     assert (record.kind, record.ven_id, record.timestamp, record.document) == ("events", None, MEASURED, document)
 
 
 @pytest.mark.parametrize("document", [{}, {"timestamp": "soon"}, {"ts": None}, {"timestamp": {}}])
-def test_without_a_time_it_is_of_the_day_it_came_on(document: dict[str, Any]) -> None:
+def test_message_without_time_has_its_receive_day(document: dict[str, Any]) -> None:
     assert event(document).timestamp == DAY
 
 
 @pytest.mark.parametrize("ven_id", [None, 5, "a/b", "", "v" * 129])
-def test_an_id_that_cannot_be_one_names_nobody(ven_id: Any) -> None:
+def test_bad_ven_id_counts_as_absent(ven_id: Any) -> None:
     assert event({"venId": ven_id}).ven_id is None
 
 
-def test_the_same_words_on_the_same_day_are_one_notice() -> None:
+def test_repeated_message_of_one_day_has_one_identity() -> None:
     def identity(received_at: datetime, topic: str = EVENTS, payload: bytes = b'{"a":1,"b":2}') -> Any:
         outcome = parse(Kind.EVENTS, payload, Source(topic, received_at))
         assert isinstance(outcome, Parsed)
@@ -73,19 +73,19 @@ def test_the_same_words_on_the_same_day_are_one_notice() -> None:
 
 
 @given(st.data(), st.dictionaries(st.sampled_from(["a", "b", "venId", "timestamp"]), TAME_JSON))
-def test_the_digest_does_not_depend_on_the_order_of_keys(data: st.DataObject, document: dict[str, Any]) -> None:
+def test_digest_is_independent_of_key_order(data: st.DataObject, document: dict[str, Any]) -> None:
     assume("\\x00" not in ascii(document))  # without its NUL one key may become another
     assert event(shuffled(data, document)) == event(document)
 
 
 @given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.timezones()))  # noqa: DTZ001 - by `timezones`
-def test_a_day_begins_at_midnight_utc(moment: datetime) -> None:
+def test_day_starts_at_midnight_utc(moment: datetime) -> None:
     begin = begin_of_day(moment)
     assert begin <= moment < begin + timedelta(days=1)
     assert (begin.hour, begin.minute, begin.utcoffset()) == (0, 0, timedelta(0))
 
 
-def test_nul_is_replaced_in_what_is_kept() -> None:
+def test_nul_is_replaced() -> None:
     record = record_of(Kind.EVENTS, "openadr/\0", {"a\0": ["\0"]})
     assert (record.topic, record.document) == ("openadr/\ufffd", {"a\ufffd": ["\ufffd"]})
 
@@ -94,6 +94,6 @@ def test_nul_is_replaced_in_what_is_kept() -> None:
     ("payload", "reason"),
     [(b"", Reason.EMPTY), (b"<xml/>", Reason.NOT_JSON), (b"[]", Reason.NOT_OBJECT), (b'{"a":1e999}', Reason.BAD_VALUE)],
 )
-def test_what_is_no_object_does_not_count(payload: bytes, reason: Reason) -> None:
+def test_payload_that_is_no_object_is_rejected(payload: bytes, reason: Reason) -> None:
     assert reason_of(Kind.EVENTS, EVENTS, payload) is reason
     assert reason_of(Kind.RESPONSES, RESPONSES, payload) is reason
