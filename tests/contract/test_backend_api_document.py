@@ -20,7 +20,7 @@ LEFT_OUT = {"eventId"}
 CREATED = {"/api/vens", "/api/events"}
 
 
-async def test_the_document_lists_every_good_word_of_an_ack(database: DatabaseSettings) -> None:
+async def test_the_document_lists_every_good_ack_status(database: DatabaseSettings) -> None:
     async with connection(database) as rows:
         source = await rows.fetchval("SELECT pg_get_functiondef('is_good_ack'::regproc)")
     good = set(re.findall(r"'(\w+)'::text", source))

@@ -32,7 +32,7 @@ NOTHING_YET = dict.fromkeys(
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_command_is_read_from_decision_to_shed(world: World, slash: str) -> None:
+async def test_a_command_shows_all_steps_to_the_shed(world: World, slash: str) -> None:
     decided = datetime.now(UTC) - timedelta(minutes=5)
     ends = decided + timedelta(hours=1)
     async with connection(world.database) as rows:
@@ -108,7 +108,7 @@ async def test_a_command_is_read_from_decision_to_shed(world: World, slash: str)
         ([(1, "accepted"), (90, "rejected")], "acknowledged", [True, False]),
     ],
 )
-async def test_repeats_and_late_answers_are_told_apart(
+async def test_repeated_and_late_acks_are_distinguished(
     world: World, said: list[tuple[float, str]], state: str, late: list[bool]
 ) -> None:
     decided = datetime.now(UTC) - timedelta(minutes=5)
@@ -122,7 +122,7 @@ async def test_repeats_and_late_answers_are_told_apart(
     assert (whole["state"], whole["ackCount"], [ack["late"] for ack in whole["acks"]]) == (state, len(said), late)
 
 
-async def test_what_an_operator_sends_has_a_way_too(world: World) -> None:
+async def test_an_operators_command_has_a_history(world: World) -> None:
     await world.new_ven("operated")
     body = {"shedKw": 1, "durationS": 60, "eventId": "a/b"}  # a slash in the id is a slash in the path
     sent = await world.post("/api/vens/operated/send-event", body, 202)
@@ -134,7 +134,7 @@ async def test_what_an_operator_sends_has_a_way_too(world: World) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_commands_of_a_ven_are_listed_in_pages_newest_first(world: World, slash: str) -> None:
+async def test_commands_of_a_ven_are_paged_newest_first(world: World, slash: str) -> None:
     ven_id = f"pages{len(slash)}"
     await world.new_ven(ven_id)
     sent = [await world.post(f"/api/vens/{ven_id}/commands", {"op": "ping"}, 202) for _ in range(5)]
@@ -157,7 +157,7 @@ async def test_commands_of_a_ven_are_listed_in_pages_newest_first(world: World, 
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_what_is_not_there_is_a_404(world: World, slash: str) -> None:
+async def test_an_unknown_id_is_a_404(world: World, slash: str) -> None:
     for path in ("/api/commands/nothing", "/api/vens/nobody/commands"):
         assert_problem(await world.client.get(path + slash), 404)
     await world.new_ven(f"quiet{len(slash)}")

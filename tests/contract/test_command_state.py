@@ -80,7 +80,7 @@ async def test_state_follows_from_the_known_steps(rows: Connection, known: tuple
 @pytest.mark.parametrize(
     ("word", "state"), [*((word, "acknowledged") for word in GOOD), *((word, "refused") for word in REFUSED)]
 )
-async def test_a_good_word_acknowledges_and_any_other_refuses(rows: Connection, word: str, state: str) -> None:
+async def test_good_acks_acknowledge_and_others_refuse(rows: Connection, word: str, state: str) -> None:
     assert await state_of(rows, {"acked_at": at(1), "ack_status": word}) == state
 
 

@@ -43,7 +43,7 @@ async def home(world: World) -> None:
         ),
     ],
 )
-async def test_shed_at_a_load(world: World, slash: str, body: dict[str, Any], data: dict[str, Any]) -> None:
+async def test_a_shed_of_one_load_is_sent(world: World, slash: str, body: dict[str, Any], data: dict[str, Any]) -> None:
     sent = await world.post(f"/api/vens/home/loads/hvac/commands/shed{slash}", body, 202)
     payload = await payload_of(world, sent)
     assert payload["op"] == "shedLoad"
@@ -51,7 +51,7 @@ async def test_shed_at_a_load(world: World, slash: str, body: dict[str, Any], da
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_send_event(world: World, slash: str) -> None:
+async def test_send_event_sends_an_event_command(world: World, slash: str) -> None:
     event_id = f"evt-12{len(slash)}"
     body = {"shedKw": 5.0, "durationS": 3600, "eventId": event_id}
     sent = await world.post(f"/api/vens/home/send-event{slash}", body, 202)
@@ -103,7 +103,7 @@ async def test_an_event_is_not_sent_twice_until_restored(world: World) -> None:
         ("commands", {"op": "restore"}, None),
     ],
 )
-async def test_what_sheds_ends_by_its_duration(world: World, path: str, body: Any, seconds: int | None) -> None:
+async def test_a_shed_ends_after_its_duration(world: World, path: str, body: Any, seconds: int | None) -> None:
     await world.post("/api/vens/home/commands", {"op": "restore"}, 202)
     sent = await world.post(f"/api/vens/home/{path}", body, 202)
     (row,) = await world.rows(
@@ -126,7 +126,7 @@ async def told_by_the_gateway(
     )
 
 
-async def test_a_ven_that_takes_part_in_an_event_is_sent_no_other_until_restored(world: World) -> None:
+async def test_a_ven_in_an_event_gets_no_other_until_restored(world: World) -> None:
     await world.new_ven("engaged")
     await told_by_the_gateway(world, "engaged", "evt-of-yesterday", ends="now() - interval '1 second'")
     await told_by_the_gateway(world, "engaged", "evt-engaged")
@@ -169,7 +169,7 @@ async def test_a_ven_that_takes_part_in_an_event_is_sent_no_other_until_restored
         ("reboot", {"in": {"minutes": 5}}, {"in": {"minutes": 5}}),
     ],
 )
-async def test_free_commands(world: World, op: str, given: Any, data: Any, slash: str) -> None:
+async def test_free_commands_are_sent_as_given(world: World, op: str, given: Any, data: Any, slash: str) -> None:
     sent = await world.post(f"/api/vens/home/commands{slash}", {"op": op, "data": given}, 202)
     payload = await payload_of(world, sent)
     assert payload.get("data") == data
@@ -190,7 +190,7 @@ async def test_shed_panel_has_both_spellings(world: World, names: tuple[str, str
     }
 
 
-async def test_restore_and_event_as_free_commands_are_those_of_the_contract(world: World) -> None:
+async def test_free_event_and_restore_commands_follow_the_contract(world: World) -> None:
     sent = await world.post("/api/vens/home/commands", {"op": "restore", "data": {"event_id": "evt-7"}}, 202)
     payload = await payload_of(world, sent)
     assert sent["correlationId"].startswith("restore-evt-7-")
@@ -210,13 +210,13 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("path", "body"), [*COMMANDS, ("commands", {"op": "ping"})])
-async def test_nobody_is_commanded_who_is_not_there(world: World, path: str, body: Any) -> None:
+async def test_a_command_to_an_unknown_ven_is_a_404(world: World, path: str, body: Any) -> None:
     assert_problem(await world.client.post(f"/api/vens/nobody/{path}", json=body), 404)
     assert_problem(await world.client.post("/api/vens/home/loads/none/commands/shed", json={"amountKw": 1}), 404)
 
 
 @pytest.mark.parametrize(("path", "body"), COMMANDS)
-async def test_a_disabled_ven_sheds_nothing_but_can_be_asked(world: World, path: str, body: Any) -> None:
+async def test_a_disabled_ven_gets_queries_but_no_shed(world: World, path: str, body: Any) -> None:
     now = datetime.now(UTC)
     await world.store.readings.store([reading("dis", timestamp=now, received_at=now, loads=(HVAC,))])
     await world.client.patch("/api/vens/dis", json={"status": "disabled"})
@@ -230,7 +230,7 @@ BAD_DURATIONS = [0, -1, 0.5, "60", True, 604_801, [], 10**400]
 
 
 @pytest.mark.parametrize("bad", BAD_POWERS, ids=lambda bad: str(bad)[:8])
-async def test_bad_powers_are_refused(world: World, bad: Any) -> None:
+async def test_impossible_power_is_a_422(world: World, bad: Any) -> None:
     await refused(world, "loads/hvac/commands/shed", {"amountKw": bad})
     await refused(world, "send-event", {"shedKw": bad, "durationS": 60})
     for op in ("shedPanel", "event"):
@@ -239,7 +239,7 @@ async def test_bad_powers_are_refused(world: World, bad: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD_DURATIONS, ids=lambda bad: str(bad)[:8])
-async def test_no_duration_is_nothing(world: World, bad: Any) -> None:
+async def test_a_bad_or_missing_duration_is_a_422(world: World, bad: Any) -> None:
     await refused(world, "loads/hvac/commands/shed", {"amountKw": 1, "durationS": bad})
     for given in (bad, None):
         await refused(world, "send-event", {"shedKw": 1, "durationS": given})
@@ -278,7 +278,7 @@ async def test_no_duration_is_nothing(world: World, bad: Any) -> None:
     ],
     ids=lambda body: str(body)[:60],
 )
-async def test_what_is_no_command_is_refused(world: World, body: Any) -> None:
+async def test_an_invalid_command_is_a_422(world: World, body: Any) -> None:
     await refused(world, "commands", body)
 
 
@@ -288,7 +288,7 @@ async def refused(world: World, path: str, body: Any) -> None:
     assert await world.rows("SELECT count(*) AS n FROM commands") == before
 
 
-async def test_a_ven_is_not_free_while_the_end_of_its_event_is_yet_to_be_decided(world: World) -> None:
+async def test_a_ven_is_busy_until_its_events_end_is_decided(world: World) -> None:
     """Its restore would end what it is told in between."""
     await world.new_ven("ending")
     await told_by_the_gateway(world, "ending", "evt-ending", ends="now() - interval '1 second'")
@@ -303,7 +303,7 @@ async def test_a_ven_is_not_free_while_the_end_of_its_event_is_yet_to_be_decided
     await world.post("/api/vens/ending/send-event", event, 202)
 
 
-async def test_what_an_operator_told_a_ven_is_known_after_it_was_deleted_and_came_back(world: World) -> None:
+async def test_an_operators_shed_survives_deletion_of_the_ven(world: World) -> None:
     await world.new_ven("back")
     await world.post("/api/vens/back/send-event", {"shedKw": 5.0, "durationS": 600, "eventId": "evt-own"}, 202)
     assert (await world.client.delete("/api/vens/back")).status_code == 204

@@ -103,7 +103,7 @@ ANYTHING = described(10, "all").exclude(path=ENDLESS)
 
 # Before the other one, which deletes what is there.
 @KNOWN.parametrize()  # type: ignore[untyped-decorator]
-def test_whatever_is_asked_of_what_is_there_the_answer_is_as_described(
+def test_requests_for_existing_ids_match_the_openapi_document(
     case: "schemathesis.Case[Any]", address: str, session: requests.Session
 ) -> None:
     case.path_parameters = {name: IDS[name] for name in case.path_parameters or ()}
@@ -115,7 +115,7 @@ def test_whatever_is_asked_of_what_is_there_the_answer_is_as_described(
 
 
 @ANYTHING.parametrize()  # type: ignore[untyped-decorator]
-def test_whatever_is_asked_the_answer_is_as_described(
+def test_any_request_matches_the_openapi_document(
     case: "schemathesis.Case[Any]", address: str, session: requests.Session
 ) -> None:
     ask(case, address, session)

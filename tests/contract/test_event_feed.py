@@ -64,7 +64,7 @@ async def command(world: World, chance: random.Random, event_id: str, ven_id: st
 
 @pytest.mark.parametrize("status", ["active", "completed"])
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_feed_tells_the_figures_of_rest(world: World, seed: int, status: str) -> None:
+async def test_the_feed_and_rest_show_the_same_values(world: World, seed: int, status: str) -> None:
     chance = random.Random(seed)
     now = datetime.now(UTC)
     over = None if status == "active" else now - timedelta(seconds=5)

@@ -30,7 +30,7 @@ async def actuals(world: World, event_id: str) -> set[float]:
     return {round(each["actualReductionKw"], 6) for each in [detail, *listed] if each["id"] == event_id}
 
 
-async def test_while_active_it_is_the_sum_of_the_latest_of_each_ven(world: World) -> None:
+async def test_an_active_events_reduction_sums_the_latest_sheds(world: World) -> None:
     created = await world.post("/api/events", event(-HOUR / 2))
     event_id = created["id"]
     now = datetime.now(UTC)
@@ -64,7 +64,7 @@ def _expected(actual: float, current: float, responding: int, ms: int = 0, respo
     }
 
 
-async def test_completed_it_is_the_average_over_time(world: World) -> None:
+async def test_a_completed_events_reduction_is_the_time_average(world: World) -> None:
     event_id, start = await past_event(world)
     minute = timedelta(minutes=1)
     # Half an hour of 4 kW in one sample, then nothing in very many.
@@ -88,7 +88,7 @@ async def test_completed_it_is_the_average_over_time(world: World) -> None:
     assert await actuals(world, event_id) == {4.0}
 
 
-async def test_an_event_that_was_stopped_is_averaged_to_its_end(world: World) -> None:
+async def test_a_stopped_event_is_averaged_to_its_end(world: World) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     (row,) = await world.rows("SELECT start_time FROM events WHERE event_id = $1", event_id)
     await says(world, "early", row["start_time"], 6.0, event_id)
@@ -96,7 +96,7 @@ async def test_an_event_that_was_stopped_is_averaged_to_its_end(world: World) ->
     assert await actuals(world, event_id) == {6.0}
 
 
-async def test_the_figures_of_an_event_that_was_settled_are_shown_as_they_are(world: World) -> None:
+async def test_settled_results_are_shown_unchanged(world: World) -> None:
     event_id, start = await past_event(world)
     await says(world, "settled", start, 2.0, event_id)
     assert await actuals(world, event_id) == {2.0}
@@ -157,7 +157,7 @@ SHOWN_BARE = {
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_acks_are_those_of_the_commands_event(world: World, slash: str) -> None:
+async def test_acks_belong_to_the_event_of_their_command(world: World, slash: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     ven_id = f"acks{len(slash)}"
     correlation_id, sent_at = await command(world, ven_id, event_id)
@@ -205,7 +205,7 @@ async def test_acks_are_those_of_the_commands_event(world: World, slash: str) ->
     assert [(ven["venId"], ven["status"]) for ven in detail["vens"]] == [(ven_id, "accepted")]
 
 
-async def test_what_the_device_says_counts_where_no_command_tells(world: World) -> None:
+async def test_without_a_command_the_acks_own_event_counts(world: World) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     await world.answer("said", status="accepted", event_id=event_id)
     await world.answer("liar", status="accepted", event_id=event_id, correlation_id="of-nobody")
@@ -226,7 +226,7 @@ async def test_what_the_device_says_counts_where_no_command_tells(world: World) 
         ([("event", "success")], "accepted"),
     ],
 )
-async def test_how_far_each_ven_got(world: World, answers: list[tuple[str, str]], status: str) -> None:
+async def test_each_ven_shows_its_progress(world: World, answers: list[tuple[str, str]], status: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     correlation_id, _ = await command(world, "far", event_id)
     restore = await world.post("/api/vens/far/commands", {"op": "restore", "data": {"eventId": event_id}}, 202)
@@ -240,7 +240,7 @@ async def test_how_far_each_ven_got(world: World, answers: list[tuple[str, str]]
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_circuits_are_shown_once_each_as_last_acknowledged(world: World, slash: str) -> None:
+async def test_each_circuit_shows_its_last_ack(world: World, slash: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     await world.new_ven(f"circ{len(slash)}")
     for seconds in (1, 2):  # a repeat is acknowledged again
@@ -265,7 +265,7 @@ async def test_a_deleted_event_stays_in_the_history_of_its_vens(world: World) ->
 
 
 @pytest.mark.parametrize("path", ["acks", "events"])
-async def test_acks_of_nobody(world: World, path: str) -> None:
+async def test_acks_need_a_known_ven_and_valid_bounds(world: World, path: str) -> None:
     assert_problem(await world.client.get(f"/api/vens/nobody/{path}"), 404)
     await world.new_ven(f"quiet-{path}")
     assert await world.get(f"/api/vens/quiet-{path}/{path}") == []

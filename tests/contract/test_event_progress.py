@@ -39,7 +39,7 @@ async def active_event(world: World) -> tuple[str, datetime]:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_each_ven_is_shown_as_far_as_it_got(world: World, slash: str) -> None:
+async def test_each_ven_shows_its_last_step(world: World, slash: str) -> None:
     event_id, start = await active_event(world)
     async with connection(world.database) as rows:
         for ven_id, (known, _) in TOLD.items():
@@ -91,7 +91,7 @@ async def test_each_ven_is_shown_as_far_as_it_got(world: World, slash: str) -> N
     assert datetime.fromisoformat(detail["startedAt"]) == start
 
 
-async def test_completed_it_shows_what_was_delivered_and_for_how_much_samples_tell(world: World) -> None:
+async def test_a_completed_event_shows_energy_and_coverage(world: World) -> None:
     body = event(-2 * HOUR)
     event_id, start = (await world.post("/api/events", body))["id"], datetime.fromisoformat(body["startTime"])
     end = start + HOUR
@@ -150,14 +150,14 @@ async def test_completed_it_shows_what_was_delivered_and_for_how_much_samples_te
     }
 
 
-async def test_one_that_was_missed_is_shown_so(world: World) -> None:
+async def test_a_missed_event_is_marked(world: World) -> None:
     event_id = (await world.post("/api/events", event(-2 * HOUR)))["id"]
     await world.rows("UPDATE events SET missed = true WHERE event_id = $1", event_id)
     detail = await world.get(f"/api/events/{event_id}")
     assert (detail["missed"], detail["startedAt"], detail["deliveredKwh"]) == (True, None, 0.0)
 
 
-async def test_the_gateways_own_command_counts_before_an_operators(world: World) -> None:
+async def test_the_dispatchers_command_takes_precedence(world: World) -> None:
     event_id, start = await active_event(world)
     await world.new_ven("both")
     async with connection(world.database) as rows:
@@ -177,7 +177,7 @@ async def test_the_gateways_own_command_counts_before_an_operators(world: World)
     ("values", "p50", "p95"),
     [([], None, None), ([7.4], 7, 7), ([1, 2], 1, 2), ([1, 2, 3], 2, 3), (list(range(1, 101)), 50, 95)],
 )
-async def test_percentiles_are_values_that_occurred(
+async def test_percentiles_are_observed_values(
     world: World, values: list[float], p50: int | None, p95: int | None
 ) -> None:
     event_id, start = await active_event(world)

@@ -74,7 +74,7 @@ async def test_status_follows_from_the_times(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100)
 @given(BOUNDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | SECONDS, st.none() | SECONDS)
-async def test_what_the_dispatcher_did_does_not_change_the_status(
+async def test_the_dispatchers_columns_do_not_change_the_status(
     rows: Connection,
     bounds: tuple[int, int],
     started: int | None,

@@ -93,15 +93,13 @@ async def test_an_event_is_created_and_read(
 
 
 @pytest.mark.parametrize(("start", "closed"), [(-2 * HOUR, True), (-HOUR / 2, False), (HOUR, False)])
-async def test_what_is_wholly_in_the_past_is_nothing_for_the_dispatcher(
-    world: World, start: timedelta, *, closed: bool
-) -> None:
+async def test_a_past_event_is_completed_and_not_dispatched(world: World, start: timedelta, *, closed: bool) -> None:
     created = await world.post("/api/events", event(start))
     (row,) = await world.rows("SELECT closed_at, missed FROM events WHERE event_id = $1", created["id"])
     assert (row["closed_at"] is not None, row["missed"]) == (closed, False)
 
 
-async def test_active_means_now(world: World) -> None:
+async def test_status_active_starts_the_event_now(world: World) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     created = await world.post("/api/events", event(HOUR, status="active"))
     assert created["status"] == "active"
@@ -131,7 +129,7 @@ async def test_an_event_starts_and_ends_by_the_clock(world: World) -> None:
     assert await until(over, 60)
 
 
-async def test_vens_are_named_and_have_to_exist(world: World) -> None:
+async def test_addressed_vens_must_exist(world: World) -> None:
     await world.new_ven("named")
     await world.new_ven("named-2")
     created = await world.post("/api/events", event(venIds=["named", "named-2", "named"]))
@@ -171,7 +169,7 @@ async def test_an_active_event_is_stopped_once(world: World, slash: str) -> None
     assert (await world.get(path))["endedAt"] == stopped["endedAt"]
 
 
-async def test_an_event_that_has_not_begun_is_cancelled(world: World) -> None:
+async def test_stopping_a_scheduled_event_cancels_it(world: World) -> None:
     created = await world.post("/api/events", event())
     assert (await world.client.post(f"/api/events/{created['id']}/stop")).status_code == 202
     cancelled = await world.get(f"/api/events/{created['id']}")
@@ -182,7 +180,7 @@ async def test_an_event_that_has_not_begun_is_cancelled(world: World) -> None:
     assert_problem(await world.client.post(f"/api/events/{over['id']}/stop"), 409)
 
 
-async def test_stopping_at_once_stops_once(world: World) -> None:
+async def test_concurrent_stops_stop_once(world: World) -> None:
     created = await world.post("/api/events", event(-HOUR / 2))
     answers = await asyncio.gather(*(world.client.post(f"/api/events/{created['id']}/stop") for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
@@ -190,7 +188,7 @@ async def test_stopping_at_once_stops_once(world: World) -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("start", [HOUR, -HOUR / 2, -2 * HOUR])
-async def test_a_deleted_event_is_gone(world: World, start: timedelta, slash: str) -> None:
+async def test_a_deleted_event_is_a_404(world: World, start: timedelta, slash: str) -> None:
     created = await world.post("/api/events", event(start))
     path = f"/api/events/{created['id']}"
     answer = await world.client.delete(path + slash)
@@ -230,7 +228,7 @@ async def test_the_current_event_is_the_active_one_that_began_last(world: World)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_history_has_what_overlaps(world: World, slash: str) -> None:
+async def test_history_lists_overlapping_events(world: World, slash: str) -> None:
     year = datetime(2019 + len(slash), 6, 1, tzinfo=UTC)
     ids = []
     for number in range(3):
@@ -254,7 +252,7 @@ async def test_history_has_what_overlaps(world: World, slash: str) -> None:
     assert_problem(await world.client.get("/api/events/history", params=bad), 422)
 
 
-async def test_events_are_listed_in_pages_and_by_status(world: World) -> None:
+async def test_events_are_paged_and_filtered_by_status(world: World) -> None:
     everything = [each["id"] for each in await world.get("/api/events", limit=1000)]
     path, seen = "/api/events?limit=3", []
     while path:
@@ -275,7 +273,7 @@ async def test_events_are_listed_in_pages_and_by_status(world: World) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/events/nothing", *(f"/api/events/nothing/{part}" for part in ("metrics", "acks", "circuits"))]
 )
-async def test_what_is_not_there_is_a_404(world: World, path: str) -> None:
+async def test_an_unknown_id_is_a_404(world: World, path: str) -> None:
     assert_problem(await world.client.get(path), 404)
     assert_problem(await world.client.get(path + "/"), 404)
 
@@ -309,7 +307,7 @@ BAD_POWERS: list[Any] = [0, -1, "5", True, None, 1e10, 10**400, [], {}]
     ],
     ids=lambda wrong: str(wrong)[:50],
 )
-async def test_what_cannot_be_an_event_is_refused(world: World, wrong: dict[str, Any]) -> None:
+async def test_an_impossible_event_is_a_422(world: World, wrong: dict[str, Any]) -> None:
     answer = await world.client.post("/api/events", json={**event(), **wrong})
     assert assert_problem(answer, 422)["errors"]
     same = event(length=timedelta(0))

@@ -64,7 +64,7 @@ async def test_the_same_key_and_body_get_the_same_answer(world: World, path: str
 
 
 @pytest.mark.parametrize(("path", "body", "other"), BODIES)
-async def test_at_once_they_create_once(world: World, path: str, body: Any, other: Any) -> None:
+async def test_concurrent_requests_create_once(world: World, path: str, body: Any, other: Any) -> None:
     before = await created(world)
     bodies = [body] * 6 + [other] * 2
     answers = await asyncio.gather(*(send(world, path, each, f"once {path}") for each in bodies))
@@ -74,7 +74,7 @@ async def test_at_once_they_create_once(world: World, path: str, body: Any, othe
     assert len({(answer.status_code, answer.content) for answer in good}) == 1
 
 
-async def test_an_error_is_not_kept(world: World) -> None:
+async def test_an_error_is_not_stored_under_the_key(world: World) -> None:
     body = event(venIds=["late"])
     assert_problem(await send(world, "/api/events", body, "mended"), 422)
     await world.new_ven("late")

@@ -37,14 +37,14 @@ async def test_loads_are_listed_and_read(world: World, slash: str) -> None:
     assert listed[0] == await world.get(f"/api/vens/home/loads/hvac{slash}") == SHOWN
 
 
-async def test_a_ven_that_never_listed_loads_has_none(world: World) -> None:
+async def test_a_ven_without_reported_loads_has_none(world: World) -> None:
     await world.new_ven("bare")
     assert await world.get("/api/vens/bare/loads") == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 @pytest.mark.parametrize("path", ["/api/vens/nobody/loads/hvac", "/api/vens/home4/loads/nothing"])
-async def test_what_is_not_there_is_a_404(world: World, method: str, path: str) -> None:
+async def test_an_unknown_id_is_a_404(world: World, method: str, path: str) -> None:
     await reports(world, "home4")
     body = {"enabled": False} if method == "PATCH" else None
     assert_problem(await world.client.request(method, path, json=body), 404)
@@ -55,9 +55,7 @@ async def test_what_is_not_there_is_a_404(world: World, method: str, path: str) 
 @pytest.mark.parametrize(
     "change", [{"enabled": False}, {"capacityKw": 3.5}, {"priority": 1}, {"enabled": True, "capacityKw": 0}]
 )
-async def test_a_patch_sends_set_load_and_shows_what_was_asked(
-    world: World, change: dict[str, Any], slash: str
-) -> None:
+async def test_a_patch_sends_set_load_and_returns_the_request(world: World, change: dict[str, Any], slash: str) -> None:
     await world.client.delete("/api/vens/set")
     await reports(world, "set", timedelta(seconds=-1))
     answer = await world.client.patch(f"/api/vens/set/loads/hvac{slash}", json=change)
@@ -74,7 +72,7 @@ async def test_a_patch_sends_set_load_and_shows_what_was_asked(
     }
 
 
-async def test_what_was_asked_is_shown_everywhere_until_the_ven_reports(world: World) -> None:
+async def test_a_requested_load_change_is_shown_until_the_ven_reports(world: World) -> None:
     await reports(world, "wish", timedelta(seconds=-1))
     for change in ({"enabled": False}, {"priority": 9}, {"priority": 8, "enabled": None}):
         await world.client.patch("/api/vens/wish/loads/hvac", json=change)
@@ -92,7 +90,7 @@ async def test_what_was_asked_is_shown_everywhere_until_the_ven_reports(world: W
 
 
 @pytest.mark.parametrize("hours", [-20, 0.05])
-async def test_a_clock_that_is_off_does_not_hide_what_was_asked(world: World, hours: float) -> None:
+async def test_clock_skew_does_not_hide_a_requested_change(world: World, hours: float) -> None:
     """Its loads are as old as they were received, not as they say."""
     ven_id = f"clock{hours}"
     off = timedelta(hours=hours)
@@ -127,7 +125,7 @@ async def test_a_clock_that_is_off_does_not_hide_what_was_asked(world: World, ho
         None,
     ],
 )
-async def test_what_a_load_cannot_be_set_to_is_refused(world: World, body: Any) -> None:
+async def test_an_impossible_load_setting_is_a_422(world: World, body: Any) -> None:
     await reports(world, "strict")
     answer = await world.client.patch("/api/vens/strict/loads/hvac", json=body)
     assert assert_problem(answer, 422)["errors"]

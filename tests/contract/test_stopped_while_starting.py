@@ -15,7 +15,7 @@ WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' 
 
 
 @pytest.mark.parametrize("how", ["stop", "delete"])
-async def test_its_vens_are_restored(world: World, how: str) -> None:
+async def test_stopping_while_starting_restores_the_vens(world: World, how: str) -> None:
     await world.rows(
         "INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw) "
         "VALUES ($1, now() + interval '2 s', now() + interval '1 hour', 5)",

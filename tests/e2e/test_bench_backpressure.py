@@ -9,7 +9,9 @@ from gateway.bench.environment import BenchEnvironment
 from gateway.local.system import System
 
 
-async def test_a_flood_is_measured_and_drains(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_backpressure_bench_measures_a_burst_and_its_drain(
+    system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("gateway.bench.backpressure._UNDER_WAY", 1000)
     options = BackpressureOptions(vens=50, seconds=1, times=2, speed=0.3, as_json=True)
     figures = await measure(BenchEnvironment(system, tmp_path, print), options)

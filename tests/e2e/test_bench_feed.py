@@ -4,7 +4,7 @@ from gateway.bench.feed import FeedOptions, measure
 from gateway.local.system import System
 
 
-async def test_a_few_clients_hear_of_totals_and_events(system: System) -> None:
+async def test_the_feed_bench_measures_totals_and_events(system: System) -> None:
     told: list[str] = []
     figures = await measure(system, FeedOptions(clients=20, stalled=0, vens=0, seconds=6, as_json=True), told.append)
     totals, events = figures["totals"], figures["events"]

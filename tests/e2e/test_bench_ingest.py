@@ -10,7 +10,7 @@ from gateway.bench.scale import measure as measure_scale
 from gateway.local.system import System
 
 
-async def test_probes_become_visible_at_both_shares_of_the_rate(system: System, tmp_path: Path) -> None:
+async def test_probes_are_stored_at_both_shares_of_the_rate(system: System, tmp_path: Path) -> None:
     options = LatencyOptions(messages=1000, vens=10, seconds=5, as_json=True)
     sustained, latencies = await measure_latency(BenchEnvironment(system, tmp_path, print), options)
     assert [round(latency.rate / sustained, 1) for latency in latencies] == [0.5, 0.9]

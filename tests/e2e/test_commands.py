@@ -36,7 +36,7 @@ async def outcome(process: Process) -> tuple[int | None, str, str]:
 pytestmark = pytest.mark.timeout(400)
 
 
-async def test_a_demo_with_an_end_prints_its_figures_as_json_and_succeeds(tmp_path: Path) -> None:
+async def test_demo_with_an_end_prints_json_and_succeeds(tmp_path: Path) -> None:
     # The topics of somebody's own devices are nothing to the fleet of the demo.
     (tmp_path / ".env").write_text("MQTT_TOPIC_METERING=site/+/power\n")
     arguments = ("--vens", "40", "--interval", "1", "--seconds", "8", "--json")
@@ -51,7 +51,7 @@ async def test_a_demo_with_an_end_prints_its_figures_as_json_and_succeeds(tmp_pa
     assert "it starts after 20 s and needs --seconds 35 or more" in " ".join(err.split())
 
 
-async def test_a_demo_shows_one_whole_dr_event(tmp_path: Path) -> None:
+async def test_demo_shows_one_complete_dr_event(tmp_path: Path) -> None:
     arguments = ("--vens", "40", "--interval", "1", "--seconds", "45", "--json")
     code, out, err = await outcome(await gateway("demo", *arguments, cwd=tmp_path))
     assert code == 0, err
@@ -76,7 +76,7 @@ async def test_a_demo_shows_one_whole_dr_event(tmp_path: Path) -> None:
     assert "37 acknowledged, 1 refused" in " ".join(err.split())
 
 
-async def test_ctrl_c_ends_a_demo_within_ten_seconds(tmp_path: Path) -> None:
+async def test_ctrl_c_ends_demo_within_ten_seconds(tmp_path: Path) -> None:
     begun = time.monotonic()
     process = await gateway("demo", "--vens", "20", "--data", str(tmp_path / "data"))
     assert process.stdout is not None
@@ -94,7 +94,7 @@ async def test_ctrl_c_ends_a_demo_within_ten_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - asked < max(10, (asked - begun) / 2)
 
 
-async def test_up_writes_where_everything_listens_and_another_start_finds_the_data_again(tmp_path: Path) -> None:
+async def test_up_writes_its_addresses_and_keeps_data(tmp_path: Path) -> None:
     data = tmp_path / "data"
     sample = tmp_path / "sample.jsonl"
     payload = json.dumps({"venId": "ven-up", "timestamp": int(time.time()), "usedPowerKw": 1.0})
@@ -140,13 +140,13 @@ def settings_of(system: System) -> dict[str, str]:
     return {**system.stack.environment(), "API_PORT": "8000"}
 
 
-async def test_the_doctor_finds_nothing_wrong_with_a_running_system(system: System, tmp_path: Path) -> None:
+async def test_doctor_passes_on_a_running_system(system: System, tmp_path: Path) -> None:
     code, out, err = await outcome(await gateway("doctor", env=settings_of(system), cwd=tmp_path))
     assert code == 0, out + err
     assert "✗" not in out
 
 
-async def test_the_doctor_fails_where_something_is_wrong(system: System, tmp_path: Path) -> None:
+async def test_doctor_fails_on_a_broken_system(system: System, tmp_path: Path) -> None:
     env = {**settings_of(system), "DB_NAME": "nowhere"}
     code, out, err = await outcome(await gateway("doctor", env=env, cwd=tmp_path))
     assert code == 1
@@ -155,7 +155,7 @@ async def test_the_doctor_fails_where_something_is_wrong(system: System, tmp_pat
     assert "Traceback" not in err
 
 
-async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None:
+async def test_a_process_names_its_missing_settings(tmp_path: Path) -> None:
     bare = {name: "" for name in os.environ if name.startswith(("DB_", "KAFKA_", "MQTT_"))}
     for command in (("bridge",), ("streams",), ("streams", "sink"), ("api",), ("migrate",), ("topics",)):
         code, _, err = await outcome(await gateway(*command, env=bare, cwd=tmp_path))
@@ -178,7 +178,7 @@ async def test_a_process_without_its_settings_says_which(tmp_path: Path) -> None
         (("streams", "sink"), {"DB_PORT": "x"}, "DB_PORT"),
     ],
 )
-async def test_what_is_wrong_is_one_sentence_that_names_it(
+async def test_an_error_is_one_sentence_that_names_the_cause(
     system: System, tmp_path: Path, command: tuple[str, ...], env: dict[str, str], said: str
 ) -> None:
     taken = {name: value.replace("{api}", system.api.rsplit(":", 1)[1]) for name, value in env.items()}
@@ -208,7 +208,7 @@ async def test_bench_ingest_reconciles_and_prints_ratios() -> None:
     assert figures["bytes_per_message"] > 0
 
 
-async def test_the_bench_of_the_api_is_answered() -> None:
+async def test_bench_api_gets_responses() -> None:
     fleet = ("--vens", "100", "--readings", "1000", "--loads", "1", "--requests", "10", "--grow-to", "2000")
     code, out, err = await outcome(await gateway("bench", "api", *fleet, "--json"))
     assert code == 0, err
@@ -217,7 +217,7 @@ async def test_the_bench_of_the_api_is_answered() -> None:
     assert figures["ratio"] > 0
 
 
-async def test_the_bench_of_events_tells_every_ven_once() -> None:
+async def test_bench_events_commands_every_ven_once() -> None:
     code, out, err = await outcome(await gateway("bench", "events", "--vens", "50", "--json"))
     assert code == 0, err
     figures = json.loads(out)
@@ -228,7 +228,7 @@ async def test_the_bench_of_events_tells_every_ven_once() -> None:
 
 
 @pytest.mark.parametrize("command", [("bridge",), ("streams", "validate"), ("topics",)])
-async def test_a_process_that_waits_for_the_log_ends_when_told_to(tmp_path: Path, command: tuple[str, ...]) -> None:
+async def test_a_process_that_waits_for_kafka_stops_on_sigterm(tmp_path: Path, command: tuple[str, ...]) -> None:
     nowhere = {"KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1", "MQTT_ENABLED": "true", "MQTT_HOST": "127.0.0.1"}
     env = {**nowhere, "MQTT_PORT": "1", "MQTT_USE_TLS": "false", "SHUTDOWN_TIMEOUT": "1", "BRIDGE_HEALTH_PORT": "0"}
     process = await gateway(*command, env=env, cwd=tmp_path)

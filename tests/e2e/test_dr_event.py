@@ -85,7 +85,7 @@ class Scene:
 
 
 @pytest.mark.timeout(400)
-async def test_an_event_is_carried_out_once_and_every_figure_is_right(system: System, stored: Connection) -> None:
+async def test_an_event_runs_once_and_all_results_are_correct(system: System, stored: Connection) -> None:
     broker: dict[str, Any] = {"host": system.stack.mqtt_host, "port": system.stack.mqtt_port, "interval": INTERVAL}
     fleet = Fleet(FleetOptions(**broker, vens=VENS, prefix="ven-event", behaviours=MANNERS, **QUICK))
     late = Fleet(FleetOptions(**broker, vens=LATE, prefix="ven-late", connections=1, seed=2))

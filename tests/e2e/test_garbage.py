@@ -17,7 +17,7 @@ TOPIC = "volttron/metering"
 GOOD = 200
 
 
-async def test_every_bad_payload_is_a_dead_letter_and_every_good_one_a_row(system: System, stored: Connection) -> None:
+async def test_bad_payloads_become_dead_letters_and_good_ones_rows(system: System, stored: Connection) -> None:
     restarts = {name: worker.restarts for name, worker in system.workers.items()}
     now = datetime.now(UTC)
     bad = [case for case in malformed_payloads(7, now) if case.expected_reason is not None]

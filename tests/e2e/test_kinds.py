@@ -77,7 +77,7 @@ ACKS = "SELECT op FROM ven_acks WHERE ven_id = $1 ORDER BY time, op"
 VTN_MESSAGES = "SELECT kind FROM notices WHERE ven_id = $1 ORDER BY kind"
 
 
-async def test_snapshots(home: Home) -> None:
+async def test_load_snapshots_are_stored_and_shown(home: Home) -> None:
     await home.say(
         (f"ven/loads/{home.id}", {"venId": home.id, "timestamp": NOW - 60, "loads": [HVAC, {"loadId": "ev"}]}),
         (f"ven/loads/{home.id}", {"ven_id": home.id, "ts": NOW - 30, "circuits": [{"id": "kiln", "currentKw": 9}]}),
@@ -89,7 +89,7 @@ async def test_snapshots(home: Home) -> None:
     assert shown["lastSeen"] is not None
 
 
-async def test_a_ready_a_reading_a_will_and_a_reading_again(home: Home) -> None:
+async def test_readings_and_last_wills_set_the_presence(home: Home) -> None:
     await home.measure(NOW, 1.0)
     await home.say(("volttron/dev", {"ven": "ready", "venId": home.id, "ts": NOW}))
     await home.shows(status="online", reportedStatus="ready")
@@ -103,7 +103,7 @@ async def test_a_ready_a_reading_a_will_and_a_reading_again(home: Home) -> None:
     await home.become("SELECT kind FROM notices WHERE ven_id IS NULL AND document->>'of' = $1", ["status"])
 
 
-async def test_acks_of_both_generations(home: Home) -> None:
+async def test_acks_of_both_generations_are_stored_and_shown(home: Home) -> None:
     await home.measure(NOW - 10, 5.0, loads=[HVAC])
     await home.become(MEASURED, [5.0])
     circuit = {"id": "ev1", "original_kw": 8.5, "curtailed_kw": 8.5, "final_kw": 0.0}
@@ -122,7 +122,7 @@ async def test_acks_of_both_generations(home: Home) -> None:
     assert (curtailed["original_kw"], curtailed["curtailed_kw"], curtailed["final_kw"]) == (2.0, 0.5, 1.5)
 
 
-async def test_a_shadow(home: Home) -> None:
+async def test_the_last_shadow_document_is_shown(home: Home) -> None:
     topic = f"$aws/things/{home.id}/shadow"
     document = {"state": {"reported": {"power_kw": 1.5, "timestamp": NOW, "circuits": []}}}
     old = {"state": {"reported": {"power_kw": 9.0, "timestamp": NOW - 60}}}
@@ -137,7 +137,7 @@ async def test_a_shadow(home: Home) -> None:
     await home.shows(status="offline", loads=[])
 
 
-async def test_what_another_vtn_says(home: Home) -> None:
+async def test_vtn_messages_are_stored(home: Home) -> None:
     response = {"ven_id": home.id, "response": "ack"}
     event = {"ven_id": f"{home.id}-not-heard", "event_id": "evt-9", "about": home.id}
     await home.say(("openadr/event", event), ("openadr/response", response), ("openadr/response", response))
@@ -146,14 +146,14 @@ async def test_what_another_vtn_says(home: Home) -> None:
     await home.become("SELECT ven_id FROM vens WHERE ven_id LIKE $1 || '%'", [home.id])
 
 
-async def test_a_fault_report(home: Home) -> None:
+async def test_a_fault_report_is_shown_and_is_no_reading(home: Home) -> None:
     await home.say(("volttron/metering", {"venId": home.id, "timestamp": NOW, "error": "sensor lost"}))
     await home.become("SELECT error FROM ven_faults WHERE ven_id = $1", ["sensor lost"])
     await home.shows(status="offline", measuredAt=None)
     assert await home.rows(MEASURED) == []
 
 
-async def test_the_same_sample_on_several_topics_counts_once(home: Home) -> None:
+async def test_a_sample_on_several_topics_counts_once(home: Home) -> None:
     # The second matches two filters of the bridge, too.
     for topic in ("volttron/metering", f"ven/telemetry/{home.id}", f"oadr/meter/{home.id}"):
         await home.measure(NOW, 3.0, topic, loads=[HVAC])
@@ -162,7 +162,7 @@ async def test_the_same_sample_on_several_topics_counts_once(home: Home) -> None
     await home.become("SELECT load_id FROM telemetry_loads WHERE ven_id = $1", ["hvac"])
 
 
-async def test_samples_out_of_order_and_a_day_late(home: Home) -> None:
+async def test_late_and_unordered_samples_get_their_own_times(home: Home) -> None:
     for second, power in ((0, 1.0), (-5, 2.0), (-86_400, 3.0), (5, 4.0), (-10, 5.0)):
         await home.measure(NOW + second, power)
     await home.become(MEASURED, [3.0, 5.0, 2.0, 1.0, 4.0])
@@ -188,7 +188,7 @@ async def another_bridge(system: System, filters: MqttTopicSettings) -> AsyncIte
         await bridge
 
 
-async def test_a_retained_reading_is_stored_and_looks_like_nobody_there(system: System, home: Home) -> None:
+async def test_a_retained_reading_does_not_make_a_ven_online(system: System, home: Home) -> None:
     topic, said_at = f"homes/{home.id}/metering", NOW - 3600
     async with aiomqtt.Client(system.stack.mqtt_host, system.stack.mqtt_port) as client:
         payload = json.dumps({"venId": home.id, "ts": said_at, "power_kw": 2.5})

@@ -40,7 +40,7 @@ def samples(messages: list[tuple[str, str]]) -> dict[tuple[str, int], dict[str, 
 
 
 @pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
-async def test_a_recording_comes_out_right_and_a_second_time_changes_nothing(
+async def test_a_replayed_recording_is_stored_once_and_correctly(
     system: System, stored: Connection, recording: Path
 ) -> None:
     shift_to = datetime.now(UTC) - timedelta(minutes=20)

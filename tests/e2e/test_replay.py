@@ -32,7 +32,7 @@ async def becomes(stored: Connection, state: str) -> dict[str, Any]:
     return found
 
 
-async def test_a_bad_sample_is_corrected_and_replayed_and_counts_once(system: System, stored: Connection) -> None:
+async def test_a_corrected_dead_letter_counts_once(system: System, stored: Connection) -> None:
     stamp = int(time.time()) - 120
     bad = json.dumps({"venId": VEN_ID, "timestamp": stamp, "usedPowerKw": "2,5"}).encode()
     await publish(system.stack.mqtt_host, system.stack.mqtt_port, [("volttron/metering", bad)])

@@ -50,13 +50,13 @@ async def typed(system: System, tmp_path: Path) -> AsyncIterator[Terminal]:
 
 
 @pytest.mark.skipif(shutil.which("mosquitto_pub") is None, reason="mosquitto_pub is missing: install mosquitto-clients")
-async def test_the_device_of_messages_is_one(system: System, typed: Terminal) -> None:
+async def test_the_documented_device_messages_work(system: System, typed: Terminal) -> None:
     publish, ask = shown("reference/messages.md").replace(ANY_API, system.api).splitlines()
     await typed.run(publish)
     await typed.until(ask, lambda text: '"usedPowerKw":8.2' in text)
 
 
-async def test_fleets_can_be_sent_to_any_broker(system: System, typed: Terminal, stored: Connection) -> None:
+async def test_the_documented_fleet_commands_work(system: System, typed: Terminal, stored: Connection) -> None:
     broker = f"{system.stack.mqtt_host}:{system.stack.mqtt_port}"
     for line in shown("tutorials/demo.md").replace(ANY_BROKER, broker).replace("uv run ", "").splitlines():
         await typed.run(line)
@@ -68,7 +68,7 @@ async def test_fleets_can_be_sent_to_any_broker(system: System, typed: Terminal,
     assert await until(arrived, 60)
 
 
-async def test_the_event_of_the_words_on_events_begins_and_ends(system: System, typed: Terminal) -> None:
+async def test_the_documented_event_starts_and_ends(system: System, typed: Terminal) -> None:
     printed = await typed.run(shown("explanation/dr-events.md").replace(ANY_API, system.api))
     created, asked, stopped = documents(printed)
     assert created["id"] == asked["id"] == stopped["eventId"]

@@ -44,7 +44,7 @@ async def test_a_message_is_one_trace_from_mqtt_to_its_row(
     assert not any(span.failed for span in collector.trace_of(received).values())
 
 
-async def test_what_becomes_a_dead_letter_is_traced_to_the_index(system: System, collector: Collector) -> None:
+async def test_a_dead_letter_is_traced_to_its_row(system: System, collector: Collector) -> None:
     payload = b'{"venId": "ven-traced-bad"}'
     await publish(system.stack.mqtt_host, system.stack.mqtt_port, [(METERING, payload)])
     received = await collector.first("bridge receive", gateway_ven_id="ven-traced-bad")
@@ -56,7 +56,7 @@ async def test_what_becomes_a_dead_letter_is_traced_to_the_index(system: System,
     ]
 
 
-async def test_a_dr_event_is_one_trace_from_the_request_to_the_answers(system: System, collector: Collector) -> None:
+async def test_a_dr_event_is_one_trace_from_request_to_acks(system: System, collector: Collector) -> None:
     sample = {"venId": VEN, "timestamp": time.time(), "usedPowerKw": 5, "shedPowerKw": 0}
     async with (
         httpx.AsyncClient(base_url=system.api, timeout=20, trust_env=False) as api,
@@ -103,7 +103,7 @@ async def test_a_dr_event_is_one_trace_from_the_request_to_the_answers(system: S
     assert (sent.trace, sent.parent) == (f"{logged.trace_id:032x}", f"{logged.span_id:016x}")
 
 
-async def test_an_operators_command_is_a_trace_of_its_own(system: System, collector: Collector) -> None:
+async def test_an_operators_command_has_its_own_trace(system: System, collector: Collector) -> None:
     async with httpx.AsyncClient(base_url=system.api, timeout=20, trust_env=False) as api:
         body = {"name": "Quiet", "location": {"lat": 37.0, "lon": -122.0}, "registrationId": "ven-traced-quiet"}
         (await api.post("/api/vens", json=body)).raise_for_status()

@@ -70,7 +70,7 @@ class Delays:
         return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 
 
-async def test_a_backlog_of_six_hours(fault_runner: FaultRunner) -> None:
+async def test_a_six_hour_backlog_delays_no_other_ven(fault_runner: FaultRunner) -> None:
     ledger, published = PublishLedger(), Timed()
     now = int(time.time())
     # It says how it is, and then what it has not said in six hours.

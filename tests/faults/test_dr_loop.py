@@ -83,7 +83,7 @@ async def down(worker: Worker) -> AsyncIterator[None]:
         await worker.start()
 
 
-async def test_kills_between_creation_and_end(system: System, rng: random.Random, full: bool) -> None:  # noqa: FBT001
+async def test_kills_during_an_event_send_each_command_once(system: System, rng: random.Random, full: bool) -> None:  # noqa: FBT001
     """Kill at the start, while commands are sent, at the end and after the restores; more kills at random times."""
     others = 6 if full else 1
     lasts = 20.0 + 7.0 * others
@@ -134,7 +134,7 @@ async def _kill_at_command(run: DrFaultRun, event_id: str, op: str, number: int)
     await kill(run.system, "bridge")
 
 
-async def test_an_event_that_passes_while_no_sink_is_there_is_missed(system: System) -> None:
+async def test_an_event_that_passes_without_a_sink_is_missed(system: System) -> None:
     async with dr_fault_run(system, f"dr-missed-{SEED}", vens=20) as run:
         async with down(system.workers["streams-sink"]):
             event_id = (await run.create(3.0))["id"]
@@ -159,7 +159,7 @@ async def test_an_event_that_passes_while_no_sink_is_there_is_missed(system: Sys
         await run.wait_until_restored(next_id)
 
 
-async def test_an_event_that_was_due_while_no_sink_was_there_starts_late_and_ends_in_time(system: System) -> None:
+async def test_an_event_due_without_a_sink_starts_late_ends_on_time(system: System) -> None:
     async with dr_fault_run(system, f"dr-late-{SEED}", vens=40) as run:
         lasts, late = 40.0, 6.0
         async with down(system.workers["streams-sink"]):
@@ -190,7 +190,7 @@ async def delete(run: DrFaultRun, event_id: str) -> None:
 
 
 @pytest.mark.parametrize("end", [stop, delete])
-async def test_an_active_event_is_ended_under_kills(
+async def test_kills_while_an_event_is_ended_restore_each_ven_once(
     system: System,
     rng: random.Random,
     full: bool,  # noqa: FBT001

@@ -30,7 +30,7 @@ def poison(seed: int) -> list[MalformedPayload]:
     return malformed_payloads(seed, datetime.now(UTC))
 
 
-async def test_one_message_in_a_hundred_is_bad(fault_runner: FaultRunner) -> None:
+async def test_one_percent_malformed_messages_stop_nothing(fault_runner: FaultRunner) -> None:
     bad = await MalformedLedger.open(fault_runner.system)
     async with fault_runner.run("poison, 1 %") as run:
         for message in bad.messages(poison(fault_runner.seed) * (5 if fault_runner.full else 1)):
@@ -40,7 +40,7 @@ async def test_one_message_in_a_hundred_is_bad(fault_runner: FaultRunner) -> Non
         run.reconciliations.append(await bad.balance())
 
 
-async def test_all_messages_are_bad_for_a_while(fault_runner: FaultRunner) -> None:
+async def test_only_malformed_messages_stop_nothing(fault_runner: FaultRunner) -> None:
     bad = await MalformedLedger.open(fault_runner.system)
     kinds = [kind for kind in poison(fault_runner.seed + 1) if len(kind.payload) < SMALL]
     await publish(fault_runner.system, "poison", bad.messages(kinds * (500 if fault_runner.full else 100)))
@@ -49,7 +49,7 @@ async def test_all_messages_are_bad_for_a_while(fault_runner: FaultRunner) -> No
         run.reconciliations.append(await bad.balance())
 
 
-async def test_everything_comes_three_times_and_shuffled(fault_runner: FaultRunner) -> None:
+async def test_repeated_and_shuffled_messages_count_once(fault_runner: FaultRunner) -> None:
     ledger = PublishLedger()
     last = int(time.time()) - 60
     vens = [f"thrice-{number}" for number in range(20)]
@@ -64,7 +64,7 @@ async def test_everything_comes_three_times_and_shuffled(fault_runner: FaultRunn
         assert await rows.fetchval(BEHIND, vens) == 0
 
 
-async def test_a_burst(fault_runner: FaultRunner) -> None:
+async def test_a_tenfold_burst_loses_nothing(fault_runner: FaultRunner) -> None:
     seconds = 10 if fault_runner.full else 4
     burst = make_fleet(fault_runner.system, prefix="burst", rate=RATE * BURST / 2, seed=fault_runner.seed)
     async with fault_runner.run("burst of 10 times the rate", rate=RATE / 2) as run:
@@ -78,7 +78,7 @@ async def test_a_burst(fault_runner: FaultRunner) -> None:
         )
 
 
-async def test_clocks_are_off_by_hours(fault_runner: FaultRunner) -> None:
+async def test_clocks_off_by_hours_lose_nothing(fault_runner: FaultRunner) -> None:
     now = datetime.now(UTC)
     options = {"rate": RATE / 4, "loads_enabled": False, "seed": fault_runner.seed}
     behind = make_fleet(fault_runner.system, prefix="behind", start=now - timedelta(hours=6), **options)

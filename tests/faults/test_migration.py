@@ -65,7 +65,7 @@ async def undone(settings: DatabaseSettings, scripts: Path) -> bool:
     return True
 
 
-async def test_a_migration_does_not_keep_rows_out(fault_runner: FaultRunner, tmp_path: Path) -> None:
+async def test_a_migration_does_not_block_inserts(fault_runner: FaultRunner, tmp_path: Path) -> None:
     scripts = with_one_more(tmp_path / "migrations")
     settings = direct_database(fault_runner.system)
     async with fault_runner.run("migration of hot tables") as run:

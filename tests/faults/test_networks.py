@@ -42,11 +42,11 @@ async def go_dead(servers: Iterable[str], directions: tuple[Direction, ...], run
     assert await until(lambda: run.storage.stored > before, WAIT), f"nobody noticed that {servers} are silent"
 
 
-async def test_the_network_is_cut(fault_runner: FaultRunner) -> None:
+async def test_network_cuts_lose_nothing(fault_runner: FaultRunner) -> None:
     await fault_runner.of("network cut:", {name: partial(cut, server) for server, name in NAMES.items()}, times=5)
 
 
-async def test_connections_go_dead(fault_runner: FaultRunner) -> None:
+async def test_half_open_connections_are_replaced(fault_runner: FaultRunner) -> None:
     if fault_runner.full:
         faults = {name: partial(go_dead, (server,), BOTH) for server, name in NAMES.items()}
     else:
@@ -55,7 +55,7 @@ async def test_connections_go_dead(fault_runner: FaultRunner) -> None:
     await fault_runner.of("half-open connections:", faults, times=2)
 
 
-async def test_connections_go_dead_in_one_direction(fault_runner: FaultRunner) -> None:
+async def test_connections_dead_in_one_direction_are_replaced(fault_runner: FaultRunner) -> None:
     if not fault_runner.full:
         pytest.skip("each waits for a timeout; in the full form only")
     directions: dict[str, Direction] = {"towards": "to_server", "from": "to_client"}

@@ -43,15 +43,15 @@ async def kill_without(name: str, server: str, run: FaultRun) -> None:
     await missing.start()
 
 
-async def test_kill_9(fault_runner: FaultRunner) -> None:
+async def test_killed_processes_lose_nothing(fault_runner: FaultRunner) -> None:
     await fault_runner.of(
         "kill -9", {name: partial(kill, worker) for name, worker in PROCESSES.items()}, times=20, short=2
     )
 
 
-async def test_sigterm(fault_runner: FaultRunner) -> None:
+async def test_terminated_processes_lose_nothing(fault_runner: FaultRunner) -> None:
     await fault_runner.of("SIGTERM", {name: partial(terminate, worker) for name, worker in PROCESSES.items()}, times=3)
 
 
-async def test_kill_9_without_its_server(fault_runner: FaultRunner) -> None:
+async def test_a_kill_during_a_server_outage_loses_nothing(fault_runner: FaultRunner) -> None:
     await fault_runner.of("kill -9", {name: partial(kill_without, *which) for name, which in WITHOUT.items()}, times=3)

@@ -64,7 +64,7 @@ async def join_or_leave(role: StreamRole, run: FaultRun) -> None:
         await worker.process.kill()
 
 
-async def test_workers_stand_still_past_their_session(fault_runner: FaultRunner) -> None:
+async def test_suspended_workers_lose_nothing(fault_runner: FaultRunner) -> None:
     for roles in [(role,) for role in ROLES] if fault_runner.full else [ROLES]:
         async with AsyncExitStack() as stack:
             for role in roles:
@@ -74,7 +74,7 @@ async def test_workers_stand_still_past_their_session(fault_runner: FaultRunner)
         assert min(fewest) >= VENS, "the live totals dipped"
 
 
-async def test_workers_join_and_leave(fault_runner: FaultRunner) -> None:
+async def test_joining_and_leaving_workers_lose_nothing(fault_runner: FaultRunner) -> None:
     for role in ROLES if fault_runner.full else ROLES[1:2]:
         async with second(fault_runner, role, named=False):
             await fault_runner.of(

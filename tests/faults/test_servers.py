@@ -30,25 +30,25 @@ async def kill(server: str, run: FaultRun) -> None:
 
 
 @on("plain")
-async def test_servers_are_restarted(fault_runner: FaultRunner) -> None:
+async def test_server_restarts_lose_nothing(fault_runner: FaultRunner) -> None:
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres", "mosquitto": "mqtt"}
     await fault_runner.of("restart", {name: partial(restart, server) for name, server in faults.items()}, times=4)
 
 
 @on("plain")
-async def test_servers_are_killed(fault_runner: FaultRunner) -> None:
+async def test_killed_servers_lose_nothing(fault_runner: FaultRunner) -> None:
     # Not mosquitto, which confirms a message before it has saved it.
     faults = {"Kafka": "kafka", "PostgreSQL": "postgres"}
     await fault_runner.of("kill -9", {name: partial(kill, server) for name, server in faults.items()}, times=4)
 
 
 @on("artemis")
-async def test_the_mqtt_broker_is_killed(fault_runner: FaultRunner) -> None:
+async def test_a_killed_mqtt_broker_loses_nothing(fault_runner: FaultRunner) -> None:
     await fault_runner.of("kill -9", {"MQTT broker (Artemis)": partial(kill, "mqtt")}, times=5, short=2)
 
 
 @on("artemis")
-async def test_the_disk_of_the_database_is_full(fault_runner: FaultRunner) -> None:
+async def test_a_full_database_disk_loses_nothing(fault_runner: FaultRunner) -> None:
     stack = fault_runner.system.stack
     disk = stack.data / "postgres"
     if not disk.is_mount():

@@ -46,7 +46,7 @@ def entries() -> list[str]:
     return re.findall(r"^## (\w+)$", text, re.MULTILINE)
 
 
-def test_prometheus_reads_the_rules_and_its_jobs_are_those_that_they_ask_for() -> None:
+def test_rules_are_loaded_and_use_existing_jobs() -> None:
     """As compose.yaml starts it, with both files in one folder."""
     folder = ROOT / "deploy" / "prometheus"
     configuration = yaml.safe_load((folder / "prometheus.yml").read_text())
@@ -63,7 +63,7 @@ def test_prometheus_reads_the_rules_and_its_jobs_are_those_that_they_ask_for() -
 
 
 @EACH
-def test_a_rule_asks_for_metrics_and_labels_that_exist(rule: dict[str, Any]) -> None:
+def test_rules_use_existing_metrics_and_labels(rule: dict[str, Any]) -> None:
     found = asked(rule["expr"])
     assert found
     labels = set(ADDED_BY_PROMETHEUS)
@@ -96,7 +96,7 @@ def seconds(window: str) -> float:
 
 
 @EACH
-def test_a_part_of_nothing_is_no_alert(rule: dict[str, Any]) -> None:
+def test_a_ratio_without_traffic_raises_no_alert(rule: dict[str, Any]) -> None:
     """x / 0 is infinite, which is more than any limit; 0 / 0 is more than none."""
     for part, whole in quotients(rule["expr"]):
         (part_series,), (whole_series,) = asked(part), asked(whole)
@@ -105,24 +105,24 @@ def test_a_part_of_nothing_is_no_alert(rule: dict[str, Any]) -> None:
         assert (contained and same_window) or "> 0" in whole
 
 
-def test_who_is_found_silent_was_told_within_the_window_of_those_who_were_told() -> None:
+def test_the_sent_window_covers_the_answer_timeout() -> None:
     (rule,) = [rule for rule in RULES if rule["alert"] == "GatewayVensSilent"]
     silent, told = map(seconds, re.findall(r"\[(\w+)\]", rule["expr"]))
     assert told - silent >= 10 * DispatchSettings().command_answer_seconds
 
 
 @EACH
-def test_a_rule_says_how_bad_it_is_and_where_to_read_on(rule: dict[str, Any]) -> None:
+def test_every_rule_has_a_severity_and_a_runbook_link(rule: dict[str, Any]) -> None:
     assert rule["labels"]["severity"] in {"page", "ticket"}
     assert rule["annotations"]["runbook"] == f"docs/how-to/runbook.md#{rule['alert'].lower()}"
     assert rule.keys() <= {"alert", "expr", "for", "labels", "annotations"}
 
 
-def test_each_rule_has_one_entry_in_the_runbook_and_each_entry_its_rule() -> None:
+def test_rules_and_runbook_entries_match_one_to_one() -> None:
     assert entries() == [rule["alert"] for rule in RULES]
 
 
-def test_what_is_named_in_a_rule_can_be_a_value_of_its_label() -> None:
+def test_label_values_in_rules_exist() -> None:
     given: dict[str, set[str]] = {}
     for rule in RULES:
         for _, matchers in asked(rule["expr"]):
@@ -136,7 +136,7 @@ def test_what_is_named_in_a_rule_can_be_a_value_of_its_label() -> None:
             assert f'"{value}"' in source, (name, value)
 
 
-def test_the_parser_is_as_strict_as_prometheus() -> None:
+def test_the_parser_rejects_what_prometheus_rejects() -> None:
     for wrong in ("rate(x)", "sum(x", "x{a=b}", "x and and y"):
         with pytest.raises(ValueError, match=r"."):
             promql_parser.parse(wrong)

@@ -54,11 +54,11 @@ def recorded() -> Iterator[tuple[str, str]]:
             yield message["topic"], message["payload"]
 
 
-def test_the_file_is_not_stale() -> None:
+def test_the_committed_document_is_up_to_date() -> None:
     assert FILE.read_text() == describe_messages(), "run `make docs`"
 
 
-def test_it_is_a_valid_asyncapi_document() -> None:
+def test_the_document_is_valid_asyncapi() -> None:
     specification = jsonschema_rs.Draft7Validator(SPECIFICATION)
     assert [error.message for error in specification.iter_errors(DOCUMENT)] == []
     # The specification's schema is one that finds faults.
@@ -67,7 +67,7 @@ def test_it_is_a_valid_asyncapi_document() -> None:
     assert not specification.is_valid(broken)
 
 
-def test_every_reference_leads_somewhere() -> None:
+def test_every_reference_resolves() -> None:
     for reference in set(re.findall(r"\$ref: '?#/([^'\n]+)'?", FILE.read_text())):
         at: Any = DOCUMENT
         for part in reference.split("/"):
@@ -75,14 +75,14 @@ def test_every_reference_leads_somewhere() -> None:
         assert at
 
 
-def test_every_schema_is_one() -> None:
+def test_every_schema_is_a_valid_json_schema() -> None:
     for name in DOCUMENT["components"]["schemas"]:
         assert schema(name)
     for topic in VALUES:
         jsonschema_rs.meta.validate(schema_of(topic))
 
 
-def test_every_topic_of_the_log_is_there_with_the_values_of_the_registry() -> None:
+def test_every_kafka_topic_is_described_as_registered() -> None:
     channels = {name for name in DOCUMENT["channels"] if not name.startswith("mqtt.")} - {"deadLetters"}
     assert channels == {topic.name for topic in TOPICS if not topic.name.endswith(DEAD_LETTER_SUFFIX)}
     for topic in TOPICS:
@@ -97,7 +97,7 @@ def headers_in(channel: str) -> set[str]:
     return {name for message in messages for name in message.get("headers", {"properties": {}})["properties"]}
 
 
-def test_the_headers_of_each_topic_are_there() -> None:
+def test_the_headers_of_each_topic_are_described() -> None:
     raw = headers_in(topics.raw_topic(Kind.METERING))
     kept = {name for name, _ in forwarded_headers(dict.fromkeys(raw, b"1")) or ()}
     assert kept == {topics.HEADER_REPLAY_OF, TRACEPARENT}
@@ -106,7 +106,7 @@ def test_the_headers_of_each_topic_are_there() -> None:
     assert {topic: headers_in(topic) for topic in VALUES if headers_in(topic)} == told
 
 
-def test_every_mqtt_topic_that_is_heard_is_there() -> None:
+def test_every_subscribed_mqtt_topic_is_described() -> None:
     addresses = {
         channel["address"].replace("{venId}", "+"): list(channel["messages"])
         for name, channel in DOCUMENT["channels"].items()
@@ -117,7 +117,7 @@ def test_every_mqtt_topic_that_is_heard_is_there() -> None:
     assert set(addresses) == {*ROUTES.filters, "oadr/meter/+", "ven/cmd/+"}
 
 
-def test_what_real_devices_said_is_described_and_so_is_what_it_becomes() -> None:
+def test_recorded_payloads_and_their_records_match_the_schemas() -> None:
     became: Counter[str] = Counter()
     for topic, payload in recorded():
         kind = ROUTES.kind_of(topic)
@@ -129,7 +129,7 @@ def test_what_real_devices_said_is_described_and_so_is_what_it_becomes() -> None
     assert became == {topics.TELEMETRY: 131, topics.LOADS: 7, topics.ACKS: 18, topics.SHADOW: 21}
 
 
-def test_a_payload_that_does_not_count_is_not_described() -> None:
+def test_rejected_payloads_do_not_match_the_schemas() -> None:
     for name, payload in (
         ("MeteringSample", {"venId": "ven-1", "usedPowerKw": 1.0}),
         ("MeteringSample", {"venId": None, "timestamp": 1, "usedPowerKw": 1.0}),
@@ -145,7 +145,7 @@ def test_a_payload_that_does_not_count_is_not_described() -> None:
         assert not schema(name).is_valid(payload), (name, payload)
 
 
-def test_a_record_with_a_field_that_is_not_described_is_found() -> None:
+def test_a_record_with_an_undescribed_field_does_not_match() -> None:
     (reading, *_) = record_examples()[topics.TELEMETRY]
     assert wrong_with(topics.TELEMETRY, reading) is None
     assert wrong_with(topics.TELEMETRY, reading | {"usedPowerKW": 1.0}) is not None
@@ -169,12 +169,12 @@ def test_a_record_with_a_field_that_is_not_described_is_found() -> None:
     ],
     ids=lambda command: f"{command.op}-{command.event_id}",
 )
-def test_what_the_gateway_sends_is_one_of_the_commands(command: commands.Command) -> None:
+def test_every_command_matches_one_schema(command: commands.Command) -> None:
     valid = [name for name in names_in("mqtt.commands") if schema(name, strict=True).is_valid(command.payload)]
     assert len(valid) == 1
 
 
-def test_examples_are_valid_and_came_from_devices_or_stand_in_the_words() -> None:
+def test_examples_are_valid_and_come_from_recordings_or_docs() -> None:
     said = {(topic, json.dumps(json.loads(payload))) for topic, payload in recorded() if payload[:1] == "{"}
     words = (FILE.parent / "messages.md").read_text()
     shown = [

@@ -48,7 +48,7 @@ def environment(service: str) -> dict[str, str]:
     return {name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value) for name, value in given.items()}
 
 
-def test_it_is_a_compose_file() -> None:
+def test_the_file_matches_the_compose_specification() -> None:
     """By the schema of the Compose specification (compose-spec, Apache-2.0), which check-jsonschema carries."""
     carried = metadata.distribution("check-jsonschema").locate_file(
         "check_jsonschema/builtin_schemas/vendor/compose-spec.json"
@@ -60,7 +60,7 @@ def test_it_is_a_compose_file() -> None:
     assert not validator.is_valid(broken)
 
 
-def test_without_a_profile_the_core_alone_starts() -> None:
+def test_only_core_services_start_without_a_profile() -> None:
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == CORE
     for name, service in SERVICES.items():
         for needed in service.get("depends_on", {}):
@@ -75,13 +75,13 @@ def test_every_command_exists(name: str) -> None:
     assert outcome.exit_code == 0, outcome.output
 
 
-def test_every_role_runs_once() -> None:
+def test_each_stream_role_has_one_service() -> None:
     run = [service["command"][1] for service in OURS.values() if service["command"][0] == "streams"]
     assert sorted(run) == sorted(ROLES)
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_is_a_setting_and_has_a_good_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_variable_is_a_setting_with_a_valid_value(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     known = settings_fields()
     given = environment(name)
     assert given.keys() <= known.keys()
@@ -103,7 +103,7 @@ def test_every_variable_is_a_setting_and_has_a_good_value(name: str, monkeypatch
         ("api", [KafkaSettings, DatabaseSettings, ApiSettings]),
     ],
 )
-def test_nothing_that_a_process_needs_is_missing(name: str, blocks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_required_setting_is_missing(name: str, blocks: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in environment(name).items():
         monkeypatch.setenv(variable, value)
     for block in blocks:
@@ -112,7 +112,7 @@ def test_nothing_that_a_process_needs_is_missing(name: str, blocks: list[Any], m
         assert BridgeConfig.load().mqtt.mqtt_client_id == BRIDGE
 
 
-def test_health_is_asked_for_where_it_is_answered() -> None:
+def test_health_checks_and_scrapes_use_the_real_ports() -> None:
     ports_of: dict[str, int] = {
         "bridge": BridgeSettings(bridge_health_port=environment("bridge")["BRIDGE_HEALTH_PORT"]).bridge_health_port,
         **{role: StreamsSettings(**_lower(environment(role))).streams_health_port for role in ROLES},
@@ -128,7 +128,7 @@ def test_health_is_asked_for_where_it_is_answered() -> None:
     assert scraped == {f"{name}:{port}" for name, port in ports_of.items()} | {"redpanda:9644"}
 
 
-def test_prometheus_reads_the_metrics_of_an_api_that_asks_others_for_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_api_needs_keys_but_its_metrics_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
     given = environment("api")
     for variable, value in given.items():
         monkeypatch.setenv(variable, value)
@@ -139,7 +139,7 @@ def test_prometheus_reads_the_metrics_of_an_api_that_asks_others_for_keys(monkey
     assert environment("doctor")["API_HOST"] == given["API_HOST"]
 
 
-def test_what_the_document_runs_in_a_container_can_be_run() -> None:
+def test_documented_container_commands_exist() -> None:
     """The first key, above all: without one the API does not begin to listen."""
     text = (ROOT / "docs/how-to/deploy.md").read_text()
     run = re.findall(r"docker compose run --rm (\w+) *(.*?) *(?:#|`|$)", text, re.MULTILINE)
@@ -170,13 +170,13 @@ def test_addresses_name_services_and_their_ports() -> None:
     assert re.findall(r"^listener (\d+)$", configuration, re.MULTILINE) == ["8883"]
 
 
-def test_only_mqtt_listens_to_the_outside() -> None:
+def test_only_mqtt_is_reachable_from_outside() -> None:
     for name, service in SERVICES.items():
         for address in ports(service).values():
             assert name == "mosquitto" or address.startswith("127.0.0.1:"), (name, address)
 
 
-def test_what_make_certs_makes_is_all_that_is_needed(tmp_path: Path) -> None:
+def test_make_certs_creates_every_required_file_and_variable(tmp_path: Path) -> None:
     write_environment(tmp_path / ".env")
     made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines() if "=" in line)
     assert made.keys() == set(NAMES)
@@ -204,7 +204,7 @@ def test_no_secret_has_a_default() -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_pinned_bounded_and_comes_back(name: str) -> None:
+def test_every_service_is_pinned_limited_and_restarted(name: str) -> None:
     service = SERVICES[name]
     assert re.search(r":v?\d+\.\d+[.\d]*(-[a-z]+)?$", service["image"])
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
@@ -218,7 +218,7 @@ def test_every_service_is_pinned_bounded_and_comes_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_process_has_the_time_to_drain(name: str) -> None:
+def test_processes_have_time_to_drain_and_no_privileges(name: str) -> None:
     service = OURS[name]
     assert int(service["stop_grace_period"].removesuffix("s")) > BridgeSettings().shutdown_timeout + 1
     assert service["user"].startswith("${GATEWAY_UID")
@@ -226,7 +226,7 @@ def test_a_process_has_the_time_to_drain(name: str) -> None:
     assert service["read_only"] is True
 
 
-def test_the_image_holds_all_packages_and_runs_as_nobody_of_importance() -> None:
+def test_the_image_has_all_packages_and_an_unprivileged_user() -> None:
     lines = [line.strip() for line in DOCKERFILE.replace("\\\n", " ").splitlines() if line and not line.startswith("#")]
     copied = {shlex.split(line)[1] for line in lines if line.startswith("COPY ") and "--from" not in line}
     packages = re.search(r"^packages = \[(.*)\]$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
@@ -249,7 +249,7 @@ def test_the_image_holds_all_packages_and_runs_as_nobody_of_importance() -> None
         subprocess.run(["git", "check-ignore", "-q", secret], cwd=ROOT, check=True)
 
 
-def test_what_mosquitto_may_queue_fits_into_its_memory() -> None:
+def test_the_mosquitto_queue_fits_into_its_memory_limit() -> None:
     """Measured with mosquitto 2.0.11: 390 bytes for each message beside its payload."""
     configuration = (ROOT / "deploy/mosquitto/mosquitto.conf").read_text()
     most = {name: int(number) for name, number in re.findall(r"^max_queued_(\w+) (\d+)$", configuration, re.MULTILINE)}
@@ -258,7 +258,7 @@ def test_what_mosquitto_may_queue_fits_into_its_memory() -> None:
     assert 0 < most["bytes"] + 400 * most["messages"] < 0.95 * int(limit[:-1]) * 2**30
 
 
-def test_what_the_bridge_holds_fits_into_its_memory() -> None:
+def test_the_bridge_window_fits_into_its_memory_limit() -> None:
     """One VEN can fill the window with messages of the largest size, while the log is away."""
     configuration = (ROOT / "deploy/mosquitto/mosquitto.conf").read_text()
     (largest,) = re.findall(r"^max_packet_size (\d+)$", configuration, re.MULTILINE)
@@ -267,13 +267,13 @@ def test_what_the_bridge_holds_fits_into_its_memory() -> None:
     assert BridgeSettings().bridge_window * int(largest) + 100 * 2**20 < 0.95 * int(limit[:-1]) * 2**20
 
 
-def test_settings_of_ones_own_reach_every_process_and_no_repository() -> None:
+def test_gateway_env_reaches_every_process_and_is_ignored_by_git() -> None:
     for service in OURS.values():
         assert service["env_file"] == [{"path": "gateway.env", "required": False}]
     subprocess.run(["git", "check-ignore", "-q", "gateway.env"], cwd=ROOT, check=True)
 
 
-def test_the_acl_lets_a_ven_have_its_own_topics_only() -> None:
+def test_the_acl_limits_a_ven_to_its_own_topics() -> None:
     """What a VEN may write names it in the topic, and the gateway believes the topic."""
     lines = (ROOT / "deploy/mosquitto/acl").read_text().splitlines()
     patterns = [line.split()[1:] for line in lines if line.startswith("pattern ")]

@@ -35,7 +35,7 @@ def test_every_shell_block_is_run_by_a_test_or_says_why_not(document: Path) -> N
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_that_is_shown_can_be_typed(document: Path) -> None:
+def test_every_shown_command_parses(document: Path) -> None:
     for block in blocks(document):
         if block.is_shell:
             for words in _typed(block.text):
@@ -43,7 +43,7 @@ def test_every_command_that_is_shown_can_be_typed(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_that_is_named_exists(document: Path) -> None:
+def test_every_named_command_exists(document: Path) -> None:
     text = document.read_text()
     for named in _INLINE.findall(text):
         command, rest = _found(named.partition(" …")[0].split())
@@ -58,7 +58,7 @@ def test_every_command_that_is_named_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_link_resolves(document: Path) -> None:
     for link in _LINK.findall(document.read_text()):
         if not re.match(r"[a-z]+:", link):
             path, _, anchor = link.partition("#")
@@ -68,7 +68,7 @@ def test_every_link_leads_somewhere(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_path_of_the_code_exists(document: Path) -> None:
+def test_every_named_path_exists(document: Path) -> None:
     for path in _PATH.findall(document.read_text()):
         assert (ROOT / path).exists(), f"{document.name}: {path}"
 
@@ -76,7 +76,7 @@ def test_every_path_of_the_code_exists(document: Path) -> None:
 @pytest.mark.parametrize(
     "document", [pytest.param(path, id=path.name) for path in documents() if path.parent.parent == ROOT / "docs"]
 )
-def test_a_page_that_is_no_reference_has_at_most_1500_words(document: Path) -> None:
+def test_pages_outside_reference_have_at_most_1500_words(document: Path) -> None:
     assert document.parent.name == "reference" or len(document.read_text().split()) <= 1500
 
 
@@ -87,7 +87,7 @@ def test_the_code_map_lists_every_folder() -> None:
     assert {str(folder) for folder in folders} - {"migrations/versions"} <= listed
 
 
-def test_the_checks_find_what_is_wrong() -> None:
+def test_the_checks_detect_errors() -> None:
     with pytest.raises(AssertionError, match="No such option"):
         _parse(["demo", "--venns", "3"], "here")
     with pytest.raises(AssertionError, match="there is no dmo"):

@@ -51,11 +51,11 @@ def test_metrics_and_their_labels_exist(expression: str) -> None:
         ("histogram_quantile(0.95, x_bucket) > 0", {"x_bucket"}, set()),
     ],
 )
-def test_what_an_expression_asks_for_is_found(expression: str, names: set[str], labels: set[str]) -> None:
+def test_metrics_and_labels_of_an_expression_are_found(expression: str, names: set[str], labels: set[str]) -> None:
     assert asked(expression) == (names, labels)
 
 
-def test_legends_name_labels_that_the_expression_keeps() -> None:
+def test_legends_use_labels_that_the_expression_keeps() -> None:
     for panel in PANELS:
         for target in panel.body["targets"]:
             if "expr" in target:
@@ -65,14 +65,14 @@ def test_legends_name_labels_that_the_expression_keeps() -> None:
                 assert target["legendFormat"], panel.name
 
 
-def test_every_metric_that_says_how_the_gateway_does_is_on_a_dashboard() -> None:
+def test_every_gateway_metric_is_on_a_dashboard() -> None:
     shown = {name for _, expression, _ in queries("expr") for name in asked(expression)[0]}
     families = {re.sub("_(bucket|count|sum)$", "", name) for name in shown}
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in KNOWN if name.startswith("gateway_")} <= families
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
-def test_a_panel_says_what_it_is(panel: Panel) -> None:
+def test_every_panel_has_a_title_and_a_description(panel: Panel) -> None:
     body = panel.body
     assert body["title"]
     assert body["description"]
@@ -90,7 +90,7 @@ def test_a_panel_says_what_it_is(panel: Panel) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_panels_lie_beside_each_other(path: Any) -> None:
+def test_panels_do_not_overlap(path: Any) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in dashboard(path)["panels"]:
         place = panel["gridPos"]
@@ -109,7 +109,7 @@ def test_addresses_and_credentials_come_from_the_environment() -> None:
             assert value.startswith("$")
 
 
-def test_every_variable_of_the_environment_is_documented() -> None:
+def test_every_environment_variable_is_documented() -> None:
     files = [path.read_text() for path in (FOLDER / "provisioning").rglob("*.yaml")]
     named = {name for text in files for name in re.findall(r"\$([A-Z][A-Z_]*)", text)}
     readme = (FOLDER / "README.md").read_text()

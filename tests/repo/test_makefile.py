@@ -15,9 +15,7 @@ WRITTEN = {
 
 @pytest.mark.parametrize("target", WRITTEN)
 @pytest.mark.parametrize("succeeds", [True, False])
-def test_a_generator_that_fails_leaves_the_document_that_was_there(
-    target: str, tmp_path: Path, *, succeeds: bool
-) -> None:
+def test_a_failed_generator_keeps_the_old_document(target: str, tmp_path: Path, *, succeeds: bool) -> None:
     (tmp_path / "docs" / "reference").mkdir(parents=True)
     for name in WRITTEN[target]:
         (tmp_path / name).write_text("as it was\n")

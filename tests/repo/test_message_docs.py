@@ -44,7 +44,7 @@ def examples() -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("title", "topic", "payload"), examples())
-def test_every_example_counts(title: str, topic: str, payload: str) -> None:
+def test_every_example_message_is_accepted(title: str, topic: str, payload: str) -> None:
     parsed = parse(ROUTES.kind_of(topic), payload.encode(), Source(topic, RECEIVED))
     assert isinstance(parsed, Parsed), parsed
     assert isinstance(parsed.record, RECORDS[title])

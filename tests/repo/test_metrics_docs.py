@@ -30,12 +30,12 @@ def shown() -> Shown:
     return parsed(metrics.exposition().decode())
 
 
-def test_every_metric_is_documented_with_its_labels_and_no_other() -> None:
+def test_documented_metrics_and_labels_equal_the_code() -> None:
     rows = ROW.findall(DOCUMENT.read_text())
     assert {name: tuple(filter(None, labels.split(","))) for name, labels in rows} == known()
 
 
-def test_every_metric_that_can_be_shown_is_in_one_file() -> None:
+def test_every_metric_is_defined_in_one_file() -> None:
     registered = {name for name in metrics.REGISTRY._names_to_collectors if name.startswith("gateway_")}
     suffixes = ("", "_total", "_bucket", "_count", "_sum", "_created")
     names = {name.removesuffix("_total") for name in known()}
@@ -63,12 +63,12 @@ def test_no_label_can_name_a_ven() -> None:
     }
 
 
-def test_a_name_is_given_once() -> None:
+def test_metric_names_are_unique() -> None:
     with pytest.raises(ValueError, match="Duplicated"):
         metrics.CallbackMetric(GaugeMetricFamily, "gateway_alarm", "once more")
 
 
-def test_numbers_are_read_when_somebody_asks() -> None:
+def test_gauges_are_read_at_each_scrape() -> None:
     received = {"metering": 0, "loads": 7}
     assert "gateway_messages_received_total" not in shown()
     with metrics.MESSAGES_RECEIVED.reporting(lambda: {(kind,): number for kind, number in received.items()}):
@@ -78,7 +78,7 @@ def test_numbers_are_read_when_somebody_asks() -> None:
     assert "gateway_messages_received_total" not in shown()
 
 
-def test_two_of_a_kind_are_shown_side_by_side() -> None:
+def test_two_sources_of_a_gauge_are_shown_together() -> None:
     with (
         metrics.DEAD_LETTER_RATIO.reporting(lambda: {(): 0.5}),
         metrics.ALARM.reporting(lambda: {("a",): 1}),
@@ -88,19 +88,19 @@ def test_two_of_a_kind_are_shown_side_by_side() -> None:
         assert shown()["gateway_alarm"] == {("a",): 1, ("b",): 0}
 
 
-def test_numbers_are_read_no_longer_when_the_work_failed() -> None:
+def test_a_gauge_disappears_when_its_work_fails() -> None:
     with pytest.raises(RuntimeError, match="work"), metrics.MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): 1}):
         raise RuntimeError("work")
     assert "gateway_messages_unacknowledged" not in shown()
 
 
-def test_a_process_shows_what_it_costs_and_no_creation_times() -> None:
+def test_process_metrics_are_shown_without_created_series() -> None:
     metrics.RECORDS_PROCESSED.labels("test", "topic").inc()
     assert shown()["process_resident_memory_bytes"][()] > 1_000_000
     assert not [name for name in shown() if name.endswith("_created")]
 
 
-def test_a_label_with_odd_letters_does_not_break_the_text() -> None:
+def test_label_values_are_escaped() -> None:
     odd = 'a"b\\c\nd€'
     with metrics.CHECK.reporting(lambda: {(odd,): 1}):
         assert shown()["gateway_check"] == {(odd,): 1}

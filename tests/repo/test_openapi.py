@@ -30,7 +30,7 @@ def models(base: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
 MODELS = {model.__name__: model for model in models() if model.__module__.startswith("schemas.rest.")}
 
 
-def test_the_file_is_not_stale() -> None:
+def test_the_committed_document_is_up_to_date() -> None:
     assert FILE.read_text() == openapi_yaml(), "run `make docs`"
 
 
@@ -41,7 +41,7 @@ def test_operation_ids_are_unique_names() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, schema in SCHEMAS.items() if schema.get("type") == "object"])
-def test_every_model_has_a_true_example(name: str) -> None:
+def test_every_model_has_a_valid_example(name: str) -> None:
     (example,) = SCHEMAS[name]["examples"]
     model = MODELS[name]
     read = model.model_validate(example)
@@ -55,7 +55,7 @@ REQUESTS = {"BulkReplay", "ReplayRequest", "ShedLoad", "SendEvent", "FreeCommand
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_every_operation_says_what_may_go_wrong(path: str, method: str, operation: dict[str, Any]) -> None:
+def test_every_operation_lists_its_errors(path: str, method: str, operation: dict[str, Any]) -> None:
     answers = {code: _resolved(answer) for code, answer in operation["responses"].items()}
     assert operation["summary"]
     assert set(operation["tags"]) <= {tag["name"] for tag in DOCUMENT["tags"]}
@@ -73,7 +73,7 @@ def test_every_operation_says_what_may_go_wrong(path: str, method: str, operatio
 
 
 @pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
-def test_every_answer_has_an_example(path: str, method: str, operation: dict[str, Any]) -> None:
+def test_every_response_has_an_example(path: str, method: str, operation: dict[str, Any]) -> None:
     for answer in map(_resolved, operation["responses"].values()):
         for content in answer.get("content", {}).values():
             schema = content["schema"]
@@ -88,14 +88,14 @@ def _resolved(answer: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_the_words_of_the_framework_are_gone() -> None:
+def test_no_validation_model_of_fastapi_is_documented() -> None:
     words = FILE.read_text()
     assert "HTTPValidationError" not in words
     assert "ValidationError" not in words
 
 
 @pytest.mark.parametrize("name", ["NetworkStats", "TimeseriesPoint", "History", "Health"])
-def test_what_is_left_out_when_it_is_null_is_not_promised(name: str) -> None:
+def test_omitted_null_fields_are_not_required(name: str) -> None:
     """Their routes exclude nulls: an empty network has neither networkEfficiency nor averageHousePower."""
     for field in SCHEMAS[name].get("required", ()):
         assert {"type": "null"} not in SCHEMAS[name]["properties"][field].get("anyOf", ())

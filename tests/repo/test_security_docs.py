@@ -7,7 +7,7 @@ from tests.support.paths import ROOT
 NAMED = re.compile(r"`(tests/[\w/]+\.py)(?:::(\w+))?`")
 
 
-def test_every_test_that_is_named_is_there() -> None:
+def test_every_named_test_exists() -> None:
     named = NAMED.findall((ROOT / "docs" / "explanation" / "security.md").read_text())
     assert len(named) > 20
     for file, test in named:

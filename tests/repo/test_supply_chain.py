@@ -32,23 +32,23 @@ def test_the_licence_page_is_current_and_complete() -> None:
         assert jar.coordinate.partition(":")[2] in page
 
 
-def test_every_explanation_belongs_to_a_part() -> None:
+def test_every_licence_note_belongs_to_a_component() -> None:
     assert locked_names("--all-extras") | {jar.parts[0] for jar in all_pinned()} >= EXPLAINED.keys()
 
 
-def test_an_unexplained_package_licence_stops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_package_licence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(licences, "EXPLAINED", {})
     with pytest.raises(GatewayError, match=r"(?s)MPL 2\.0.*add the licence to PERMISSIVE"):
         packages(["certifi", "rich"])
 
 
-def test_an_unexplained_jar_licence_stops_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_jar_licence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(licences, "EXPLAINED", {})
     with pytest.raises(GatewayError, match="add the group to EXPLAINED"):
         jar_groups()
 
 
-def test_the_bill_of_materials_lists_every_part_with_hashes() -> None:
+def test_the_bill_of_materials_lists_all_components_with_hashes() -> None:
     """As `make sbom` of supply-chain.md prints it."""
     parts = json.loads(json.dumps(bill()))
     assert (parts["bomFormat"], parts["specVersion"]) == ("CycloneDX", "1.5")

@@ -24,13 +24,13 @@ def service(path: Path) -> configparser.SectionProxy:
     return parser["Service"]
 
 
-def test_there_is_one_for_each_process() -> None:
+def test_each_process_has_one_unit() -> None:
     commands = {service(path)["ExecStart"].split()[1] for path in UNITS}
     assert commands == {"bridge", "streams", "api", "migrate"}
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_the_command_exists_and_may_drain(path: Path) -> None:
+def test_each_unit_runs_a_command_and_leaves_time_to_drain(path: Path) -> None:
     section = service(path)
     for instance in ROLES if "@" in path.name else ("",):
         command = section["ExecStart"].replace("%i", instance).split()[1:]
@@ -42,7 +42,7 @@ def test_the_command_exists_and_may_drain(path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_systemd_knows_all_that_is_in_it(path: Path, tmp_path: Path) -> None:
+def test_systemd_verifies_the_units(path: Path, tmp_path: Path) -> None:
     # The program is elsewhere here; all else is looked at as it is.
     copied = tmp_path / path.name.replace("@", "@sink" if path.name.endswith("@.service") else "@")
     copied.write_text(path.read_text().replace("/opt/gateway/.venv/bin/gateway", "/bin/true"))
@@ -52,7 +52,7 @@ def test_systemd_knows_all_that_is_in_it(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_systemd_finds_little_that_it_could_be_misused_for(path: Path, tmp_path: Path) -> None:
+def test_systemd_rates_the_exposure_as_low(path: Path, tmp_path: Path) -> None:
     copied = tmp_path / path.name.replace("@", "@sink" if path.name.endswith("@.service") else "@")
     copied.write_text(path.read_text())
     # Of 100: 92 is a unit that says nothing of the kind.
@@ -69,7 +69,7 @@ def test_systemd_finds_little_that_it_could_be_misused_for(path: Path, tmp_path:
 
 
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
-def test_systemd_does_not_give_up(path: Path) -> None:
+def test_systemd_restarts_without_a_limit(path: Path) -> None:
     parser = configparser.ConfigParser(strict=False, interpolation=None)
     parser.read(path)
     assert parser.get("Unit", "StartLimitIntervalSec", fallback="") == ("" if "migrate" in path.name else "0")

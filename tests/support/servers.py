@@ -1,4 +1,4 @@
-"""One stack of real servers for the whole session, started when the first test asks, and a private corner per test."""
+"""One stack of real servers for the whole session; each test gets its own database and topic prefix."""
 
 import logging
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +28,7 @@ _TEMPLATE = "migrated"
 
 
 class Databases:
-    """Makes databases that have all tables, each in a moment: as copies of one that was migrated."""
+    """Creates databases with all tables, as copies of one that was migrated."""
 
     def __init__(self, stack: LocalStack) -> None:
         self._stack = stack
@@ -46,7 +46,7 @@ class Databases:
         )
 
     async def prepare(self) -> None:
-        """Make the one that the others are copies of."""
+        """Create the database that the others are copies of."""
         await migrate(await self.empty(_TEMPLATE))
 
     async def empty(self, name: str | None = None) -> DatabaseSettings:
@@ -73,7 +73,7 @@ async def connect(settings: DatabaseSettings) -> Connection:
 
 @asynccontextmanager
 async def connection(settings: DatabaseSettings) -> AsyncIterator[Connection]:
-    """Have one more connection inside."""
+    """Open one more connection."""
     opened = await connect(settings)
     try:
         yield opened
@@ -82,14 +82,14 @@ async def connection(settings: DatabaseSettings) -> AsyncIterator[Connection]:
 
 
 class Topics:
-    """Makes topics of the registry under a new prefix."""
+    """Creates the topics of the registry under a new prefix."""
 
     def __init__(self, bootstrap: str) -> None:
         self._bootstrap = bootstrap
         self._numbers = count(1)
 
     def settings(self, *, partitions: int = 2) -> KafkaSettings:
-        """Return a prefix that nobody has used; there are no topics yet."""
+        """Return an unused prefix without topics."""
         return KafkaSettings(
             kafka_bootstrap_servers=self._bootstrap,
             kafka_topic_prefix=f"test{next(self._numbers)}-",
@@ -118,9 +118,11 @@ async def committed(kafka: KafkaSettings, role: str, topic: str) -> dict[int, in
 
 @pytest_asyncio.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalStack]:
-    """The servers that all tests share; nobody stops or kills these."""
+    """The servers that all tests share; no test stops or kills them."""
     async with LocalStack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+        # Nobody needs the data: an orderly stop of Kafka takes 10 s, because it flushes thousands of partitions.
+        await running.kafka.kill()
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -138,7 +140,7 @@ async def database(databases: Databases) -> DatabaseSettings:
 
 @pytest_asyncio.fixture
 async def rows(database: DatabaseSettings) -> AsyncIterator[Connection]:
-    """The test's own look into `database`."""
+    """A connection of the test to `database`."""
     connection = await connect(database)
     yield connection
     await connection.close()
@@ -157,7 +159,7 @@ async def kafka(topics: Topics) -> KafkaSettings:
 
 @pytest_asyncio.fixture
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
-    """A PostgreSQL server of the test's own, to be stopped and killed; not started yet."""
+    """A PostgreSQL server that only this test uses, so that it may stop or kill it; not started yet."""
     guard = Guard()
     port = claim(tmp_path / "ports.json", ["postgres"])["postgres"]
     server = Postgres(tmp_path / "postgres", port=port, log=tmp_path / "postgres.log", guard=guard, progress=_log.info)
@@ -179,7 +181,7 @@ def settings_of(server: Postgres) -> DatabaseSettings:
 
 @contextmanager
 def frozen(server: Postgres) -> Iterator[None]:
-    """Let all processes of a server hang inside: its port is open, and nobody answers."""
+    """Suspend all processes of a server: its port is open, and nothing answers."""
     main = psutil.Process(server.pid)
     processes = [main, *main.children(recursive=True)]
     for process in processes:

@@ -48,7 +48,7 @@ def sample(ven_id: str, power: float) -> bytes:
     return json.dumps({"venId": ven_id, "timestamp": time.time(), "usedPowerKw": power}).encode()
 
 
-async def test_what_is_good_is_stored_and_what_poses_as_another_is_stored_nowhere(
+async def test_forged_messages_of_another_ven_are_never_stored(
     secured: Secured, kafka: KafkaSettings, database: DatabaseSettings, tmp_path: Path
 ) -> None:
     assert await secured.up()
@@ -93,7 +93,7 @@ async def _has_come(kafka: KafkaSettings, power: float) -> bool:
     return any(json.loads(record.value)["usedPowerKw"] == power for record in records)
 
 
-async def test_commands_are_for_the_ven_that_they_are_sent_to(secured: Secured) -> None:
+async def test_a_ven_receives_only_its_own_commands(secured: Secured) -> None:
     assert await secured.up()
     heard: dict[str, list[str]] = {}
     async with secured.client(secured.ven("ven-good")) as good, secured.client(secured.ven("ven-bad")) as bad:
@@ -114,7 +114,7 @@ async def test_commands_are_for_the_ven_that_they_are_sent_to(secured: Secured) 
     assert set(heard["ven-bad"]) == {"ven/cmd/ven-bad"}
 
 
-async def test_a_last_will_goes_to_topics_of_ones_own_only(secured: Secured) -> None:
+async def test_a_last_will_reaches_only_the_vens_own_topics(secured: Secured) -> None:
     assert await secured.up()
     shown = secured.ven("ven-bad")
     async with secured.client(secured.folder / "certs" / "bridge") as listening:
@@ -169,7 +169,7 @@ def _speak(secured: Secured, context: ssl.SSLContext, patience: float) -> str:
     ],
     ids=["good", "expired", "of another CA", "none"],
 )
-async def test_only_good_certificates_are_let_in(
+async def test_only_valid_certificates_are_accepted(
     secured: Secured, shown: Callable[[Secured], Path | None], answer: str
 ) -> None:
     assert await secured.up()
@@ -177,7 +177,7 @@ async def test_only_good_certificates_are_let_in(
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-async def test_tls_1_0_is_refused_by_the_broker_and_not_by_the_client(secured: Secured) -> None:
+async def test_the_broker_refuses_tls_1_0(secured: Secured) -> None:
     assert await secured.up()
     old = secured.context(secured.ven("ven-good"))
     old.set_ciphers("ALL:@SECLEVEL=0")
@@ -217,7 +217,7 @@ def with_another_ca(secured: Secured) -> MqttSettings:
         (under_another_name, "set MQTT_TLS_SERVER_NAME"),
     ],
 )
-async def test_why_the_broker_is_not_reached_names_the_setting(
+async def test_a_tls_diagnosis_names_the_setting(
     secured: Secured, settings: Callable[[Secured], MqttSettings], named: str
 ) -> None:
     assert await secured.up()
@@ -225,15 +225,13 @@ async def test_why_the_broker_is_not_reached_names_the_setting(
     assert re.search(named, await diagnose_mqtt_tls(settings(secured)) or "")
 
 
-async def test_a_broker_that_is_away_or_resets_the_connection_is_waited_for(
-    secured: Secured, stack: LocalStack
-) -> None:
+async def test_an_unreachable_broker_is_no_tls_error(secured: Secured, stack: LocalStack) -> None:
     assert await diagnose_mqtt_tls(secured.settings(mqtt_port=stack.mqtt_port)) is None
     assert await diagnose_mqtt_tls(secured.settings(mqtt_port=1)) is None
 
 
 @pytest.mark.parametrize("as_text", [False, True])
-async def test_a_bridge_whose_certificate_has_expired_does_not_start(
+async def test_a_bridge_with_an_expired_certificate_does_not_start(
     secured: Secured, kafka: KafkaSettings, *, as_text: bool
 ) -> None:
     folder = secured.expired()
@@ -248,7 +246,7 @@ async def test_a_bridge_whose_certificate_has_expired_does_not_start(
         await run_bridge(config, asyncio.Event())
 
 
-async def test_a_bridge_with_the_wrong_ca_ends_with_one_sentence(
+async def test_a_bridge_with_the_wrong_ca_exits_with_one_sentence(
     secured: Secured, stack: LocalStack, kafka: KafkaSettings, tmp_path: Path
 ) -> None:
     assert await secured.up()
@@ -262,7 +260,7 @@ async def test_a_bridge_with_the_wrong_ca_ends_with_one_sentence(
 
 # paho leaves the socket of a failed handshake to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_certificates_that_turn_bad_while_it_runs_are_named_and_waited_for(
+async def test_a_ca_that_becomes_wrong_is_named_and_retried(
     kafka: KafkaSettings, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broker = Secured(tmp_path)

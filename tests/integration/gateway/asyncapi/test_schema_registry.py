@@ -21,7 +21,7 @@ async def register(registry: Registry, kafka: KafkaSettings, login: str = "") ->
     return {subject: number async for subject, number in register_schemas(url, kafka.topics)}
 
 
-async def test_the_command_registers_what_fits_the_values(kafka: KafkaSettings) -> None:
+async def test_the_command_registers_matching_schemas(kafka: KafkaSettings) -> None:
     async with schema_registry() as registry:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "gateway", "topics", "--registry", f"{registry.url}/"),
@@ -44,14 +44,14 @@ async def test_the_command_registers_what_fits_the_values(kafka: KafkaSettings) 
             assert not valid.is_valid({"venId": 5})
 
 
-async def test_what_is_registered_already_stays_as_it_is(kafka: KafkaSettings) -> None:
+async def test_registered_schemas_are_not_registered_again(kafka: KafkaSettings) -> None:
     async with schema_registry() as registry:
         first = await register(registry, kafka)
         assert await register(registry, kafka) == first
         assert all(len(versions) == 1 for versions in registry.versions.values())
 
 
-async def test_a_login_in_the_address_is_shown_to_the_registry_and_to_nobody_else(kafka: KafkaSettings) -> None:
+async def test_a_login_in_the_url_reaches_only_the_registry(kafka: KafkaSettings) -> None:
     async with schema_registry() as registry:
         await register(registry, kafka, "key:secret@")
         assert registry.logins == {"Basic a2V5OnNlY3JldA=="}
@@ -62,7 +62,7 @@ async def test_a_login_in_the_address_is_shown_to_the_registry_and_to_nobody_els
         assert "secret" not in str(refused.value).replace("key:secret@host", "")
 
 
-async def test_an_address_that_is_none_shows_nothing_of_its_login(kafka: KafkaSettings) -> None:
+async def test_an_invalid_url_never_shows_its_login(kafka: KafkaSettings) -> None:
     wrong = Registry()
     wrong.url = "https://key:part/of-it@registry.example.org"
     with pytest.raises(GatewayError, match="SCHEMA_REGISTRY_URL is no address") as refused:
@@ -70,7 +70,7 @@ async def test_an_address_that_is_none_shows_nothing_of_its_login(kafka: KafkaSe
     assert "part" not in str(refused.value)
 
 
-async def test_a_refusal_says_what_to_do(kafka: KafkaSettings) -> None:
+async def test_a_rejected_schema_says_what_to_do(kafka: KafkaSettings) -> None:
     async with schema_registry() as registry:
         registry.refuses = (409, "Schema being registered is incompatible with an earlier schema")
         with pytest.raises(GatewayError, match=r"-value \(409: Schema being registered.*FORWARD"):
@@ -80,7 +80,7 @@ async def test_a_refusal_says_what_to_do(kafka: KafkaSettings) -> None:
             await register(registry, kafka)
 
 
-async def test_a_registry_that_is_not_there_is_named_by_its_setting(kafka: KafkaSettings) -> None:
+async def test_an_unreachable_registry_names_its_setting(kafka: KafkaSettings) -> None:
     gone = Registry()
     gone.url = "http://127.0.0.1:1"
     with pytest.raises(GatewayError, match=r"does not answer.*SCHEMA_REGISTRY_URL"):

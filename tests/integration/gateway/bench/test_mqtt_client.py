@@ -23,7 +23,7 @@ async def connected(mosquitto: Mosquitto, client_id: str) -> MqttClient:
 
 
 @needs_mosquitto
-async def test_each_message_arrives_once_in_order_and_is_accepted_once(mosquitto: Mosquitto) -> None:
+async def test_messages_arrive_once_and_in_order(mosquitto: Mosquitto) -> None:
     # Of lengths that take one, two and three bytes to say.
     sent = [(f"link/{n % 3}", b"%d:" % n + bytes(n % 7 * 40 + (20_000 if n == 9 else 0))) for n in range(3000)]
     accepted: list[int] = []
@@ -42,7 +42,7 @@ async def test_each_message_arrives_once_in_order_and_is_accepted_once(mosquitto
 
 
 @needs_mosquitto
-async def test_a_broker_that_goes_away_ends_it(mosquitto: Mosquitto) -> None:
+async def test_a_lost_broker_ends_the_client(mosquitto: Mosquitto) -> None:
     link = await connected(mosquitto, "link")
     link.send("link/1", b"1", lambda: None)
     await link.drain(WAIT)
@@ -53,7 +53,7 @@ async def test_a_broker_that_goes_away_ends_it(mosquitto: Mosquitto) -> None:
 
 
 @needs_mosquitto
-async def test_a_broker_that_does_not_let_it_in_ends_it(mosquitto: Mosquitto) -> None:
+async def test_a_refused_connection_ends_the_client(mosquitto: Mosquitto) -> None:
     # As a broker answers that knows its user names.
     _, link = await asyncio.get_running_loop().create_connection(MqttClient, "127.0.0.1", mosquitto.port)
     link.data_received(b"\x20\x02\x00\x05")
@@ -61,7 +61,7 @@ async def test_a_broker_that_does_not_let_it_in_ends_it(mosquitto: Mosquitto) ->
         await asyncio.wait_for(link.connect("link"), WAIT)
 
 
-async def test_what_is_never_acknowledged_is_not_waited_for_for_ever() -> None:
+async def test_waiting_for_a_missing_puback_times_out() -> None:
     held: list[asyncio.StreamWriter] = []
 
     async def let_in_and_say_no_more(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,7 +86,7 @@ async def test_what_is_never_acknowledged_is_not_waited_for_for_ever() -> None:
 
 
 @given(st.integers(0, 268_435_455))
-def test_a_length_is_written_as_mqtt_reads_it(length: int) -> None:
+def test_lengths_are_encoded_as_in_mqtt(length: int) -> None:
     written = remaining_length(length)
     assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(written)) == length
     assert [byte >= 0x80 for byte in written] == [True] * (len(written) - 1) + [False]

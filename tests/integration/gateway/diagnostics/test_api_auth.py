@@ -15,9 +15,7 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, database: DatabaseSettings)
         monkeypatch.setenv(name.upper(), str(shown))
 
 
-async def test_keys_are_asked_for_where_others_reach_it(
-    monkeypatch: pytest.MonkeyPatch, database: DatabaseSettings
-) -> None:
+async def test_a_reachable_api_requires_keys(monkeypatch: pytest.MonkeyPatch, database: DatabaseSettings) -> None:
     assert "on this machine only" in await check_api_access()
     monkeypatch.setenv("API_HOST", "0.0.0.0")  # noqa: S104
     with pytest.raises(GatewayError, match="gateway keys create"):
@@ -29,7 +27,7 @@ async def test_keys_are_asked_for_where_others_reach_it(
         await check_api_access()
 
 
-async def test_an_issuer_has_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_issuer_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     with issuer() as oidc:
         monkeypatch.setenv("API_OIDC_ISSUER", oidc.address)
         monkeypatch.setenv("API_OIDC_AUDIENCE", AUDIENCE)

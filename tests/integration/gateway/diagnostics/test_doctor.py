@@ -79,12 +79,12 @@ async def findings(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return found
 
 
-def test_every_setting_is_looked_at() -> None:
+def test_doctor_checks_every_setting() -> None:
     looked_at = {*BLOCKS, DatabaseSettings, KafkaSettings, MqttSettings, AccessSettings}
     assert set(settings_fields().values()) == looked_at
 
 
-async def test_nothing_is_found_where_nothing_is_wrong(
+async def test_doctor_passes_with_correct_settings(
     healthy: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert healthy is not None

@@ -35,11 +35,11 @@ async def publish_and_stop(mosquitto: Mosquitto, *stops: tuple[int, signal.Signa
         assert subscriber.keys() == accepted
 
 
-async def test_after_a_broker_was_killed_all_is_published_that_it_had_not_accepted(mosquitto: Mosquitto) -> None:
+async def test_unaccepted_messages_are_republished_after_a_kill(mosquitto: Mosquitto) -> None:
     await publish_and_stop(mosquitto, (700, signal.SIGKILL))
 
 
-async def test_a_broker_restarted_again_and_again_loses_nothing_that_was_accepted(mosquitto: Mosquitto) -> None:
+async def test_repeated_broker_restarts_lose_nothing_accepted(mosquitto: Mosquitto) -> None:
     await publish_and_stop(mosquitto, (500, signal.SIGTERM), (1000, signal.SIGTERM), (1800, signal.SIGTERM))
 
 

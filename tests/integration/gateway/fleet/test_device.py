@@ -95,7 +95,7 @@ def _first(samples: Iterator[dict[str, Any]], event_id: str | None) -> dict[str,
     return next((sample for sample in samples if sample["eventId"] == event_id), None)
 
 
-async def test_an_event_is_shed_answered_and_reported_and_a_restore_gives_it_back(mosquitto: Mosquitto) -> None:
+async def test_an_event_is_shed_acked_reported_and_restored(mosquitto: Mosquitto) -> None:
     ven_id = "ven-sim-00003"
     async with living(mosquitto) as told:
         event = event_command(ven_id, "evt-1", 0.5, 600)
@@ -119,7 +119,7 @@ async def test_an_event_is_shed_answered_and_reported_and_a_restore_gives_it_bac
     assert len(reported) == len(told.fleet.ledger.accepted_samples()[ven_id])
 
 
-async def test_an_event_that_comes_twice_sheds_twice_and_is_answered_twice(mosquitto: Mosquitto) -> None:
+async def test_a_repeated_event_sheds_and_acks_twice(mosquitto: Mosquitto) -> None:
     async with living(mosquitto, vens=40) as told:
         # One whose circuits draw enough for two sheds.
         draws = {ven: max(by_time.items())[1].used_kw for ven, by_time in told.fleet.ledger.published_samples().items()}
@@ -131,14 +131,14 @@ async def test_an_event_that_comes_twice_sheds_twice_and_is_answered_twice(mosqu
     assert told.fleet.dr.command_counts("evt-1", "event") == {ven_id: 2}
 
 
-async def test_an_event_ends_by_itself_and_is_not_answered(mosquitto: Mosquitto) -> None:
+async def test_an_event_expires_on_the_device_without_an_ack(mosquitto: Mosquitto) -> None:
     async with living(mosquitto) as told:
         await told.tell(event_command("ven-sim-00001", "evt-1", 0.5, 1))
         await told.sample("ven-sim-00001", "evt-1", None)
         assert len(told.answers("ven-sim-00001")) == 1
 
 
-async def test_homes_misbehave_each_after_its_manner(mosquitto: Mosquitto) -> None:
+async def test_each_behaviour_deviates_as_configured(mosquitto: Mosquitto) -> None:
     bad = [behaviour for behaviour in Behaviour if behaviour is not Behaviour.COMPLIANT]
     shares = dict.fromkeys(bad, 1 / 16)
     behaviours = {"vens": 16, "behaviours": shares, "slow_seconds": 1.0, "power_cut_seconds": 1.0}
@@ -163,7 +163,7 @@ async def test_homes_misbehave_each_after_its_manner(mosquitto: Mosquitto) -> No
     assert all(sample.event_id is None for sample in told.fleet.dr.samples(ven_of[Behaviour.SILENT]))
 
 
-async def test_a_command_waits_for_a_fleet_whose_broker_was_away(mosquitto: Mosquitto) -> None:
+async def test_a_command_waits_until_the_broker_is_back(mosquitto: Mosquitto) -> None:
     async with living(mosquitto) as told:
         mosquitto.stop(signal.SIGTERM)
         await mosquitto.start()
@@ -171,7 +171,7 @@ async def test_a_command_waits_for_a_fleet_whose_broker_was_away(mosquitto: Mosq
         await told.answered("ven-sim-00002", 1)
 
 
-async def test_a_fleet_for_load_tests_does_not_listen(mosquitto: Mosquitto) -> None:
+async def test_a_load_test_fleet_subscribes_to_no_commands(mosquitto: Mosquitto) -> None:
     fleet = Fleet(FleetOptions(host="127.0.0.1", port=mosquitto.port, vens=2, rate=1000))
     await fleet.run(stop=asyncio.Event(), messages=20)
     assert not any((fleet.behaviours, fleet.generations, fleet.dr.commands, fleet.dr.ven_ids()))

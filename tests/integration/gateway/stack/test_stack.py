@@ -86,7 +86,7 @@ async def test_rows_survive_a_kill_of_postgres(stack: LocalStack) -> None:
     await connection.close()
 
 
-async def test_postgres_starts_again_when_only_its_main_process_was_killed(stack: LocalStack) -> None:
+async def test_postgres_restarts_after_a_kill_of_its_main_process(stack: LocalStack) -> None:
     assert stack.postgres.pid is not None
     os.kill(stack.postgres.pid, signal.SIGKILL)
     assert await until(lambda: not stack.postgres.running, timeout=60)
@@ -100,7 +100,7 @@ async def test_postgres_asks_for_the_password(stack: LocalStack) -> None:
     assert (stack.data / "postgres" / "password").stat().st_mode & 0o777 == 0o600
 
 
-async def test_the_settings_lead_to_the_servers(stack: LocalStack) -> None:
+async def test_the_environment_has_the_ports_of_the_servers(stack: LocalStack) -> None:
     settings = stack.environment()
     assert settings["KAFKA_BOOTSTRAP_SERVERS"] == stack.kafka.address
     assert settings["DB_PORT"] == str(stack.postgres.port)
@@ -172,7 +172,7 @@ def start_parent(data: Path) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", PARENT, str(data)], stdout=subprocess.PIPE, text=True)
 
 
-async def test_nothing_outlives_a_killed_parent_and_the_folder_opens_again(tmp_path: Path) -> None:
+async def test_a_killed_parent_leaves_no_process_and_no_lock(tmp_path: Path) -> None:
     parent = start_parent(tmp_path)
     assert parent.stdout is not None
     pids = (await asyncio.to_thread(parent.stdout.readline)).split()
@@ -190,9 +190,7 @@ async def test_nothing_outlives_a_killed_parent_and_the_folder_opens_again(tmp_p
         await (await connect(again)).close()
 
 
-async def test_without_network_and_cache_the_message_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_missing_jar_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_CACHE", str(tmp_path))
     nowhere = f"http://127.0.0.1:{claim(tmp_path / 'ports.json', ['nowhere'])['nowhere']}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):

@@ -58,7 +58,7 @@ async def pairs(pipeline: Pipeline, select: str) -> dict[str, Any]:
     return {row[0]: row[1] for row in await pipeline.rows.fetch(select)}
 
 
-async def test_a_corrected_letter_is_stored_and_a_second_time_adds_nothing(pipeline: Pipeline) -> None:
+async def test_a_corrected_dead_letter_is_stored_once(pipeline: Pipeline) -> None:
     await pipeline.receive(RECEIVED, BAD)
     assert await powers(pipeline) == []
     assert await again(pipeline, sample(usedPowerKw=2.0)) == ("stored", None)
@@ -69,7 +69,7 @@ async def test_a_corrected_letter_is_stored_and_a_second_time_adds_nothing(pipel
     assert (found["replays"], found["payload"], found["corrected_payload"]) == (2, BAD, sample(usedPowerKw=3.0))
 
 
-async def test_what_is_refused_again_says_why_and_is_no_new_letter(pipeline: Pipeline) -> None:
+async def test_a_replay_rejected_again_makes_no_new_dead_letter(pipeline: Pipeline) -> None:
     await pipeline.receive(RECEIVED, BAD)
     state, detail = await again(pipeline)
     assert state == "rejected"
@@ -81,7 +81,7 @@ async def test_what_is_refused_again_says_why_and_is_no_new_letter(pipeline: Pip
     assert await again(pipeline, sample()) == ("stored", None)
 
 
-async def test_a_replay_does_not_make_the_ven_look_as_if_it_was_heard_now(pipeline: Pipeline) -> None:
+async def test_a_replay_does_not_move_last_seen(pipeline: Pipeline) -> None:
     await pipeline.receive(RECEIVED, BAD)
     # And one that came by no bridge of ours, but at a time that the log knows.
     logged = int((HOUR_AGO - timedelta(hours=1)).timestamp() * 1000)
@@ -97,7 +97,7 @@ async def test_a_replay_does_not_make_the_ven_look_as_if_it_was_heard_now(pipeli
     assert await pairs(pipeline, "SELECT ven_id, received_at FROM telemetry_readings") == heard
 
 
-async def test_a_corrected_load_adds_only_what_was_missing(pipeline: Pipeline) -> None:
+async def test_a_corrected_load_adds_only_the_missing_row(pipeline: Pipeline) -> None:
     hvac, kiln = {"id": "hvac", "currentPowerKw": 2.0}, {"id": "kiln", "currentPowerKw": "hot"}
     await pipeline.receive(RECEIVED, sample(loads=[hvac, kiln]))
     before = await pipeline.rows.fetch("SELECT * FROM telemetry_readings")
@@ -116,7 +116,7 @@ async def test_a_corrected_load_adds_only_what_was_missing(pipeline: Pipeline) -
     assert (detail or "").startswith("bad_load: load 1")
 
 
-async def test_a_replayer_that_was_killed_after_sending_sends_twice_and_stores_once(
+async def test_a_kill_after_a_replay_sends_twice_and_stores_once(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pipeline.receive(RECEIVED, BAD)
@@ -140,7 +140,7 @@ async def test_a_replayer_that_was_killed_after_sending_sends_twice_and_stores_o
     assert ((await letter(pipeline))["state"], await powers(pipeline)) == ("stored", [1.0])
 
 
-async def test_an_outcome_that_comes_late_does_not_speak_of_a_later_attempt(pipeline: Pipeline) -> None:
+async def test_a_late_outcome_does_not_change_a_later_attempt(pipeline: Pipeline) -> None:
     await pipeline.receive(RECEIVED, BAD)
     await pipeline.request((await letter(pipeline))["id"])
     await pipeline.replay()
@@ -154,7 +154,7 @@ async def test_an_outcome_that_comes_late_does_not_speak_of_a_later_attempt(pipe
 
 
 @pytest.mark.parametrize("size", [1_310_000, 1_440_000, 3_000_000])
-async def test_what_no_topic_can_hold_is_refused_and_does_not_stop_others(pipeline: Pipeline, size: int) -> None:
+async def test_an_oversized_replay_is_refused_and_blocks_no_other(pipeline: Pipeline, size: int) -> None:
     await pipeline.receive(RECEIVED, BAD, b"junk")
     large, other = sorted(await pipeline.index(), key=lambda row: row["reason"] != "not_json")
     await pipeline.request(large["id"], b"x" * size)
@@ -166,7 +166,7 @@ async def test_what_no_topic_can_hold_is_refused_and_does_not_stop_others(pipeli
     assert await pipeline.replay() == 0
 
 
-async def test_requests_of_letters_that_are_gone_are_forgotten(pipeline: Pipeline) -> None:
+async def test_requests_of_deleted_dead_letters_are_dropped(pipeline: Pipeline) -> None:
     await pipeline.receive(RECEIVED, BAD)
     await pipeline.request((await letter(pipeline))["id"], sample())
     await pipeline.rows.execute("DELETE FROM dead_letters")
@@ -176,7 +176,7 @@ async def test_requests_of_letters_that_are_gone_are_forgotten(pipeline: Pipelin
     assert await pipeline.rows.fetchval("SELECT count(*) FROM outbox") == 0
 
 
-async def test_an_acknowledgement_comes_back_too(pipeline: Pipeline) -> None:
+async def test_a_dead_letter_of_an_ack_can_be_replayed(pipeline: Pipeline) -> None:
     headers = [(topics.HEADER_TOPIC, b"ven/ack/ven-1")]
     await pipeline.send(pipeline.kafka.topics.raw(Kind.ACKS), b'{"op":"ping"}', headers)
     await pipeline.settle()

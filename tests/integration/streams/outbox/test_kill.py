@@ -195,7 +195,7 @@ def newest_is_published(rows: Connection, row_id: int | None) -> Callable[[], Aw
 
 
 @pytest.mark.timeout(240)
-async def test_what_is_committed_is_published_in_order_whatever_is_killed(
+async def test_committed_rows_are_published_in_order_despite_kills(
     kafka: KafkaSettings, database: DatabaseSettings, rows: Connection
 ) -> None:
     choose = random.Random(SEED)

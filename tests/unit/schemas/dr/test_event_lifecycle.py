@@ -37,7 +37,7 @@ def delete(event: EventTimes, now: datetime) -> EventTimes:
 
 
 @given(moments=MOMENTS)
-def test_an_event_lives_once(moments: list[tuple[float, str]]) -> None:
+def test_an_event_starts_and_ends_once(moments: list[tuple[float, str]]) -> None:
     event, started, closed = EventTimes(at(100), at(200)), [], []
     for second, what in [*moments, (500.0, "look"), (501.0, "look")]:
         now = at(second)
@@ -69,10 +69,10 @@ def test_an_event_lives_once(moments: list[tuple[float, str]]) -> None:
     ("second", "expected"),
     [(99.9, EventAction.WAIT), (100, EventAction.START), (199.9, EventAction.START), (200, EventAction.MISS)],
 )
-def test_a_late_start_while_it_still_runs(second: float, expected: EventAction) -> None:
+def test_an_event_starts_between_its_times_or_is_missed(second: float, expected: EventAction) -> None:
     assert next_action(EventTimes(at(100), at(200)), at(second)) is expected
 
 
-def test_what_was_stopped_before_anybody_started_it_was_not_missed() -> None:
+def test_an_event_stopped_before_its_start_is_not_missed() -> None:
     assert next_action(EventTimes(at(100), at(200), ended_at=at(101)), at(150)) is EventAction.DROP
     assert next_action(EventTimes(at(100), at(200), cancelled_at=at(50)), at(60)) is EventAction.DROP

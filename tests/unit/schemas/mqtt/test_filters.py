@@ -40,7 +40,7 @@ def test_a_filter_covers_another_when_it_matches_all_its_topics(wide: str, narro
 
 
 @given(plain_filters(), plain_filters(), TOPICS)
-def test_what_a_covered_filter_matches_the_covering_one_matches(wide: str, narrow: str, topic: str) -> None:
+def test_a_covering_filter_matches_all_that_the_covered_does(wide: str, narrow: str, topic: str) -> None:
     if covers(wide, narrow) and topic_matches_sub(narrow, topic):
         assert topic_matches_sub(wide, topic)
 
@@ -54,13 +54,13 @@ def test_a_covered_filter_is_the_narrower_one(wide: str, narrow: str) -> None:
 
 
 @given(FILTERS, FILTERS, TOPICS)
-def test_two_filters_of_a_topic_are_equally_narrow_only_if_they_are_the_same(one: str, other: str, topic: str) -> None:
+def test_only_equal_filters_are_equally_narrow(one: str, other: str, topic: str) -> None:
     if matches(one, topic) and matches(other, topic) and width(one) == width(other):
         assert one.removeprefix("$share/g/") == other.removeprefix("$share/g/")
 
 
 @given(st.lists(FILTERS, max_size=8), TOPICS)
-def test_without_the_covered_filters_the_same_topics_come(filters: list[str], topic: str) -> None:
+def test_dropping_covered_filters_loses_no_topic(filters: list[str], topic: str) -> None:
     kept = uncovered(filters)
     assert any(matches(name, topic) for name in kept) == any(matches(name, topic) for name in filters)
     assert not any(covers(one, other) for one in kept for other in kept if one != other)
@@ -69,7 +69,7 @@ def test_without_the_covered_filters_the_same_topics_come(filters: list[str], to
 
 
 @given(st.lists(FILTERS, max_size=6).flatmap(lambda names: st.tuples(st.just(names), st.permutations(names))))
-def test_what_is_kept_does_not_depend_on_the_order(orders: tuple[list[str], list[str]]) -> None:
+def test_the_kept_filters_do_not_depend_on_the_order(orders: tuple[list[str], list[str]]) -> None:
     assert set(uncovered(orders[0])) == set(uncovered(orders[1]))
 
 
@@ -87,16 +87,16 @@ def test_what_is_kept_does_not_depend_on_the_order(orders: tuple[list[str], list
         ("+/+", "#"),
     ],
 )
-def test_names_are_narrower_than_plus_and_plus_than_sharp_from_the_left(narrower: str, wider: str) -> None:
+def test_a_name_is_narrower_than_plus_and_plus_than_hash(narrower: str, wider: str) -> None:
     assert width(narrower) < width(wider)
 
 
-def test_shared_subscriptions_are_left_alone() -> None:
+def test_shared_subscriptions_are_kept_unchanged() -> None:
     both = ["a/#", "$share/g/a/b", "$share/g/a/+", "$share/h/a/+", "a/b"]
     assert uncovered(both) == both[:-1]
 
 
-def test_topics_that_begin_with_a_dollar_are_not_covered_by_a_leading_wildcard() -> None:
+def test_a_leading_wildcard_covers_no_dollar_topic() -> None:
     apart = ["#", "$aws/things/+/shadow/update", "$SYS/#"]
     assert uncovered(apart) == apart
     assert uncovered(["$aws/#", "$aws/things/+/shadow/update"]) == ["$aws/#"]

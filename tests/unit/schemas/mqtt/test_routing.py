@@ -22,7 +22,7 @@ def routes(**given: str) -> Routes:
 
 
 @pytest.mark.parametrize(("topic", "kind"), DEFAULTS.items())
-def test_topics_carry_what_the_contract_says(topic: str, kind: Kind) -> None:
+def test_topics_have_the_kinds_of_the_contract(topic: str, kind: Kind) -> None:
     assert routes().kind_of(topic) is kind
 
 
@@ -53,7 +53,7 @@ def test_every_topic_setting_may_be_a_filter_and_empty_is_off(setting: str, kind
     assert "site/+/x" in plus.filters
 
 
-def test_an_empty_setting_takes_its_topic_off() -> None:
+def test_an_empty_setting_disables_its_topic() -> None:
     off = routes(mqtt_topic_metering="", mqtt_topic_shadow="")
     assert off.kind_of("volttron/metering") is off.kind_of(SHADOW) is Kind.OTHER
     assert "volttron/metering" not in off.filters
@@ -66,14 +66,14 @@ def test_acknowledgements_are_subscribed_to_always() -> None:
 
 
 @pytest.mark.parametrize("leading", ["#", "+/#", "+/things/+/shadow/update", "+/+/+/+/+"])
-def test_a_leading_wildcard_never_matches_a_topic_that_begins_with_a_dollar(leading: str) -> None:
+def test_a_leading_wildcard_matches_no_dollar_topic(leading: str) -> None:
     assert routes(mqtt_topic_metering=leading).kind_of(SHADOW) is Kind.SHADOW
     assert routes(mqtt_topic_metering=leading, mqtt_topic_shadow="").kind_of(SHADOW) is Kind.OTHER
     assert routes(mqtt_topic_metering=leading).kind_of("$SYS/things/a/shadow/update") is Kind.OTHER
     assert routes(mqtt_topic_metering=leading).kind_of("aws/things/a/shadow/update") is Kind.METERING
 
 
-def test_a_wider_shadow_filter_takes_all_shadow_topics() -> None:
+def test_a_wide_shadow_filter_matches_all_shadow_topics() -> None:
     wide = routes(mqtt_topic_shadow="$aws/things/+/shadow/#")
     for last in ("update", "get", "update/delta"):
         topic = f"$aws/things/ven-1/shadow/{last}"
@@ -92,11 +92,11 @@ def test_a_wider_shadow_filter_takes_all_shadow_topics() -> None:
     ],
 )
 @pytest.mark.parametrize("extra", ["ven/telemetry/+,oadr/meter/+,ven/loads/+,site/weather", "#", "ven/#, oadr/#"])
-def test_extra_topics_carry_what_their_names_say(extra: str, topic: str, kind: Kind) -> None:
+def test_extra_topics_get_the_kind_of_their_pattern(extra: str, topic: str, kind: Kind) -> None:
     assert routes(mqtt_topics=extra).kind_of(topic) is kind
 
 
-def test_extra_topics_are_a_list_with_commas_blanks_and_repetitions() -> None:
+def test_extra_topics_are_split_at_commas_and_deduplicated() -> None:
     extra = routes(mqtt_topics=" ven/telemetry/+ ,, a/b,a/b , volttron/metering,").filters
     assert extra == [*routes().filters, "ven/telemetry/+", "a/b"]
     assert routes(mqtt_topics=" , ").filters == routes().filters

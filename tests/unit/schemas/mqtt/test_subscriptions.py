@@ -25,7 +25,7 @@ def subscribed(settings: Routes, before: SubscriptionList | None = None) -> Subs
     return (before or SubscriptionList()).with_settings(settings).subscribed(settings.filters)
 
 
-def test_what_leaves_the_settings_stays_subscribed_until_the_broker_confirms() -> None:
+def test_removed_filters_stay_until_the_broker_confirms() -> None:
     changed = subscribed(STATUS, subscribed(METERING))
     assert changed.former == [Subscription("a", "metering", 1, subscribed=True)]
     assert [entry.filter for entry in changed.filters if entry.subscribed] == ["b", "c", "a"]
@@ -41,7 +41,7 @@ def test_the_same_settings_change_nothing() -> None:
     assert {entry.settings for entry in subscribed(routes(b=None, a=Kind.METERING), once).filters} == {1}
 
 
-def test_what_comes_back_is_of_today_with_its_kind_of_today() -> None:
+def test_a_filter_added_again_has_its_current_kind() -> None:
     back = subscribed(routes(a=Kind.STATUS), subscribed(STATUS, subscribed(METERING)).unsubscribed(["a"]))
     assert back.filters[0] == Subscription("a", "status", 3, subscribed=True)
     assert {entry.filter for entry in back.former} == {"b", "c"}
@@ -52,7 +52,7 @@ def test_a_change_of_kind_is_a_change_of_settings() -> None:
 
 
 @given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.none() | st.sampled_from(Kind), min_size=1), min_size=1))
-def test_nothing_is_forgotten_before_the_broker_has_confirmed_its_end(
+def test_a_filter_is_dropped_only_after_confirmation(
     changes: Sequence[dict[str, Kind | None]],
 ) -> None:
     held = SubscriptionList()
@@ -66,7 +66,7 @@ def test_nothing_is_forgotten_before_the_broker_has_confirmed_its_end(
         assert entry.route.kind == latest[entry.filter]
 
 
-def test_of_what_is_over_the_latest_are_kept() -> None:
+def test_only_the_latest_removed_filters_are_kept() -> None:
     old = [Route(f"old/{number}", None) for number in range(50)]
     newer = [Route(f"new/{number}", None) for number in range(MAX_FORMER)]
     held = subscribed(METERING, subscribed(Routes(newer), subscribed(Routes(old))))
@@ -80,7 +80,7 @@ def test_of_what_is_over_the_latest_are_kept() -> None:
 @pytest.mark.parametrize(
     "value", [b"", b"no json", b"[]", b"{}", b'{"filters":5}', b"\xff", b'{"filters":' + b"[" * 100_000]
 )
-def test_what_is_no_list_is_told_apart(value: bytes) -> None:
+def test_an_invalid_list_is_an_error(value: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         SubscriptionList.decode(value)
 
@@ -100,12 +100,12 @@ BAD = [
 ]
 
 
-def test_bad_entries_are_left_out_and_good_ones_kept() -> None:
+def test_invalid_entries_are_skipped() -> None:
     value = json.dumps({"filters": [*BAD, GOOD | {"later": "field"}, *BAD]}).encode()
     assert SubscriptionList.decode(value).filters == (msgspec.convert(GOOD, Subscription),)
 
 
-def test_a_kind_of_a_later_version_is_other() -> None:
+def test_an_unknown_kind_is_other() -> None:
     value = json.dumps({"filters": [GOOD | {"kind": "weather"}]}).encode()
     assert SubscriptionList.decode(value).filters[0].route.kind is Kind.OTHER
 

@@ -18,7 +18,7 @@ OURS = (
 REJECTION = Rejection(Reason.BAD_TIME, "no time at all")
 
 
-def test_a_dead_letter_says_why_and_where_from() -> None:
+def test_a_dead_letter_has_its_reason_and_source() -> None:
     headers = dead_letter_headers(
         REJECTION, [], topic="ven.raw.metering", partition=0, offset=0, timestamp=1_729_700_000_123
     )
@@ -32,13 +32,13 @@ def test_a_dead_letter_says_why_and_where_from() -> None:
     ]
 
 
-def test_what_never_reached_its_topic_has_no_place_in_it() -> None:
+def test_a_payload_never_in_kafka_has_no_source_offset() -> None:
     names = [name for name, _ in dead_letter_headers(REJECTION, [], topic="ven.raw.metering")]
     assert names == ["dead-letter-reason", "dead-letter-detail", "source-topic"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["mqtt-topic", "x", "", *OURS]), st.binary(max_size=4))))
-def test_headers_of_the_source_are_kept_in_order_and_ours_are_replaced(source: list[tuple[str, bytes]]) -> None:
+def test_source_headers_are_kept_and_ours_replaced(source: list[tuple[str, bytes]]) -> None:
     headers = dead_letter_headers(REJECTION, iter(source), topic="t", partition=1, offset=2, timestamp=3)
     kept = [header for header in source if header[0] not in OURS]
     assert headers[: len(kept)] == kept

@@ -26,13 +26,13 @@ def test_the_order_of_adding_does_not_matter(a: Totals, b: Totals, c: Totals) ->
 
 
 @given(TOTALS)
-def test_partials_and_totals_are_read_from_the_log_as_they_were(totals: Totals) -> None:
+def test_partials_and_totals_survive_encoding(totals: Totals) -> None:
     partial, network = Partial(3, NOW, totals), NetworkTotals(NOW, totals)
     assert decode_partial(encode_record(partial)) == partial
     assert decode_network_totals(encode_record(network)) == network
 
 
-def test_names_in_the_log_are_those_of_the_network_stats() -> None:
+def test_total_names_equal_those_of_network_stats() -> None:
     assert encode_record(Totals(1, 2.0, 3.0, 4.0, 5.0)) == (
         b'{"onlineVens":1,"householdUsageKw":2.0,"currentLoadReductionKw":3.0,'
         b'"controllablePowerKw":4.0,"potentialLoadReductionKw":5.0}'

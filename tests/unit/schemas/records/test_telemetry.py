@@ -49,19 +49,19 @@ READINGS = st.builds(
 
 
 @given(READINGS)
-def test_a_reading_is_read_from_the_log_as_it_was(reading: Reading) -> None:
+def test_a_reading_survives_encoding(reading: Reading) -> None:
     again = decode_reading(encode_record(reading))
     assert again == reading
     assert again.timestamp.utcoffset() == again.received_at.utcoffset() == timedelta(0)
 
 
 @given(st.builds(FaultReport, TEXT, TIMES, TIMES, TEXT))
-def test_a_fault_report_is_read_from_the_log_as_it_was(report: FaultReport) -> None:
+def test_a_fault_report_survives_encoding(report: FaultReport) -> None:
     assert decode_fault(encode_record(report)) == report
 
 
 @given(READINGS)
-def test_names_are_camel_case_and_what_is_unknown_is_left_out(reading: Reading) -> None:
+def test_names_are_camel_case_and_unknown_values_omitted(reading: Reading) -> None:
     plain = json.loads(encode_record(reading))
     assert {"venId", "timestamp", "receivedAt"} <= plain.keys()
     assert plain.keys() <= {
@@ -78,7 +78,7 @@ def test_names_are_camel_case_and_what_is_unknown_is_left_out(reading: Reading) 
     assert None not in plain.values()
 
 
-def test_no_loads_and_an_empty_list_of_them_are_not_the_same() -> None:
+def test_missing_and_empty_loads_differ() -> None:
     now = datetime(2025, 3, 10, tzinfo=UTC)
     silent = Reading(ven_id="a", timestamp=now, received_at=now)
     empty = Reading(ven_id="a", timestamp=now, received_at=now, loads=())

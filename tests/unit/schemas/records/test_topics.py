@@ -25,14 +25,14 @@ def test_every_source_has_a_topic_for_its_dead_letters() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "site-1."])
-def test_the_prefix_stands_before_every_name_once(prefix: str) -> None:
+def test_the_prefix_precedes_every_name_once(prefix: str) -> None:
     names = TopicNames(prefix)
     assert [name for name, _ in names] == [prefix + name for name in NAMES]
     assert names.raw(Kind.METERING) == prefix + "ven.raw.metering"
     assert names.dead_letters(names.raw(Kind.ACKS)) == prefix + "ven.raw.acks.dlq"
 
 
-def test_messages_are_kept_by_age_and_latest_values_by_key() -> None:
+def test_messages_are_deleted_by_age_and_states_compacted() -> None:
     compacted = {topic.name for topic in TOPICS if topic.cleanup == "compact"}
     assert compacted.isdisjoint(topic.name for topic in RAW)
     assert compacted.intersection(topic.name for topic in CANONICAL) == {SHADOW}

@@ -25,7 +25,7 @@ ISSUER = "https://id.example.org"
         ("0.0.0.0", {"api_auth": "open"}, True),  # noqa: S104
     ],
 )
-def test_it_is_open_on_loopback_only(host: str, given: dict[str, Any], is_open: object) -> None:
+def test_the_api_is_open_on_loopback_only(host: str, given: dict[str, Any], is_open: object) -> None:
     assert AccessSettings(**given).is_open(host) is is_open
 
 
@@ -42,15 +42,15 @@ def test_it_is_open_on_loopback_only(host: str, given: dict[str, Any], is_open: 
         ({"api_auth": "off"}, "API_AUTH"),
     ],
 )
-def test_what_would_let_others_in_is_an_error(given: dict[str, Any], message: str) -> None:
+def test_unsafe_access_settings_are_an_error(given: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         AccessSettings.load(**given)
 
 
-def test_an_issuer_on_this_machine_may_be_without_tls() -> None:
+def test_a_loopback_issuer_needs_no_tls() -> None:
     assert AccessSettings.load(api_oidc_issuer="http://127.0.0.1:9000", api_oidc_audience="a").api_oidc_issuer
 
 
-def test_a_revoked_key_is_out_within_a_minute_whatever_is_set() -> None:
+def test_revocation_takes_at_most_a_minute_with_any_setting() -> None:
     most = AccessSettings.load(api_key_cache_seconds=30, api_feed_recheck_seconds=30)
     assert most.api_key_cache_seconds + most.api_feed_recheck_seconds <= 60

@@ -55,7 +55,7 @@ def test_servers_listen_on_loopback_by_default() -> None:
     assert set(hosts) == {"127.0.0.1"}
 
 
-def test_every_missing_setting_is_named_as_it_is_written_in_the_environment() -> None:
+def test_missing_settings_are_named_as_in_the_environment() -> None:
     text = message(DatabaseSettings)
     assert all(f"{name} is not set" in text for name in ("DB_HOST", "DB_USER", "DB_NAME"))
     assert "DB_PORT" not in text
@@ -91,7 +91,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, block: type[Blo
     assert ";" not in message(block)
 
 
-def test_the_environment_goes_over_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_env_file(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("DB_HOST=file\nDB_USER='u'\nDB_NAME=n\nDB_PASSWORD=p\nUNRELATED=1\n", encoding="utf-8")
     monkeypatch.setenv("DB_HOST", "environment")
     block = DatabaseSettings.load()
@@ -100,7 +100,7 @@ def test_the_environment_goes_over_the_env_file(monkeypatch: pytest.MonkeyPatch)
     assert DatabaseSettings.load(db_host="argument").db_host == "argument"
 
 
-def test_an_empty_value_in_the_environment_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_environment_value_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DB_HOST", "")
     monkeypatch.setenv("DB_PORT", "")
     assert "DB_HOST is not set" in message(DatabaseSettings, db_user="u", db_name="n")
@@ -121,12 +121,12 @@ def test_a_password_is_not_shown() -> None:
     assert "hunter2" not in message(DatabaseSettings, db_password="hunter2")
 
 
-def test_the_window_is_made_of_its_settings() -> None:
+def test_the_time_window_follows_its_settings() -> None:
     block = StreamsSettings.load(retention_days=30, max_future_seconds=1.5)
     assert block.window == TimeWindow(30, timedelta(seconds=1.5))
 
 
-def test_topic_names_stand_under_the_prefix() -> None:
+def test_topic_names_start_with_the_prefix() -> None:
     block = KafkaSettings.load(kafka_bootstrap_servers="k", kafka_topic_prefix="site-1.")
     assert block.topics("ven.telemetry") == "site-1.ven.telemetry"
     assert all(name.startswith("site-1.") for name, _ in block.topics)

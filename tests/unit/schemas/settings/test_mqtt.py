@@ -50,14 +50,14 @@ def test_the_topics_have_the_defaults_of_the_contract() -> None:
     }
 
 
-def test_an_empty_topic_in_the_environment_is_off_and_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_topic_setting_is_off_not_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MQTT_TOPIC_SHADOW", "")
     monkeypatch.setenv("BACKEND_LOADS_TOPIC", "ven/loads/+")
     block = MqttTopicSettings.load()
     assert (block.mqtt_topic_shadow, block.backend_loads_topic) == ("", "ven/loads/+")
 
 
-def test_all_that_is_missing_is_named_at_once() -> None:
+def test_all_missing_settings_are_named_together() -> None:
     text = message()
     names = ("MQTT_HOST", "MQTT_PORT", "MQTT_CA_CERT", "MQTT_CLIENT_CERT")
     assert [text.count(f"{name} is not set") for name in names] == [1, 1, 1, 1]
@@ -77,7 +77,7 @@ def test_all_that_is_missing_is_named_at_once() -> None:
         (BROKER | CA | {"private_key_pem": "k", "mqtt_username": "u"}, "MQTT_CLIENT_CERT"),
     ],
 )
-def test_what_is_missing_is_named_first(given_settings: dict[str, Any], named: str) -> None:
+def test_missing_settings_are_named_before_wrong_ones(given_settings: dict[str, Any], named: str) -> None:
     assert message(**given_settings).startswith(f"{named} is not set")
 
 
@@ -94,7 +94,7 @@ def test_what_is_missing_is_named_first(given_settings: dict[str, Any], named: s
         BROKER | {"ca_cert_pem": "text", "mqtt_client_cert": "cert.pem", "private_key_pem": "text"},
     ],
 )
-def test_files_pem_text_or_both_make_it_complete(given_settings: dict[str, Any]) -> None:
+def test_files_pem_text_or_both_are_accepted(given_settings: dict[str, Any]) -> None:
     assert MqttSettings.load(**given_settings)
 
 
@@ -131,7 +131,7 @@ def test_everything_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch
     assert block.mqtt_tls_server_name == "n"
 
 
-def test_secrets_are_not_shown_and_nothing_can_be_changed() -> None:
+def test_settings_hide_secrets_and_are_frozen() -> None:
     block = MqttSettings.load(
         **BROKER, **CA, mqtt_username="u", mqtt_password="hunter2", private_key_pem="", ca_cert_pem="s3"
     )
@@ -168,19 +168,19 @@ INVALID = ["a#", "#a", "a/#/b", "#/", "##", "a+", "+a", "a/+b/c", "++", "a/b+/#"
 
 
 @pytest.mark.parametrize("value", VALID)
-def test_a_topic_filter_is_taken(value: str) -> None:
+def test_a_valid_topic_filter_is_accepted(value: str) -> None:
     check_filter(value)
     assert value in MqttTopicSettings.load(mqtt_topics=value).routes.filters
 
 
 @pytest.mark.parametrize("value", INVALID)
 @pytest.mark.parametrize("setting", ["mqtt_topic_metering", "mqtt_topic_shadow", "backend_loads_topic", "mqtt_topics"])
-def test_what_is_no_topic_filter_is_refused_with_a_hint(setting: str, value: str) -> None:
+def test_an_invalid_topic_filter_is_refused_with_a_hint(setting: str, value: str) -> None:
     assert "is not an MQTT topic filter" in message(MqttTopicSettings, **{setting: value})
 
 
 @pytest.mark.parametrize("value", ["a\tb", "a\x7f", "a\x85", "a/\ufdd0", "a/\uffff", "\U0010fffe", "/" * 200])
-def test_what_makes_a_broker_close_the_connection_is_refused(value: str) -> None:
+def test_a_filter_that_brokers_disconnect_for_is_refused(value: str) -> None:
     assert "is not an MQTT topic filter" in message(MqttTopicSettings, mqtt_topic_status=value)
 
 
@@ -190,11 +190,11 @@ def test_a_shared_subscription_has_a_group_and_a_filter(value: str) -> None:
         check_filter(value)
 
 
-def test_text_that_is_no_utf_8_is_refused() -> None:
+def test_text_that_is_not_utf_8_is_refused() -> None:
     assert message(MqttTopicSettings, mqtt_topic_status="a\udcff").startswith("MQTT_TOPIC_STATUS")
 
 
-def test_a_comma_separates_in_the_list_only() -> None:
+def test_a_comma_separates_only_in_mqtt_topics() -> None:
     assert "a,b" in MqttTopicSettings.load(mqtt_topic_status="a,b").routes.filters
     assert "is not an MQTT topic filter" in message(MqttTopicSettings, mqtt_topic_status="a,+")
 
@@ -204,7 +204,7 @@ def test_one_bad_extra_topic_among_good_ones_is_found() -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "+", "#", ""]), min_size=1, max_size=5))
-def test_whole_level_wildcards_are_valid_unless_a_sharp_is_followed(levels: list[str]) -> None:
+def test_whole_level_wildcards_are_valid_with_hash_at_the_end(levels: list[str]) -> None:
     value = "/".join(levels)
     if "#" in levels[:-1] or not value:
         with pytest.raises(ValueError, match="not an MQTT topic filter"):

@@ -14,21 +14,21 @@ DAYS = st.dates(date(1, 1, 2), date(9999, 12, 30))
 
 
 @given(st.lists(DAYS, unique=True))
-def test_names_sort_as_their_days_do(days: list[date]) -> None:
+def test_partition_names_sort_by_day(days: list[date]) -> None:
     by_day = [partition_name("readings", day) for day in sorted(days)]
     assert by_day == sorted(by_day)
     assert len(set(by_day)) == len(days)
 
 
 @given(DAYS)
-def test_a_name_holds_its_day_in_eight_digits(day: date) -> None:
+def test_a_partition_name_has_its_day_in_eight_digits(day: date) -> None:
     name = partition_name("readings", day)
     assert re.fullmatch(r"readings_\d{8}", name)
     assert name == f"readings_{day.isoformat().replace('-', '')}"
 
 
 @given(DAYS)
-def test_a_partition_holds_exactly_its_day_in_utc(day: date) -> None:
+def test_a_partition_covers_exactly_its_utc_day(day: date) -> None:
     create, attach = create_partition("readings", day)
     name = partition_name("readings", day)
     assert create == f"CREATE TABLE IF NOT EXISTS {name} (LIKE readings INCLUDING ALL)"
@@ -54,14 +54,14 @@ def test_the_next_day_begins_where_the_day_ends(day: date) -> None:
 
 
 @pytest.mark.parametrize("table", PARTITIONED, ids=str)
-def test_names_of_all_partitions_fit_into_an_identifier(table: object) -> None:
+def test_partition_names_fit_into_an_identifier(table: object) -> None:
     name = partition_name(str(table), date(2025, 1, 1))
     assert len(name) <= 63
     assert re.fullmatch(r"[a-z_]+\d{8}", name)
 
 
 @given(DAYS, st.times(), st.integers(-840, 840))
-def test_a_moment_belongs_to_its_day_in_utc_whatever_its_zone(day: date, at: time, minutes: int) -> None:
+def test_a_time_belongs_to_its_utc_day_in_any_zone(day: date, at: time, minutes: int) -> None:
     moment = datetime.combine(day, at, UTC)
     assert day_of(moment) == day
     if 1 < day.year < 9999:
