@@ -2,29 +2,18 @@
 
 from typing import Any
 
-import msgspec
-
 from bridge.mqtt.packet_reader import Message
 from runtime.kafka import MAX_PAYLOAD_BYTES
 from runtime.metrics import DEAD_LETTERS
 from schemas.base.rejection import Reason, Rejection
+from schemas.mqtt.record_key import message_key
 from schemas.mqtt.routing import Kind, Routes
-from schemas.mqtt.sender import sender_of
-from schemas.parsing.common import MAX_ID_LENGTH
 from schemas.records import topics
 from schemas.records.dead_letters import dead_letter_headers
 
 _TRUNCATED_BYTES = 65_536
 _MAX_CACHED_TOPICS = 100_000
 _MAX_CACHED_TOPIC_LENGTH = 256
-
-
-class _Ids(msgspec.Struct):
-    venId: Any = None
-    ven_id: Any = None
-
-
-_decode_ids = msgspec.json.Decoder(_Ids).decode
 
 
 class RawRecords:
@@ -73,17 +62,3 @@ class RawRecords:
             if len(topic) <= _MAX_CACHED_TOPIC_LENGTH:
                 self._kinds[topic] = kind
         return kind
-
-
-def message_key(kind: Kind, topic: str, payload: bytes) -> bytes | None:
-    """Return the VEN id as the record's key; None, and so any partition, if the message names no VEN."""
-    ven_id = sender_of(kind, topic, lambda: _stated_id(payload))
-    return ven_id.encode() if isinstance(ven_id, str) and 0 < len(ven_id) <= MAX_ID_LENGTH else None
-
-
-def _stated_id(payload: bytes) -> Any:
-    try:
-        ids = _decode_ids(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return None
-    return ids.ven_id if ids.venId is None else ids.venId

@@ -7,7 +7,7 @@ from gateway.asyncapi.records import Schema, components
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import MAX_INDEXED, MAX_OP, AckFields, CurtailedFields
 from schemas.parsing.common import MAX_ID_LENGTH
-from schemas.parsing.loads import CircuitFields, LoadFields
+from schemas.parsing.loads import LoadFields
 from schemas.parsing.metering import MeteringFields
 
 MESSAGES: Mapping[Kind, tuple[str, ...]] = {
@@ -26,7 +26,7 @@ _ID: Schema = {
     "type": ["string", "null"],
     "minLength": 1,
     "maxLength": MAX_ID_LENGTH,
-    # No / + # and no control character, for it is a level of MQTT topics.
+    # No / + # and no control character, because it is a level of MQTT topics. `summary`, `.` and `..` are refused too.
     "pattern": r"^[^/+#\u0000-\u001f\u007f-\u009f]*$",
     "description": "The id of the VEN.",
 }
@@ -41,31 +41,38 @@ _VERSION: Schema = {"schemaVersion": {"description": "Read by nobody."}}
 
 def payload_schemas() -> dict[str, Schema]:
     """Return all of them by name; fields that they do not list are kept, and never an error."""
-    found = components((MeteringFields, LoadFields, CircuitFields, AckFields, CurtailedFields))
-    load, circuit, curtailed = (
-        found[kind.__name__]["properties"] for kind in (LoadFields, CircuitFields, CurtailedFields)
-    )
-    entry = _list_of("LoadEntry"), _list_of("CircuitEntry")
-    lists = {"loads": entry[0], "circuits": entry[1]}
+    found = components((MeteringFields, LoadFields, AckFields, CurtailedFields))
+    load, curtailed = (found[kind.__name__]["properties"] for kind in (LoadFields, CurtailedFields))
+    lists = {"loads": _list_of("LoadEntry"), "circuits": _list_of("LoadEntry")}
     return {
         "MeteringSample": _object(
             "A metering sample. Power in kW, used power is net import from the grid: negative where a home produces "
-            "more than it uses. Where a field has several spellings, the modern one wins.",
+            "more than it uses. Where a field has several spellings, the modern one wins. A payload may be an array of "
+            "samples.",
             {**_SENDER, **_MEASURED, **_VERSION, **found["MeteringFields"]["properties"], **lists},
             _one_of("venId", "ven_id"),
             _one_of("timestamp", "ts"),
         ),
-        "LoadEntry": _object("A circuit, as `loads` lists it.", load, _one_of("id", "loadId")),
-        "CircuitEntry": _object("A circuit, as `circuits` lists it.", circuit, _one_of("id", "loadId")),
+        "LoadEntry": _object(
+            "A load, in the spellings of `loads` and `circuits`. Power in kW, `breakerAmps` in A. Without a capacity "
+            "it is breaker current times panel voltage. Without a shed capability, a circuit can shed its power, and a "
+            "critical one nothing.",
+            load,
+            _one_of("id", "loadId"),
+        ),
         "FaultMessage": _object(
             "A VEN's own report that something is wrong with it: no used power, so it is no sample.",
-            {**_SENDER, **_MEASURED, "error": {"description": "What is wrong, in the device's words."}},
+            {
+                **_SENDER,
+                **_MEASURED,
+                "error": {"type": "string", "minLength": 1, "description": "What is wrong, in the device's words."},
+            },
             _one_of("venId", "ven_id"),
             _one_of("timestamp", "ts"),
             _one_of("error"),
         ),
         "LoadSnapshotMessage": _object(
-            "All circuits of a home at one time, apart from its metering.",
+            "All loads of a VEN at one time, without its metering. A payload may be an array of snapshots.",
             {**_SENDER, **_MEASURED, **_VERSION, **lists},
             _one_of("venId", "ven_id"),
             _one_of("timestamp", "ts"),

@@ -7,7 +7,7 @@ from enum import StrEnum
 class Reason(StrEnum):
     """Reason codes. A code never changes its meaning; a new cause gets a new code."""
 
-    EMPTY = "empty"  # no payload at all
+    EMPTY = "empty"  # nothing but white space, NUL or a byte-order mark
     NOT_JSON = "not_json"  # not UTF-8 text, or not JSON (NaN and Infinity are not JSON)
     TOO_DEEP = "too_deep"  # nested deeper than MAX_DEPTH
     TOO_LARGE = "too_large"  # larger than devices may send

@@ -30,14 +30,24 @@ def check_filter(value: str) -> None:
         raise ValueError(f"{value!r} is not an MQTT topic filter: + stands for one whole level, # for all after it")
     if len(levels) > MAX_LEVELS:
         raise ValueError(f"{value!r} is not an MQTT topic filter: it has more than {MAX_LEVELS} levels")
-    if not all(map(_may_be_sent, value)):
+    if not has_valid_characters(value):
         raise ValueError(f"{value!r} is not an MQTT topic filter: it holds control characters")
 
 
-def _may_be_sent(character: str) -> bool:
+def has_valid_characters(text: str) -> bool:
+    """Return whether brokers accept all characters of a text in a topic: no control, surrogate or noncharacter.
+
+    Brokers may close the connection otherwise (MQTT 5.0, section 1.5.4).
+    """
+    # Nearly all texts are printable, which is quick to check.
+    return text.isprintable() or all(map(_is_valid, text))
+
+
+def _is_valid(character: str) -> bool:
     code = ord(character)
-    # Unicode noncharacters: the last two code points of each plane, and 32 more.
-    return unicodedata.category(character) != "Cc" and code & 0xFFFE != 0xFFFE and not 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004
+    # Unicode noncharacters: the last two code points of each plane, and U+FDD0 to U+FDEF.
+    noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF  # noqa: PLR2004 - code points by definition
+    return not noncharacter and unicodedata.category(character) not in {"Cc", "Cs"}
 
 
 def is_shared(topic_filter: str) -> bool:

@@ -1,13 +1,13 @@
 """Which VEN an MQTT message belongs to: the bridge keys records by it, and the parsers check payloads against it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from schemas.base.rejection import Reason, RejectedError
 from schemas.mqtt.filters import matches
 from schemas.mqtt.routing import KNOWN_PATTERNS, Kind
-from schemas.parsing.common import check_ven_id
+from schemas.parsing.common import check_ven_id, first_of, ven_id_of
 
 _TOPIC_DECIDES = frozenset({Kind.ACKS, Kind.SHADOW})
 """Kinds whose topic always names the VEN; in others the payload does, and the topic may."""
@@ -27,6 +27,16 @@ def sender_of(kind: Kind, topic: str, stated_id: Callable[[], Any]) -> Any:
         in_topic = ven_id_in_topic(kind, topic)
         return stated_id() if in_topic is None else in_topic
     return stated_id() or ven_id_in_topic(kind, topic)
+
+
+def parse_ven_id(kind: Kind, topic: str, document: Mapping[str, Any]) -> str:
+    """Return the VEN id of a payload in either spelling, or of the topic if the payload has none.
+
+    Raises:
+        RejectedError: missing_id or bad_id.
+    """
+    in_topic = ven_id_in_topic(kind, topic) if first_of(document, "venId", "ven_id") is None else None
+    return ven_id_of(document) if in_topic is None else in_topic
 
 
 def check_sender(kind: Kind, topic: str, ven_id: str | None) -> None:

@@ -1,6 +1,6 @@
 """What all parsers share: JSON, VEN ids, times and the choice between spellings."""
 
-import unicodedata
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError
+from schemas.mqtt.filters import has_valid_characters
 
 T = TypeVar("T")
 W = TypeVar("W", bound=msgspec.Struct)
@@ -23,7 +24,14 @@ MAX_TEXT = 1024
 """The longest text, in characters, of a field with its own column."""
 
 _FORBIDDEN_IN_IDS = frozenset("/+#")
+# Clients shorten paths such as `/api/vens/..`, and `/api/vens/summary` is another resource.
+_RESERVED_IDS = frozenset({".", "..", "summary"})
 _SECONDS_BELOW = 1e11  # as seconds this is the year 5138, as milliseconds 1973: no overlap in practice
+
+
+def trim(payload: bytes) -> bytes:
+    """Return a payload without a leading byte-order mark and without white space or NUL at its end."""
+    return payload.removeprefix(BOM_UTF8).rstrip(b" \t\r\n\0")
 
 
 def decode_object(payload: bytes) -> dict[str, Any]:
@@ -50,7 +58,7 @@ def decode_object(payload: bytes) -> dict[str, Any]:
 
 
 def check_ven_id(value: Any) -> str:
-    """Return the id if it can be a level of an MQTT topic.
+    """Return the id if it can be a level of MQTT topics and of REST paths: the rule for MQTT and REST alike.
 
     Raises:
         RejectedError: bad_id.
@@ -59,10 +67,10 @@ def check_ven_id(value: Any) -> str:
         raise RejectedError(Reason.BAD_ID, f"an id must be text, not {type(value).__name__}")
     if not 1 <= len(value) <= MAX_ID_LENGTH:
         raise RejectedError(Reason.BAD_ID, f"an id has 1 to {MAX_ID_LENGTH} characters, this one has {len(value)}")
-    # Nearly all ids are printable, which is quick to check. Of other characters, only control characters are forbidden.
-    control = not value.isprintable() and any(unicodedata.category(character) == "Cc" for character in value)
-    if control or not _FORBIDDEN_IN_IDS.isdisjoint(value):
-        raise RejectedError(Reason.BAD_ID, f"{value!r} contains / + # or a control character")
+    if not _FORBIDDEN_IN_IDS.isdisjoint(value) or not has_valid_characters(value):
+        raise RejectedError(Reason.BAD_ID, f"{value!r} contains / + # or a character that MQTT topics cannot contain")
+    if value in _RESERVED_IDS:
+        raise RejectedError(Reason.BAD_ID, f"{value!r} cannot be an id, because it has another meaning in REST paths")
     return value
 
 
@@ -105,16 +113,21 @@ def parse_time(value: Any) -> datetime:
         RejectedError: bad_time.
     """
     try:
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and not _looks_like_a_date(value):
             seconds = value if -_SECONDS_BELOW < value < _SECONDS_BELOW else value / 1000
             return datetime.fromtimestamp(seconds, UTC)
-        if isinstance(value, str):
+        if isinstance(value, str) and not value.isdecimal():
             moment = datetime.fromisoformat(value.upper())
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
         pass
     given = repr(value[:60]) if isinstance(value, str) else f"a {type(value).__name__}"
     raise RejectedError(Reason.BAD_TIME, f"{given} is not a time in seconds, milliseconds or ISO 8601")
+
+
+def _looks_like_a_date(number: float) -> bool:
+    """Return whether a number has eight digits, like 20261130: it could be a date, or seconds in the 1970s."""
+    return 10_000_000 <= number < 100_000_000  # noqa: PLR2004 - eight digits
 
 
 def first_of(document: Mapping[str, Any], *spellings: str) -> Any:

@@ -1,4 +1,4 @@
-"""Parses lists of loads, in the spelling of `loads` or of `circuits`."""
+"""Parses lists of loads, whose entries have the spellings of `loads`, of `circuits`, or both."""
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -26,7 +26,7 @@ E = TypeVar("E", bound=_Entry)
 
 
 class LoadFields(msgspec.Struct, frozen=True):
-    """The known fields of both spellings: an entry of `circuits` may also use those of `loads`."""
+    """The known fields of an entry, in all spellings."""
 
     id: str | None = None
     loadId: str | None = None
@@ -37,9 +37,6 @@ class LoadFields(msgspec.Struct, frozen=True):
     shedCapabilityKw: Quantity | None = None
     enabled: bool | None = None
     priority: int | float | None = None
-
-
-class CircuitFields(LoadFields, frozen=True):
     currentKw: Quantity | None = None
     current_kw: Quantity | None = None
     breakerAmps: Quantity | None = None
@@ -57,22 +54,27 @@ class PlainLoad(Load, frozen=True, gc=False, eq=False, forbid_unknown_fields=Tru
 
 
 _id_of = attrgetter("id")
-_ID = ("id", "loadId")
-_SPELLINGS = (_ID, ("currentKw", "current_kw", "currentPowerKw"), ("breakerAmps", "breaker_amps"))
-_KNOWN_IN_LOADS = frozenset(LoadFields.__struct_fields__)
+_SPELLINGS = (("id", "loadId"), ("currentPowerKw", "currentKw", "current_kw"), ("breakerAmps", "breaker_amps"))
 # `critical` has no column, so it is kept with the unknown fields.
-_KNOWN_IN_CIRCUITS = frozenset(CircuitFields.__struct_fields__) - {"critical"}
+_KNOWN = frozenset(LoadFields.__struct_fields__) - {"critical"}
 
 
-def parse_loads(entries: Sequence[Any], rejected: list[Rejection]) -> tuple[Load, ...]:
-    """Parse a `loads` list; add at most `MAX_REJECTED` + 1 rejections of bad entries to `rejected`."""
-    return parse_each("load", entries, _load, rejected)
+def parse_lists(
+    loads: Sequence[Any] | None,
+    circuits: Sequence[Any] | None,
+    panel_voltage: float | None,
+    rejected: list[Rejection],
+) -> tuple[Load, ...] | None:
+    """Parse `loads`, or `circuits` if `loads` is None; return None if both are None.
 
-
-def parse_circuits(entries: Sequence[Any], panel_voltage: float | None, rejected: list[Rejection]) -> tuple[Load, ...]:
-    """Parse a `circuits` list as loads: capacity is breaker current times `panel_voltage` (V, 240 if None)."""
+    A missing capacity is breaker current times `panel_voltage` (V, 240 if None). Adds at most `MAX_REJECTED` + 1
+    rejections of bad entries to `rejected`.
+    """
     volts = panel_voltage if panel_voltage and panel_voltage > 0 else DEFAULT_PANEL_VOLTAGE
-    return parse_each("load", entries, lambda entry: _circuit(entry, volts), rejected)
+    entries = first_given(loads, circuits)
+    if entries is None:
+        return None
+    return parse_each("load", entries, lambda entry: _load(entry, volts, is_circuit=loads is None), rejected)
 
 
 def differ(loads: Sequence[PlainLoad] | None) -> bool:
@@ -101,37 +103,26 @@ def parse_each(
     return tuple(found.values())
 
 
-def _load(entry: Any) -> Load:
-    wire = convert_fields(entry, LoadFields, (_ID,), Reason.BAD_LOAD)
-    return _build(entry, wire, wire.capacityKw, wire.currentPowerKw, wire.shedCapabilityKw, _KNOWN_IN_LOADS)
-
-
-def _circuit(entry: Any, volts: float) -> Load:
-    wire = convert_fields(entry, CircuitFields, _SPELLINGS, Reason.BAD_LOAD)
-    current = first_given(wire.currentKw, wire.current_kw, wire.currentPowerKw)
-    amps = first_given(wire.breakerAmps, wire.breaker_amps)
-    capacity = wire.capacityKw if amps is None else amps * volts / 1000
-    if capacity is not None and abs(capacity) > MAX_MAGNITUDE:
-        raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V exceed {MAX_MAGNITUDE} kW")
-    if wire.critical:
-        sheds: float | None = 0.0
-    else:
-        # A circuit that produces power has nothing to shed.
-        sheds = first_given(wire.shedCapabilityKw, None if current is None else max(current, 0.0))
-    return _build(entry, wire, capacity, current, sheds, _KNOWN_IN_CIRCUITS)
-
-
-def _build(
-    entry: dict[str, Any],
-    wire: LoadFields,
-    capacity: float | None,
-    current: float | None,
-    sheds: float | None,
-    known: frozenset[str],
-) -> Load:
+def _load(entry: Any, volts: float, *, is_circuit: bool) -> Load:
+    wire = convert_fields(entry, LoadFields, _SPELLINGS, Reason.BAD_LOAD)
     load_id = _text("id", first_given(wire.id, wire.loadId))
     if not load_id:
         raise RejectedError(Reason.BAD_LOAD, "no id")
+    current, capacity, sheds = wire.currentPowerKw, wire.capacityKw, wire.shedCapabilityKw
+    if current is None:
+        current = first_given(wire.currentKw, wire.current_kw)
+        is_circuit = is_circuit or current is not None
+    amps = first_given(wire.breakerAmps, wire.breaker_amps)
+    if capacity is None and amps is not None:
+        capacity = amps * volts / 1000
+        is_circuit = True
+        if abs(capacity) > MAX_MAGNITUDE:
+            raise RejectedError(Reason.BAD_LOAD, f"{amps} A at {volts} V exceed {MAX_MAGNITUDE} kW")
+    if wire.critical:
+        sheds = 0.0
+    elif sheds is None and current is not None and (is_circuit or wire.critical is not None):
+        # A circuit can shed its power, unless it produces.
+        sheds = max(current, 0.0)
     return Load(
         load_id,
         _text("name", wire.name),
@@ -141,7 +132,7 @@ def _build(
         sheds,
         wire.enabled is not False,
         whole("priority", wire.priority, 31, Reason.BAD_LOAD),
-        unknown_fields(entry, known),
+        unknown_fields(entry, _KNOWN),
     )
 
 

@@ -6,6 +6,8 @@ from typing import Any
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError, Rejection
+from schemas.mqtt.routing import Kind
+from schemas.mqtt.sender import parse_ven_id
 from schemas.parsing.common import (
     MAX_PAYLOAD_BYTES,
     check_ven_id,
@@ -16,13 +18,11 @@ from schemas.parsing.common import (
     parse_time,
     short_text,
     storable,
-    text_of,
     time_of,
     unknown_fields,
-    ven_id_of,
     whole,
 )
-from schemas.parsing.loads import PlainLoad, differ, parse_circuits, parse_loads
+from schemas.parsing.loads import PlainLoad, differ, parse_lists
 from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import FaultReport, Int64, Load, Quantity, Reading
 
@@ -86,7 +86,7 @@ _SPELLINGS = (
     ("loads", "circuits"),
 )
 _KNOWN = {*MeteringFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
-# If `loads` is present, `circuits` is not used and is no unknown field either.
+# Beside `loads`, `circuits` is not used; it is kept like an unknown field.
 _KNOWN_BESIDE_LOADS = _KNOWN - {"circuits"}
 
 
@@ -100,21 +100,14 @@ def parse_metering(payload: bytes, source: Source) -> Parsed:
     if plain is not None:
         return Parsed(plain)
     document = decode_object(payload)
-    ven_id, timestamp = ven_id_of(document), time_of(document)
+    ven_id, timestamp = parse_ven_id(Kind.METERING, source.topic, document), time_of(document)
     error = document.get("error")
-    if error is not None and first_of(document, "usedPowerKw", "power_kw") is None:
-        return Parsed(FaultReport(ven_id, timestamp, source.received_at, text_of(storable(error))))
+    if isinstance(error, str) and error and first_of(document, "usedPowerKw", "power_kw") is None:
+        return Parsed(FaultReport(ven_id, timestamp, source.received_at, storable(error)))
     wire = convert_fields(document, MeteringFields, _SPELLINGS, Reason.BAD_VALUE)
-    known = _KNOWN
     rejected: list[Rejection] = []
-    if wire.loads is not None:
-        loads = parse_loads(wire.loads, rejected)
-        known = _KNOWN_BESIDE_LOADS
-    elif wire.circuits is not None:
-        loads = parse_circuits(wire.circuits, wire.panelVoltage, rejected)
-    else:
-        loads = None
-    extra = unknown_fields(document, known)
+    loads = parse_lists(wire.loads, wire.circuits, wire.panelVoltage, rejected)
+    extra = unknown_fields(document, _KNOWN if wire.loads is None else _KNOWN_BESIDE_LOADS)
     number = whole("message_num", wire.message_num, 63, Reason.BAD_VALUE)
     return Parsed(_reading(ven_id, timestamp, source, wire, number, loads, extra), rejected)
 

@@ -7,7 +7,7 @@ import msgspec
 from schemas.base.rejection import Reason, RejectedError
 from schemas.mqtt.routing import Kind
 from schemas.mqtt.sender import ven_id_in_topic
-from schemas.parsing.common import decode_object, first_of, parse_time, storable
+from schemas.parsing.common import decode_object, optional_time_of, storable
 from schemas.parsing.result import Parsed, Source
 from schemas.records.telemetry import AwareDatetime, VenId
 
@@ -16,7 +16,7 @@ _WRITTEN_BY_DEVICES = ["shadow", "update"]
 
 
 class Shadow(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """A document that a VEN reported; `timestamp` (UTC) is its event time, if the document has one."""
+    """A document that a VEN reported; `timestamp` (UTC) is its event time, if it has a readable one."""
 
     ven_id: VenId
     timestamp: AwareDatetime | None = None
@@ -43,8 +43,7 @@ def parse_shadow(payload: bytes, source: Source) -> Parsed | None:
     reported = _object(state, "reported")
     if reported is None:
         return None  # a request to the device (desired), or a deleted shadow
-    given = first_of(reported, "timestamp", "ts")
-    timestamp = None if given is None else parse_time(given)
+    timestamp = optional_time_of(reported)
     return Parsed(
         Shadow(ven_id=ven_id, timestamp=timestamp, received_at=source.received_at, document=storable(document))
     )

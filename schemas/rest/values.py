@@ -20,8 +20,6 @@ MAX_REPORT_INTERVAL = 86_400
 _LARGEST = 1e300
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 _LAST = datetime(2100, 1, 1, tzinfo=UTC)
-# What other resources are called where the id of a VEN would stand.
-_RESERVED = frozenset({".", "..", "summary"})
 
 
 def _number(value: Any) -> Any:
@@ -49,9 +47,6 @@ def _new_ven_id(value: str) -> str:
         check_ven_id(value)
     except RejectedError as error:
         raise ValueError(error.rejection.detail) from None
-    if value in _RESERVED:
-        # Clients normalise paths: `/api/vens/..` would never arrive.
-        raise ValueError(f"{value!r} cannot be part of a path")
     return value
 
 

@@ -1,7 +1,6 @@
 """Stores device shadows, of which only the latest of each VEN is kept, and VTN messages."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
@@ -15,7 +14,7 @@ INSERT INTO ven_shadows AS known (ven_id, measured_at, received_at, document)
 SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::jsonb[])
 ON CONFLICT (ven_id) DO UPDATE SET
     measured_at = excluded.measured_at, received_at = excluded.received_at, document = excluded.document
-WHERE COALESCE(excluded.measured_at, excluded.received_at) >= COALESCE(known.measured_at, known.received_at)
+WHERE excluded.received_at >= known.received_at
 """
 
 UPSERT_VTN_MESSAGE = """
@@ -28,11 +27,11 @@ ON CONFLICT (time, kind, digest) DO UPDATE SET
 
 
 async def store_shadows(connection: Connection, shadows: Sequence[Shadow]) -> None:
-    """Store the latest document of each VEN, by time of measurement."""
+    """Store the document of each VEN that was received last."""
     latest: dict[str, Shadow] = {}
     for shadow in shadows:
         known = latest.get(shadow.ven_id)
-        if known is None or _time(shadow) >= _time(known):
+        if known is None or shadow.received_at >= known.received_at:
             latest[shadow.ven_id] = shadow
     rows = [
         (ven_id, shadow.timestamp, shadow.received_at, encode_record(shadow.document).decode())
@@ -59,7 +58,3 @@ async def store_vtn_messages(connection: Connection, messages: Sequence[VtnMessa
     await connection.executemany(UPSERT_VTN_MESSAGE, rows)
     # An event of another VTN is no contact of the VEN that it names.
     await record_contact(connection, [message for message in messages if message.kind != Kind.EVENTS])
-
-
-def _time(shadow: Shadow) -> datetime:
-    return shadow.timestamp or shadow.received_at

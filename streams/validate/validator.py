@@ -1,6 +1,7 @@
 """Parses raw payloads into canonical records, or dead letters with a reason."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,9 +9,10 @@ import msgspec
 
 from schemas.base.rejection import Rejection
 from schemas.base.time_window import TimeWindow
+from schemas.mqtt.record_key import message_key
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import Ack
-from schemas.parsing.registry import parse
+from schemas.parsing.registry import parse_message
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
@@ -53,11 +55,17 @@ class Validator:
             min(receive_time(headers, record.timestamp), now),
             headers.get(topics.HEADER_RETAIN) == b"1",
         )
-        parsed = parse(self._kind, record.value or b"", source)
-        if isinstance(parsed, Parsed):
-            self._send(record, parsed, source, now, forwarded_headers(headers))
-        elif parsed is not None:
-            self._batch_producer.dead_letter(record, parsed)
+        payload = record.value or b""
+        for entry, outcome in parse_message(self._kind, payload, source):
+            # The dead letter of an array's entry holds only this entry.
+            origin = record if entry is payload else self._entry_record(record, source.topic, entry)
+            if isinstance(outcome, Parsed):
+                self._send(origin, outcome, source, now, forwarded_headers(headers))
+            elif outcome is not None:
+                self._batch_producer.dead_letter(origin, outcome)
+
+    def _entry_record(self, record: Record, topic: str, entry: bytes) -> Record:
+        return replace(record, key=message_key(self._kind, topic, entry), value=entry)
 
     def _send(self, record: Record, parsed: Parsed, source: Source, now: datetime, headers: Headers | None) -> None:
         canonical = _check_time(parsed.record, source.received_at, self._window, now)

@@ -65,30 +65,22 @@ def vtn_message(ven_id: str, received_at: datetime, kind: Kind = Kind.RESPONSES,
     return outcome.record
 
 
-async def test_latest_measured_shadow_is_stored(worker: SinkWorker, ven_id: str) -> None:
-    await worker.store.shadows.store([shadow(ven_id, "new", 12, 10), shadow(ven_id, "old", 20, 5)])
-    assert await worker.shadow(ven_id) == (at(10), at(12), {"name": "new"})
-    await worker.store.shadows.store([shadow(ven_id, "older", 30, 1)])
-    assert await worker.shadow(ven_id) == (at(10), at(12), {"name": "new"})
-    await worker.store.shadows.store([shadow(ven_id, "newer", 31, 11)])
-    assert await worker.shadow(ven_id) == (at(11), at(31), {"name": "newer"})
-    # A late document is a contact too.
+async def test_last_received_shadow_is_stored(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store.shadows.store([shadow(ven_id, "first", 12, 10), shadow(ven_id, "last", 20, -1e9)])
+    assert await worker.shadow(ven_id) == (at(-1e9), at(20), {"name": "last"})
+    await worker.store.shadows.store([shadow(ven_id, "timeless", 30)])
+    assert await worker.shadow(ven_id) == (None, at(30), {"name": "timeless"})
+    # A replay has its first receive time.
+    await worker.store.shadows.store([shadow(ven_id, "replayed", 25, 1e9)])
+    assert await worker.shadow(ven_id) == (None, at(30), {"name": "timeless"})
     contact = await worker.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id)
-    assert contact == at(31)
+    assert contact == at(30)
 
 
-async def test_shadow_without_time_counts_by_receive_time(worker: SinkWorker, ven_id: str) -> None:
-    await worker.store.shadows.store([shadow(ven_id, "timeless", 10)])
-    await worker.store.shadows.store([shadow(ven_id, "measured before", 20, 5)])
-    assert await worker.shadow(ven_id) == (None, at(10), {"name": "timeless"})
-    await worker.store.shadows.store([shadow(ven_id, "measured after", 21, 15), shadow(ven_id, "between", 12)])
-    assert await worker.shadow(ven_id) == (at(15), at(21), {"name": "measured after"})
-
-
-async def test_later_record_wins_between_shadows_of_one_second(worker: SinkWorker, ven_id: str) -> None:
-    await worker.store.shadows.store([shadow(ven_id, "first", 10, 10), shadow(ven_id, "second", 10.5, 10)])
+async def test_later_record_wins_between_shadows_of_one_time(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store.shadows.store([shadow(ven_id, "first", 10, 10), shadow(ven_id, "second", 10, 10)])
     assert (await worker.shadow(ven_id))[2] == {"name": "second"}
-    await worker.store.shadows.store([shadow(ven_id, "third", 10.7, 10)])
+    await worker.store.shadows.store([shadow(ven_id, "third", 10, 10)])
     assert (await worker.shadow(ven_id))[2] == {"name": "third"}
 
 

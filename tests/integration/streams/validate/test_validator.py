@@ -102,3 +102,24 @@ async def test_invalid_headers_and_times_stop_nothing(kafka: KafkaSettings) -> N
     assert all(abs(reading.received_at - datetime.now(UTC)) < timedelta(minutes=2) for reading in readings)
     reasons = [letter[topics.HEADER_REASON] for letter in await letters(kafka, Kind.METERING)]
     assert reasons == [Reason.NOT_JSON.encode()] * len(odd)
+
+
+async def test_entries_of_an_array_are_validated_one_by_one(kafka: KafkaSettings) -> None:
+    stamp = int(NOW.timestamp())
+    good = [{"venId": f"ven-{number}", "ts": stamp - number} for number in range(3)]
+    payload = json.dumps([good[0], {"venId": "ven-7"}, good[1], 5, {"venId": "old", "ts": stamp - 10**9}, good[2]])
+    await validated(kafka, Kind.METERING, [raw(kafka, Kind.METERING, payload.encode(), ())])
+    stored = await read_all(kafka, kafka.topics(topics.TELEMETRY))
+    assert sorted((record.key, decode_reading(record.value).ven_id) for record in stored) == [
+        (f"ven-{number}".encode(), f"ven-{number}") for number in range(3)
+    ]
+    rejected = await read_all(kafka, kafka.topics.dead_letters(kafka.topics.raw(Kind.METERING)))
+    found = {
+        (record.key, json.dumps(json.loads(record.value)), dict(record.headers)[topics.HEADER_REASON])
+        for record in rejected
+    }
+    assert found == {
+        (b"ven-7", '{"venId": "ven-7"}', b"missing_time"),
+        (None, "5", b"not_object"),
+        (b"old", json.dumps({"venId": "old", "ts": stamp - 10**9}), b"too_old"),
+    }

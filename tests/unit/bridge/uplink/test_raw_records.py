@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.uplink.raw_records import message_key
+from schemas.mqtt.record_key import message_key
 from schemas.mqtt.routing import Kind
 from schemas.parsing.result import Parsed
 from tests.unit.samples import RECEIVED, parse_metering, sample
@@ -30,6 +30,9 @@ METERING = "volttron/metering"
         (Kind.METERING, "ven/telemetry/t", {"venId": "a"}, b"a"),
         (Kind.METERING, "ven/telemetry/t", {"x": 1}, b"t"),
         (Kind.METERING, "ven/telemetry/t", ["venId"], b"t"),
+        (Kind.METERING, METERING, [{"venId": "a"}, {"venId": "b"}], b"a"),
+        (Kind.METERING, METERING, [], None),
+        (Kind.METERING, METERING, [5], None),
         (Kind.LOADS, "ven/loads/t", {}, b"t"),
         (Kind.STATUS, "volttron/dev", {"ven": "offline", "venId": "a"}, b"a"),
         (Kind.STATUS, "volttron/dev", {"ven": "ready"}, None),
@@ -42,6 +45,10 @@ METERING = "volttron/metering"
 )
 def test_the_key_is_the_ven_id_of_the_message(kind: Kind, topic: str, document: Any, key: bytes | None) -> None:
     assert message_key(kind, topic, json.dumps(document).encode()) == key
+
+
+def test_noise_around_the_payload_does_not_change_the_key() -> None:
+    assert message_key(Kind.METERING, METERING, b'\xef\xbb\xbf{"venId":"a"}\n\0') == b"a"
 
 
 UNREADABLE = [b"", b"no json", b"\xff", b"[" * 100_000, b'{"x":' + b"[" * 100_000, b'{"x":' * 20_000]

@@ -112,6 +112,44 @@ def test_circuit_without_power_has_unknown_capability() -> None:
     assert circuit(critical=True).shed_capability_kw == 0
 
 
+@pytest.mark.parametrize(
+    ("fields", "powers"),
+    [
+        ({"current_kw": 2.5, "breaker_amps": 30}, (7.2, 2.5, 2.5)),
+        ({"currentKw": 2.5, "breakerAmps": 30, "critical": False}, (7.2, 2.5, 2.5)),
+        ({"currentPowerKw": 2.5, "breaker_amps": 30}, (7.2, 2.5, 2.5)),
+        ({"currentPowerKw": 2.5, "capacityKw": 5, "critical": False}, (5, 2.5, 2.5)),
+        ({"current_kw": 2.5, "breaker_amps": 30, "critical": True}, (7.2, 2.5, 0)),
+        ({"current_kw": 2.5, "shedCapabilityKw": 1}, (None, 2.5, 1)),
+        ({"current_kw": -2.5}, (None, -2.5, 0)),
+        ({"breaker_amps": 30}, (7.2, None, None)),
+        ({"currentPowerKw": 2.5}, (None, 2.5, None)),
+        ({"currentPowerKw": 2.5, "current_kw": 9, "capacityKw": 5, "breaker_amps": 30}, (5, 2.5, None)),
+    ],
+)
+def test_entry_of_loads_may_use_circuit_spellings(fields: dict[str, Any], powers: tuple[float | None, ...]) -> None:
+    (load,) = loads([{"id": "a"} | fields])
+    assert (load.capacity_kw, load.current_power_kw, load.shed_capability_kw) == powers
+    assert set(load.extra or ()) <= {"critical"}
+
+
+LOAD_SPELLINGS = {
+    "id": ("id", "loadId"),
+    "current": ("currentKw", "current_kw"),
+    "amps": ("breakerAmps", "breaker_amps"),
+}
+
+
+@given(st.data(), st.sampled_from(["loads", "circuits"]))
+def test_any_mixture_of_load_spellings_is_the_same_load(data: st.DataObject, name: str) -> None:
+    values: dict[str, Any] = {"id": "a", "current": 2.5, "amps": 30}
+    entry: dict[str, Any] = {}
+    for field, spellings in LOAD_SPELLINGS.items():
+        used = data.draw(st.lists(st.sampled_from(spellings), min_size=1, unique=True))
+        entry |= dict.fromkeys(used, values[field])
+    assert reading(**{name: [entry]}).loads == (Load("a", None, None, 7.2, 2.5, 2.5),)
+
+
 NO_NUMBERS: list[Any] = ["1", [], True]
 NO_BOOLEANS: list[Any] = [0, 1, "true", []]
 BAD: list[Any] = [

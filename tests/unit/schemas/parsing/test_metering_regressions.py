@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bridge.uplink.raw_records import message_key
 from schemas.base.rejection import Reason, Rejection
+from schemas.mqtt.record_key import message_key
 from schemas.mqtt.routing import Kind, Route, Routes
 from schemas.parsing.common import check_ven_id
 from schemas.parsing.loads import MAX_REJECTED

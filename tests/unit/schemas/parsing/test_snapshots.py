@@ -46,6 +46,21 @@ def test_every_spelling_is_the_same_snapshot(changes: dict[str, Any]) -> None:
     assert record_of(Kind.LOADS, TOPIC, document(**changes)) == snapshot(HVAC)
 
 
+def test_topic_names_the_ven() -> None:
+    assert record_of(Kind.LOADS, TOPIC, document(venId=...)) == snapshot(HVAC)
+    assert reason_of(Kind.LOADS, "site/loads/7", document(venId=...)) is Reason.MISSING_ID
+
+
+@pytest.mark.parametrize(
+    ("voltage", "capacity"), [({}, 7.2), ({"panelVoltage": 120}, 3.6), ({"panel_voltage": 120}, 3.6)]
+)
+def test_capacity_uses_the_voltage_of_the_panel(voltage: dict[str, Any], capacity: float) -> None:
+    loads = [{"id": "a", "current_kw": 2.5, "breaker_amps": 30}]
+    assert record_of(Kind.LOADS, TOPIC, document(loads=loads, **voltage)) == snapshot(
+        Load("a", None, None, capacity, 2.5, 2.5)
+    )
+
+
 def test_circuits_count_without_loads() -> None:
     circuits = [{"id": "c1", "breaker_amps": 30, "current_kw": 2.1}]
     found = record_of(Kind.LOADS, TOPIC, document(loads=None, circuits=circuits))
@@ -66,7 +81,6 @@ def test_bad_entry_is_left_out_alone() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"venId": ...}, Reason.MISSING_ID),
         ({"venId": "a/b"}, Reason.BAD_ID),
         ({"venId": "ven-2"}, Reason.ID_MISMATCH),
         ({"timestamp": None}, Reason.MISSING_TIME),

@@ -85,7 +85,7 @@ def test_retained_message_with_bad_id_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("payload", "reason"), [(b"", Reason.EMPTY), (b"offline", Reason.NOT_JSON), (b'"offline"', Reason.NOT_OBJECT)]
+    ("payload", "reason"), [(b"\0", Reason.EMPTY), (b"offline", Reason.NOT_JSON), (b'"offline"', Reason.NOT_OBJECT)]
 )
 def test_payload_that_is_no_object_is_rejected(payload: bytes, reason: Reason) -> None:
     assert reason_of(Kind.STATUS, TOPIC, payload) is reason

@@ -92,7 +92,12 @@ def test_nul_is_replaced() -> None:
 
 @pytest.mark.parametrize(
     ("payload", "reason"),
-    [(b"", Reason.EMPTY), (b"<xml/>", Reason.NOT_JSON), (b"[]", Reason.NOT_OBJECT), (b'{"a":1e999}', Reason.BAD_VALUE)],
+    [
+        (b" ", Reason.EMPTY),
+        (b"<xml/>", Reason.NOT_JSON),
+        (b"[]", Reason.NOT_OBJECT),
+        (b'{"a":1e999}', Reason.BAD_VALUE),
+    ],
 )
 def test_payload_that_is_no_object_is_rejected(payload: bytes, reason: Reason) -> None:
     assert reason_of(Kind.EVENTS, EVENTS, payload) is reason
