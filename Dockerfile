@@ -1,10 +1,10 @@
-# The gateway in one image: the entry point runs any `gateway` command. Not built yet; see docs/how-to/deploy.md.
-# 3.11 is what the tests run on.
+# One image for all processes: the entry point runs any `gateway` command. See docs/how-to/deploy.md.
+# The tests run on 3.11.
 FROM python:3.11.14-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 WORKDIR /build
-# What we depend on first: it changes more rarely than our own code.
+# Dependencies come first, so that a change of the code keeps their layer.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN uv sync --locked --no-dev --extra tracing --no-install-project
 COPY schemas schemas
@@ -22,7 +22,7 @@ COPY --from=build /build/.venv /build/.venv
 ENV PATH=/build/.venv/bin:$PATH PYTHONUNBUFFERED=1
 USER 10001:10001
 WORKDIR /
-# The processes take SIGTERM as the word to drain; as the first of the container they get it themselves.
+# On SIGTERM a process drains and stops. It is PID 1, so it gets the signal itself.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["gateway"]
 CMD ["--help"]
