@@ -1,4 +1,4 @@
--- The login of Grafana: it may read what the dashboards show, and no more. Runs again without harm, and sets the password anew.
+-- The login of Grafana: it may read only what the dashboards show. Safe to run again; resets the password.
 \getenv password GRAFANA_DB_PASSWORD
 SELECT 'CREATE ROLE grafana LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'grafana') \gexec
 ALTER ROLE grafana PASSWORD :'password';

@@ -1,4 +1,4 @@
-"""Where a backlog lies, and how far the live totals and the rows have come with it."""
+"""Measures a backlog: messages received and stored, and the age of live totals and rows."""
 
 import asyncio
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from gateway.stack.polling import until
 from runtime.database import Pool
 from schemas.base.errors import GatewayError
 
-_LOOK_SECONDS = 60
+_LAG_SECONDS = 60
 _RECEIVED = "gateway_messages_received_total"
 _NEWEST_ROW = "SELECT max(reading_received_at) FROM ven_status"
 
 
 @dataclass(frozen=True, slots=True)
 class BacklogSample:
-    """One look; `at` and `live_as_of` are in seconds since 1970, ages by receipt of the newest that is in it."""
+    """One measurement. `at` and `live_as_of` are in Unix seconds; ages are since the receipt of the newest sample."""
 
     at: float
     received: int
@@ -34,12 +34,12 @@ class BacklogSample:
 
     @property
     def progress(self) -> tuple[int, int]:
-        """What grows as long as anything moves."""
+        """The numbers that grow while the system makes progress."""
         return self.received, self.stored
 
 
 class Backlog:
-    """Looks at a system that takes the samples of homes whose ids begin with `prefix`, and from now on no others."""
+    """Measures a system that receives only the samples of homes whose ids begin with `prefix`."""
 
     def __init__(self, env: BenchEnvironment, pool: Pool, prefix: str) -> None:
         self._system = env.system
@@ -48,19 +48,19 @@ class Backlog:
         self._before = 0
 
     async def begin(self) -> None:
-        """Count what the bridge receives from now on."""
+        """Start counting the messages that the bridge receives."""
         async with _client() as client:
             self._before = await self._received(client)
 
     async def stored(self) -> int:
-        """How many samples are committed."""
+        """Return how many samples are committed."""
         number: int = await self._pool.fetchval(STORED, self._prefix + "-", self._prefix + ".")
         return number
 
     async def sample(self) -> BacklogSample:
-        """Look at all of it, as nearly at once as processes answer that may stand still for most of the time.
+        """Measure everything at nearly the same moment.
 
-        What is stored comes before what was received: no more is stored than the bridge has.
+        Stored samples are counted first, so that they never exceed the received ones.
         """
         stored, newest = await self.stored(), await self._pool.fetchval(_NEWEST_ROW)
         rows_age = 0.0 if newest is None else (datetime.now(UTC) - newest).total_seconds()
@@ -74,20 +74,20 @@ class Backlog:
         )
 
     async def waiting(self) -> Mapping[str, int]:
-        """How many records of the log each role has before it."""
+        """Return the lag of each role, in records."""
         pipeline = PipelineMonitor(self._system.kafka, self._pool)
-        following = asyncio.create_task(pipeline.run())
+        monitoring = asyncio.create_task(pipeline.run())
         try:
-            if not await until(lambda: pipeline.latest is not None, _LOOK_SECONDS) or pipeline.latest is None:
-                raise GatewayError("the log does not say what waits in it")
-            return {one.role: one.records or 0 for one in pipeline.latest.waiting}
+            if not await until(lambda: pipeline.latest is not None, _LAG_SECONDS) or pipeline.latest is None:
+                raise GatewayError("Kafka did not report the lag of the roles")
+            return {role.role: role.records or 0 for role in pipeline.latest.waiting}
         finally:
-            following.cancel()
+            monitoring.cancel()
             with suppress(asyncio.CancelledError):
-                await following
+                await monitoring
 
     async def _received(self, client: httpx.AsyncClient) -> int:
-        """How many messages the bridge has taken from MQTT; what came again after a reconnect counts again."""
+        """Return how many messages the bridge received from MQTT, redelivered ones included."""
         text = (await client.get(f"{self._system.workers['bridge'].health}/metrics")).raise_for_status().text
         families = text_string_to_metric_families(text)
         counts = (sample.value for family in families for sample in family.samples if sample.name == _RECEIVED)
@@ -95,4 +95,4 @@ class Backlog:
 
 
 def _client() -> httpx.AsyncClient:
-    return httpx.AsyncClient(trust_env=False, timeout=_LOOK_SECONDS)
+    return httpx.AsyncClient(trust_env=False, timeout=_LAG_SECONDS)

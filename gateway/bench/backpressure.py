@@ -1,7 +1,7 @@
-"""`gateway bench backpressure`: many times what the gateway sustains, its memory meanwhile, and the backlog afterwards.
+"""`gateway bench backpressure`: a multiple of the sustained rate, memory during the overload, and the backlog.
 
-The gateway is slowed down by a brake, its sustained rate is measured under it, and then the fleet publishes so many
-times that rate. At the end the brake is lifted, for a flood that is over is what a backlog is caught up after.
+The gateway is throttled and its sustained rate measured. Then the fleet publishes a multiple of that rate. After the
+overload, the throttle is removed and the backlog drains at full speed.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ from schemas.base.errors import GatewayError
 
 PREFIX = "flood"
 _SATURATED_SECONDS = 20.0
-_UNDER_WAY = 8000
-"""Enough for every process to have work, and each batch to be full, at any time."""
+_IN_FLIGHT = 8000
+"""Messages in flight: enough to keep every process busy and every batch full."""
 
 _AHEAD = 1.05
-"""How much faster is published than is asked for: the last PUBACKs take a moment, too."""
+"""Factor on the requested rate, because waiting for the last PUBACKs lowers it."""
 
-_LOOK_SECONDS = 0.5
-_BETWEEN_LOOKS = 10
-"""Looking takes from what is looked at: one part in so many at most."""
+_POLL_SECONDS = 0.5
+_POLL_SHARE = 10
+"""Sampling takes resources from the system: at most this fraction of the time."""
 
-_TELL_SECONDS = 10.0
+_PROGRESS_SECONDS = 10.0
 _PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class BackpressureOptions:
-    """How many times the sustained rate for how long, from how many homes; processes run for `speed` of the time."""
+    """Overload of `times` the sustained rate for `seconds`; our processes run for `speed` of the time."""
 
     vens: int
     seconds: float
@@ -48,8 +48,8 @@ class BackpressureOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Flood:
-    """What was published, and the first look after it, still under the brake; `ended` is in seconds since 1970."""
+class _Overload:
+    """The messages published, and the first sample after them, still throttled; `ended` is in Unix seconds."""
 
     published: PublishResult
     ended: float
@@ -58,7 +58,7 @@ class _Flood:
 
 
 async def bench_backpressure(options: BackpressureOptions, stop: asyncio.Event) -> None:
-    """Bring everything up, flood it, let it catch up, and print where the backlog lay and what it took.
+    """Start everything, overload it, let it drain, and print the backlog, drain times and memory.
 
     Raises:
         GatewayError: reconciliation failed, so there is no result; or the load was lower than requested.
@@ -72,8 +72,8 @@ async def bench_backpressure(options: BackpressureOptions, stop: asyncio.Event) 
     print_metrics(metrics, as_json=options.as_json)
     if metrics.offered_per_s < options.times * metrics.sustained_per_s:
         raise GatewayError(
-            f"the generator offered {metrics.offered_per_s:.0f} messages/s, which is not {options.times:g} times the "
-            "sustained rate: other work took the machine, or --speed has to be lower"
+            f"the generator offered {metrics.offered_per_s:.0f} messages/s, less than {options.times:g} times the "
+            "sustained rate: the machine was busy; stop other programs, or lower --speed"
         )
 
 
@@ -81,7 +81,7 @@ async def measure(env: BenchEnvironment, options: BackpressureOptions) -> Backpr
     """Saturate, drain, overload, drain, and reconcile.
 
     Raises:
-        GatewayError: not all was stored, once and as it was; or a process ended meanwhile.
+        GatewayError: reconciliation failed, or a process ended.
     """
     system = env.system
     plan = LoadPlan(None, options.vens, PREFIX, system.topics["MQTT_TOPIC_METERING"])
@@ -95,14 +95,14 @@ async def measure(env: BenchEnvironment, options: BackpressureOptions) -> Backpr
         env.progress(f"sustained: {sustained:.0f} messages/s at {throttle.share:.0%} of the time")
         await stored(env, system.database, PREFIX, before)
         async with throttled(system.workers.values(), options.speed) as throttle:
-            flood = await _flood(env, backlog, generator, options, sustained)
-        everything = before + flood.published.messages
+            overload = await _overload(env, backlog, generator, options, sustained)
+        everything = before + overload.published.messages
         samples = await _catch_up(env, backlog, everything)
         peaks = {name: peak_mb(process) for name, process in processes(system).items()}
         reconciliation = await reconcile(system.database, await generator.ledger())
     ended = [name for name, worker in system.workers.items() if worker.restarts > restarts[name]]
     if ended:
-        raise GatewayError(f"{', '.join(ended)} ended meanwhile, so the figures mean nothing; see {system.stack.logs}")
+        raise GatewayError(f"{', '.join(ended)} ended during the run, so there is no result; see {system.stack.logs}")
     if not reconciliation.passed:
         raise GatewayError(f"reconciliation failed, so there is no result: {reconciliation}")
     return BackpressureMetrics(
@@ -110,12 +110,12 @@ async def measure(env: BenchEnvironment, options: BackpressureOptions) -> Backpr
         seconds=options.seconds,
         speed=throttle.share,
         sustained_per_s=sustained,
-        offered_per_s=flood.published.messages / flood.published.seconds,
-        messages=flood.published.messages,
-        in_mqtt=everything - flood.end.received,
-        in_log=flood.end.received - flood.end.stored,
-        waiting=flood.waiting,
-        drained=DrainTimes.of(samples, everything, since=flood.ended),
+        offered_per_s=overload.published.messages / overload.published.seconds,
+        messages=overload.published.messages,
+        in_mqtt=everything - overload.end.received,
+        in_log=overload.end.received - overload.end.stored,
+        waiting=overload.waiting,
+        drained=DrainTimes.of(samples, everything, since=overload.ended),
         ours={name: peaks[name] for name in peaks if name in system.workers},
         servers={name: peaks[name] for name in peaks if name not in system.workers},
         reconciliation=reconciliation,
@@ -125,8 +125,8 @@ async def measure(env: BenchEnvironment, options: BackpressureOptions) -> Backpr
 async def _saturate(
     env: BenchEnvironment, backlog: Backlog, generator: LoadGenerator, seconds: float
 ) -> tuple[int, float]:
-    """Keep so much under way that all have work; returns how much was published, and how much a second was stored."""
-    env.progress(f"finding the sustained rate, {seconds:.0f} s …")
+    """Keep every process busy; returns the number of messages published, and the rate at which they were stored."""
+    env.progress(f"measuring the sustained rate, {seconds:.0f} s …")
     marks, published, begun = CommitRate(warm_up=seconds / 4), 0, time.monotonic()
     while (now := time.monotonic() - begun) < seconds or marks.per_second is None:
         asked = time.monotonic()
@@ -134,34 +134,34 @@ async def _saturate(
         counting = time.monotonic() - asked
         marks.note(time.monotonic() - begun, number)
         if now > seconds + _PATIENCE_SECONDS:
-            raise GatewayError(f"too little is stored to tell a rate; see {env.system.stack.logs}")
-        if published - number < _UNDER_WAY:
-            published += (await generator.publish(_UNDER_WAY // 4)).messages
+            raise GatewayError(f"too few samples are stored to measure a rate; see {env.system.stack.logs}")
+        if published - number < _IN_FLIGHT:
+            published += (await generator.publish(_IN_FLIGHT // 4)).messages
         else:
-            await asyncio.sleep(max(0.1, _BETWEEN_LOOKS * counting))
+            await asyncio.sleep(max(0.1, _POLL_SHARE * counting))
     return published, marks.per_second
 
 
-async def _flood(
+async def _overload(
     env: BenchEnvironment, backlog: Backlog, generator: LoadGenerator, options: BackpressureOptions, sustained: float
-) -> _Flood:
+) -> _Overload:
     rate = options.times * sustained * _AHEAD
     env.progress(f"publishing {rate:.0f} messages/s for {options.seconds:.0f} s …")
     publishing = asyncio.create_task(generator.publish(round(rate * options.seconds), rate))
     try:
-        published = await _while_it_lasts(env, backlog, publishing)
+        published = await _report_while_publishing(env, backlog, publishing)
     finally:
         publishing.cancel()
     ended = time.time()
-    return _Flood(published, ended, await backlog.sample(), await backlog.waiting())
+    return _Overload(published, ended, await backlog.sample(), await backlog.waiting())
 
 
-async def _while_it_lasts(
+async def _report_while_publishing(
     env: BenchEnvironment, backlog: Backlog, publishing: "asyncio.Task[PublishResult]"
 ) -> PublishResult:
     begun = time.monotonic()
     while not publishing.done():
-        await asyncio.wait({publishing}, timeout=_TELL_SECONDS)
+        await asyncio.wait({publishing}, timeout=_PROGRESS_SECONDS)
         if not publishing.done():
             sample = await backlog.sample()
             seconds = time.monotonic() - begun
@@ -188,11 +188,11 @@ async def _catch_up(env: BenchEnvironment, backlog: Backlog, everything: int) ->
             raise GatewayError(
                 f"{sample.stored} of {everything} are stored, and no more come; see {env.system.stack.logs}"
             )
-        if now - told > _TELL_SECONDS:
+        if now - told > _PROGRESS_SECONDS:
             told = now
             env.progress(
                 f"{everything - sample.received} messages wait in the MQTT broker, "
                 f"{sample.received - sample.stored} in Kafka; "
                 f"live totals are {sample.live_age_s:.0f} s old, rows {sample.rows_age_s:.0f} s"
             )
-        await asyncio.sleep(max(_LOOK_SECONDS, _BETWEEN_LOOKS * (now - asked)))
+        await asyncio.sleep(max(_POLL_SECONDS, _POLL_SHARE * (now - asked)))

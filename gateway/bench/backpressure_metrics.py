@@ -25,14 +25,14 @@ class CommitRate:
         self._commits: list[tuple[float, int]] = []
 
     def note(self, seconds: float, stored: int) -> None:
-        """Note that so much was stored after so many seconds."""
+        """Record the number of samples stored after `seconds`."""
         if stored > self._stored and seconds >= self._warm_up:
             self._commits.append((seconds, stored))
         self._stored = max(self._stored, stored)
 
     @property
     def per_second(self) -> float | None:
-        """The rate from the first commit that was seen to the last; None before there are a few."""
+        """The rate from the first to the last commit seen; None while there are too few."""
         if len(self._commits) < _COMMITS:
             return None
         (begun, first), (ended, last) = self._commits[0], self._commits[-1]
@@ -41,7 +41,7 @@ class CommitRate:
 
 @dataclass(frozen=True, slots=True)
 class DrainTimes:
-    """Seconds after the last publish until the bridge, the live totals and the rows had all; and the worst ages."""
+    """Seconds from the last publish until the bridge, live totals and rows had everything; and the maximum ages."""
 
     bridge_s: float
     live_s: float
@@ -51,9 +51,9 @@ class DrainTimes:
 
     @classmethod
     def of(cls, samples: Sequence[BacklogSample], everything: int, *, since: float) -> "DrainTimes":
-        """Sum up looks, the last of which found everything everywhere.
+        """Summarize samples, the last of which found everything stored.
 
-        Live totals have all once they are of a time at which the bridge had all.
+        The live totals are complete once they are newer than the moment when the bridge had everything.
         """
         received = next(sample.at for sample in samples if sample.received >= everything)
         live = next(sample.at for sample in samples if sample.live_as_of >= received)
@@ -70,9 +70,9 @@ class DrainTimes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackpressureMetrics:
-    """All of a run. `in_mqtt`, `in_log` and `waiting` (records, by role) are of the end of the flood.
+    """The result. `in_mqtt`, `in_log` and `waiting` (records, by role) are of the end of the overload.
 
-    `speed` is the share of the time in which our processes ran; `ours` and `servers` are resident MB at most.
+    `speed` is the share of the time in which our processes ran; `ours` and `servers` are peak resident MB.
     """
 
     vens: int
@@ -91,16 +91,16 @@ class BackpressureMetrics:
 
     @property
     def times(self) -> float:
-        """How many times the sustained rate was offered."""
+        """The offered rate as a multiple of the sustained rate."""
         return self.offered_per_s / self.sustained_per_s
 
     @property
     def too_large(self) -> list[str]:
-        """Which processes of ours have had more memory than they may."""
+        """The names of our processes that used more than `MOST_MB`."""
         return [name for name, peak in self.ours.items() if peak > MOST_MB]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it rounded, by name."""
+        """Return rounded figures, by name."""
         drained = self.drained
         return {
             "vens": self.vens,
@@ -132,26 +132,26 @@ def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
         return
     console, drained = Console(), metrics.drained
     console.print(
-        f"{metrics.sustained_per_s:.0f} messages/s are sustained with processes at {metrics.speed:.1%} of the time; "
+        f"{metrics.sustained_per_s:.0f} messages/s are sustained while our processes run {metrics.speed:.1%} of the time; "
         f"{metrics.offered_per_s:.0f} were offered for {metrics.seconds:.0f} s, {metrics.times:.1f} times as many",
         highlight=False,
     )
-    table = Table(title="memory at most")
+    table = Table(title="peak memory")
     table.add_column("process")
     table.add_column("MB", justify="right")
     for name, peak in [*metrics.ours.items(), *metrics.servers.items()]:
         table.add_row(name, f"{peak:.0f}")
     console.print(table)
     above = metrics.too_large
-    console.print(f"above {MOST_MB} MB: {', '.join(above)}" if above else f"each of ours is below {MOST_MB} MB")
-    waiting = ", ".join(f"{name} has {records}" for name, records in metrics.waiting.items())
+    console.print(f"above {MOST_MB} MB: {', '.join(above)}" if above else f"each of our processes is below {MOST_MB} MB")
+    waiting = ", ".join(f"{name} {records}" for name, records in metrics.waiting.items())
     console.print(
-        f"then {metrics.in_mqtt} messages waited in the MQTT broker and {metrics.in_log} between bridge and rows "
-        f"(before it {waiting})",
+        f"at the end of the overload, {metrics.in_mqtt} messages were in the MQTT broker and {metrics.in_log} in Kafka "
+        f"(lag: {waiting})",
         highlight=False,
     )
     console.print(
-        f"at full speed the bridge had all after {drained.bridge_s:.0f} s, live totals after {drained.live_s:.0f} s "
+        f"at full speed, the bridge had everything after {drained.bridge_s:.0f} s, live totals after {drained.live_s:.0f} s "
         f"(at most {drained.live_age_s:.0f} s old), the rows after {drained.rows_s:.0f} s "
         f"(at most {drained.rows_age_s:.0f} s)",
         highlight=False,

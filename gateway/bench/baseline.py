@@ -1,8 +1,7 @@
-"""The floor: the least Python that moves samples from MQTT to the same rows.
+"""The baseline: the least Python that moves samples from MQTT to the same tables.
 
-paho takes them and acknowledges by itself, msgspec decodes them, COPY stores them in tables made by the same
-migrations. There is no log, no validation, no deduplication, nothing is rolled up, and what is under way when it ends
-is lost: it is what the finished system is compared with, and nothing to use.
+paho receives and acknowledges, msgspec decodes, COPY stores. There is no Kafka, no validation, no deduplication and no
+rollup, and it loses messages when it ends. It serves for comparison only.
 """
 
 import asyncio
@@ -22,16 +21,16 @@ from schemas.settings.blocks import DatabaseSettings
 from streams.sink.copy_encoding import LOAD_COLUMNS
 from streams.sink.telemetry_store import READING_COLUMNS
 
-TOPIC = "floor/metering"
+TOPIC = "baseline/metering"
 _BATCH = 1000
 _MILLISECONDS = 1e11
 
 
 async def run_baseline(host: str, port: int, database: DatabaseSettings) -> None:
-    """Store what comes on `TOPIC`, for ever; prints a line when it is subscribed."""
-    connection = await asyncpg.connect(**connect_options(database, "floor"))
+    """Store the samples of `TOPIC` until the process is killed; prints a line once it is subscribed."""
+    connection = await asyncpg.connect(**connect_options(database, "baseline"))
     arrived, payloads = asyncio.Event(), []
-    client = Client(CallbackAPIVersion.VERSION2, client_id="floor", clean_session=False)
+    client = Client(CallbackAPIVersion.VERSION2, client_id="baseline", clean_session=False)
 
     def on_message(_client: Client, _userdata: Any, message: MQTTMessage) -> None:
         payloads.append(message.payload)
@@ -92,9 +91,9 @@ def _reading(document: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _time(document: dict[str, Any]) -> datetime:
-    """Of seconds, or of milliseconds where samples come faster."""
-    given = document["timestamp"]
-    return datetime.fromtimestamp(given if given < _MILLISECONDS else given / 1000, UTC)
+    """Return the time of a sample, given in Unix seconds or milliseconds."""
+    unix = document["timestamp"]
+    return datetime.fromtimestamp(unix if unix < _MILLISECONDS else unix / 1000, UTC)
 
 
 def _load(document: dict[str, Any], load: dict[str, Any]) -> tuple[Any, ...]:

@@ -20,16 +20,16 @@ def ingest(
     messages: Annotated[int, typer.Option(min=1, help="Metering samples to publish, with 8 loads each.")] = 100_000,
     vens: Vens = 1000,
     runs: Annotated[int, typer.Option(min=1, max=100, help="Number of runs; medians are printed.")] = 1,
-    floor: Annotated[
+    baseline: Annotated[
         bool,
-        typer.Option("--floor", help="Alternate with the least Python for the same path, and print ratios."),
+        typer.Option("--baseline", help="Alternate with the least Python for the same path, and print ratios."),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """Measure the cost of a message at full speed, for each process."""
     from gateway.bench.ingest import IngestOptions, bench_ingest
 
-    options = IngestOptions(messages, vens, runs, floor, as_json)
+    options = IngestOptions(messages, vens, runs, baseline, as_json)
     run_until_interrupted(lambda stop: bench_ingest(options, stop))
 
 

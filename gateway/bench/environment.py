@@ -1,4 +1,4 @@
-"""What every benchmark runs on: the whole system in a folder of its own, which goes again."""
+"""The environment of a benchmark: the whole system in a temporary folder."""
 
 import asyncio
 import tempfile
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class BenchEnvironment(NamedTuple):
-    """The system, a folder to write into, and where to say how it goes: figures alone go to standard output."""
+    """The system, a temporary folder, and a callback for progress (standard error; results go to standard output)."""
 
     system: System
     folder: Path
@@ -27,7 +27,7 @@ class BenchEnvironment(NamedTuple):
 async def environment(
     stop: asyncio.Event, settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[BenchEnvironment | None]:
-    """Have everything up inside, with `settings` over the usual ones; None when `stop` came before it was."""
+    """Run the system inside the block; `settings` override the defaults. Yields None if `stop` was set before."""
     console = Console(stderr=True)
 
     def progress(line: str) -> None:
@@ -41,7 +41,7 @@ async def environment(
 
 
 async def unless_stopped(stop: asyncio.Event, measuring: Coroutine[Any, Any, T]) -> T | None:
-    """Measure; None where `stop` came before it was done."""
+    """Return the result of `measuring`, or None if `stop` was set first."""
     work, stopping = asyncio.ensure_future(measuring), asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)

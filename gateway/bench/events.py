@@ -1,4 +1,4 @@
-"""`gateway bench events`: how long it takes until every VEN has been told of a DR event, and where the time goes."""
+"""`gateway bench events`: the time until every VEN has its event command, step by step."""
 
 import asyncio
 import json
@@ -27,16 +27,16 @@ from schemas.base.errors import GatewayError
 from schemas.dr.commands import EVENT
 
 ONLINE_SECONDS = 180
-TOLD_SECONDS = 120
+COMMAND_SECONDS = 120
 EVENT_SECONDS = 600
-# Often enough to stay online; rare enough that the event is what is measured.
+# Enough to stay online, and few enough not to disturb the measurement.
 SAMPLES_PER_SECOND = 250
 SHORTEST_INTERVAL_SECONDS = 1.0
 LONGEST_INTERVAL_SECONDS = 20.0
 KW_EACH = 0.3
 
 ONLINE = "SELECT count(*) FROM ven_status WHERE reading_received_at > now() - interval '60 seconds'"
-NOTED = """
+ACKNOWLEDGED = """
 SELECT count(*) FROM commands
 WHERE event_id = $1 AND phase = 'event' AND sent_at IS NOT NULL AND acked_at IS NOT NULL
 """
@@ -51,14 +51,14 @@ FROM commands WHERE event_id = $1 AND phase = 'event'
 
 @dataclass(frozen=True, slots=True)
 class EventsOptions:
-    """How many VENs are told, and how to print."""
+    """The number of VENs, and the output format."""
 
     vens: int
     as_json: bool
 
 
 class Step(NamedTuple):
-    """When VENs had got so far, in seconds after the start: half of them, 95 of a hundred, the last one."""
+    """When commands passed a step, in seconds after the start: median, 95th percentile and the last one."""
 
     p50_s: float
     p95_s: float
@@ -66,16 +66,16 @@ class Step(NamedTuple):
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> "Step":
-        """Sum up; of none there is none."""
+        """Summarize; `seconds` is not empty."""
         ordered = sorted(seconds)
         return cls(*(round(nearest_rank(ordered, share), 3) for share in (0.5, 0.95, 1.0)))
 
 
 async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
-    """Bring everything up with a fleet, create one event, and time its commands by an independent subscriber.
+    """Start everything with a fleet, create one event, and time its commands with an independent subscriber.
 
     Raises:
-        GatewayError: not every VEN was told, once: then the figures mean nothing.
+        GatewayError: not every VEN received exactly one command, so there is no result.
     """
     async with environment(stop) as env:
         if env is None:
@@ -93,7 +93,7 @@ async def bench_events(options: EventsOptions, stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
-    """Have a fleet live and obey inside, in a process of its own."""
+    """Run a fleet inside the block, in a separate process."""
     interval = min(LONGEST_INTERVAL_SECONDS, max(SHORTEST_INTERVAL_SECONDS, vens / SAMPLES_PER_SECOND))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "simulate"),
@@ -110,7 +110,7 @@ async def _fleet(system: System, vens: int) -> AsyncIterator[Process]:
 
 
 async def _online(system: System, vens: int, progress: Callable[[str], None]) -> dict[str, float]:
-    """Wait until the fleet is online; returns the CPU seconds that each process has used until then."""
+    """Wait until the fleet is online; returns the CPU seconds of each process so far."""
     connection = await asyncpg.connect(**connect_options(system.database, "gateway-bench"))
     try:
 
@@ -132,21 +132,21 @@ async def _measure(
     try:
         event_id, start = await _create(system.api, vens)
         progress(f"{event_id} begins")
-        if not await observer.wait_for_count(event_id, EVENT, vens, TOLD_SECONDS):
-            told = len(observer.commands(event_id, EVENT))
-            raise GatewayError(f"only {told} of {vens} VENs were told within {TOLD_SECONDS} s")
+        if not await observer.wait_for_count(event_id, EVENT, vens, COMMAND_SECONDS):
+            received = len(observer.commands(event_id, EVENT))
+            raise GatewayError(f"only {received} of {vens} VENs received the command within {COMMAND_SECONDS} s")
 
-        async def noted() -> bool:
-            return bool(await connection.fetchval(NOTED, event_id) >= vens)
+        async def acknowledged() -> bool:
+            return bool(await connection.fetchval(ACKNOWLEDGED, event_id) >= vens)
 
-        if not await until(noted, TOLD_SECONDS, every=0.5):
-            raise GatewayError(f"not all was sent and answered within {TOLD_SECONDS} s, as the database has it")
+        if not await until(acknowledged, COMMAND_SECONDS, every=0.5):
+            raise GatewayError(f"not every command was sent and acknowledged within {COMMAND_SECONDS} s")
         rows = await connection.fetch(STEPS, event_id, start)
     finally:
         await connection.close()
-    told_twice = {ven_id for (ven_id, _), number in observer.counts(event_id).items() if number > 1}
-    if told_twice or len(rows) != vens:
-        raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(told_twice)} of them told twice")
+    repeated = {ven_id for (ven_id, _), number in observer.counts(event_id).items() if number > 1}
+    if repeated or len(rows) != vens:
+        raise GatewayError(f"{len(rows)} commands for {vens} VENs, {len(repeated)} VENs received more than one")
     steps = {
         name: Step.of([row[name] for row in rows]) for name in ("decided", "logged", "sending", "sent", "answered")
     }
@@ -177,7 +177,7 @@ def _print(options: EventsOptions, steps: dict[str, Step], costs: dict[str, floa
         }
         sys.stdout.write(json.dumps(metrics) + "\n")
         return
-    table = Table(title=f"{options.vens} VENs told of an event within {last:.2f} s of its start")
+    table = Table(title=f"{options.vens} VENs received the command within {last:.2f} s of the start")
     for heading in ("seconds after the start until", "p50", "p95", "last"):
         table.add_column(heading, justify="left" if len(heading) > len("last") else "right")
     for name, step in steps.items():

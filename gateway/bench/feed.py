@@ -1,4 +1,4 @@
-"""`gateway bench feed`: what many clients of the feed cost one API process, and how late they hear of things."""
+"""`gateway bench feed`: the cost of many feed clients for one API process, and the delay of messages."""
 
 import asyncio
 import json
@@ -25,20 +25,20 @@ from gateway.local.system import System
 from gateway.stack.polling import until
 from schemas.base.errors import GatewayError
 
-# So that a client that does not read is cut off within the benchmark; the default is for clients with a bad minute.
+# Shorter than the default, so that stalled clients are disconnected during the benchmark.
 QUEUE_ITEMS = 20
-ASK = b"GET /api/feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+REQUEST = b"GET /api/feed HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 CONNECT_SECONDS = 60
 MOST_EVENTS = 10
 EVENT_SECONDS = 4.0
 
-# Found at the speed of the memory; the clients share the machine with what is measured.
+# A regular expression is cheap; the clients share the machine with the API.
 ITEM = re.compile(rb"\nid: (\d{16})-")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedOptions:
-    """How many clients, how many of them never read, for how long, and what they hear of."""
+    """Clients that read and that never read, homes, and the duration of the first phase."""
 
     clients: int
     stalled: int
@@ -49,7 +49,7 @@ class FeedOptions:
 
 @dataclass(slots=True)
 class FeedPhase:
-    """What all clients heard in a phase: how late each item was, in ms, and what the API used for it."""
+    """One phase: the delay of each message at each client, in ms, and the cost of the API."""
 
     delays: list[float] = field(default_factory=list)
     megabytes: float = 0
@@ -57,7 +57,7 @@ class FeedPhase:
     api_mb: float = 0
 
     def metrics(self) -> dict[str, float]:
-        """Return it rounded."""
+        """Return rounded figures."""
         cuts = quantiles(self.delays, n=100) if len(self.delays) > 1 else [float("nan")] * 99
         return {
             "items": len(self.delays),
@@ -71,7 +71,7 @@ class FeedPhase:
 
 
 class FeedClients:
-    """The clients; `phase` is of the phase under way, `disconnected` how many of those that read were cut off."""
+    """The clients; `phase` is the current phase, `disconnected` counts reading clients that lost their connection."""
 
     def __init__(self, api: str) -> None:
         address = urlsplit(api)
@@ -81,9 +81,9 @@ class FeedClients:
         self.disconnected = 0
 
     async def read(self) -> None:
-        """Be a client that reads."""
+        """Connect and read until the connection ends."""
         reader, writer = await asyncio.open_connection(self._host, self._port, limit=1 << 18)
-        writer.write(ASK)
+        writer.write(REQUEST)
         self.reading += 1
         try:
             while chunk := await reader.read(1 << 18):
@@ -95,13 +95,13 @@ class FeedClients:
             writer.transport.abort()
 
     async def stall(self) -> None:
-        """Be a client that asks and never reads."""
+        """Connect, send the request and never read."""
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stalled.settimeout(0)
             loop = asyncio.get_running_loop()
             await loop.sock_connect(stalled, (self._host, self._port))
-            await loop.sock_sendall(stalled, ASK)
+            await loop.sock_sendall(stalled, REQUEST)
             await asyncio.Event().wait()
 
 
@@ -109,7 +109,7 @@ async def bench_feed(options: FeedOptions, stop: asyncio.Event) -> None:
     """Start everything with a small fleet, connect the clients, and measure.
 
     Raises:
-        GatewayError: not all clients could connect, or one that reads was cut off.
+        GatewayError: not all clients could connect, or a reading one was disconnected.
     """
     _allow_files(options.clients + options.stalled + 500)
     settings = {
@@ -123,7 +123,7 @@ async def bench_feed(options: FeedOptions, stop: asyncio.Event) -> None:
 
 
 async def measure(system: System, options: FeedOptions, progress: Callable[[str], None]) -> dict[str, object]:
-    """Measure on a system that is up; returns the figures."""
+    """Measure a running system."""
     clients = FeedClients(system.api)
     api = psutil.Process(system.workers["api"].process.pid)
     before_mb = api.memory_info().rss / 2**20
@@ -132,7 +132,7 @@ async def measure(system: System, options: FeedOptions, progress: Callable[[str]
             raise GatewayError(f"only {clients.reading} of {options.clients} clients could connect")
         progress(f"{options.clients} clients; totals for {options.seconds:.0f} s …")
         totals = await _phase(clients, api, options.seconds)
-        progress("DR events, until those that do not read are cut off …")
+        progress("starting DR events until the stalled clients are disconnected …")
         burst = FeedPhase()
         for _ in range(MOST_EVENTS):
             await _one_event(system.api)
@@ -144,7 +144,7 @@ async def measure(system: System, options: FeedOptions, progress: Callable[[str]
             if (cut_off := await _cut_off(system.api)) >= options.stalled:
                 break
         if clients.disconnected:
-            raise GatewayError(f"{clients.disconnected} clients that read were cut off")
+            raise GatewayError(f"{clients.disconnected} reading clients were disconnected")
     return {
         "clients": options.clients,
         "stalled": options.stalled,
@@ -164,7 +164,7 @@ async def _clients(clients: FeedClients, options: FeedOptions) -> AsyncIterator[
     tasks = [asyncio.create_task(clients.stall()) for _ in range(options.stalled)]
     for _ in range(options.clients):
         tasks.append(asyncio.create_task(clients.read()))
-        # One after the other, as people come: not all in one queue of the kernel.
+        # One after the other, so that the listen queue does not overflow.
         await asyncio.sleep(0.002)
     try:
         yield
@@ -184,7 +184,7 @@ async def _phase(clients: FeedClients, api: psutil.Process, seconds: float) -> F
 
 
 async def _one_event(api: str) -> None:
-    """A short event for the whole fleet: its commands move in a second or two, and end when the next one begins."""
+    """Create a short event for the whole fleet; it ends before the next one begins."""
     end = datetime.now(UTC) + timedelta(seconds=EVENT_SECONDS - 1)
     body = {"startTime": end.isoformat(), "endTime": end.isoformat(), "requestedReductionKw": 5, "status": "active"}
     async with httpx.AsyncClient(base_url=api, trust_env=False, timeout=30) as client:
@@ -200,7 +200,7 @@ async def _cut_off(api: str) -> int:
 
 
 def _allow_files(number: int) -> None:
-    """A connection is a file; our processes have the same limit."""
+    """Raise the limit of open files; each connection needs one."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < number:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(number, hard), hard))
@@ -211,7 +211,7 @@ def _print(options: FeedOptions, metrics: dict[str, object]) -> None:
         sys.stdout.write(json.dumps(metrics) + "\n")
         return
     console = Console()
-    table = Table(title=f"{options.clients} clients of the feed, and {options.stalled} that do not read")
+    table = Table(title=f"{options.clients} feed clients, and {options.stalled} stalled ones")
     names = ("p50_ms", "p95_ms", "p99_ms", "megabytes", "api_cpu_percent", "api_mb")
     for heading in ("", *names):
         table.add_column(heading, justify="right" if heading else "left")
@@ -220,4 +220,4 @@ def _print(options: FeedOptions, metrics: dict[str, object]) -> None:
         if isinstance(found, dict):
             table.add_row(phase, *(f"{found[name]:.1f}" for name in names))
     console.print(table)
-    console.print(f"{metrics['cut_off']} of {options.stalled} that do not read were cut off")
+    console.print(f"{metrics['cut_off']} of {options.stalled} stalled clients were disconnected")

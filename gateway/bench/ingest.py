@@ -1,7 +1,7 @@
-"""`gateway bench ingest`: what a message costs, from MQTT to the committed row, with everything running.
+"""`gateway bench ingest`: the cost of a message from MQTT to the committed row, with everything running.
 
-With `floor` each run has a partner: the same load, servers and tables without the gateway, one after the other, so that
-both had the same machine. The gateway's processes are stopped meanwhile.
+With `baseline`, each run alternates with a run of the baseline: the same load, servers and tables, while the gateway's
+processes are stopped.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from migrations.run import migrate
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import DatabaseSettings
 
-BASELINE_DATABASE = "floor"
+BASELINE_DATABASE = "gateway_baseline"
 _BYTES_A_MESSAGE = """
 SELECT sum(pg_total_relation_size(part.relid)) / (SELECT count(*) FROM telemetry_readings)
 FROM unnest(ARRAY['telemetry_readings', 'telemetry_loads']::regclass[]) AS parent,
@@ -36,17 +36,17 @@ FROM unnest(ARRAY['telemetry_readings', 'telemetry_loads']::regclass[]) AS paren
 
 @dataclass(frozen=True, slots=True)
 class IngestOptions:
-    """How much to publish, how often, whether the floor runs beside, and how to print."""
+    """Messages and homes of each run, number of runs, whether to run the baseline too, and the output format."""
 
     messages: int
     vens: int
     runs: int
-    floor: bool
+    baseline: bool
     as_json: bool
 
 
 async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
-    """Bring everything up, publish at full speed, wait until all is stored, and print what it took.
+    """Start everything, publish at full speed, wait until all is stored, and print the cost.
 
     Raises:
         GatewayError: reconciliation failed, so there is no result.
@@ -59,33 +59,33 @@ async def bench_ingest(options: IngestOptions, stop: asyncio.Event) -> None:
 
 
 async def measure(env: BenchEnvironment, options: IngestOptions) -> IngestMetrics:
-    """Let the runs follow one another; each has VENs of its own."""
+    """Run the gateway, and the baseline if requested, in turn; each run has its own VENs."""
     system, numbers = env.system, itertools.count(1)
-    gateway, beside = [], []
+    gateway, compared = [], []
 
     def plan(topic: str) -> LoadPlan:
         return LoadPlan(options.messages, options.vens, f"bench{next(numbers)}", topic)
 
     for number in range(1, options.runs + 1):
-        if options.floor:
+        if options.baseline:
             await asyncio.gather(*(worker.stop() for worker in system.workers.values()))
-            async with _floor(env) as (pid, database):
-                # Without the log: it is there and has nothing to do.
+            async with _baseline(env) as (pid, database):
+                # Kafka is idle here, so it is not counted.
                 used = {name: one for name, one in servers(system.stack).items() if name != "kafka"}
-                used["floor"] = psutil.Process(pid)
-                beside.append(await run(env, plan(baseline.TOPIC), database, used))
-            env.progress(f"floor {number}: {beside[-1].summary}")
+                used["baseline"] = psutil.Process(pid)
+                compared.append(await run(env, plan(baseline.TOPIC), database, used))
+            env.progress(f"baseline {number}: {compared[-1].summary}")
             await all_done(worker.start() for worker in system.workers.values())
             await system.all_ready()
         topic = system.topics["MQTT_TOPIC_METERING"]
         gateway.append(await run(env, plan(topic), system.database, processes(system)))
         env.progress(f"gateway {number}: {gateway[-1].summary}")
-    return IngestMetrics(options.messages, options.vens, tuple(gateway), tuple(beside), await _bytes_a_message(env))
+    return IngestMetrics(options.messages, options.vens, tuple(gateway), tuple(compared), await _bytes_a_message(env))
 
 
 @asynccontextmanager
-async def _floor(env: BenchEnvironment) -> AsyncIterator[tuple[int, DatabaseSettings]]:
-    """Have the floor take messages into a database of its own that the same migrations made; yields its process id."""
+async def _baseline(env: BenchEnvironment) -> AsyncIterator[tuple[int, DatabaseSettings]]:
+    """Run the baseline on a separate database with the same tables; yields its process id."""
     system = env.system
     async with connected(system.database, "bench") as pool:
         if not await pool.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", BASELINE_DATABASE):
@@ -99,7 +99,7 @@ async def _floor(env: BenchEnvironment) -> AsyncIterator[tuple[int, DatabaseSett
     )
     try:
         if process.stdout is None or not await process.stdout.readline():
-            raise GatewayError("the floor did not come up; its message is above")
+            raise GatewayError("the baseline did not start; its message is above")
         yield process.pid, database
     finally:
         if process.returncode is None:
@@ -108,6 +108,6 @@ async def _floor(env: BenchEnvironment) -> AsyncIterator[tuple[int, DatabaseSett
 
 
 async def _bytes_a_message(env: BenchEnvironment) -> float:
-    """What the rows of a sample take, indexes included: of the whole tables, divided by the samples in them."""
+    """Return the size of the tables with indexes, divided by the number of samples."""
     async with connected(env.system.database, "bench") as pool:
         return float(await pool.fetchval(_BYTES_A_MESSAGE))

@@ -1,4 +1,4 @@
-"""The figures of `gateway bench ingest`: medians over runs, and ratios of the pairs."""
+"""The result of `gateway bench ingest`: medians over runs, and ratios to the baseline."""
 
 import json
 import sys
@@ -15,25 +15,25 @@ from gateway.bench.run import Cost, Run
 
 @dataclass(frozen=True, slots=True)
 class IngestMetrics:
-    """All runs; `floor` is empty, or holds the partner of each run."""
+    """All runs; `baseline` is empty, or has one run for each run of the gateway."""
 
     messages: int
     vens: int
     gateway: Sequence[Run]
-    floor: Sequence[Run]
+    baseline: Sequence[Run]
     bytes_per_message: float
 
     def as_dict(self) -> dict[str, Any]:
-        """Return medians, and where there is a floor the medians of the pairs' ratios."""
+        """Return medians, and with a baseline the medians of the ratios of each pair."""
         metrics = {"messages": self.messages, "vens": self.vens, **_medians(self.gateway)}
         metrics["bytes_per_message"] = round(self.bytes_per_message)
-        if self.floor:
-            pairs = list(zip(self.gateway, self.floor, strict=True))
-            metrics["floor"] = _medians(self.floor)
+        if self.baseline:
+            pairs = list(zip(self.gateway, self.baseline, strict=True))
+            metrics["baseline"] = _medians(self.baseline)
             cpu = (ours.cpu_s_per_million / its.cpu_s_per_million for ours, its in pairs)
             rate = (ours.messages_per_s / its.messages_per_s for ours, its in pairs)
             metrics["ratio_cpu"], metrics["ratio_rate"] = round(median(cpu), 2), round(median(rate), 2)
-        published = [run.published for run in [*self.gateway, *self.floor]]
+        published = [run.published for run in [*self.gateway, *self.baseline]]
         metrics["generator"] = {
             "cpu_s_per_million": round(median(one.cpu_s * 1e6 / one.messages for one in published), 1),
             "busy_share": round(max(one.cpu_s / one.seconds for one in published), 2),
@@ -44,19 +44,19 @@ class IngestMetrics:
 
 
 def print_metrics(metrics: IngestMetrics, *, as_json: bool) -> None:
-    """Print a table a side, or one JSON object."""
+    """Print tables, or one JSON object."""
     summed = metrics.as_dict()
     if as_json:
         sys.stdout.write(json.dumps(summed) + "\n")
         return
     console = Console()
     console.print(_table(f"{metrics.messages} messages, median of {len(metrics.gateway)}", summed))
-    if metrics.floor:
-        console.print(_table("the floor", summed["floor"]))
-        console.print(f"{summed['ratio_cpu']} times the CPU of the floor, {summed['ratio_rate']} times its rate")
+    if metrics.baseline:
+        console.print(_table("the baseline", summed["baseline"]))
+        console.print(f"{summed['ratio_cpu']} times the CPU of the baseline, {summed['ratio_rate']} times its rate")
     console.print(f"{summed['bytes_per_message']} bytes a message in the database, indexes included")
     busy = summed["generator"]["busy_share"]
-    console.print(f"the generator was busy for {busy:.0%} of the time at most, and else waited for the broker")
+    console.print(f"the generator was busy for at most {busy:.0%} of the time")
 
 
 def _medians(runs: Sequence[Run]) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _medians(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _table(title: str, side: Mapping[str, Any]) -> Table:
     table = Table(title=f"{title}: {side['messages_per_s']:.0f}/s from the first publish to the last row")
-    for heading in ("process", "CPU-s per million", "MB at most"):
+    for heading in ("process", "CPU-s per million", "peak MB"):
         table.add_column(heading, justify="left" if heading == "process" else "right")
     for name, cost in side["processes"].items():
         table.add_row(name, f"{cost['cpu_s_per_million']:.1f}", f"{cost['peak_mb']:.0f}")

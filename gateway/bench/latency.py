@@ -1,4 +1,4 @@
-"""`gateway bench latency`: from publishing a sample to REST showing it, at shares of the rate that is sustained."""
+"""`gateway bench latency`: the time from publishing a sample to REST, at shares of the sustained rate."""
 
 import asyncio
 import itertools
@@ -23,14 +23,14 @@ from schemas.base.errors import GatewayError
 
 SHARES = (0.5, 0.9)
 PROBE = "bench-probe"
-_LOOK_SECONDS = 0.01
-_BETWEEN_SECONDS = 0.1
+_POLL_SECONDS = 0.01
+_PAUSE_SECONDS = 0.1
 _PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyOptions:
-    """Messages by which the sustained rate is found, homes, and seconds of each rate."""
+    """Messages of each run that measures the sustained rate, number of homes, and seconds at each rate."""
 
     messages: int
     vens: int
@@ -40,7 +40,7 @@ class LatencyOptions:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """From publishing a sample to the first answer of REST that shows it, in ms, at `rate` messages a second."""
+    """Milliseconds from publishing a sample to the first REST response with it, at `rate` messages per second."""
 
     share: float
     rate: float
@@ -51,7 +51,7 @@ class Latency:
 
 
 async def bench_latency(options: LatencyOptions, stop: asyncio.Event) -> None:
-    """Find the sustained rate, then probe at shares of it.
+    """Measure the sustained rate, then the latency at shares of it.
 
     Raises:
         GatewayError: a probe did not become visible.
@@ -67,14 +67,14 @@ async def bench_latency(options: LatencyOptions, stop: asyncio.Event) -> None:
     table = Table(title=f"publish to REST; the sustained rate is {sustained:.0f} messages/s")
     for heading in ("messages/s", "probes", "p50 ms", "p95 ms", "p99 ms"):
         table.add_column(heading, justify="right")
-    for one in latencies:
-        times = (f"{ms:.0f}" for ms in (one.p50_ms, one.p95_ms, one.p99_ms))
-        table.add_row(f"{one.rate:.0f} ({one.share:.0%})", str(one.probes), *times)
+    for latency in latencies:
+        times = (f"{ms:.0f}" for ms in (latency.p50_ms, latency.p95_ms, latency.p99_ms))
+        table.add_row(f"{latency.rate:.0f} ({latency.share:.0%})", str(latency.probes), *times)
     Console().print(table)
 
 
 async def measure(env: BenchEnvironment, options: LatencyOptions) -> tuple[float, list[Latency]]:
-    """The sustained rate is the median of three runs at full speed."""
+    """Return the sustained rate (median of three runs at full speed) and the latencies."""
     system = env.system
     topic = system.topics["MQTT_TOPIC_METERING"]
     rates = []
@@ -92,39 +92,39 @@ async def _at(env: BenchEnvironment, options: LatencyOptions, share: float, rate
     env.progress(f"probing at {rate:.0f} messages/s for {options.seconds:.0f} s …")
     async with load_generator(env, LoadPlan(messages, options.vens, f"share{share * 100:.0f}", topic)) as generator:
         publishing = asyncio.create_task(generator.publish(messages, rate))
-        # The first seconds are those of a pipeline that fills.
+        # The pipeline is still filling in the first seconds.
         await asyncio.sleep(min(5.0, options.seconds / 4))
-        took = sorted(await _probe(env, topic, publishing))
+        seconds = sorted(await _probe(env, topic, publishing))
         await publishing
-    if not took:
-        raise GatewayError("no probe came through while there was load; give it more --seconds")
-    p50, p95, p99 = (round(nearest_rank(took, part) * 1000, 1) for part in (0.5, 0.95, 0.99))
-    return Latency(share, round(rate, 1), len(took), p50, p95, p99)
+    if not seconds:
+        raise GatewayError("no probe was answered while there was load; use more --seconds")
+    p50, p95, p99 = (round(nearest_rank(seconds, part) * 1000, 1) for part in (0.5, 0.95, 0.99))
+    return Latency(share, round(rate, 1), len(seconds), p50, p95, p99)
 
 
 async def _probe(env: BenchEnvironment, topic: str, publishing: "asyncio.Task[object]") -> list[float]:
-    """Send a sample, look until it is there, and again; seconds of each, for as long as the load goes on."""
-    stack, took = env.system.stack, list[float]()
+    """Publish a sample, poll REST until it is visible, and repeat while the load lasts; returns seconds."""
+    stack, seconds = env.system.stack, list[float]()
     async with (
         httpx.AsyncClient(base_url=env.system.api, trust_env=False, timeout=30) as client,
         Publisher(stack.mqtt_host, stack.mqtt_port, PROBE) as publisher,
     ):
         for number in itertools.count():
             if publishing.done():
-                return took
+                return seconds
             await publisher.wait_for_capacity()
             sample = {"venId": PROBE, "timestamp": int(time.time() * 1000), "usedPowerKw": float(number), "loads": []}
             begun = time.monotonic()
             publisher.send(topic, msgspec.json.encode(sample), lambda: None)
-            while not await _shows(client, number):
+            while not await _is_visible(client, number):
                 if time.monotonic() - begun > _PATIENCE_SECONDS:
                     raise GatewayError(f"a sample was not visible {_PATIENCE_SECONDS} s after it was published")
-                await asyncio.sleep(_LOOK_SECONDS)
-            took.append(time.monotonic() - begun)
-            await asyncio.sleep(_BETWEEN_SECONDS)
-    return took
+                await asyncio.sleep(_POLL_SECONDS)
+            seconds.append(time.monotonic() - begun)
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return seconds
 
 
-async def _shows(client: httpx.AsyncClient, number: int) -> bool:
+async def _is_visible(client: httpx.AsyncClient, number: int) -> bool:
     answer = await client.get(f"/api/vens/{PROBE}")
     return answer.is_success and answer.json()["metrics"]["currentPowerKw"] == number

@@ -25,7 +25,7 @@ from schemas.records.topics import TELEMETRY
 
 WAIT_SECONDS = 300
 SILENCE = {"OFFLINE_AFTER_SECONDS": "900"}
-"""Each VEN is heard once, and must stay online for as long as it takes to store all and to measure."""
+"""Each VEN sends one sample, and must stay online until the measurement ends."""
 
 CPU_SECONDS = 5.0
 _CHUNK = 5000
@@ -37,7 +37,7 @@ LOADS = tuple(
 
 @dataclass(frozen=True, slots=True)
 class LiveOptions:
-    """How many VENs the small and the large fleet have, and how often the call is timed."""
+    """The number of VENs of the small and the large fleet, and the number of timed requests."""
 
     few: int
     many: int
@@ -46,10 +46,10 @@ class LiveOptions:
 
 
 class Cost(NamedTuple):
-    """CPU time of the API a call and the median that a client waits, in ms; CPU seconds of `live` a second.
+    """CPU time of the API per request and median response time, in ms; CPU seconds of `live` per second.
 
-    The CPU time is what is compared: how long a client waits depends on what else the machine does. What the API uses
-    meanwhile without any call (it looks for VENs that come and go) is not of the call, and taken off.
+    The CPU time is compared, because response times depend on the load of the machine. The CPU time that the API uses
+    without requests is subtracted.
     """
 
     cpu_ms: float
@@ -58,10 +58,10 @@ class Cost(NamedTuple):
 
 
 async def bench_live(options: LiveOptions, stop: asyncio.Event) -> None:
-    """Time the call with few VENs online, then with many.
+    """Time the request with few VENs online, then with many.
 
     Raises:
-        GatewayError: the live totals did not come to what was published.
+        GatewayError: the live totals do not match what was published.
     """
     async with environment(stop, SILENCE) as env:
         if env is None:
@@ -81,11 +81,11 @@ async def bench_live(options: LiveOptions, stop: asyncio.Event) -> None:
     console.print(
         f"with {options.many}: {many.cpu_ms} ms of CPU, p50 {many.p50_ms} ms; {metrics['ratio']} times the CPU"
     )
-    console.print(f"`live` then takes {many.live_cpu:.0%} of a core without any message")
+    console.print(f"`live` then takes {many.live_cpu:.0%} of a core without messages")
 
 
 async def _measure(system: System, first: int, vens: int, requests: int, progress: Callable[[str], None]) -> Cost:
-    """Let so many VENs be online, and ask."""
+    """Bring `vens` VENs online, and time the request."""
     await seed_history(system.database, FleetHistory(first, vens, 0, 0), progress)
     await _publish(system, vens)
     async with httpx.AsyncClient(base_url=system.api, trust_env=False, timeout=30) as client:
@@ -96,7 +96,7 @@ async def _measure(system: System, first: int, vens: int, requests: int, progres
 
         progress(f"waiting until {vens} VENs are online …")
         if not await until(all_online, WAIT_SECONDS):
-            raise GatewayError(f"{vens} VENs are not online within {WAIT_SECONDS} s")
+            raise GatewayError(f"{vens} VENs were not online within {WAIT_SECONDS} s")
         await _until_quiet(system)
         begun, before = time.monotonic(), await _cpu_seconds(system, "streams-live")
         api_before = await _cpu_seconds(system, "api")
@@ -108,12 +108,12 @@ async def _measure(system: System, first: int, vens: int, requests: int, progres
         api_cpu = calls_cpu - idle * calls_seconds
         cpu = (await _cpu_seconds(system, "streams-live") - before) / (time.monotonic() - begun)
         if not await all_online():
-            raise GatewayError("VENs went offline while it was measured; the machine is too slow for so many")
+            raise GatewayError("VENs went offline during the measurement; use fewer VENs on this machine")
     return Cost(round(api_cpu * 1000 / requests, 3), round(median(took), 2), round(cpu, 3))
 
 
 async def _publish(system: System, vens: int) -> None:
-    """One reading of each VEN, straight into the topic that `live` follows."""
+    """Publish one reading of each VEN to the topic that `live` reads."""
     now = datetime.now(UTC)
     async with producer(system.kafka, "gateway-bench") as log:
         for begin in range(0, vens, _CHUNK):
@@ -133,12 +133,12 @@ async def _timed(client: httpx.AsyncClient) -> float:
 
 
 async def _until_quiet(system: System) -> None:
-    """Wait until the sink has stored what was published: it would take the cores that the call is timed on."""
+    """Wait until the sink has stored everything, or it would compete for the cores."""
 
     async def quiet() -> bool:
         before = await _cpu_seconds(system, "streams-sink")
         await asyncio.sleep(1)
-        return await _cpu_seconds(system, "streams-sink") - before < 0.2  # noqa: PLR2004 - seconds: it only looks about
+        return await _cpu_seconds(system, "streams-sink") - before < 0.2  # noqa: PLR2004 - seconds per second: idle
 
     await until(quiet, WAIT_SECONDS)
 
@@ -150,4 +150,4 @@ async def _cpu_seconds(system: System, worker: str) -> float:
         for sample in family.samples:
             if sample.name == "process_cpu_seconds_total":
                 return float(sample.value)
-    raise GatewayError(f"{worker} does not tell its CPU time")
+    raise GatewayError(f"{worker} has no metric process_cpu_seconds_total")

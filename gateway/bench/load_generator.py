@@ -1,9 +1,8 @@
-"""The load of a benchmark: a fleet whose messages are all made before the first is published, or each in its turn.
+"""The load of a benchmark: a fleet whose messages are generated before the run, or while it publishes.
 
-It is a process of its own (`python -m gateway.bench.load_generator`) that takes its orders line by line, so that its
-CPU time can be told apart from that of the system it measures. Messages made before the run take little CPU during it;
-messages made in their turn can be as many as one likes. Each is stamped when it is published, as devices do: an older
-one is rolled up as late, and live totals leave it out.
+It is a separate process (`python -m gateway.bench.load_generator`) that reads orders line by line, so that its CPU time
+is measured separately. Messages generated before the run cost little CPU during it; messages generated while publishing
+are unlimited. Each gets its timestamp when it is published. An older timestamp would count as late.
 """
 
 import asyncio
@@ -28,14 +27,14 @@ from gateway.fleet.schedule import slots
 from schemas.base.errors import GatewayError
 
 _DRAIN_SECONDS = 120
-_INTERVAL = 0.5  # below a second stamps are milliseconds: a home has many turns in a second
+_INTERVAL = 0.5  # below a second, timestamps are in milliseconds: a home publishes often in one second
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPlan:
-    """So many samples of so many homes whose ids begin with `prefix`, on `topic`.
+    """Samples of `vens` homes whose ids begin with `prefix`, published on `topic`.
 
-    Without a number of `messages` there is no end of them, and each is made when it is published.
+    If `messages` is None, they are unlimited, and each is generated when it is published.
     """
 
     messages: int | None
@@ -44,14 +43,14 @@ class LoadPlan:
     topic: str
 
     def some_vens(self, number: int) -> list[str]:
-        """The ids of about so many of the homes, evenly spread."""
+        """Return the ids of about `number` homes, evenly spread."""
         fleet = FleetOptions(host="", port=0, vens=self.vens, prefix=self.prefix)
         return [fleet.ven_id(index) for index in range(0, self.vens, max(1, self.vens // number))]
 
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the process is told."""
+    """The arguments of the process."""
 
     plan: LoadPlan
     host: str
@@ -61,7 +60,7 @@ class _Order:
 
 @dataclass(frozen=True, slots=True)
 class PublishResult:
-    """One stretch: messages that the broker accepted, the seconds it took, and the CPU seconds of the generator."""
+    """One order: messages that the broker accepted, seconds, and CPU seconds of the generator."""
 
     messages: int
     seconds: float
@@ -69,25 +68,25 @@ class PublishResult:
 
 
 class LoadGenerator:
-    """The process from outside."""
+    """Controls the process of the generator."""
 
     def __init__(self, process: asyncio.subprocess.Process, ledger: Path) -> None:
         self._process = process
         self._ledger = ledger
 
     async def publish(self, messages: int, rate: float = 0) -> PublishResult:
-        """Publish the next messages, `rate` a second or as fast as the broker takes them.
+        """Publish the next messages, `rate` per second, or as fast as the broker accepts them if it is 0.
 
         Raises:
             GatewayError: the generator ended; its message is on standard error.
         """
         if self._process.stdin is None:
-            raise GatewayError("the load generator takes no orders")
+            raise GatewayError("the load generator has no standard input")
         self._process.stdin.write(f"{messages} {rate}\n".encode())
         return PublishResult(**json.loads(await _line(self._process)))
 
     async def ledger(self) -> PublishLedger:
-        """End it, and read what it published and what of that the broker accepted."""
+        """End the process, and return its ledger of published and accepted samples."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         if await self._process.wait():
@@ -97,7 +96,7 @@ class LoadGenerator:
 
 @asynccontextmanager
 async def load_generator(env: BenchEnvironment, plan: LoadPlan) -> AsyncIterator[LoadGenerator]:
-    """Have the process inside, with all its messages made."""
+    """Run the process inside the block; on entry, the messages of the plan are generated."""
     stack, file = env.system.stack, env.folder / f"{plan.prefix}.jsonl"
     order = _Order(plan, stack.mqtt_host, stack.mqtt_port, str(file))
     process = await asyncio.create_subprocess_exec(
@@ -134,14 +133,16 @@ async def _generate(order: _Order) -> None:
         rate=1.0,
     )
     fleet = Fleet(options)
-    made = _made(fleet)
-    to_come = _stamped(fleet, made if plan.messages is None else list(itertools.islice(made, plan.messages)))
+    measurements = _measurements(fleet)
+    if plan.messages is not None:
+        measurements = iter(list(itertools.islice(measurements, plan.messages)))
+    to_come = _stamped(fleet, measurements)
     async with AsyncExitStack() as stack:
-        names = [f"{options.prefix}-link-{number}" for number in range(options.connections)]
-        clients = [await stack.enter_async_context(_link(options, name)) for name in names]
-        # Else the messages are looked through for garbage over and over, which costs whom it is to measure, too.
+        names = [f"{options.prefix}-connection-{number}" for number in range(options.connections)]
+        clients = [await stack.enter_async_context(_connection(options, name)) for name in names]
+        # Otherwise the garbage collector scans all messages repeatedly and takes CPU from the system under test.
         gc.freeze()
-        _say("ready")
+        _print_line("ready")
         while line := (await asyncio.to_thread(sys.stdin.readline)).split():
             messages, rate = int(line[0]), float(line[1])
             begun, cpu, accepted = time.monotonic(), _cpu_seconds(), len(fleet.ledger)
@@ -158,12 +159,12 @@ async def _generate(order: _Order) -> None:
                     await asyncio.sleep(0)
             await asyncio.gather(*(client.drain(_DRAIN_SECONDS) for client in clients))
             seconds = time.monotonic() - begun
-            _say(json.dumps(asdict(PublishResult(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
+            _print_line(json.dumps(asdict(PublishResult(len(fleet.ledger) - accepted, seconds, _cpu_seconds() - cpu))))
     fleet.ledger.write(Path(order.ledger))
 
 
 @asynccontextmanager
-async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[MqttClient]:
+async def _connection(options: FleetOptions, client_id: str) -> AsyncIterator[MqttClient]:
     _, client = await asyncio.get_running_loop().create_connection(MqttClient, options.host, options.port)
     try:
         await client.connect(client_id)
@@ -172,20 +173,20 @@ async def _link(options: FleetOptions, client_id: str) -> AsyncIterator[MqttClie
         client.close()
 
 
-def _made(fleet: Fleet) -> Iterator[tuple[int, Measurement]]:
+def _measurements(fleet: Fleet) -> Iterator[tuple[int, Measurement]]:
     begun_ms = round(time.time() * 1000)
     return ((turn.ven, fleet.measure(turn, begun_ms + turn.offset_ms)) for turn in slots(fleet.options))
 
 
-def _stamped(fleet: Fleet, made: Iterable[tuple[int, Measurement]]) -> Iterator[tuple[int, Message]]:
+def _stamped(fleet: Fleet, measurements: Iterable[tuple[int, Measurement]]) -> Iterator[tuple[int, Message]]:
     latest_ms = [0] * fleet.options.vens
-    for ven, measured in made:
-        # A home may have its next turn in the same millisecond, and no two samples the same time.
+    for ven, measured in measurements:
+        # A home may publish twice in one millisecond, but two samples may not have the same time.
         time_ms = latest_ms[ven] = max(round(time.time() * 1000), latest_ms[ven] + 1)
         yield ven, fleet.record(measured.at(time_ms))
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 

@@ -1,7 +1,7 @@
-"""A connection of the load generator: MQTT 3.1.1 at QoS 1 and nothing more, so that it takes little of the machine.
+"""An MQTT connection of the load generator: MQTT 3.1.1 and QoS 1 only, so that it costs little CPU.
 
-The fleet's own publisher (paho's client) takes as much CPU for a message as two of the gateway's processes, and has the
-same cores. This one has no second try: a benchmark whose connection is lost is over.
+The fleet's publisher (paho) costs as much CPU per message as two of the gateway's processes, on the same cores. This one
+never reconnects: a lost connection ends the benchmark.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from schemas.base.errors import GatewayError
 
-_ENTER_SECONDS = 10
+_CONNECT_SECONDS = 10
 _WINDOW = 500
 _GATHER = 32
 _PACKET_IDS = 65_535
@@ -22,7 +22,7 @@ _ID = struct.Struct("!H").pack
 
 
 class MqttClient(asyncio.Protocol):
-    """Publishes while fewer than so many messages wait for their PUBACK; brokers send these in order."""
+    """Publishes with a limited number of messages in flight; brokers send PUBACKs in order."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[str, int], bytes] = {}
@@ -37,20 +37,20 @@ class MqttClient(asyncio.Protocol):
         self._changed = asyncio.Event()
 
     async def connect(self, client_id: str) -> None:
-        """Introduce itself, with a clean session and no keep-alive; at return the broker has let it in.
+        """Send CONNECT with a clean session and no keep-alive, and wait for the CONNACK.
 
         Raises:
-            GatewayError: it does not.
+            GatewayError: the broker refused or did not answer.
         """
         name = client_id.encode()
         body = b"\x00\x04MQTT\x04\x02\x00\x00" + _ID(len(name)) + name
         self._write(bytes((_CONNECT,)) + remaining_length(len(body)) + body)
         try:
-            async with asyncio.timeout(_ENTER_SECONDS):
+            async with asyncio.timeout(_CONNECT_SECONDS):
                 while not self._connected:
                     await self._change()
         except TimeoutError:
-            raise GatewayError("the MQTT broker takes connections and does not answer them") from None
+            raise GatewayError("the MQTT broker accepted a connection and did not answer CONNECT") from None
 
     async def wait_for_capacity(self) -> None:
         """Wait until `send` may be called."""
@@ -73,16 +73,16 @@ class MqttClient(asyncio.Protocol):
             self.flush()
 
     def flush(self) -> None:
-        """Let go what was gathered; a full handful goes by itself."""
+        """Write what is buffered; a full buffer is written without this call."""
         if self._unsent:
             self._write(b"".join(self._unsent))
             self._unsent.clear()
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the PUBACKs of all that was sent.
+        """Wait for the PUBACK of every message.
 
         Raises:
-            GatewayError: they do not come.
+            GatewayError: some are missing after `seconds`.
         """
         self.flush()
         try:
@@ -93,13 +93,13 @@ class MqttClient(asyncio.Protocol):
             raise GatewayError(f"no PUBACK for {len(self._waiting)} messages after {seconds:g} s") from None
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.close()
 
     async def _change(self) -> None:
         if self._failure is not None:
-            raise GatewayError(f"the load generator's connection to the MQTT broker is over: {self._failure}")
+            raise GatewayError(f"the load generator lost its connection to the MQTT broker: {self._failure}")
         self._changed.clear()
         await self._changed.wait()
 
@@ -113,24 +113,24 @@ class MqttClient(asyncio.Protocol):
         self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """As asyncio has it."""
+        """See asyncio.Protocol."""
         self._transport = transport  # type: ignore[assignment]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """As asyncio has it."""
-        self._fail(str(exc or "the broker hung up"))
+        """See asyncio.Protocol."""
+        self._fail(str(exc or "the broker closed it"))
 
     def pause_writing(self) -> None:
-        """As asyncio has it: the broker does not take more now."""
+        """See asyncio.Protocol."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """As asyncio has it."""
+        """See asyncio.Protocol."""
         self._paused = False
         self._changed.set()
 
     def data_received(self, data: bytes) -> None:
-        """Take acknowledgements, which are all that a broker sends to somebody without subscriptions."""
+        """Handle acknowledgements; without subscriptions the broker sends nothing else."""
         data = self._rest + data
         whole = len(data) - len(data) % _ACK.size
         self._rest = data[whole:]
@@ -146,7 +146,7 @@ class MqttClient(asyncio.Protocol):
 
 
 def remaining_length(length: int) -> bytes:
-    """Return a length as MQTT writes it: seven bits a byte, the lowest first."""
+    """Return a length as an MQTT variable byte integer (MQTT 3.1.1, section 2.2.3)."""
     written = bytearray()
     while True:
         length, low = divmod(length, 128)

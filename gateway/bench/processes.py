@@ -1,4 +1,4 @@
-"""The processes of a system, and what they have used."""
+"""The processes of a system, and their CPU time and memory."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +11,7 @@ from gateway.stack import LocalStack
 
 
 def servers(stack: LocalStack) -> dict[str, psutil.Process]:
-    """Return the servers that are up, by name."""
+    """Return the running servers, by name."""
     pids = {"kafka": stack.kafka.pid, "postgres": stack.postgres.pid, "mqtt broker": stack.mqtt.pid}
     return {name: psutil.Process(pid) for name, pid in pids.items() if pid is not None}
 
@@ -23,13 +23,13 @@ def processes(system: System) -> dict[str, psutil.Process]:
 
 
 def cpu_seconds(of: Mapping[str, psutil.Process]) -> dict[str, float]:
-    """Return the CPU seconds of each process with its children, also of those that have ended meanwhile."""
+    """Return the CPU seconds of each process with its children, ended ones included."""
     used = {}
     for name, process in of.items():
         times = process.cpu_times()
         used[name] = times.user + times.system + times.children_user + times.children_system
         for child in process.children(recursive=True):
-            # One that ends meanwhile (a server's helper for an hour's chore) takes its few milliseconds along.
+            # A child may end before it is read; its few milliseconds are not counted.
             with suppress(psutil.NoSuchProcess):
                 times = child.cpu_times()
                 used[name] += times.user + times.system
@@ -37,9 +37,9 @@ def cpu_seconds(of: Mapping[str, psutil.Process]) -> dict[str, float]:
 
 
 def peak_mb(process: psutil.Process) -> float:
-    """Return the most memory that a process, or any one of its children, has had resident at once."""
-    some = [process, *process.children(recursive=True)]
-    return max(_peak_kb(one.pid) for one in some) / 1024
+    """Return the peak resident memory of a process or of its largest child."""
+    family = [process, *process.children(recursive=True)]
+    return max(_peak_kb(member.pid) for member in family) / 1024
 
 
 def _peak_kb(pid: int) -> int:

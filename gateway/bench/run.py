@@ -1,4 +1,4 @@
-"""One run: a load at full speed, from its first publish to its last row, with what every process used meanwhile."""
+"""One run: a load at full speed, from the first publish to the last row, and the CPU and memory of each process."""
 
 import asyncio
 import time
@@ -18,12 +18,14 @@ from schemas.settings.blocks import DatabaseSettings
 _WARM_UP_SHARE = 0.1
 _PATIENCE_SECONDS = 120
 _AHEAD = 50_000
-"""How many messages are published and not yet stored, or a little more: the generator is faster than all that it feeds,
-so everybody always has work, and the broker's memory is not filled with it."""
+"""About how many messages may be published and not yet stored.
 
-_AT_ONCE = 5_000
-_LOOK_SECONDS = 0.05
-_SOME_VENS = 32
+The generator is faster than the gateway: every process stays busy, and the backlog does not fill the broker's memory.
+"""
+
+_CHUNK = 5_000
+_POLL_SECONDS = 0.05
+_SAMPLED_VENS = 32
 
 STORED = "SELECT count(*) FROM telemetry_readings WHERE ven_id > $1 AND ven_id < $2"
 STORED_OF = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1)"
@@ -31,7 +33,7 @@ STORED_OF = "SELECT count(*) FROM telemetry_readings WHERE ven_id = ANY ($1)"
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a process and its children used: CPU seconds per million messages, and resident memory at most."""
+    """The cost of a process with its children: CPU seconds per million messages, and peak resident memory."""
 
     cpu_s_per_million: float
     peak_mb: float
@@ -39,9 +41,9 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Messages a second from the first publish to the last row, and what each process used.
+    """Messages per second from the first publish to the last row, and the cost of each process.
 
-    `busy` is the share of all cores that were at work, by whomever.
+    `busy` is the share of all cores that was in use, by any program.
     """
 
     messages_per_s: float
@@ -52,80 +54,80 @@ class Run:
 
     @property
     def cpu_s_per_million(self) -> float:
-        """CPU seconds of all processes, the generator left out."""
+        """CPU seconds of all processes except the generator."""
         return sum(cost.cpu_s_per_million for cost in self.processes.values())
 
     @property
     def summary(self) -> str:
-        """A line for people."""
+        """One line of text."""
         return f"{self.messages_per_s:.0f} messages/s, {self.cpu_s_per_million:.0f} CPU seconds per million"
 
 
 async def run(
     env: BenchEnvironment, plan: LoadPlan, database: DatabaseSettings, used: Mapping[str, psutil.Process]
 ) -> Run:
-    """Publish a tenth to warm up, then the rest, and count what that costs until its last row is in `database`.
+    """Publish a warm-up of 10%, then the messages of the plan, and measure until the last row is in `database`.
 
     Raises:
-        GatewayError: not all was stored, once and as it was.
+        GatewayError: reconciliation failed.
     """
     if plan.messages is None:
-        raise ValueError("a run has an end")
+        raise ValueError("a run needs a number of messages")
     warm_up = max(1, round(plan.messages * _WARM_UP_SHARE))
-    all_of_it = warm_up + plan.messages
-    env.progress(f"making {all_of_it} messages …")
-    async with load_generator(env, replace(plan, messages=all_of_it)) as generator:
+    total = warm_up + plan.messages
+    env.progress(f"generating {total} messages …")
+    async with load_generator(env, replace(plan, messages=total)) as generator:
         await generator.publish(warm_up)
         await stored(env, database, plan.prefix, warm_up)
         before, begun = cpu_seconds(used), time.monotonic()
         psutil.cpu_percent()
         published = await _publish(env, database, plan, generator, warm_up)
-        await stored(env, database, plan.prefix, all_of_it)
+        await stored(env, database, plan.prefix, total)
         seconds, after, busy = time.monotonic() - begun, cpu_seconds(used), psutil.cpu_percent() / 100
         peaks = {name: peak_mb(process) for name, process in used.items()}
         reconciliation = await reconcile(database, await generator.ledger())
         await _settle(database)
     if not reconciliation.passed:
         raise GatewayError(f"reconciliation failed, so there is no result: {reconciliation}")
-    a_million = 1e6 / plan.messages
-    costs = {name: Cost((after[name] - before[name]) * a_million, peaks[name]) for name in before}
+    per_million = 1e6 / plan.messages
+    costs = {name: Cost((after[name] - before[name]) * per_million, peaks[name]) for name in before}
     return Run(plan.messages / seconds, costs, reconciliation, published, busy)
 
 
 async def _publish(
     env: BenchEnvironment, database: DatabaseSettings, plan: LoadPlan, generator: LoadGenerator, stored_before: int
 ) -> PublishResult:
-    """Publish all of it, never far ahead of what is stored."""
+    """Publish all messages, at most `_AHEAD` more than are stored."""
     left, sent, cpu_s, begun = plan.messages or 0, 0, 0.0, time.monotonic()
-    # Homes take turns, so a few of them tell how far all are; counting all would cost as much as what is measured.
-    some = plan.some_vens(_SOME_VENS)
+    # Homes publish in turn, so a few of them show the progress of all. Counting all rows would distort the result.
+    sample = plan.some_vens(_SAMPLED_VENS)
     async with connected(database, "bench") as pool:
 
         async def estimate() -> int:
-            return int(await pool.fetchval(STORED_OF, some) * plan.vens / len(some)) - stored_before
+            return int(await pool.fetchval(STORED_OF, sample) * plan.vens / len(sample)) - stored_before
 
         while left:
-            stretch = await generator.publish(min(left, _AT_ONCE))
-            left, sent, cpu_s = left - min(left, _AT_ONCE), sent + stretch.messages, cpu_s + stretch.cpu_s
+            chunk = await generator.publish(min(left, _CHUNK))
+            left, sent, cpu_s = left - min(left, _CHUNK), sent + chunk.messages, cpu_s + chunk.cpu_s
             await _reach(env, estimate, sent - _AHEAD)
     return PublishResult(sent, time.monotonic() - begun, cpu_s)
 
 
 async def _settle(database: DatabaseSettings) -> None:
-    """Do what PostgreSQL would else do of itself during the next run, with the rows that this one left."""
+    """Vacuum now, or autovacuum would do it during the next run."""
     async with connected(database, "bench") as pool:
         await pool.execute("VACUUM (ANALYZE) telemetry_readings, telemetry_loads")
         await pool.execute("CHECKPOINT")
 
 
 async def stored(env: BenchEnvironment, database: DatabaseSettings, prefix: str, messages: int) -> None:
-    """Wait until so many samples of these homes are committed."""
+    """Wait until `messages` samples of the homes with this prefix are committed."""
     async with connected(database, "bench") as pool:
         await _reach(env, lambda: pool.fetchval(STORED, prefix + "-", prefix + "."), messages)
 
 
 async def _reach(env: BenchEnvironment, count: Callable[[], Awaitable[int]], messages: int) -> None:
-    """Wait until the count is that high; counting takes a part in twenty of the time at most."""
+    """Wait until the count reaches `messages`; counting takes at most a twentieth of the time."""
     most, since = -1, time.monotonic()
     while True:
         asked = time.monotonic()
@@ -136,5 +138,5 @@ async def _reach(env: BenchEnvironment, count: Callable[[], Awaitable[int]], mes
         if number > most:
             most, since = number, now
         elif now - since > _PATIENCE_SECONDS:
-            raise GatewayError(f"{number} of {messages} are stored, and no more come; see {env.system.stack.logs}")
-        await asyncio.sleep(max(_LOOK_SECONDS, 20 * (now - asked)))
+            raise GatewayError(f"only {number} of {messages} samples are stored, and the number no longer grows; see {env.system.stack.logs}")
+        await asyncio.sleep(max(_POLL_SECONDS, 20 * (now - asked)))

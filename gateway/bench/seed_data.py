@@ -1,4 +1,4 @@
-"""A database filled with the past of a fleet, by the database itself: the same for the same seed."""
+"""Fills a database with the history of a fleet, generated in SQL and the same on every machine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import MINUTE, floor_to
 
 SPAN = timedelta(hours=24)
-READINGS_AT_ONCE = 200_000
+READINGS_PER_CHUNK = 200_000
 SECONDS_TO_ROLL_UP = 3600
 
-# Hashes instead of random(): the same figures in any order, and on every machine.
+# Hashes instead of random(), so that the figures do not depend on order or machine.
 NOISE = "(abs(hashint8extended({key}, {seed})) % 10000) / 1000.0"
 VEN_ID = "format('ven-%s', lpad(n::text, 6, '0'))"
 
@@ -24,7 +24,7 @@ VENS = f"""
 INSERT INTO vens (ven_id, name, latitude, longitude, created_at)
 SELECT {VEN_ID}, format('Home %s', n), 37 + n % 100 / 100.0, -122 - n % 100 / 100.0, $3
 FROM generate_series($1::int, $2::int - 1) AS n
-"""  # noqa: S608 - our own text
+"""  # noqa: S608 - made of constants
 
 STATUS = f"""
 INSERT INTO ven_status (ven_id, received_at, reading_received_at, measured_at, used_power_kw, shed_power_kw,
@@ -37,15 +37,15 @@ CROSS JOIN (
         'currentPowerKw', i / 4.0, 'shedCapabilityKw', i / 4.0, 'priority', 5)) AS loads
     FROM generate_series(1, 8) AS i
 ) AS listed
-"""  # noqa: S608 - our own text
+"""  # noqa: S608 - made of constants
 
-# Step by step in time, all VENs at each, as they arrive.
+# In order of time, all VENs at each step, as samples arrive.
 READINGS = f"""
 INSERT INTO telemetry_readings (ven_id, time, received_at, used_power_kw, shed_power_kw, message_num)
 SELECT {VEN_ID}, $5::timestamptz + step * $6::interval, $5::timestamptz + step * $6::interval,
        {NOISE.format(key="n * 100000::bigint + step", seed=2)}, 0, step
 FROM generate_series($3::int, $4::int - 1) AS step CROSS JOIN generate_series($1::int, $2::int - 1) AS n
-"""  # noqa: S608 - our own text
+"""  # noqa: S608 - made of constants
 LOADS = f"""
 INSERT INTO telemetry_loads
     (ven_id, time, load_id, capacity_kw, current_power_kw, shed_capability_kw, priority, enabled, name, type)
@@ -53,14 +53,14 @@ SELECT {VEN_ID}, $5::timestamptz + step * $6::interval, format('load%s', i), 7.2
        {NOISE.format(key="n * 100000::bigint + step + i", seed=3)}, 1, 5, true, format('Load %s', i), 'hvac'
 FROM generate_series($3::int, $4::int - 1) AS step CROSS JOIN generate_series($1::int, $2::int - 1) AS n
     CROSS JOIN generate_series(1, $7::int) AS i
-"""  # noqa: S608 - our own text
+"""  # noqa: S608 - made of constants
 ROLL_UP_FROM = "UPDATE rollup_progress SET late_before = $1, rolled_up_to = $1"
 ROLLED_UP = "SELECT rolled_up_to > now() - interval '2 minutes' FROM rollup_progress"
 
 
 @dataclass(frozen=True, slots=True)
 class FleetHistory:
-    """The last 24 hours of VENs number `first` to `last` (exclusive), `steps` samples each, of so many loads."""
+    """The last 24 hours of the VENs `first` to `last` (exclusive): `steps` samples each, with `loads` loads."""
 
     first: int
     last: int
@@ -69,10 +69,10 @@ class FleetHistory:
 
 
 async def seed_history(settings: DatabaseSettings, history: FleetHistory, progress: Callable[[str], None]) -> None:
-    """Write the past of a fleet, and wait until the sink, which has to run, has rolled it up.
+    """Write the history of a fleet, and wait until the running sink has rolled it up.
 
     Raises:
-        GatewayError: it has not.
+        GatewayError: the rollup took too long.
     """
     now = datetime.now(UTC)
     start = floor_to(now - SPAN, MINUTE)
@@ -85,7 +85,7 @@ async def seed_history(settings: DatabaseSettings, history: FleetHistory, progre
         if not await until(lambda: connection.fetchval(ROLLED_UP), SECONDS_TO_ROLL_UP, every=1):
             raise GatewayError(f"the readings were not rolled up within {SECONDS_TO_ROLL_UP} s")
         await connection.execute("VACUUM (ANALYZE) telemetry_minutes, telemetry_hours")
-        # Else what so much writing leaves to do is done while calls are timed.
+        # Otherwise the checkpoint would run while requests are timed.
         await connection.execute("CHECKPOINT")
     finally:
         await connection.close()
@@ -97,13 +97,13 @@ async def _write(
     fleet = (history.first, history.last)
     await connection.execute(VENS, *fleet, start)
     await connection.execute(STATUS, *fleet, now)
-    at_once = max(1, READINGS_AT_ONCE // (history.last - history.first))
-    for step in range(0, history.steps, at_once):
-        end = min(step + at_once, history.steps)
-        stretch = (*fleet, step, end, start, SPAN / history.steps)
-        await connection.execute(READINGS, *stretch)
+    chunk = max(1, READINGS_PER_CHUNK // (history.last - history.first))
+    for step in range(0, history.steps, chunk):
+        end = min(step + chunk, history.steps)
+        arguments = (*fleet, step, end, start, SPAN / history.steps)
+        await connection.execute(READINGS, *arguments)
         if history.loads:
-            await connection.execute(LOADS, *stretch, history.loads)
+            await connection.execute(LOADS, *arguments, history.loads)
         progress(f"{(history.last - history.first) * end:,} readings written")
-    # As the autovacuum would have done by now.
+    # In real operation, autovacuum would have done this.
     await connection.execute("VACUUM (ANALYZE) telemetry_readings, telemetry_loads, ven_status, vens")

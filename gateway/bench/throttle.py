@@ -1,7 +1,6 @@
-"""A machine of a fraction of the speed: our processes run a share of the time, in short slices; servers do not wait.
+"""Slows down our processes: they run for a share of the time, in short slices. The servers are not slowed down.
 
-On one machine no generator offers ten times what the gateway sustains, for it has the same cores. So the gateway is
-made slower, openly, instead of the generator faster.
+A generator on the same machine cannot offer ten times the sustained rate, so the gateway is slowed down instead.
 """
 
 import asyncio
@@ -13,11 +12,11 @@ from contextlib import asynccontextmanager
 from gateway.local.worker import Worker
 
 SLICE_SECONDS = 0.2
-"""About how long processes run and stand together; what they ran too long they stand longer."""
+"""Length of one slice of running and standing; a slice that ran too long stands longer."""
 
 
 class Throttle:
-    """What it came to."""
+    """How long the processes ran and stood."""
 
     def __init__(self) -> None:
         self.running_s = 0.0
@@ -25,26 +24,26 @@ class Throttle:
 
     @property
     def share(self) -> float:
-        """The share of the time in which the processes were let run."""
+        """The share of the time in which the processes ran."""
         return self.running_s / max(self.running_s + self.standing_s, 1e-9)
 
 
 @asynccontextmanager
 async def throttled(workers: Iterable[Worker], share: float) -> AsyncIterator[Throttle]:
-    """Let processes run for `share` of the time inside, all in the same slices; at 1 they are left alone."""
-    some, throttle = list(workers), Throttle()
-    holding = asyncio.create_task(_hold(some, share, throttle)) if share < 1 else None
+    """Let the workers run for `share` of the time inside the block, all in the same slices; 1 does nothing."""
+    throttled_workers, throttle = list(workers), Throttle()
+    alternating = asyncio.create_task(_alternate(throttled_workers, share, throttle)) if share < 1 else None
     try:
         yield throttle
     finally:
-        if holding is not None:
-            holding.cancel()
-            await asyncio.wait({holding})
-            # Also where it broke off in the middle.
-            _send(some, signal.SIGCONT)
+        if alternating is not None:
+            alternating.cancel()
+            await asyncio.wait({alternating})
+            # The cancellation may have left them stopped.
+            _send(throttled_workers, signal.SIGCONT)
 
 
-async def _hold(workers: list[Worker], share: float, throttle: Throttle) -> None:
+async def _alternate(workers: list[Worker], share: float, throttle: Throttle) -> None:
     while True:
         continued = time.monotonic()
         _send(workers, signal.SIGCONT)
@@ -53,10 +52,10 @@ async def _hold(workers: list[Worker], share: float, throttle: Throttle) -> None
         stopped = time.monotonic()
         throttle.running_s += stopped - continued
         try:
-            # A busy machine keeps no time to the millisecond, so this goes by what it came to.
+            # Sleeps are inexact on a busy machine, so the total times decide.
             await asyncio.sleep(max(0.0, throttle.running_s * (1 - share) / share - throttle.standing_s))
         finally:
-            # Also of the last time, which may be cut short.
+            # Count the last slice too, which may be cut short.
             throttle.standing_s += time.monotonic() - stopped
 
 

@@ -191,18 +191,18 @@ async def test_an_error_is_one_sentence_that_names_the_cause(
 
 async def test_bench_ingest_reconciles_and_prints_ratios() -> None:
     load = ("--messages", "2000", "--vens", "50")
-    code, out, err = await outcome(await gateway("bench", "ingest", *load, "--floor", "--json"))
+    code, out, err = await outcome(await gateway("bench", "ingest", *load, "--baseline", "--json"))
     assert code == 0, err
     figures = json.loads(out)
     assert figures["lost"] == figures["duplicated"] == 0
-    for side in (figures, figures["floor"]):
+    for side in (figures, figures["baseline"]):
         assert side["messages_per_s"] > 0
         assert side["cpu_s_per_million"] == pytest.approx(
             sum(cost["cpu_s_per_million"] for cost in side["processes"].values()), abs=1
         )
         assert all(cost["peak_mb"] > 0 for cost in side["processes"].values())
     ours = {"kafka", "api", "bridge", *(f"streams-{role}" for role in ROLES)}
-    assert set(figures["processes"]) - set(figures["floor"]["processes"]) == ours
+    assert set(figures["processes"]) - set(figures["baseline"]["processes"]) == ours
     assert figures["ratio_cpu"] > 0
     assert figures["ratio_rate"] > 0
     assert figures["bytes_per_message"] > 0
