@@ -132,7 +132,7 @@ def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
         return
     console, drained = Console(), metrics.drained
     console.print(
-        f"{metrics.sustained_per_s:.0f} messages/s are sustained while our processes run {metrics.speed:.1%} of the time; "
+        f"{metrics.sustained_per_s:.0f} messages/s are sustained, with our processes running {metrics.speed:.0%} of the time; "
         f"{metrics.offered_per_s:.0f} were offered for {metrics.seconds:.0f} s, {metrics.times:.1f} times as many",
         highlight=False,
     )
@@ -143,7 +143,9 @@ def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
         table.add_row(name, f"{peak:.0f}")
     console.print(table)
     above = metrics.too_large
-    console.print(f"above {MOST_MB} MB: {', '.join(above)}" if above else f"each of our processes is below {MOST_MB} MB")
+    console.print(
+        f"above {MOST_MB} MB: {', '.join(above)}" if above else f"each of our processes is below {MOST_MB} MB"
+    )
     waiting = ", ".join(f"{name} {records}" for name, records in metrics.waiting.items())
     console.print(
         f"at the end of the overload, {metrics.in_mqtt} messages were in the MQTT broker and {metrics.in_log} in Kafka "
@@ -151,7 +153,7 @@ def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
         highlight=False,
     )
     console.print(
-        f"at full speed, the bridge had everything after {drained.bridge_s:.0f} s, live totals after {drained.live_s:.0f} s "
+        f"at full speed, the bridge had all after {drained.bridge_s:.0f} s, live totals after {drained.live_s:.0f} s "
         f"(at most {drained.live_age_s:.0f} s old), the rows after {drained.rows_s:.0f} s "
         f"(at most {drained.rows_age_s:.0f} s)",
         highlight=False,

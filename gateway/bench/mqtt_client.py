@@ -1,7 +1,7 @@
 """An MQTT connection of the load generator: MQTT 3.1.1 and QoS 1 only, so that it costs little CPU.
 
-The fleet's publisher (paho) costs as much CPU per message as two of the gateway's processes, on the same cores. This one
-never reconnects: a lost connection ends the benchmark.
+The fleet's publisher (paho) costs as much CPU per message as two of the gateway's processes, on the same cores. This
+one never reconnects: a lost connection ends the benchmark.
 """
 
 import asyncio

@@ -138,5 +138,7 @@ async def _reach(env: BenchEnvironment, count: Callable[[], Awaitable[int]], mes
         if number > most:
             most, since = number, now
         elif now - since > _PATIENCE_SECONDS:
-            raise GatewayError(f"only {number} of {messages} samples are stored, and the number no longer grows; see {env.system.stack.logs}")
+            raise GatewayError(
+                f"only {number} of {messages} samples are stored, and no more arrive; see {env.system.stack.logs}"
+            )
         await asyncio.sleep(max(_POLL_SECONDS, 20 * (now - asked)))
