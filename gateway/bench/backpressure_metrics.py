@@ -132,7 +132,8 @@ def print_metrics(metrics: BackpressureMetrics, *, as_json: bool) -> None:
         return
     console, drained = Console(), metrics.drained
     console.print(
-        f"{metrics.sustained_per_s:.0f} messages/s are sustained, with our processes running {metrics.speed:.0%} of the time; "
+        f"{metrics.sustained_per_s:.0f} messages/s are sustained "
+        f"while our processes run {metrics.speed:.1%} of the time; "
         f"{metrics.offered_per_s:.0f} were offered for {metrics.seconds:.0f} s, {metrics.times:.1f} times as many",
         highlight=False,
     )
