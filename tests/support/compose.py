@@ -19,14 +19,25 @@ _VARIABLE = re.compile(r"(?<!\$)\$\{([A-Z_]+)(:[?-])?[^}]*\}")
 
 
 def settings_fields() -> dict[str, type[Block]]:
-    """Every setting by its name in the environment, with its block."""
+    """Return every setting by its name in the environment, with its block."""
     for module in pkgutil.iter_modules(schemas.__path__, "schemas."):
         import_module(module.name)
     return {name.upper(): block for block in Block.__subclasses__() for name in block.model_fields}
 
 
+def environment(service: str) -> dict[str, str]:
+    """Return the environment of one of our services, with `secret` for each required variable."""
+    values = OURS[service].get("environment", {})
+    return {name: re.sub(r"\$\{\w+:\?[^}]*\}", "secret", value) for name, value in values.items()}
+
+
+def as_fields(values: dict[str, str]) -> Any:
+    """Return environment variables as arguments of a settings class."""
+    return {name.lower(): value for name, value in values.items()}
+
+
 def texts(node: Any) -> Iterator[str]:
-    """All strings below a node."""
+    """Return all strings below a node."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, dict | list):
@@ -35,12 +46,12 @@ def texts(node: Any) -> Iterator[str]:
 
 
 def variables(node: Any) -> dict[str, str | None]:
-    """The variables that are put in, each with `:?` where it is required, or `:-` where it has a default."""
+    """Return the interpolated variables, each with `:?` if it is required or `:-` if it has a default."""
     return {found[1]: found[2] for text in texts(node) for found in _VARIABLE.finditer(text)}
 
 
 def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """What is mounted from this folder, and where."""
+    """Return what is mounted from this repository, as (source, target)."""
     for volume in service.get("volumes", []):
         source, target, *_ = volume.split(":")
         if source.startswith("./"):
@@ -48,5 +59,5 @@ def mounts(service: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def ports(service: dict[str, Any]) -> dict[int, str]:
-    """The ports in the container that are published, with the address on this machine."""
+    """Return the published ports of a container, with the address on the host."""
     return {int(entry.rpartition(":")[2]): entry.rpartition(":")[0] for entry in service.get("ports", [])}

@@ -13,10 +13,10 @@ from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from schemas.settings.mqtt import MqttSettings
 from tests.support.compose import settings_fields
 from tests.support.mosquitto import needs_mosquitto
-from tests.support.secured import Secured, secured
 from tests.support.servers import Databases, Topics
+from tests.support.tls_broker import TlsBroker, tls_broker
 
-__all__ = ["secured"]
+__all__ = ["tls_broker"]
 
 PLAIN = [
     # A wrong setting, and what the finding must contain.
@@ -105,14 +105,16 @@ async def test_wrong_setting_is_named(
 @pytest.mark.parametrize(("broken", "expected"), [({}, ""), *OVER_TLS], ids=lambda each: str(each)[:40])
 async def test_wrong_certificate_is_named(
     healthy: pytest.MonkeyPatch,
-    secured: Secured,
+    tls_broker: TlsBroker,
     capsys: pytest.CaptureFixture[str],
     broken: dict[str, str],
     expected: str,
 ) -> None:
-    assert await secured.up()
-    given = secured.settings().model_dump(include={"mqtt_port", "mqtt_ca_cert", "mqtt_client_cert", "mqtt_client_key"})
-    folders = {"expired": secured.expired(), "stranger": secured.stranger()}
+    assert await tls_broker.up()
+    given = tls_broker.settings().model_dump(
+        include={"mqtt_port", "mqtt_ca_cert", "mqtt_client_cert", "mqtt_client_key"}
+    )
+    folders = {"expired": tls_broker.expired(), "stranger": tls_broker.stranger()}
     values = {name.upper(): str(value) for name, value in given.items()} | broken
     healthy.setenv("MQTT_USE_TLS", "true")
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""The broker as deploy/mosquitto has it, certificates as `gateway certs` makes them, and clients that show theirs."""
+"""The MQTT broker with the files of deploy/mosquitto, and certificates as `gateway certs` makes them."""
 
 import os
 import re
@@ -25,8 +25,8 @@ from tests.support.paths import ROOT
 DEPLOY = ROOT / "deploy" / "mosquitto"
 
 
-class Secured:
-    """A mosquitto on loopback, and the folder of certificates that it was given."""
+class TlsBroker:
+    """A mosquitto with mutual TLS on loopback, and the folder of its certificates."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -36,12 +36,12 @@ class Secured:
         self.log = folder / "mosquitto.log"
 
     def ven(self, ven_id: str) -> Path:
-        """The folder of a VEN's certificate, which is made when it is first asked for."""
+        """Return the folder of a VEN's certificate; the first call makes it."""
         place = self.folder / "certs" / "vens" / ven_id
         return place if place.exists() else self.certificates.ven(ven_id, days=2)
 
     def expired(self) -> Path:
-        """A certificate of our CA that ended yesterday."""
+        """Make a certificate of our CA that expired yesterday."""
         ca = self.folder / "certs" / "ca"
         authority = Authority.load(CertificatePair((ca / "ca.pem").read_bytes(), (ca / "ca.key").read_bytes()))
         begins = datetime.now(UTC) - timedelta(days=3)
@@ -64,7 +64,7 @@ class Secured:
         return place
 
     def settings(self, shown: Path | None = None, **given: Any) -> MqttSettings:
-        """How a bridge reaches it: with its own certificate, unless another is named."""
+        """Return the settings of a bridge; `shown` is the folder of another certificate than its own."""
         own = self.folder / "certs" / "bridge"
         shown = shown or own
         values: dict[str, Any] = {
@@ -77,7 +77,7 @@ class Secured:
         return MqttSettings(**{**values, **given})
 
     def context(self, shown: Path | None) -> ssl.SSLContext:
-        """What a client knows: our CA, and the certificate in the folder that it shows, if any."""
+        """Return the TLS context of a client that trusts our CA and shows the certificate of a folder, if any."""
         context = ssl.create_default_context(cafile=self.folder / "certs" / "ca" / "ca.pem")
         if shown is not None:
             context.load_cert_chain(shown / "client.pem", shown / "client.key")
@@ -89,7 +89,7 @@ class Secured:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Start it with the very files that compose.yaml mounts; only paths and the port are this machine's."""
+        """Run it with the files that compose.yaml mounts; only paths and the port differ."""
         assert MOSQUITTO is not None
         private = self.folder / "private"
         shutil.copytree(self.folder / "certs" / "mosquitto", private, dirs_exist_ok=True)
@@ -114,8 +114,8 @@ class Secured:
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """One for all tests of a file."""
-    made = Secured(tmp_path_factory.mktemp("secured"))
-    with made.running():
-        yield made
+def tls_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsBroker]:
+    """One broker for all tests of a file."""
+    broker = TlsBroker(tmp_path_factory.mktemp("tls-broker"))
+    with broker.running():
+        yield broker
