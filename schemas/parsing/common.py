@@ -224,5 +224,6 @@ def storable(value: Any, depth: int = MAX_DEPTH) -> Any:
     if isinstance(value, list):
         return [storable(item, depth - 1) for item in value]
     if isinstance(value, dict):
-        return {storable(key, depth): storable(item, depth - 1) for key, item in value.items()}
+        # Sorted, because the digest of a record must not depend on the order of keys.
+        return {storable(key, depth): storable(value[key], depth - 1) for key in sorted(value)}
     return value

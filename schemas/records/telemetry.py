@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated, Any
+from zlib import crc32
 
 import msgspec
 
@@ -21,6 +22,7 @@ VenId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 LoadId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 Int32 = Annotated[int, msgspec.Meta(ge=-(2**31) + 1, le=2**31 - 1)]
+Digest = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 
@@ -51,7 +53,8 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
 
     Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.
     `timestamp` is the event time, `received_at` the receive time, both UTC.
-    `loads` is None if the sample has no list of loads, and empty if its list is empty.
+    `loads` is None if the sample has no list of loads, and empty if its list is empty. `digest` is the CRC-32 of all
+    other fields except `received_at`: two records with one key and one digest are duplicates.
     """
 
     ven_id: VenId
@@ -71,15 +74,17 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     message_num: Int64 | None = None
     loads: tuple[Load, ...] | None = None
     extra: dict[str, Any] | None = None
+    digest: Digest | None = None
 
 
-class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
-    """All loads of one VEN at one time, identified by (ven_id, timestamp)."""
+class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, gc=False):
+    """All loads of one VEN at one time, identified by (ven_id, timestamp); `digest` as in Reading."""
 
     ven_id: VenId
     timestamp: AwareDatetime
     received_at: AwareDatetime
     loads: tuple[Load, ...]
+    digest: Digest | None = None
 
 
 class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
@@ -95,3 +100,15 @@ encode_record = msgspec.json.Encoder().encode
 decode_reading = msgspec.json.Decoder(Reading).decode
 decode_snapshot = msgspec.json.Decoder(LoadSnapshot).decode
 decode_fault = msgspec.json.Decoder(FaultReport).decode
+
+_RECEIVED_AT = b'"receivedAt":"'
+
+
+def encode_with_digest(record: Reading | LoadSnapshot) -> bytes:
+    """Encode a record that has no digest yet, and add its digest."""
+    value = encode_record(record)
+    # No other field can contain this name, because quotes inside a text are escaped.
+    start = value.index(_RECEIVED_AT)
+    end = value.index(b'"', start + len(_RECEIVED_AT))
+    digest = crc32(memoryview(value)[end:], crc32(memoryview(value)[:start]))
+    return b'%b,"digest":%d}' % (value[:-1], digest)

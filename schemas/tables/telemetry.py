@@ -1,5 +1,7 @@
 """What VENs measured: readings, loads and faults."""
 
+from typing import Any
+
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, Double, Index, Integer, Table, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -24,6 +26,7 @@ telemetry_readings = Table(
     Column("message_num", BigInteger),
     Column("event_id", Text),
     Column("extra", JSONB),
+    Column("digest", BigInteger),
     # The rows of a minute, of all VENs, lie together on disk: BRIN finds them and costs next to nothing.
     Index("telemetry_readings_time", "time", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
     Index("telemetry_readings_event_id", "event_id", "ven_id", "time", postgresql_where=text("event_id IS NOT NULL")),
@@ -31,7 +34,7 @@ telemetry_readings = Table(
 )
 
 
-def _loads_by_day(name: str) -> Table:
+def _loads_by_day(name: str, *more: Column[Any]) -> Table:
     """One row a load: of a reading, or of a load snapshot."""
     return Table(
         name,
@@ -47,12 +50,13 @@ def _loads_by_day(name: str) -> Table:
         Column("name", Text),
         Column("type", Text),
         Column("extra", JSONB),
+        *more,
         postgresql_partition_by="RANGE (time)",
     )
 
 
 telemetry_loads = _loads_by_day("telemetry_loads")
-load_snapshots = _loads_by_day("load_snapshots")
+load_snapshots = _loads_by_day("load_snapshots", Column("digest", BigInteger))
 
 ven_faults = Table(
     "ven_faults",

@@ -72,17 +72,18 @@ class AckStore:
         """Need no others kept away: its batches come one by one."""
         return nullcontext()
 
-    async def store(self, acks: Sequence[Ack], hook: TransactionHook | None = None) -> None:
+    async def store(self, acks: Sequence[Ack], hook: TransactionHook | None = None) -> Sequence[Ack]:
         """Store acknowledgements; as RowStore.store."""
         first: dict[tuple[object, ...], datetime] = {}
         known = [await self._at_its_time(ack, first) for ack in acks]
-        await self._rows.store([await self._complete(ack) for ack in known], hook)
+        conflicts = await self._rows.store([await self._complete(ack) for ack in known], hook)
         for row in self._answered:
             COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
             trace_answered(row)
         for by, number in self._matched.items():
             ACKS.labels(by).inc(number)
+        return conflicts
 
     async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
         await record_contact(connection, acks)

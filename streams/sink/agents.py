@@ -65,7 +65,8 @@ def add_sink(
         _Source(topics.STATUS, decode_status, UpsertStore(database, record_status), None),
         _Source(topics.SHADOW, decode_shadow, UpsertStore(database, store_shadows), None),
     )
-    declare_series(DEAD_LETTERS, (kafka.topics(source.topic) for source in sources), (Reason.UNSTORABLE,))
+    reasons = (Reason.UNSTORABLE, Reason.CONFLICTING_SAMPLE)
+    declare_series(DEAD_LETTERS, (kafka.topics(source.topic) for source in sources), reasons)
     for source in sources:
         sink = Sink(partial(BatchProducer, producer, kafka.topics), source.decode, source.store, source.window)
         _add_agent(app, kafka.topics(source.topic), streams.streams_batch_records, source.concurrency, sink)

@@ -33,8 +33,8 @@ class Store(Protocol):
     def exclusive_keys(self, records: Sequence[Any], /) -> AbstractAsyncContextManager[None]:
         """Wait for other batches with a key of these records, so that the first record of a key counts."""
 
-    async def store(self, records: Sequence[Any], hook: TransactionHook | None = None) -> None:
-        """Store records and run `hook` in the same transaction; raises DATA_FAULTS."""
+    async def store(self, records: Sequence[Any], hook: TransactionHook | None = None) -> Sequence[Any]:
+        """Store records and run `hook` in the same transaction; return the conflicting ones; raises DATA_FAULTS."""
 
 
 class Sink:
@@ -104,7 +104,7 @@ class Sink:
     ) -> None:
         """Store records; halve a batch that the database refuses until the faulty records are found."""
         try:
-            await self._store.store([canonical for _, canonical in records], hook)
+            conflicts = await self._store.store([canonical for _, canonical in records], hook)
         except DATA_FAULTS as error:
             if len(records) == 1:
                 record, _ = records[0]
@@ -114,3 +114,13 @@ class Sink:
             middle = len(records) // 2
             await self._store_or_reject(batch_producer, records[:middle])
             await self._store_or_reject(batch_producer, records[middle:])
+        else:
+            conflicting = {id(canonical) for canonical in conflicts}
+            for record, canonical in records:
+                if id(canonical) in conflicting:
+                    batch_producer.dead_letter(record, _conflict(canonical))
+
+
+def _conflict(canonical: Any) -> Rejection:
+    detail = f"another message of {canonical.ven_id!r} of {canonical.timestamp.isoformat()} was first"
+    return Rejection(Reason.CONFLICTING_SAMPLE, detail)

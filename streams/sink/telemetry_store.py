@@ -1,12 +1,14 @@
 """The stores of readings, load snapshots and fault reports."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 
 from runtime.database import Connection
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 from streams.rollups.late_readings import mark_late_minutes
-from streams.sink.copy_encoding import LOAD_COLUMNS, encode_load_rows
+from streams.sink.copy_encoding import LOAD_COLUMNS, encode_load_rows, encode_snapshot_rows
 from streams.store.bulk_insert import Row
 from streams.store.database import Database, json_text
 from streams.store.day_partitions import DayPartitions
@@ -30,8 +32,22 @@ READING_COLUMNS = (
     "message_num",
     "event_id",
     "extra",
+    "digest",
 )
+SNAPSHOT_COLUMNS = (*LOAD_COLUMNS, "digest")
 FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
+
+# The bounds of `time` prune partitions.
+READING_DIGESTS = """
+SELECT ven_id, time, digest
+FROM unnest($1::text[], $2::timestamptz[]) AS wanted(ven_id, time) JOIN telemetry_readings USING (ven_id, time)
+WHERE time BETWEEN $3 AND $4
+"""
+SNAPSHOT_DIGESTS = """
+SELECT DISTINCT ven_id, time, digest
+FROM unnest($1::text[], $2::timestamptz[]) AS wanted(ven_id, time) JOIN load_snapshots USING (ven_id, time)
+WHERE time BETWEEN $3 AND $4
+"""
 
 
 def reading_store(database: Database, partitions: DayPartitions) -> RowStore[Reading]:
@@ -40,7 +56,7 @@ def reading_store(database: Database, partitions: DayPartitions) -> RowStore[Rea
         TableRows("telemetry_readings", READING_COLUMNS, _reading_rows),
         TableRows("telemetry_loads", LOAD_COLUMNS, encode_load_rows),
     )
-    return RowStore(database, partitions, tables, _update)
+    return RowStore(database, partitions, tables, _update, stored_digests=partial(_digests, statement=READING_DIGESTS))
 
 
 async def _update(connection: Connection, readings: Sequence[Reading]) -> None:
@@ -49,8 +65,20 @@ async def _update(connection: Connection, readings: Sequence[Reading]) -> None:
 
 
 def snapshot_store(database: Database, partitions: DayPartitions) -> RowStore[LoadSnapshot]:
-    """Store load snapshots."""
-    return RowStore(database, partitions, (TableRows("load_snapshots", LOAD_COLUMNS, encode_load_rows),), record_loads)
+    """Store load snapshots; one without loads has no row, so only this process knows its key."""
+    rows: TableRows[LoadSnapshot] = TableRows("load_snapshots", SNAPSHOT_COLUMNS, encode_snapshot_rows)
+    digests = partial(_digests, statement=SNAPSHOT_DIGESTS)
+    return RowStore(database, partitions, (rows,), record_loads, stored_digests=digests)
+
+
+async def _digests(
+    connection: Connection, records: Sequence[Reading | LoadSnapshot], statement: str
+) -> Mapping[tuple[str, datetime], int | None]:
+    ven_ids, times = [record.ven_id for record in records], [record.timestamp for record in records]
+    if not records:
+        return {}
+    rows = await connection.fetch(statement, ven_ids, times, min(times), max(times))
+    return {(row["ven_id"], row["time"]): row["digest"] for row in rows}
 
 
 def fault_store(database: Database, partitions: DayPartitions) -> RowStore[FaultReport]:
@@ -83,6 +111,7 @@ def _reading_row(reading: Reading) -> Row:
         reading.message_num,
         reading.event_id,
         json_text(reading.extra),
+        reading.digest,
     )
 
 

@@ -1,6 +1,6 @@
 """Inserts rows with natural keys: by COPY, and more slowly if some of the rows exist already."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,10 +77,16 @@ async def _copy(connection: Connection, table: str, insert: Insert) -> None:
         await connection.copy_records_to_table(table, columns=insert.columns, records=insert.rows)
 
 
-async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert], hook: TransactionHook) -> None:
+async def insert_in_one_transaction(
+    database: Database,
+    inserts: Sequence[Insert],
+    hook: TransactionHook,
+    recheck: Callable[[Connection], Awaitable[Sequence[Insert]]] | None = None,
+) -> None:
     """Insert all rows and run `hook` in one transaction.
 
-    COPY is tried first, because rows are almost always new; the second way costs about twice as much.
+    COPY is tried first, because rows are almost always new; the second way costs about twice as much. `recheck` is
+    called if some rows exist already, and returns what to insert instead.
     """
 
     async def copy(connection: Connection) -> list[int]:
@@ -89,7 +95,7 @@ async def insert_in_one_transaction(database: Database, inserts: Sequence[Insert
         return new
 
     async def copy_through_staging(connection: Connection) -> list[int]:
-        new = await insert_missing(connection, inserts)
+        new = await insert_missing(connection, inserts if recheck is None else await recheck(connection))
         await hook(connection)
         return new
 

@@ -1,7 +1,8 @@
-"""Stores batches of records as rows with natural keys; duplicates change nothing."""
+"""Stores batches of records as rows with natural keys; duplicates and conflicts change nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections import ChainMap
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,7 +17,10 @@ from streams.store.recent_keys import RecentKeys
 R = TypeVar("R")
 
 Update = Callable[[Connection, Sequence[R]], Awaitable[None]]
-"""Statements for all records of a batch, duplicates included."""
+"""Statements for all records of a batch, with duplicates and without conflicts."""
+
+StoredDigests = Callable[[Connection, Sequence[R]], Awaitable[Mapping[Any, int | None]]]
+"""Returns the digests of rows that are stored under the keys of these records, by key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,15 @@ class RowStore(Generic[R]):
         tables: Sequence[TableRows[R]],
         update: Update[R],
         key: Callable[[R], tuple[Any, ...]] = lambda record: (record.ven_id, record.timestamp),  # type: ignore[attr-defined]
+        stored_digests: StoredDigests[R] | None = None,
     ) -> None:
+        """Without `stored_digests`, any two records with the same key are duplicates."""
         self._database = database
         self._partitions = partitions
         self._tables = tables
         self._update = update
         self._key = key
+        self._stored_digests = stored_digests
         self._recent = RecentKeys()
         self._in_progress: list[_BatchInProgress] = []
 
@@ -52,26 +59,60 @@ class RowStore(Generic[R]):
         """The tables that hold a row of each record."""
         return tuple(table.table for table in self._tables)
 
-    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
-        """Store records and run `hook` in one transaction; return after the commit.
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> Sequence[R]:
+        """Store records and run `hook` in one transaction; return the conflicting records after the commit.
+
+        The first record of a key counts. Later ones with the same content are duplicates; those with other content are
+        conflicts, which change nothing, and for which `hook` does not run.
 
         Raises:
             DATA_FAULTS: the database refuses a value.
         """
-        # The first of several records with the same key counts.
-        fresh = {self._key(record): record for record in reversed(records)}
-        if hook is None:
-            fresh = {key: record for key, record in fresh.items() if key not in self._recent}
-        inserts = [Insert(table.table, table.columns, table.rows_of(fresh.values())) for table in self._tables]
+        known: MutableMapping[Any, int | None] = self._recent if hook is None else {}
+        batch = self._compare(records, known)
+
+        async def recheck(connection: Connection) -> list[Insert]:
+            nonlocal batch
+            if self._stored_digests is not None:
+                stored = await self._stored_digests(connection, list(batch.fresh.values()))
+                batch = self._compare(records, ChainMap(dict(stored), known))
+            return self._inserts(batch)
 
         async def finish(connection: Connection) -> None:
-            await self._update(connection, records)
-            if hook is not None:
+            if batch.accepted:
+                await self._update(connection, batch.accepted)
+            if hook is not None and not batch.conflicts:
                 await hook(connection)
 
-        days = {day_of(record.timestamp) for record in fresh.values()}  # type: ignore[attr-defined]
-        await self._partitions.with_days(days, lambda: insert_in_one_transaction(self._database, inserts, finish))
-        self._recent.add(fresh)
+        days = {day_of(record.timestamp) for record in batch.fresh.values()}  # type: ignore[attr-defined]
+        await self._partitions.with_days(
+            days, lambda: insert_in_one_transaction(self._database, self._inserts(batch), finish, recheck)
+        )
+        self._recent.add({key: _digest(record) for key, record in batch.fresh.items()})
+        return batch.conflicts
+
+    def _compare(self, records: Sequence[R], known: Mapping[Any, int | None]) -> "_Compared[R]":
+        """Sort the records of a batch by what is `known` of their keys, and by the earlier records of the batch."""
+        fresh: dict[Any, R] = {}
+        accepted: list[R] = []
+        conflicts: list[R] = []
+        for record in records:
+            key = self._key(record)
+            if key in fresh:
+                first = _digest(fresh[key])
+            elif key in known:
+                first = known[key]
+            else:
+                fresh[key] = record
+                accepted.append(record)
+                continue
+            # Records without a digest, of earlier versions, count as duplicates.
+            conflicting = first is not None and _digest(record) not in (None, first)
+            (conflicts if conflicting else accepted).append(record)
+        return _Compared(fresh, accepted, conflicts)
+
+    def _inserts(self, batch: "_Compared[R]") -> list[Insert]:
+        return [Insert(table.table, table.columns, table.rows_of(batch.fresh.values())) for table in self._tables]
 
     @asynccontextmanager
     async def exclusive_keys(self, records: Sequence[R]) -> AsyncIterator[None]:
@@ -90,6 +131,20 @@ class RowStore(Generic[R]):
         finally:
             self._in_progress.remove(batch)
             batch.finished.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared(Generic[R]):
+    """The records of a batch: `fresh` ones by key, `accepted` ones (fresh and duplicates), and `conflicts`."""
+
+    fresh: dict[Any, R]
+    accepted: list[R]
+    conflicts: list[R]
+
+
+def _digest(record: Any) -> int | None:
+    digest: int | None = getattr(record, "digest", None)
+    return digest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +169,8 @@ class UpsertStore(Generic[R]):
         """Reserve nothing: the upsert is correct in any order."""
         return nullcontext()
 
-    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> None:
-        """Store records and run `hook` in one transaction; return after the commit.
+    async def store(self, records: Sequence[R], hook: TransactionHook | None = None) -> Sequence[R]:
+        """Store records and run `hook` in one transaction; return no conflicts after the commit.
 
         Raises:
             DATA_FAULTS: the database refuses a value.
@@ -128,6 +183,7 @@ class UpsertStore(Generic[R]):
 
         if self._partitions is None:
             await self._database.run(work)
-            return
+            return ()
         days = {day_of(record.timestamp) for record in records}  # type: ignore[attr-defined]
         await self._partitions.with_days(days, lambda: self._database.run(work))
+        return ()

@@ -18,7 +18,7 @@ from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
 from schemas.parsing.vtn_messages import VtnMessage, begin_of_day
 from schemas.records import topics
-from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_record
+from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_record, encode_with_digest
 from schemas.records.tracing import TRACEPARENT
 from streams.engine.batch import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
@@ -33,6 +33,8 @@ TOPIC_OF: Mapping[Any, str] = {
     Shadow: topics.SHADOW,
     VtnMessage: topics.VTN_MESSAGES,
 }
+
+_MEASUREMENTS = (Reading, LoadSnapshot)
 
 Headers = list[tuple[str, bytes]]
 
@@ -75,7 +77,8 @@ class Validator:
             self._batch_producer.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        self._batch_producer.send(self._topic_of[type(canonical)], key, encode_record(canonical), headers)
+        encode = encode_with_digest if isinstance(canonical, _MEASUREMENTS) else encode_record
+        self._batch_producer.send(self._topic_of[type(canonical)], key, encode(canonical), headers)
         for rejection in parsed.rejected_loads:
             self._batch_producer.dead_letter(record, rejection)
 

@@ -1,7 +1,7 @@
 """Stores wait for PostgreSQL during an outage; nothing is lost or stored twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -11,6 +11,7 @@ from gateway.stack.polling import until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection, connect_options
+from schemas.records.telemetry import Reading
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.readings import HVAC, Stores, reading, stores
 from tests.support.servers import connection, frozen, settings_of
@@ -31,7 +32,7 @@ async def counts(rows: Connection) -> tuple[int, int]:
 @asynccontextmanager
 async def blocked_store(
     settings: DatabaseSettings, store: Stores
-) -> AsyncIterator[tuple[asyncio.Task[None], Connection]]:
+) -> AsyncIterator[tuple[asyncio.Task[Sequence[Reading]], Connection]]:
     """Block the store inside its transaction: readings are copied, the lock of the status is missing."""
     async with connection(settings) as other, connection(settings) as looking:
         transaction = other.transaction()

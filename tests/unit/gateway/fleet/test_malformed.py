@@ -33,8 +33,8 @@ def test_payload_is_rejected_with_its_reason(case: MalformedPayload) -> None:
 
 def test_payloads_cover_all_metering_reasons() -> None:
     named = {case.expected_reason for case in CASES} - {None}
-    # The broker limits the size, only the database finds UNSTORABLE, and two belong to other kinds of messages.
-    others = {Reason.TOO_LARGE, Reason.UNSTORABLE, Reason.MISSING_VALUE, Reason.ID_MISMATCH}
+    # The broker limits the size, only the sink finds the next two, and the last two belong to other kinds of messages.
+    others = {Reason.TOO_LARGE, Reason.UNSTORABLE, Reason.CONFLICTING_SAMPLE, Reason.MISSING_VALUE, Reason.ID_MISMATCH}
     assert named == set(Reason) - others
 
 

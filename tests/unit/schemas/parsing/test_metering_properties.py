@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from schemas.base.rejection import Reason, Rejection
 from schemas.parsing.result import Parsed
-from schemas.records.telemetry import FaultReport, Reading, decode_fault, decode_reading, encode_record
+from schemas.records.telemetry import (
+    FaultReport,
+    Reading,
+    decode_fault,
+    decode_reading,
+    encode_record,
+    encode_with_digest,
+)
+from tests.unit.near_misses import shuffled
 from tests.unit.samples import RECEIVED, STAMP, parse_metering, refused, sample
 
 NUMBERS = ("usedPowerKw", "power_kw", "shedPowerKw", "shed_kw", "requestedReductionKw", "baselinePowerKw", "batterySoc")
@@ -155,3 +163,12 @@ def test_integer_of_any_length_is_parsed_or_rejected(name: str, digits: int) -> 
     check(sample(**{name: -(10**digits)}))
     check(sample(loads=[{"id": "a", name: 10**digits}], circuits=[10**digits]))
     check(sample(circuits=[{"id": "a", "currentKw": 10**digits, "breakerAmps": 10**digits}]))
+
+
+@given(st.data(), documents(SCALARS))
+def test_digest_is_independent_of_key_order(data: st.DataObject, document: dict[str, Any]) -> None:
+    outcome, other = (check(json.dumps(each).encode()) for each in (document, shuffled(data, document)))
+    # Without its NUL, one key may become another.
+    if isinstance(outcome, Parsed) and isinstance(outcome.record, Reading) and "\\u0000" not in json.dumps(document):
+        assert isinstance(other, Parsed)
+        assert encode_with_digest(outcome.record) == encode_with_digest(other.record)

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from schemas.records.telemetry import (
     decode_fault,
     decode_reading,
     encode_record,
+    encode_with_digest,
 )
 
 FLOATS = st.none() | st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE)
@@ -84,3 +86,21 @@ def test_missing_and_empty_loads_differ() -> None:
     empty = Reading(ven_id="a", timestamp=now, received_at=now, loads=())
     assert decode_reading(encode_record(silent)).loads is None
     assert decode_reading(encode_record(empty)).loads == ()
+
+
+@given(READINGS, READINGS)
+def test_digest_tells_other_content_but_no_receive_time(reading: Reading, other: Reading) -> None:
+    digest = decode_reading(encode_with_digest(reading)).digest
+    later = msgspec.structs.replace(reading, received_at=other.received_at)
+    assert decode_reading(encode_with_digest(later)).digest == digest is not None
+    changed = msgspec.structs.replace(other, received_at=reading.received_at)
+    assert (decode_reading(encode_with_digest(changed)).digest == digest) == (
+        encode_record(changed) == encode_record(reading)
+    )
+
+
+def test_digest_is_the_only_difference_of_the_encoding() -> None:
+    now = datetime(2025, 3, 10, tzinfo=UTC)
+    reading = Reading(ven_id='a","receivedAt":"b', timestamp=now, received_at=now, used_power_kw=1.0)
+    decoded = decode_reading(encode_with_digest(reading))
+    assert msgspec.structs.replace(decoded, digest=None) == reading
