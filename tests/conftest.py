@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gateway.stack import ports
-from tests.support.forgotten import closing_what_is_forgotten
+from tests.support.aiokafka_connections import closing_cancelled_connections
 from tests.support.servers import database, databases, kafka, postgres, rows, stack, topics
 
 __all__ = ["database", "databases", "kafka", "postgres", "rows", "stack", "topics"]
@@ -28,8 +28,8 @@ def pytest_configure() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _what_aiokafka_forgets_is_closed() -> Iterator[None]:
-    with closing_what_is_forgotten():
+def _cancelled_aiokafka_connections_are_closed() -> Iterator[None]:
+    with closing_cancelled_connections():
         yield
 
 

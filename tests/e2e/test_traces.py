@@ -38,8 +38,8 @@ async def test_a_message_is_one_trace_from_mqtt_to_its_row(
         "gateway-sink",
         "gateway-live",
     ]
-    assert await collector.way_to(row) == ["bridge receive", "validate ven.raw.metering", "sink ven.telemetry"]
-    assert await collector.way_to(live) == ["bridge receive", "validate ven.raw.metering", "live ven.telemetry"]
+    assert await collector.path_to(row) == ["bridge receive", "validate ven.raw.metering", "sink ven.telemetry"]
+    assert await collector.path_to(live) == ["bridge receive", "validate ven.raw.metering", "live ven.telemetry"]
     assert before < received.started_ns <= validated.started_ns <= row.started_ns <= row.ended_ns < time.time_ns()
     assert not any(span.failed for span in collector.trace_of(received).values())
 
@@ -49,7 +49,7 @@ async def test_a_dead_letter_is_traced_to_its_row(system: System, collector: Col
     await publish(system.stack.mqtt_host, system.stack.mqtt_port, [(METERING, payload)])
     received = await collector.first("bridge receive", gateway_ven_id="ven-traced-bad")
     indexed = await collector.next_of(received, "sink ven.raw.metering.dlq")
-    assert await collector.way_to(indexed) == [
+    assert await collector.path_to(indexed) == [
         "bridge receive",
         "validate ven.raw.metering",
         "sink ven.raw.metering.dlq",
@@ -86,15 +86,15 @@ async def test_a_dr_event_is_one_trace_from_request_to_acks(system: System, coll
         answered = await collector.next_of(asked, "sink acknowledged")
         sent = await collector.next_of(asked, "bridge send command")
         way = ["api create event", "sink start event", "sink log command"]
-        assert await collector.way_to(answered) == [*way, "sink acknowledged"]
-        assert await collector.way_to(sent) == [*way, "bridge send command"]
+        assert await collector.path_to(answered) == [*way, "sink acknowledged"]
+        assert await collector.path_to(sent) == [*way, "bridge send command"]
         assert sent.attributes["gateway.correlation.id"] == told["correlationId"]
         assert not any(span.failed for span in collector.trace_of(asked).values())
         (await api.post(f"/api/events/{event_id}/stop")).raise_for_status()
         restored = await collector.first("bridge send command", gateway_op="restore", gateway_ven_id=VEN)
         way = ["api create event", "sink end event", "sink log command"]
         assert restored.trace == asked.trace
-        assert await collector.way_to(restored) == [*way, "bridge send command"]
+        assert await collector.path_to(restored) == [*way, "bridge send command"]
     # Whoever else reads the commands finds the trace there.
     name = told["correlationId"].encode()
     (record,) = [one for one in await read_all(system.kafka, "ven.commands") if name in one.value]
@@ -110,4 +110,4 @@ async def test_an_operators_command_has_its_own_trace(system: System, collector:
         answer = await api.post("/api/vens/ven-traced-quiet/commands", json={"op": "ping", "data": {}})
         correlation_id = answer.raise_for_status().json()["correlationId"]
     sent = await collector.first("bridge send command", gateway_correlation_id=correlation_id)
-    assert await collector.way_to(sent) == ["api send command", "sink log command", "bridge send command"]
+    assert await collector.path_to(sent) == ["api send command", "sink log command", "bridge send command"]

@@ -1,4 +1,4 @@
-"""An OpenTelemetry collector of the tests' own: it takes spans by OTLP over HTTP, as any of them does."""
+"""An OpenTelemetry collector for tests: it receives spans by OTLP over HTTP."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,8 +15,8 @@ from gateway.stack.polling import until
 WAIT = 60
 
 
-class Told(NamedTuple):
-    """One span as the collector was told of it; ids are hexadecimal, `parent` empty at the root."""
+class Span(NamedTuple):
+    """One received span; ids are hexadecimal, `parent` empty at the root."""
 
     service: str
     name: str
@@ -30,57 +30,57 @@ class Told(NamedTuple):
 
 
 class Collector:
-    """Keeps what it is told."""
+    """Keeps the spans that it receives."""
 
     def __init__(self) -> None:
-        self.spans: list[Told] = []
+        self.spans: list[Span] = []
         self.endpoint = ""
 
-    def named(self, name: str, **attributes: Any) -> list[Told]:
+    def named(self, name: str, **attributes: Any) -> list[Span]:
         """Return the spans of a name with these attributes, written with _ for dots."""
         wanted = {key.replace("_", "."): value for key, value in attributes.items()}
         return [span for span in self.spans if span.name == name and wanted.items() <= span.attributes.items()]
 
-    async def first(self, name: str, **attributes: Any) -> Told:
+    async def first(self, name: str, **attributes: Any) -> Span:
         """Wait for a span of a name with these attributes, and return the first that came."""
         assert await until(lambda: bool(self.named(name, **attributes)), WAIT), f"no span {name} {attributes}"
         return self.named(name, **attributes)[0]
 
-    async def next_of(self, span: Told, name: str) -> Told:
+    async def next_of(self, span: Span, name: str) -> Span:
         """Wait for a span of a name in the trace of another one."""
 
-        def found() -> list[Told]:
+        def found() -> list[Span]:
             return [other for other in self.trace_of(span).values() if other.name == name]
 
         assert await until(lambda: bool(found()), WAIT), f"no span {name} in the trace of {span.name}"
         return found()[0]
 
-    def trace_of(self, span: Told) -> dict[str, Told]:
+    def trace_of(self, span: Span) -> dict[str, Span]:
         """Return all spans of a span's trace by their ids."""
         return {other.span: other for other in self.spans if other.trace == span.trace}
 
-    async def way_to(self, span: Told) -> list[str]:
-        """Return the names from the root of a span's trace to itself; processes tell theirs in any order."""
-        way = [span.name]
+    async def path_to(self, span: Span) -> list[str]:
+        """Return the names from the root of a span's trace to itself; processes export in any order."""
+        path = [span.name]
         while span.parent:
             parent = span.parent
-            assert await until(lambda: parent in self.trace_of(span), WAIT), f"no parent of {way}"  # noqa: B023
+            assert await until(lambda: parent in self.trace_of(span), WAIT), f"no parent of {path}"  # noqa: B023
             span = self.trace_of(span)[parent]
-            way.insert(0, span.name)
-        return way
+            path.insert(0, span.name)
+        return path
 
     async def take(self, request: web.Request) -> web.Response:
         """Answer an export."""
         export = ExportTraceServiceRequest.FromString(await request.read())
         for resource in export.resource_spans:
             service = {one.key: one.value.string_value for one in resource.resource.attributes}["service.name"]
-            self.spans += [_told(service, span) for scope in resource.scope_spans for span in scope.spans]
+            self.spans += [_decoded(service, span) for scope in resource.scope_spans for span in scope.spans]
         body = ExportTraceServiceResponse().SerializeToString()
         return web.Response(body=body, content_type="application/x-protobuf")
 
 
-def _told(service: str, span: Any) -> Told:
-    return Told(
+def _decoded(service: str, span: Any) -> Span:
+    return Span(
         service,
         span.name,
         span.trace_id.hex(),
@@ -95,7 +95,7 @@ def _told(service: str, span: Any) -> Told:
 
 @asynccontextmanager
 async def collector() -> AsyncIterator[Collector]:
-    """Have one that listens inside."""
+    """Run a collector."""
     opened = Collector()
     app = web.Application(client_max_size=64 * 1024 * 1024)
     app.router.add_post("/v1/traces", opened.take)

@@ -32,7 +32,7 @@ async def test_a_producer_that_is_cancelled_while_it_starts_leaves_nothing_open(
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    # aiokafka itself forgets this one; tests/support/forgotten.py closes it.
+    # aiokafka itself forgets this one; tests/support/aiokafka_connections.py closes it.
     assert not connection.connected()
     del starting
     gc.collect()  # a producer that was not stopped warns here, and that fails the test

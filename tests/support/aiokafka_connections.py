@@ -1,6 +1,6 @@
-"""aiokafka forgets the first connection of a client that is cancelled while it starts; here it is closed.
+"""Closes the first connection of an aiokafka client that is cancelled while it starts; aiokafka does not.
 
-Else the garbage collector finds it, whenever that is, and its warning fails whatever test runs then.
+Otherwise the warning of the garbage collector fails an unrelated test later.
 """
 
 from collections.abc import Iterator
@@ -24,13 +24,13 @@ _start: ContextVar[_Start | None] = ContextVar("start", default=None)
 
 
 @contextmanager
-def closing_what_is_forgotten() -> Iterator[None]:
-    """Have it closed inside."""
+def closing_cancelled_connections() -> Iterator[None]:
+    """Close such connections inside the block."""
     create, bootstrap = client.create_conn, client.AIOKafkaClient.bootstrap
 
     async def create_and_note(*args: Any, **given: Any) -> Any:
         made, start = await create(*args, **given), _start.get()
-        # What the client leaves at work when it has started has the same context.
+        # Tasks of a started client have the same context.
         if start is not None and not start.over:
             start.connections.append(made)
         return made
