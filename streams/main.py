@@ -109,7 +109,7 @@ async def _add_sink_and_its_jobs(
     add_delivery_evidence(app, kafka, streams, kafka_producer, sink)
 
     rollups = await connect("rollups")
-    add_rollups(app, rollups, partitions)
+    add_rollups(app, rollups, partitions, streams.energy_hold_seconds)
     add_network_history(app, kafka, streams, rollups, partitions)
 
     sources = (

@@ -10,17 +10,13 @@ import asyncpg
 
 from api.queries.rolled_up import fetch_rolled_up_to, whole_buckets
 from runtime.database import Pool
-from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, Granularity, floor_to
+from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, Granularity
 
 CLOSED = """
 SELECT time AS timestamp, used_power_kw, shed_power_kw
 FROM network_buckets
 WHERE granularity = $1 AND time >= $2 AND time < $3 AND COALESCE(used_power_kw, shed_power_kw) IS NOT NULL
 ORDER BY time
-"""
-
-CLOSED_POWER = """
-SELECT COALESCE(sum(used_power_kw), 0) FROM network_buckets WHERE granularity = $1 AND time >= $2 AND time < $3
 """
 
 # $1 width; readings in [$2, $3) and [$6, $7), minutes in [$3, $4) and [$5, $6), hours in [$4, $5).
@@ -87,15 +83,6 @@ async def fetch_open_network(
     async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
         rolled_up_to = await fetch_rolled_up_to(connection)
         return await connection.fetch(OPEN, width, *_sources(start, end, rolled_up_to, width))
-
-
-async def fetch_energy(pool: Pool, start: datetime, end: datetime) -> tuple[datetime, float]:
-    """Return up to when the 5-minute buckets from `start` on are closed, and their energy in kWh."""
-    width = WIDTHS["5m"]
-    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
-        closed_to = min(floor_to(await fetch_rolled_up_to(connection), width), end)
-        power = await connection.fetchval(CLOSED_POWER, "5m", start, closed_to)
-    return max(start, closed_to), power * (width / HOUR)
 
 
 def _sources(start: datetime, end: datetime, rolled_up_to: datetime, width: timedelta) -> tuple[datetime, ...]:

@@ -23,7 +23,7 @@ MAX_POINTS = 50_000
 Width = Annotated[Granularity, Query(description="Width of a bucket.")]
 
 
-@router.get("/api/vens/{ven_id}/history", response_model_exclude_none=True)
+@router.get("/api/vens/{ven_id}/history")
 async def ven_history(ven_id: VenId, database: Database, within: TimeRangeQuery, granularity: Width = "5m") -> History:
     """Read a VEN's buckets in [start, end)."""
     _check_points(within, granularity)
@@ -31,7 +31,7 @@ async def ven_history(ven_id: VenId, database: Database, within: TimeRangeQuery,
     return history_view(await fetch_ven_history(database, ven_id, within.start, within.end, granularity))
 
 
-@router.get("/api/vens/{ven_id}/loads/{load_id}/history", response_model_exclude_none=True)
+@router.get("/api/vens/{ven_id}/loads/{load_id}/history")
 async def load_history(
     ven_id: VenId, load_id: LoadId, database: Database, within: TimeRangeQuery, granularity: Width = "5m"
 ) -> History:
@@ -56,7 +56,7 @@ async def circuits_history(
     return CircuitsHistory(ven_id=ven_id, load_id=load_id, snapshots=snapshots, total_count=total)
 
 
-@router.get("/api/stats/network/history", tags=["stats"], response_model_exclude_none=True)
+@router.get("/api/stats/network/history", tags=["stats"])
 async def network_history(
     database: Database, open_buckets: OpenBuckets, within: TimeRangeQuery, granularity: Width = "5m"
 ) -> History:

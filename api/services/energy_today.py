@@ -1,33 +1,30 @@
-"""The energy that all VENs have used since midnight UTC, from the network's closed buckets."""
+"""The energy that all VENs have used since midnight UTC, as the rollups store it."""
 
 import asyncio
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from api.queries.network_history import fetch_energy
+from api.queries.energy_today import fetch_energy
 from runtime.database import DATABASE_ERRORS, Pool
-from schemas.tables.buckets import HOUR, WIDTHS, floor_to
 
-REFRESH_SECONDS = 10.0
-MAX_OPEN = timedelta(hours=1)
-"""A longer time cannot be estimated from the current power."""
-
-_DAY = WIDTHS["1d"]
+REFRESH_SECONDS = 1.0
+"""Less than a change is stored in advance, so that all API processes show it at the same time."""
 
 
-class _ClosedEnergy(NamedTuple):
-    midnight: datetime
-    closed_to: datetime
-    kwh: float
+class _Energy(NamedTuple):
+    day: date
+    kwh: float = 0.0
+    counts_from: datetime = datetime.min.replace(tzinfo=UTC)
+    previous_kwh: float = 0.0
 
 
 class EnergyToday:
-    """Sums the closed buckets every ten seconds; the time since then is estimated from the current power."""
+    """Reads the energy every second; requests are answered from memory."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._closed: _ClosedEnergy | None = None
+        self._energy: _Energy | None = None
 
     async def run(self) -> None:
         """Refresh for ever; while the database is down, the last result counts."""
@@ -37,21 +34,13 @@ class EnergyToday:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self, now: datetime) -> None:
-        """Read the energy of the closed buckets of this day."""
-        midnight = floor_to(now, _DAY)
-        self._closed = _ClosedEnergy(midnight, *await fetch_energy(self._pool, midnight, now))
+        """Read the energy of this day."""
+        row = await fetch_energy(self._pool, now.date())
+        self._energy = _Energy(now.date(), *(row or ()))
 
-    def kwh(self, as_of: datetime, usage_kw: float) -> float | None:
-        """Return the energy (kWh) from midnight to `as_of`, or None if the rollups are too far behind."""
-        if self._closed is None:
+    def kwh(self, now: datetime) -> float | None:
+        """Return the energy (kWh) since midnight, or None if that of this day is not known yet."""
+        energy = self._energy
+        if energy is None or energy.day != now.date():
             return None
-        midnight = floor_to(as_of, _DAY)
-        closed = self._closed
-        if closed.midnight > midnight:
-            return None  # the totals are of the day before
-        if closed.midnight < midnight:
-            closed = _ClosedEnergy(midnight, midnight, 0.0)  # a new day since the last refresh
-        still_open = max(as_of - closed.closed_to, timedelta(0))
-        if still_open > MAX_OPEN:
-            return None
-        return closed.kwh + usage_kw * (still_open / HOUR)
+        return energy.kwh if now >= energy.counts_from else energy.previous_kwh

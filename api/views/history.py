@@ -7,10 +7,8 @@ from schemas.rest.history import History, LoadSnapshotRow, TimeseriesPoint
 
 
 def history_view(rows: Iterable[Any]) -> History:
-    """Show rows of buckets; a bucket without a shed shows 0."""
-    return History(
-        points=[TimeseriesPoint(**{**dict(row), "shed_power_kw": row["shed_power_kw"] or 0.0}) for row in rows]
-    )
+    """Show rows of buckets."""
+    return History(points=[TimeseriesPoint(**row) for row in rows])
 
 
 def listed_load_view(row: Any) -> LoadSnapshotRow:
@@ -20,9 +18,9 @@ def listed_load_view(row: Any) -> LoadSnapshotRow:
         load_id=row["load_id"],
         name=row["name"] or row["load_id"],
         type=row["type"] or "other",
-        capacity_kw=row["capacity_kw"] or 0.0,
-        current_power_kw=row["current_power_kw"] or 0.0,
-        shed_capability_kw=row["shed_capability_kw"] or 0.0,
+        capacity_kw=row["capacity_kw"],
+        current_power_kw=row["current_power_kw"],
+        shed_capability_kw=row["shed_capability_kw"],
         enabled=row["enabled"],
-        priority=row["priority"] or 0,
+        priority=row["priority"],
     )

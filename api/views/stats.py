@@ -1,5 +1,7 @@
 """The network's live totals as REST and the live feed show them."""
 
+from datetime import UTC, datetime
+
 from api.http.problems import UnavailableError
 from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
@@ -29,7 +31,7 @@ def network_stats_view(live: LiveTotals, energy: EnergyToday) -> NetworkStats:
         current_load_reduction_kw=totals.current_load_reduction_kw,
         network_efficiency=100 * online / registered if registered else None,
         average_house_power=totals.household_usage_kw / online if online else None,
-        total_house_power_today=energy.kwh(latest.as_of, totals.household_usage_kw),
+        total_house_power_today=energy.kwh(datetime.now(UTC)),
         as_of=latest.as_of,
     )
 

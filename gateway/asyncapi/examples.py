@@ -12,7 +12,7 @@ from schemas.parsing.registry import parse
 from schemas.parsing.result import Parsed, Source
 from schemas.records import topics
 from schemas.records.commands import CommandRecord, DeliveryEvidence
-from schemas.records.minutes import Minute, power
+from schemas.records.minutes import Minute, Power
 from schemas.records.network import (
     Disabled,
     Heartbeat,
@@ -101,8 +101,8 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
                 minute=_AT.replace(second=0),
                 version=1764,
                 samples=12,
-                used=power(12, 98.4, 7.9, 8.6),
-                shed=power(12, 57.6, 4.8, 4.8),
+                used=Power(samples=12, mean_kw=8.2, min_kw=7.9, max_kw=8.6, energy_kwh=0.137, covered_seconds=60.0),
+                shed=Power(samples=12, mean_kw=4.8, min_kw=4.8, max_kw=4.8, energy_kwh=0.08, covered_seconds=60.0),
                 event_id="evt-123",
                 requested_reduction_kw=5.0,
             )

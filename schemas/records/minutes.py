@@ -5,21 +5,26 @@ import msgspec
 from schemas.records.telemetry import AwareDatetime, VenId
 
 
-class Power(msgspec.Struct, frozen=True, rename="camel"):
-    """Aggregates of the samples of a minute that have this power, in kW; `energy_kwh` is a minute at their mean."""
+class Power(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """A power in a minute: mean, minimum and maximum (kW) of the samples that have it, and its energy (kWh).
+
+    Each sample holds until the next one, also into minutes without samples, where mean, minimum and maximum are None.
+    The energy is the integral of the power over the `covered_seconds` of the minute in which one holds.
+    """
 
     samples: int
-    mean_kw: float
-    min_kw: float
-    max_kw: float
+    mean_kw: float | None = None
+    min_kw: float | None = None
+    max_kw: float | None = None
     energy_kwh: float
+    covered_seconds: float
 
 
 class Minute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
     """A closed minute, identified by (ven_id, minute); of several records the one with the highest `version` is valid.
 
-    `minute` is its start, UTC. `used` and `shed` are None if no sample has them; `event_id` and
-    `requested_reduction_kw` are those of the last sample that has them.
+    `minute` is its start, UTC. `used` and `shed` are None if no sample has them and none holds from before; `event_id`
+    and `requested_reduction_kw` are those of the last sample that has them.
     """
 
     ven_id: VenId
@@ -33,11 +38,3 @@ class Minute(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw
 
 
 decode_minute = msgspec.json.Decoder(Minute).decode
-
-
-def power(samples: int, total: float, least: float | None, most: float | None) -> Power | None:
-    """Build the aggregate from the number, sum, minimum and maximum of the samples (kW)."""
-    if not samples or least is None or most is None:
-        return None
-    mean = total / samples
-    return Power(samples, mean, least, most, mean / 60)

@@ -26,21 +26,25 @@ _ROW = {
 }
 
 
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class TimeseriesPoint(RestModel):
     """One bucket, by its beginning; power in kW.
 
     Of a VEN the mean of its samples, of the network the sum over VENs of their means; of a load `used_power_kw` is its
     power and `shed_power_kw` what it could shed. The event and what it asks for are the last that a sample named.
-    `used_power_kw` is left out where no sample told it.
+    A power that no sample told is null; an event and a request that none named are left out.
     """
 
     model_config = example(_POINT)
 
     timestamp: datetime
-    used_power_kw: Figure | None = None
-    shed_power_kw: Figure
-    event_id: str | None = None
-    requested_reduction_kw: Figure | None = None
+    used_power_kw: Figure | None
+    shed_power_kw: Figure | None
+    event_id: str | None = Field(None, exclude_if=_is_none)
+    requested_reduction_kw: Figure | None = Field(None, exclude_if=_is_none)
 
 
 class History(RestModel):
@@ -52,7 +56,7 @@ class History(RestModel):
 
 
 class LoadSnapshotRow(RestModel):
-    """One load as it was listed at a time, by a reading or a load snapshot; power in kW."""
+    """One load as it was listed at a time, by a reading or a load snapshot; power in kW, null where it was not told."""
 
     model_config = example(_ROW)
 
@@ -60,11 +64,11 @@ class LoadSnapshotRow(RestModel):
     load_id: str
     name: str
     type: str
-    capacity_kw: Figure
-    current_power_kw: Figure
-    shed_capability_kw: Figure
+    capacity_kw: Figure | None
+    current_power_kw: Figure | None
+    shed_capability_kw: Figure | None
     enabled: bool
-    priority: int
+    priority: int | None
 
 
 class CircuitsHistory(RestModel):

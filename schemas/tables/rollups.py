@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     Index,
@@ -21,7 +22,7 @@ from schemas.tables.metadata import metadata
 
 
 def _rollup_by_day(name: str, *more: Column[Any]) -> Table:
-    """One row a VEN and stretch of time: sums of its samples, so that rows add up to wider buckets."""
+    """One row for each VEN and time span: sums of its samples, so that rows add up to wider buckets."""
     return Table(
         name,
         metadata,
@@ -40,13 +41,27 @@ def _rollup_by_day(name: str, *more: Column[Any]) -> Table:
         Column("event_id", Text),
         Column("requested_reduction_kw", Double),
         *more,
+        # The integral of the power that was in force, and for how long one was; null where none was.
+        Column("used_kwh", Double),
+        Column("used_covered_seconds", Double),
+        Column("shed_kwh", Double),
+        Column("shed_covered_seconds", Double),
         Index(f"{name}_time", "time", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
         postgresql_partition_by="RANGE (time)",
     )
 
 
-# Of two versions of a minute the later has the higher; null in rows of before there were any.
-telemetry_minutes = _rollup_by_day("telemetry_minutes", Column("version", BigInteger))
+telemetry_minutes = _rollup_by_day(
+    "telemetry_minutes",
+    # Of two versions of a minute the later has the higher; null in rows of before there were any.
+    Column("version", BigInteger),
+    # The power that is in force at the end of the minute, and until when if no newer one follows: all that the next
+    # minute needs to know of the time before it.
+    Column("used_held_kw", Double),
+    Column("used_held_until", DateTime(timezone=True)),
+    Column("shed_held_kw", Double),
+    Column("shed_held_until", DateTime(timezone=True)),
+)
 telemetry_hours = _rollup_by_day("telemetry_hours")
 
 # Sums over VENs of their means in a bucket.
@@ -59,6 +74,22 @@ network_buckets = Table(
     Column("shed_power_kw", Double),
     Column("vens", Integer, nullable=False),
     postgresql_partition_by="RANGE (time)",
+)
+
+# The energy that all VENs used on each day (UTC).
+energy_days = Table(
+    "energy_days",
+    metadata,
+    Column("day", Date, primary_key=True),
+    # Of the minutes that are rolled up, deleted VENs included; late readings change it either way.
+    Column("used_kwh", Double, nullable=False, server_default=text("0")),
+    # What clients see from `shown_from` on, with an estimate of the open minutes; `previous_kwh` until then.
+    Column("shown_kwh", Double, nullable=False, server_default=text("0")),
+    Column("shown_from", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    Column("previous_kwh", Double, nullable=False, server_default=text("0")),
+    # When an operator removed readings, and which removal `shown_kwh` was lowered for: nothing else lowers it.
+    Column("corrected_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
+    Column("lowered_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
 )
 
 # One row. A reading before `late_before` is noted in `rollup_late`; minutes before `rolled_up_to` are in the rollups.

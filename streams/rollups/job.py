@@ -8,6 +8,7 @@ from runtime.database import Connection
 from schemas.tables.buckets import HOUR, MINUTE, floor_to
 from schemas.tables.partitioning import day_of
 from streams.rollups import store as rollup_store
+from streams.rollups.energy_today import show_energy
 from streams.store.database import Database, now_of
 from streams.store.day_partitions import DayPartitions
 from streams.store.leader_lock import LeaderLock
@@ -25,21 +26,29 @@ MAX_STALE_BATCHES = 10
 LOCK_NAME = "rollups"
 
 
-def add_rollups(app: Any, database: Database, partitions: DayPartitions) -> None:
-    """Register the job with the app. Give it a database connection of its own, so that it delays no batch."""
+MAX_HOLD = timedelta(days=3)
+"""How long a power holds at most: three report intervals of a day."""
+
+
+def add_rollups(app: Any, database: Database, partitions: DayPartitions, hold_seconds: float) -> None:
+    """Register the job with the app. Give it a database connection of its own, so that it delays no batch.
+
+    `hold_seconds` is ENERGY_HOLD_SECONDS.
+    """
 
     @app.task  # type: ignore[untyped-decorator]
     async def roll_up() -> None:
         while not app.should_stop:
-            await RollUp(database, partitions).step()
+            await RollUp(database, partitions, hold_seconds).step()
             await app.sleep(RUN_EVERY_SECONDS)
 
 
 class RollUp:
     """The job; each step does all that is due."""
 
-    def __init__(self, database: Database, partitions: DayPartitions) -> None:
+    def __init__(self, database: Database, partitions: DayPartitions, hold_seconds: float) -> None:
         self._database = database
+        self._hold_seconds = hold_seconds
         self._lock = LeaderLock(database, LOCK_NAME)
         self._partitions = partitions
 
@@ -50,11 +59,11 @@ class RollUp:
         await self._lock.run_if_leader(partial(rollup_store.close_minutes, before=before))
         while await self._roll_up_interval():
             pass
-        while await self._lock.run_if_leader(partial(rollup_store.recompute_late, limit=LATE_BATCH)):
-            pass
+        await self._recompute_late()
         for _ in range(MAX_STALE_BATCHES):
             if not await self._lock.run_if_leader(partial(rollup_store.refresh_network, limit=STALE_BATCH)):
                 break
+        await self._lock.run_if_leader(partial(show_energy, now=moment))
 
     async def _roll_up_interval(self) -> bool:
         begin = await self._database.run(rollup_store.rolled_up_to)
@@ -65,6 +74,19 @@ class RollUp:
             # Each retry does half as much, in whole minutes, because the last try may have timed out.
             nonlocal interval
             interval = max(MINUTE, interval // 2 // MINUTE * MINUTE)
-            return await rollup_store.roll_up(connection, interval)
+            return await rollup_store.roll_up(connection, self._hold_seconds, interval)
 
         return bool(await self._lock.run_if_leader(roll_up))
+
+    async def _recompute_late(self) -> None:
+        days = await self._database.run(rollup_store.late_days)
+        await self._partitions.ensure(
+            day_of(day + timedelta(days=held)) for day in days for held in range(MAX_HOLD.days + 1)
+        )
+
+        async def recompute(connection: Connection) -> int:
+            return await rollup_store.recompute_late(connection, self._hold_seconds, days, LATE_BATCH)
+
+        if days:
+            while await self._lock.run_if_leader(recompute):
+                pass

@@ -1,22 +1,20 @@
 """Rolls up closed minutes: each VEN by minute and hour, and the network by bucket of every granularity.
 
 Rollups are computed from the readings of closed minutes, one statement for all VENs. A reading that arrives later marks
-its minute as late in its own transaction, and the minute is recomputed. So rollups always equal what the readings add
-up to, whatever arrives late or twice, and a crash only repeats work.
+its minute as late in its own transaction, and the minute is recomputed, with the following minutes in which its power
+holds. So rollups always equal what the readings add up to, whatever arrives late or twice, and a crash only repeats
+work.
 """
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 
 from runtime.database import Connection
-from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, floor_to
-from streams.rollups.statements import (
-    COMPUTE_NETWORK,
-    RECOMPUTE_HOURS,
-    RECOMPUTE_MINUTES,
-    ROLL_UP_HOURS,
-    ROLL_UP_MINUTES,
-)
+from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, floor_to, starts
+from schemas.tables.partitioning import day_of
+from streams.rollups.statements import COMPUTE_HOUR, COMPUTE_MINUTE, COMPUTE_NETWORK
 
 # FOR UPDATE waits for batches that read `late_before`; the UPDATE alone would not.
 LOCK_PROGRESS = "SELECT FROM rollup_progress WHERE late_before < $1 FOR UPDATE"
@@ -24,11 +22,16 @@ CLOSE = "UPDATE rollup_progress SET late_before = $1 WHERE late_before < $1"
 PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR NO KEY UPDATE"
 ROLLED_UP = "UPDATE rollup_progress SET rolled_up_to = $1"
 
+LATE_DAYS = """
+SELECT DISTINCT date_trunc('day', time, 'UTC') AS day FROM rollup_late
+WHERE time < (SELECT rolled_up_to FROM rollup_progress)
+"""
 # Rows that another transaction holds are left for the next run, so that no deadlock is possible.
 TAKE_LATE = """
 DELETE FROM rollup_late
 WHERE (ven_id, time) IN (
-    SELECT ven_id, time FROM rollup_late WHERE time < $1 ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+    SELECT ven_id, time FROM rollup_late WHERE time < $1 AND date_trunc('day', time, 'UTC') = ANY($2)
+    ORDER BY noted_at LIMIT $3 FOR UPDATE SKIP LOCKED)
 RETURNING ven_id, time
 """
 
@@ -40,6 +43,12 @@ TAKE_STALE = """
 DELETE FROM network_stale
 WHERE (granularity, time) IN (SELECT granularity, time FROM network_stale ORDER BY time DESC LIMIT $1)
 RETURNING granularity, time
+"""
+CLEAR_BUCKET = "DELETE FROM network_buckets WHERE granularity = $1 AND time = $2"
+
+ADD_ENERGY = """
+INSERT INTO energy_days AS e (day, used_kwh) VALUES ($1, $2)
+ON CONFLICT (day) DO UPDATE SET used_kwh = e.used_kwh + excluded.used_kwh
 """
 
 
@@ -55,41 +64,84 @@ async def close_minutes(connection: Connection, before: datetime) -> None:
     await connection.execute(CLOSE, before)
 
 
-async def roll_up(connection: Connection, max_interval: timedelta) -> bool:
-    """Roll up the next closed minutes, at most `max_interval` of them; return whether more are due."""
+async def roll_up(connection: Connection, hold_seconds: float, max_interval: timedelta) -> bool:
+    """Roll up the next closed minutes, at most `max_interval` of them; return whether more are due.
+
+    A power holds for `hold_seconds` if no newer one follows, or longer by the report interval of its VEN.
+    """
     progress = await connection.fetchrow(PROGRESS)
     if progress is None or progress["rolled_up_to"] >= progress["late_before"]:
         return False
     begin = progress["rolled_up_to"]
     end = min(progress["late_before"], begin + max_interval)
-    await connection.execute(ROLL_UP_MINUTES, begin, end)
-    if floor_to(begin, HOUR) < floor_to(end, HOUR):
-        await connection.execute(ROLL_UP_HOURS, floor_to(begin, HOUR), floor_to(end, HOUR))
+    energy: dict[date, float] = defaultdict(float)
+    for minute in starts(begin, end, MINUTE):
+        (computed,) = await connection.fetch(COMPUTE_MINUTE, minute, None, hold_seconds)
+        energy[day_of(minute)] += computed["used_kwh"]
+    await connection.executemany(ADD_ENERGY, list(energy.items()))
+    for hour in starts(begin, end, HOUR):
+        await connection.execute(COMPUTE_HOUR, hour, None)
     for granularity, width in WIDTHS.items():
         first, last = floor_to(begin, width), floor_to(end, width)
         if first < last:
-            await connection.execute(COMPUTE_NETWORK[granularity], granularity, first, last, width)
+            await connection.execute(COMPUTE_NETWORK, granularity, first, last, width)
     await connection.execute(ROLLED_UP, end)
     return bool(end < progress["late_before"])
 
 
-async def recompute_late(connection: Connection, limit: int) -> int:
-    """Recompute up to `limit` late minutes; return how many."""
+async def late_days(connection: Connection) -> list[datetime]:
+    """Return the days (UTC) that have late minutes, by their beginning."""
+    return [row["day"] for row in await connection.fetch(LATE_DAYS)]
+
+
+async def recompute_late(connection: Connection, hold_seconds: float, days: Sequence[datetime], limit: int) -> int:
+    """Recompute up to `limit` late minutes of these days, and what depends on them; return how many were late.
+
+    Needs the partitions of these days and of the following ones within the longest hold.
+    """
     progress = await connection.fetchrow(PROGRESS)
     if progress is None:
         return 0
     end = progress["rolled_up_to"]
-    late = await connection.fetch(TAKE_LATE, end, limit)
+    late = await connection.fetch(TAKE_LATE, end, days, limit)
     if not late:
         return 0
-    minutes = [row["ven_id"] for row in late], [row["time"] for row in late]
-    await connection.execute(RECOMPUTE_MINUTES, *minutes)
-    hours = {(row["ven_id"], floor_to(row["time"], HOUR)) for row in late}
-    closed = sorted((ven_id, hour) for ven_id, hour in hours if hour + HOUR <= end)
-    await connection.execute(RECOMPUTE_HOURS, [ven_id for ven_id, _ in closed], [hour for _, hour in closed])
+    minutes = await _recompute_minutes(connection, hold_seconds, [(row["time"], row["ven_id"]) for row in late], end)
+    hours: dict[datetime, set[str]] = defaultdict(set)
+    for minute, ven_ids in minutes.items():
+        hours[floor_to(minute, HOUR)] |= ven_ids
+    for hour, ven_ids in hours.items():
+        if hour + HOUR <= end:
+            await connection.execute(COMPUTE_HOUR, hour, sorted(ven_ids))
     for granularity, width in WIDTHS.items():
-        await connection.execute(MARK_STALE, granularity, _closed_buckets((row["time"] for row in late), width, end))
+        buckets = _closed_buckets((row["time"] for row in late), width, end)
+        await connection.execute(MARK_STALE, granularity, buckets)
     return len(late)
+
+
+async def _recompute_minutes(
+    connection: Connection, hold_seconds: float, late: Iterable[tuple[datetime, str]], end: datetime
+) -> dict[datetime, set[str]]:
+    """Recompute minutes in order, each VEN on until the power at the end of a minute is what it was.
+
+    Returns the VENs of each recomputed minute.
+    """
+    minutes: dict[datetime, set[str]] = defaultdict(set)
+    for minute, ven_id in late:
+        minutes[minute].add(ven_id)
+    energy: dict[date, float] = defaultdict(float)
+    due = sorted(minutes)
+    while due:
+        minute = heapq.heappop(due)
+        (computed,) = await connection.fetch(COMPUTE_MINUTE, minute, sorted(minutes[minute]), hold_seconds)
+        energy[day_of(minute)] += computed["used_kwh"]
+        following = minute + MINUTE
+        if computed["changed_at_end"] and following < end:
+            if following not in minutes:
+                heapq.heappush(due, following)
+            minutes[following].update(computed["changed_at_end"])
+    await connection.executemany(ADD_ENERGY, list(energy.items()))
+    return minutes
 
 
 async def refresh_network(connection: Connection, limit: int) -> int:
@@ -98,7 +150,8 @@ async def refresh_network(connection: Connection, limit: int) -> int:
     for row in stale:
         granularity, bucket = row["granularity"], row["time"]
         width = WIDTHS[granularity]
-        await connection.execute(COMPUTE_NETWORK[granularity], granularity, bucket, bucket + width, width)
+        await connection.execute(CLEAR_BUCKET, granularity, bucket)
+        await connection.execute(COMPUTE_NETWORK, granularity, bucket, bucket + width, width)
     return len(stale)
 
 

@@ -11,6 +11,9 @@ from streams.rollups.job import RollUp
 from streams.store.database import database as open_database
 from tests.support.readings import Stores, reading, stores
 
+HOLD_SECONDS = 1200.0
+"""As ENERGY_HOLD_SECONDS by default."""
+
 
 @asynccontextmanager
 async def rolling(settings: DatabaseSettings, begin: datetime) -> AsyncIterator[tuple[Stores, RollUp]]:
@@ -21,7 +24,7 @@ async def rolling(settings: DatabaseSettings, begin: datetime) -> AsyncIterator[
                 "UPDATE rollup_progress SET late_before = $1, rolled_up_to = $1", begin
             )
         )
-        yield store, RollUp(beside, store.partitions)
+        yield store, RollUp(beside, store.partitions, HOLD_SECONDS)
 
 
 def some(choose: random.Random, number: int, hours: float) -> list[Reading]:

@@ -21,12 +21,12 @@ from streams.rollups.job import CLOSED_AFTER, RollUp
 from streams.sink.telemetry_store import snapshot_store
 from tests.support.readings import NOON, reading, stores
 from tests.support.rest import api, assert_problem
-from tests.support.rollups import rolling, some
+from tests.support.rollups import HOLD_SECONDS, rolling, some
 
 SPAN = timedelta(hours=3)
 
 
-def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float]]:
+def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float | None]]:
     """Of one VEN: mean used and shed power by bucket, of its samples that tell it."""
     buckets: defaultdict[datetime, list[Any]] = defaultdict(list)
     for row in rows:
@@ -36,11 +36,11 @@ def means(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float |
         used = [row["used_power_kw"] for row in samples if row["used_power_kw"] is not None]
         shed = [row["shed_power_kw"] for row in samples if row["shed_power_kw"] is not None]
         if used or shed:
-            found[begun] = (fmean(used) if used else None, fmean(shed) if shed else 0.0)
+            found[begun] = (fmean(used) if used else None, fmean(shed) if shed else None)
     return found
 
 
-def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float]]:
+def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[float | None, float | None]]:
     """Sums over VENs of their means."""
     by_ven: defaultdict[str, list[Any]] = defaultdict(list)
     for row in rows:
@@ -56,11 +56,11 @@ def of_network(rows: Iterable[Any], width: timedelta) -> dict[datetime, tuple[fl
                 values = [row[name] for row in samples if row[name] is not None]
                 if values:
                     total[begun] += fmean(values)
-    return {begun: (used.get(begun), shed.get(begun, 0.0)) for begun in used.keys() | shed.keys()}
+    return {begun: (used.get(begun), shed.get(begun)) for begun in used.keys() | shed.keys()}
 
 
-def points(rows: Iterable[Any]) -> dict[datetime, tuple[float | None, float]]:
-    return {row["timestamp"]: (row["used_power_kw"], row["shed_power_kw"] or 0.0) for row in rows}
+def points(rows: Iterable[Any]) -> dict[datetime, tuple[float | None, float | None]]:
+    return {row["timestamp"]: (row["used_power_kw"], row["shed_power_kw"]) for row in rows}
 
 
 def interval(choose: random.Random) -> tuple[datetime, datetime]:
@@ -114,7 +114,7 @@ async def test_the_smallest_numbers_stop_no_rolling_up_and_no_history(database: 
             assert points(await fetch_network_history(pool, NOON, end, granularity)) == {NOON: (2.0, 1.0)}
 
 
-def approximately(expected: dict[datetime, tuple[float | None, float]]) -> Any:
+def approximately(expected: dict[datetime, tuple[float | None, float | None]]) -> Any:
     return {begun: pytest.approx(values, abs=1e-9) for begun, values in expected.items()}
 
 
@@ -139,14 +139,14 @@ async def test_the_history_of_a_ven_over_rest(database: DatabaseSettings) -> Non
                         "eventId": "evt-1",
                         "requestedReductionKw": 2.0,
                     },
-                    {"timestamp": _z(NOON + timedelta(minutes=10)), "usedPowerKw": 5.0, "shedPowerKw": 0.0},
+                    {"timestamp": _z(NOON + timedelta(minutes=10)), "usedPowerKw": 5.0, "shedPowerKw": None},
                 ]
             }
         half_open = {"start": NOON.isoformat(), "end": (NOON + timedelta(seconds=5)).isoformat()}
         answer = await client.get("/api/vens/ven-1/history", params={**half_open, "granularity": "30s"})
-        assert answer.json() == {"points": [{"timestamp": _z(NOON), "usedPowerKw": 1.0, "shedPowerKw": 0.0}]}
+        assert answer.json() == {"points": [{"timestamp": _z(NOON), "usedPowerKw": 1.0, "shedPowerKw": None}]}
         # Yesterday's readings have come late, and are in the network's buckets once they are rolled up.
-        await RollUp(store.database, store.partitions).step()
+        await RollUp(store.database, store.partitions, HOLD_SECONDS).step()
         answer = await client.get("/api/stats/network/history", params={**at, "granularity": "1h"})
         assert answer.json()["points"] == [
             {"timestamp": _z(NOON), "usedPowerKw": pytest.approx(3.0), "shedPowerKw": pytest.approx(1.0)}

@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 
 from gateway.stack.polling import until
 from runtime.database import Connection
-from schemas.records.minutes import Minute, power
+from schemas.records.minutes import Minute, Power
 from schemas.records.telemetry import decode_reading, encode_record
 from schemas.records.topics import MINUTES, TELEMETRY, TOPICS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
@@ -65,7 +65,7 @@ async def following(kafka: KafkaSettings, folder: Path) -> AsyncIterator[None]:
 
 
 def minute(ven_id: str, back: int, version: int, kw: float, event_id: str | None = None) -> bytes:
-    found = power(12, kw * 12, kw, kw)
+    found = Power(samples=12, mean_kw=kw, min_kw=kw, max_kw=kw, energy_kwh=kw / 60, covered_seconds=60)
     moment = NOW - timedelta(minutes=back)
     return encode_record(
         Minute(ven_id=ven_id, minute=moment, version=version, samples=12, used=found, shed=found, event_id=event_id)

@@ -139,7 +139,7 @@ export function fleetView(feed) {
       get("/api/stats/network").catch(() => null),
       Promise.all(["active", "scheduled"].map((status) => get(`/api/events?status=${status}&limit=20`))),
     ]);
-    for (const point of history.points) series.add(new Date(point.timestamp) / 1000, point.usedPowerKw ?? null, point.shedPowerKw);
+    for (const point of history.points) series.add(new Date(point.timestamp) / 1000, point.usedPowerKw, point.shedPowerKw);
     for (const event of current.flat()) if (!open.has(event.id)) open.set(event.id, event);
     drawEvents();
     loaded = true;

@@ -40,7 +40,7 @@ export function venView(feed, id) {
       const [ven, history, trail] = await Promise.all([get(path), get(`${path}/history?granularity=30s&start=${start}`), get(`${path}/commands?limit=20`)]);
       show(ven);
       const points = history.points;
-      chart.show([points.map((point) => new Date(point.timestamp) / 1000), points.map((point) => point.usedPowerKw ?? null), points.map((point) => point.shedPowerKw)]);
+      chart.show([points.map((point) => new Date(point.timestamp) / 1000), points.map((point) => point.usedPowerKw), points.map((point) => point.shedPowerKw)]);
       redraw(commands, trail.length ? table("Commands, newest first", COMMANDS, trail.map(commandRow)) : h("p", { class: "empty" }, "It was never sent a command."));
     });
   }

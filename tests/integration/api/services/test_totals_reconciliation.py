@@ -11,7 +11,6 @@ import pytest
 
 from api.http.pools import open_pools
 from api.queries.totals import fetch_totals
-from api.services.energy_today import MAX_OPEN, EnergyToday
 from api.services.totals_reconciliation import PERSISTENT_CHECKS, TotalsReconciliation
 from gateway.stack.polling import until
 from runtime.database import Connection
@@ -156,25 +155,3 @@ async def test_load_types_come_from_the_log_and_the_difference_is_a_metric(
             return 'gateway_live_difference{figure="onlineVens"} 2.0' in (await client.get("/metrics")).text
 
         assert await until(compared, 60)
-
-
-async def test_the_energy_of_the_day_is_that_of_the_closed_buckets_and_of_the_usage_since(
-    database: DatabaseSettings, rows: Connection
-) -> None:
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    for minute, kw in ((-5, 100.0), (0, 12.0), (5, 24.0), (10, 999.0)):
-        await rows.execute(
-            "INSERT INTO network_buckets VALUES ('5m', $1, $2, 0, 3)", midnight + timedelta(minutes=minute), kw
-        )
-    await rows.execute("UPDATE rollup_progress SET rolled_up_to = $1", midnight + timedelta(minutes=11))
-    async with open_pools(database, ApiSettings()) as (pool, *_):
-        energy = EnergyToday(pool)
-        assert energy.kwh(midnight, 6.0) is None
-        now = midnight + timedelta(minutes=20)
-        await energy.refresh(now)
-    # 12 kW and 24 kW for five minutes each, then 6 kW for ten.
-    assert energy.kwh(now, 6.0) == pytest.approx(1.0 + 2.0 + 1.0)
-    assert energy.kwh(now + MAX_OPEN, 6.0) is None
-    assert energy.kwh(midnight - MINUTE, 6.0) is None
-    # Of a new day nothing is closed yet.
-    assert energy.kwh(midnight + timedelta(days=1, minutes=10), 6.0) == pytest.approx(1.0)

@@ -66,7 +66,7 @@ def is_told(state: str) -> Callable[[Told], bool]:
 async def test_totals_are_told_as_they_come(database: DatabaseSettings, kafka: KafkaSettings) -> None:
     async with writer(kafka) as log, serving(database, kafka) as (client, app):
         # The energy of the day might else be known in the second of two answers, and not yet in the first.
-        assert await until(lambda: app.state.energy_today._closed is not None, 60)
+        assert await until(lambda: app.state.energy_today._energy is not None, 60)
         async with feed(client, types="totals") as follower:
             for online in (3, 4):
                 totals = NetworkTotals(datetime.now(UTC), Totals(online, 24.6, 14.4, 6.3, 6.3))

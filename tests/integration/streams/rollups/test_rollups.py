@@ -3,6 +3,7 @@
 import asyncio
 import random
 from datetime import datetime, timedelta
+from functools import partial
 
 from gateway.stack.polling import until
 from runtime.database import Connection
@@ -13,7 +14,7 @@ from streams.rollups.job import CLOSED_AFTER, RollUp
 from streams.rollups.late_readings import LATE_BEFORE
 from streams.store.database import database as open_database
 from tests.support.readings import NOON, Stores, reading, stores
-from tests.support.rollups import rolling, some
+from tests.support.rollups import HOLD_SECONDS, rolling, some
 
 # What rollups are: the same figures, computed from the readings by a plain query.
 OF_READINGS = """
@@ -26,7 +27,7 @@ FROM telemetry_readings WHERE time < $2 GROUP BY 1, 2 ORDER BY 1, 2
 """
 OF_ROLLUPS = """
 SELECT ven_id, time AS begun, samples, used_samples, used_sum, used_min, used_max, shed_samples, shed_sum, event_id
-FROM {table} ORDER BY 1, 2
+FROM {table} WHERE samples > 0 ORDER BY 1, 2
 """
 NETWORK_OF_READINGS = """
 SELECT begun, sum(used) AS used_power_kw, sum(shed) AS shed_power_kw, count(*) AS vens
@@ -93,7 +94,7 @@ async def test_batches_do_not_wait_for_a_roll_up(database: DatabaseSettings, row
         await rollup.step(NOON + CLOSED_AFTER)
         await store.database.run(lambda connection: rollup_store.close_minutes(connection, NOON + MINUTE))
         async with rows.transaction():
-            await rollup_store.roll_up(rows, MINUTE)
+            await rollup_store.roll_up(rows, HOLD_SECONDS, MINUTE)
             async with asyncio.timeout(20):
                 # One of the minute that is being rolled up, and one of the next.
                 await store.readings.store([reading("ven-1", 2), reading("ven-1", 62)])
@@ -121,12 +122,15 @@ async def test_late_marks_during_a_recomputation_are_not_lost(database: Database
         await store.readings.store([reading("ven-1", 1), reading("ven-1", 61)])
         await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
         await store.readings.store([reading("ven-1", 2), reading("ven-1", 62)])
+        recompute = partial(
+            rollup_store.recompute_late, hold_seconds=HOLD_SECONDS, days=[floor_to(NOON, WIDTHS["1d"])], limit=10
+        )
         async with stores(database) as other, open_database(database, "test-again") as again:
             async with rows.transaction():
                 await rows.execute("SELECT FROM rollup_late WHERE time = $1 FOR UPDATE", NOON)
-                assert await again.run(lambda connection: rollup_store.recompute_late(connection, 10)) == 1
+                assert await again.run(recompute) == 1
             async with rows.transaction():
-                assert await rollup_store.recompute_late(rows, 10) == 1
+                assert await recompute(rows) == 1
                 storing = asyncio.ensure_future(other.readings.store([reading("ven-1", 3)]))
                 assert await waits_for_lock(third)
                 assert not storing.done()
@@ -150,7 +154,7 @@ async def test_two_workers_roll_up_the_same_minutes(database: DatabaseSettings, 
     async with rolling(database, NOON) as (store, rollup), open_database(database, "test-other") as other:
         await store.readings.store(some(choose, 200, 2))
         now = NOON + timedelta(hours=3)
-        await asyncio.gather(rollup.step(now), RollUp(other, store.partitions).step(now))
+        await asyncio.gather(rollup.step(now), RollUp(other, store.partitions, HOLD_SECONDS).step(now))
         await rollup.step(now)
         await assert_rollups_equal_readings(rows, floor_to(now - CLOSED_AFTER, MINUTE))
 
