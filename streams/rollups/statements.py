@@ -3,8 +3,9 @@
 # $1 minute; $2 VENs, null for all; $3 ENERGY_HOLD_SECONDS.
 #
 # `reported` has the minute's samples, each with the time until which its powers hold; the powers that are in force when
-# the minute begins, as one more row; and a row for each VEN that has this minute already, so that it is overwritten
-# even if nothing is left of it. `spans` gives each power the seconds until the next one of its kind.
+# the minute begins, as one more row; and what is stored of this minute already, which is overwritten even if nothing is
+# left of it. (A join would need estimates of CTEs, which PostgreSQL does not have.) `spans` has the seconds from each
+# power to the next one of its kind.
 #
 # Power below a microwatt is left out of sums: PostgreSQL raises "underflow" for the smallest floats. Each computation
 # of a minute gets a higher version than the last.
@@ -17,17 +18,21 @@ WITH reported AS (
     SELECT r.ven_id, r.time, true AS is_sample, r.used_power_kw, r.shed_power_kw,
            r.time + make_interval(secs => hold_seconds(v.report_interval_seconds, $3)) AS used_until,
            r.time + make_interval(secs => hold_seconds(v.report_interval_seconds, $3)) AS shed_until,
-           r.event_id, r.requested_reduction_kw
+           r.event_id, r.requested_reduction_kw,
+           NULL::float8 AS old_used_kwh, NULL::float8 AS old_used_held_kw, NULL::timestamptz AS old_used_held_until,
+           NULL::float8 AS old_shed_held_kw, NULL::timestamptz AS old_shed_held_until
     FROM telemetry_readings AS r LEFT JOIN vens AS v USING (ven_id)
     WHERE r.time >= $1::timestamptz AND r.time < $1 + interval '1 minute'
         AND ($2::text[] IS NULL OR r.ven_id = ANY($2))
     UNION ALL
-    SELECT ven_id, $1, false, used_held_kw, shed_held_kw, used_held_until, shed_held_until, NULL, NULL
+    SELECT ven_id, $1, false, used_held_kw, shed_held_kw, used_held_until, shed_held_until,
+           NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM telemetry_minutes
     WHERE time = $1 - interval '1 minute' AND ($2 IS NULL OR ven_id = ANY($2))
         AND COALESCE(used_held_until, shed_held_until) IS NOT NULL
     UNION ALL
-    SELECT ven_id, $1, false, NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT ven_id, $1, false, NULL, NULL, NULL, NULL, NULL, NULL,
+           used_kwh, used_held_kw, used_held_until, shed_held_kw, shed_held_until
     FROM telemetry_minutes WHERE time = $1 AND ($2 IS NULL OR ven_id = ANY($2))
 ), spans AS (
     SELECT *,
@@ -65,7 +70,10 @@ WITH reported AS (
                                          AND used_until > $1 + interval '1 minute') AS used_held_until,
            max(shed_power_kw) FILTER (WHERE is_last_shed AND shed_until > $1 + interval '1 minute') AS shed_held_kw,
            max(shed_until) FILTER (WHERE is_last_shed AND shed_power_kw IS NOT NULL
-                                         AND shed_until > $1 + interval '1 minute') AS shed_held_until
+                                         AND shed_until > $1 + interval '1 minute') AS shed_held_until,
+           COALESCE(max(old_used_kwh), 0) AS old_used_kwh,
+           max(old_used_held_kw) AS old_used_held_kw, max(old_used_held_until) AS old_used_held_until,
+           max(old_shed_held_kw) AS old_shed_held_kw, max(old_shed_held_until) AS old_shed_held_until
     FROM spans GROUP BY ven_id
 ), stored AS (
     INSERT INTO telemetry_minutes AS m (
@@ -89,13 +97,12 @@ WITH reported AS (
 ), published AS (
     INSERT INTO outbox (kind, key, time) SELECT 'minute', ven_id, $1 FROM computed
 )
-SELECT COALESCE(sum(COALESCE(c.used_kwh, 0) - COALESCE(before.used_kwh, 0)), 0) AS used_kwh,
-       array_agg(c.ven_id) FILTER (
-           WHERE $2 IS NOT NULL
-               AND (c.used_held_kw, c.used_held_until, c.shed_held_kw, c.shed_held_until) IS DISTINCT FROM
-                   (before.used_held_kw, before.used_held_until, before.shed_held_kw, before.shed_held_until)
+SELECT COALESCE(sum(COALESCE(used_kwh, 0) - old_used_kwh), 0) AS used_kwh,
+       array_agg(ven_id) FILTER (
+           WHERE $2 IS NOT NULL AND (used_held_kw, used_held_until, shed_held_kw, shed_held_until) IS DISTINCT FROM
+                                    (old_used_held_kw, old_used_held_until, old_shed_held_kw, old_shed_held_until)
        ) AS changed_at_end
-FROM computed AS c LEFT JOIN telemetry_minutes AS before ON before.ven_id = c.ven_id AND before.time = $1
+FROM computed
 """
 
 # $1 hour; $2 VENs, null for all.

@@ -19,6 +19,8 @@ from streams.rollups.statements import COMPUTE_HOUR, COMPUTE_MINUTE, COMPUTE_NET
 # FOR UPDATE waits for batches that read `late_before`; the UPDATE alone would not.
 LOCK_PROGRESS = "SELECT FROM rollup_progress WHERE late_before < $1 FOR UPDATE"
 CLOSE = "UPDATE rollup_progress SET late_before = $1 WHERE late_before < $1"
+# The same statements compute all VENs and single ones, for which PostgreSQL needs different plans.
+PLAN_EACH = "SET LOCAL plan_cache_mode = force_custom_plan"
 PROGRESS = "SELECT late_before, rolled_up_to FROM rollup_progress FOR NO KEY UPDATE"
 ROLLED_UP = "UPDATE rollup_progress SET rolled_up_to = $1"
 
@@ -69,6 +71,7 @@ async def roll_up(connection: Connection, hold_seconds: float, max_interval: tim
 
     A power holds for `hold_seconds` if no newer one follows, or longer by the report interval of its VEN.
     """
+    await connection.execute(PLAN_EACH)
     progress = await connection.fetchrow(PROGRESS)
     if progress is None or progress["rolled_up_to"] >= progress["late_before"]:
         return False
@@ -99,6 +102,7 @@ async def recompute_late(connection: Connection, hold_seconds: float, days: Sequ
 
     Needs the partitions of these days and of the following ones within the longest hold.
     """
+    await connection.execute(PLAN_EACH)
     progress = await connection.fetchrow(PROGRESS)
     if progress is None:
         return 0
