@@ -53,6 +53,7 @@ ROUTE_ROLES: dict[tuple[str, str], AccessRole] = {
     ("GET", "/api/vens/{ven_id}/loads/{load_id}/history"): _VIEWER,
     ("GET", "/api/vens/{ven_id}/circuits/history"): _VIEWER,
     ("GET", "/api/vens/{ven_id}/telemetry"): _VIEWER,
+    ("DELETE", "/api/vens/{ven_id}/telemetry"): _OPERATOR,
     ("GET", "/api/vens/{ven_id}/acks"): _VIEWER,
     ("GET", "/api/vens/{ven_id}/events"): _VIEWER,
     ("GET", "/api/vens/{ven_id}/faults"): _VIEWER,

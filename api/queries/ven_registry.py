@@ -22,6 +22,14 @@ WHERE ven_id = $1
 RETURNING ven_id
 """
 
+# How long samples hold depends on the interval, so the minutes of this day are computed again.
+RECOMPUTE_TODAY = """
+INSERT INTO rollup_late (ven_id, time)
+SELECT ven_id, time FROM telemetry_minutes
+WHERE ven_id = $1 AND time >= date_trunc('day', now(), 'UTC') AND samples > 0
+ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
+"""
+
 
 async def insert_ven(connection: PooledConnection, ven_id: str, ven: VenCreate) -> bool:
     """Register a VEN; return False if the id is taken."""
@@ -35,4 +43,8 @@ async def update_ven(connection: PooledConnection, ven_id: str, change: VenUpdat
     lat, lon = (None, None) if change.location is None else (change.location.lat, change.location.lon)
     changes_interval = "report_interval_seconds" in change.model_fields_set
     values = (change.name, lat, lon, change.status, changes_interval, change.report_interval_seconds)
-    return await connection.fetchval(UPDATE, ven_id, *values) is not None
+    if await connection.fetchval(UPDATE, ven_id, *values) is None:
+        return False
+    if changes_interval:
+        await connection.execute(RECOMPUTE_TODAY, ven_id)
+    return True

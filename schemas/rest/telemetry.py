@@ -36,3 +36,12 @@ class Telemetry(RestModel):
 
     total_count: int
     telemetry: list[TelemetryRow]
+
+
+class RemovedTelemetry(RestModel):
+    """How many readings and load snapshots were removed."""
+
+    model_config = example({"removedReadings": 12, "removedLoadSnapshots": 2})
+
+    removed_readings: int
+    removed_load_snapshots: int

@@ -117,3 +117,14 @@ network_stale = Table(
     Column("granularity", Text, primary_key=True),
     Column("time", DateTime(timezone=True), primary_key=True),
 )
+
+# Locks the row, so that closing the next minutes waits for the transaction that stores or removes readings. Rolling up,
+# which takes seconds for a large fleet, neither waits for it nor delays it.
+LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
+
+# Updates existing rows too, so that recomputation skips them while this transaction lasts.
+MARK_LATE = """
+INSERT INTO rollup_late (ven_id, time)
+SELECT * FROM unnest($1::text[], $2::timestamptz[])
+ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
+"""

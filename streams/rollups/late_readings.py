@@ -5,17 +5,7 @@ from collections.abc import Sequence
 from runtime.database import Connection
 from schemas.records.telemetry import Reading
 from schemas.tables.buckets import MINUTE, floor_to
-
-# The lock makes closing the next minutes wait for this transaction. Rolling up, which takes seconds for a large fleet,
-# neither waits for it nor delays it.
-LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
-
-# Updates existing rows too, so that recomputation skips them while this transaction lasts.
-MARK_LATE = """
-INSERT INTO rollup_late (ven_id, time)
-SELECT * FROM unnest($1::text[], $2::timestamptz[])
-ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
-"""
+from schemas.tables.rollups import LATE_BEFORE, MARK_LATE
 
 
 async def mark_late_minutes(connection: Connection, readings: Sequence[Reading]) -> None:

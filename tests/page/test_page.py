@@ -116,6 +116,16 @@ async def test_a_ven_is_found_shown_and_pinged(shown: World) -> None:
         await expect(trail.get_by_role("row", name=re.compile("^shedLoad"))).to_be_visible()
 
 
+async def test_wrong_readings_are_removed_after_a_confirmation(shown: World) -> None:
+    async with shown.page("#/vens/ven-sim-00003") as page:
+        now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
+        await page.get_by_label("From (UTC)").fill((now - timedelta(minutes=5)).isoformat())
+        await page.get_by_label("To (UTC)").fill((now + timedelta(minutes=5)).isoformat())
+        await page.get_by_role("button", name="Remove readings").click()
+        await page.get_by_role("dialog").get_by_role("button", name="Remove them").click()
+        await expect(page.get_by_text(re.compile(r"^[1-9]\d* readings were removed\.$"))).to_be_visible()
+
+
 async def test_a_dead_letter_is_told_of_mended_and_replayed(shown: World) -> None:
     async with shown.page("#/letters") as page:
         await expect(page.get_by_role("heading", name="Dead letters")).to_be_visible()

@@ -6,6 +6,7 @@ import { PowerChart } from "../chart.js";
 import { h, redraw, say, table } from "../dom.js";
 import { kw, number, time } from "../format.js";
 import { commandForms } from "./command_forms.js";
+import { removalForm } from "./removal_form.js";
 import { attempt, needs, paced, panel, since, stat } from "./shared.js";
 
 const LOADS = [{ name: "Load" }, { name: "Power", num: true }, { name: "Can shed", num: true }, { name: "Enabled", wide: true }];
@@ -31,7 +32,8 @@ export function venView(feed, id) {
     h("div", { class: "stats" }, Object.values(figures).map((each) => each.element)),
     h("div", { class: "columns two" },
       h("div", { class: "stack" }, panel("The last hour", chart.element), panel("Commands", commands)),
-      h("div", { class: "stack" }, needs("operator", panel("Send a command", forms.element)), panel("Loads", loads))),
+      h("div", { class: "stack" }, needs("operator", panel("Send a command", forms.element)), panel("Loads", loads),
+        needs("operator", panel("Remove wrong readings", removalForm(path, () => refresh()))))),
   );
 
   async function load() {

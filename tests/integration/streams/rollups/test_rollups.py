@@ -9,9 +9,9 @@ from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, floor_to
+from schemas.tables.rollups import LATE_BEFORE
 from streams.rollups import store as rollup_store
 from streams.rollups.job import CLOSED_AFTER, RollUp
-from streams.rollups.late_readings import LATE_BEFORE
 from streams.store.database import database as open_database
 from tests.support.readings import NOON, Stores, reading, stores
 from tests.support.rollups import HOLD_SECONDS, rolling, some

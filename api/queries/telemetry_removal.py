@@ -1,0 +1,62 @@
+"""Removes readings and load snapshots of a VEN that were wrong, and has everything derived from them computed again."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from runtime.database import PooledConnection
+from schemas.tables.buckets import MINUTE, floor_to
+from schemas.tables.rollups import LATE_BEFORE, MARK_LATE
+
+_PIECE = timedelta(hours=6)
+
+OLDEST = """
+SELECT LEAST(
+    (SELECT min(time) FROM telemetry_readings WHERE ven_id = $1 AND time >= $2 AND time < $3),
+    (SELECT min(time) FROM load_snapshots WHERE ven_id = $1 AND time >= $2 AND time < $3))
+"""
+REMOVE_LOADS = "DELETE FROM telemetry_loads WHERE ven_id = $1 AND time >= $2 AND time < $3"
+REMOVE_SNAPSHOTS = """
+WITH removed AS (DELETE FROM load_snapshots WHERE ven_id = $1 AND time >= $2 AND time < $3 RETURNING time)
+SELECT count(DISTINCT time) FROM removed
+"""
+REMOVE_READINGS = "DELETE FROM telemetry_readings WHERE ven_id = $1 AND time >= $2 AND time < $3 RETURNING time"
+
+# From the first day that lost a reading on: the energy that is shown may fall when its minutes are computed again.
+ENERGY_MAY_FALL = "UPDATE energy_days SET corrected_at = now() WHERE day >= $1"
+
+# Events within the longest hold after the readings, and within a day before them, because clocks may be wrong. An event
+# too many costs one more settlement.
+UNSETTLE = """
+UPDATE events SET settled_at = NULL
+WHERE settled_at IS NOT NULL AND start_time < $3::timestamptz + interval '3 days'
+    AND over_at > $2::timestamptz - interval '1 day'
+    AND EXISTS (SELECT FROM event_vens AS v WHERE v.event_id = events.event_id AND v.ven_id = $1)
+"""
+
+
+class Removed(NamedTuple):
+    """What was removed of a piece of time, and where the next piece begins; None at the end of the range."""
+
+    readings: int
+    snapshots: int
+    next_begin: datetime | None
+
+
+async def remove_piece(connection: PooledConnection, ven_id: str, start: datetime, end: datetime) -> Removed:
+    """Remove the readings and load snapshots of the first hours in [start, end) that have any. Needs a transaction.
+
+    A piece is short, because closing the next minute waits for it.
+    """
+    begin: datetime | None = await connection.fetchval(OLDEST, ven_id, start, end)
+    if begin is None:
+        return Removed(0, 0, None)
+    piece = (ven_id, begin, min(begin + _PIECE, end))
+    await connection.execute(REMOVE_LOADS, *piece)
+    snapshots = await connection.fetchval(REMOVE_SNAPSHOTS, *piece)
+    times = [row["time"] for row in await connection.fetch(REMOVE_READINGS, *piece)]
+    late_before = await connection.fetchval(LATE_BEFORE)
+    minutes = sorted({floor_to(time, MINUTE) for time in times if time < late_before})
+    await connection.execute(MARK_LATE, [ven_id] * len(minutes), minutes)
+    await connection.execute(ENERGY_MAY_FALL, begin.date())
+    await connection.execute(UNSETTLE, *piece)
+    return Removed(len(times), snapshots, piece[-1])
