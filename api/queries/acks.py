@@ -25,7 +25,7 @@ GROUP BY ven_id
 
 ACK = """
 SELECT a.ven_id, a.time, a.op, a.correlation_id, a.received_at, a.status, a.requested_shed_kw, a.actual_shed_kw,
-       a.circuits, c.created_at AS asked_at, COALESCE(c.op, a.op) AS asked_op,
+       a.circuits, a.timed_by_arrival, c.created_at AS asked_at, COALESCE(c.op, a.op) AS asked_op,
        COALESCE(c.event_id, a.event_id) AS event_id
 """
 

@@ -23,6 +23,7 @@ def ack_view(row: Any) -> VenEventAck:
         op=row["op"],
         status=row["status"],
         timestamp=row["time"],
+        timed_by_arrival=row["timed_by_arrival"],
         requested_shed_kw=row["requested_shed_kw"],
         actual_shed_kw=row["actual_shed_kw"],
         circuits_curtailed=[CurtailedCircuit(**_figures(circuit)) for circuit in _decode_circuits(row["circuits"])],

@@ -1,6 +1,6 @@
 """How far a command got, and a VEN in an event: the names. PostgreSQL derives both from the steps that are known.
 
-`command_state` (migrations/versions/0013_command_state.py) is the only definition of a command's state, and
+`command_state` (migrations/versions/0022_ack_words.py) is the only definition of a command's state, and
 `event_ven_progress` (migrations/versions/0015_event_progress.py) of a VEN's status in an event. Evidence may arrive
 late, repeatedly and in any order: each step keeps the first time at which it was known, so the order changes nothing.
 """

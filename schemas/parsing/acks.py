@@ -5,17 +5,18 @@ from typing import Any
 import msgspec
 
 from schemas.base.rejection import Reason, RejectedError, Rejection
+from schemas.dr.commands import EVENT, GET, PING, RESTORE, SET_CONFIG, SET_LOAD, SHED_LOAD, SHED_PANEL
 from schemas.mqtt.routing import Kind
-from schemas.mqtt.sender import check_sender, sender_of
+from schemas.mqtt.sender import ven_id_in_topic
 from schemas.parsing.common import (
     convert_fields,
     decode_object,
     first_given,
     first_of,
+    optional_time_of,
     short_text,
     storable,
     text_of,
-    time_of,
     unknown_fields,
     ven_id_of,
 )
@@ -62,7 +63,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_on
     circuits: tuple[Curtailment, ...] = ()
     error: str | None = None
     extra: dict[str, Any] | None = None
-    # If the device sent no time, or one outside the window (`device_time`), `timestamp` is the receive time.
+    # If the device sent no readable time, or one outside the window (`device_time`), `timestamp` is the receive time.
     timed_by_arrival: bool = False
     device_time: AwareDatetime | None = None
 
@@ -103,43 +104,57 @@ _SPELLINGS = (
     ("circuitsCurtailed", "circuits_curtailed"),
 )
 _CIRCUIT_SPELLINGS = (("id", "loadId"), ("curtailed_kw", "shedKw"))
-_KNOWN = {*AckFields.__struct_fields__, "venId", "ven_id", "timestamp", "ts", "schemaVersion"}
+_IDS, _TIMES = ("venId", "ven_id"), ("timestamp", "ts")
+_KNOWN = frozenset({*AckFields.__struct_fields__, *_IDS, *_TIMES, "schemaVersion"})
+_OPS = {op.lower(): op for op in (EVENT, RESTORE, SHED_LOAD, SHED_PANEL, SET_LOAD, SET_CONFIG, GET, PING)}
 
 
 def parse_ack(payload: bytes, source: Source) -> Parsed:
-    """Parse an ack; without a time of its own it has its receive time.
+    """Parse an ack; without a readable time of its own it has its receive time.
 
-    A bad entry of its circuits is left out with a rejection of its own; the ack itself counts.
+    The topic says which VEN answers. Another id in the payload, and a time that cannot be read, are kept in `extra`. A
+    bad entry of its circuits is left out with a rejection of its own; the ack itself counts.
 
     Raises:
         RejectedError: the ack is rejected.
     """
     document = decode_object(payload)
-    ven_id = sender_of(Kind.ACKS, source.topic, lambda: ven_id_of(document))
-    if first_of(document, "venId", "ven_id") is not None:
-        check_sender(Kind.ACKS, source.topic, ven_id_of(document))
-    timestamp = source.received_at if first_of(document, "timestamp", "ts") is None else time_of(document)
+    in_topic = ven_id_in_topic(Kind.ACKS, source.topic)
+    ven_id = ven_id_of(document) if in_topic is None else in_topic
+    device_time = optional_time_of(document)
+    known = _KNOWN
+    if first_of(document, *_IDS) != ven_id:
+        known = known.difference(_IDS)
+    if device_time is None:
+        known = known.difference(_TIMES)
     wire = convert_fields(document, AckFields, _SPELLINGS, Reason.BAD_VALUE)
     rejected: list[Rejection] = []
     entries = first_given(wire.circuitsCurtailed, wire.circuits_curtailed) or ()
     return Parsed(
         Ack(
             ven_id=ven_id,
-            timestamp=timestamp,
-            timed_by_arrival=first_of(document, "timestamp", "ts") is None,
+            timestamp=source.received_at if device_time is None else device_time,
+            timed_by_arrival=device_time is None,
             received_at=source.received_at,
-            op=_given("op", wire.op, MAX_OP),
+            op=_op(wire.op),
             status=_status(wire),
             correlation_id=short_text("correlationId", wire.correlationId or "", Reason.BAD_VALUE, MAX_INDEXED),
             event_id=_event_id(wire, document.get("data")),
             requested_shed_kw=first_given(wire.requestedShedKw, wire.requested_shed_kw),
             actual_shed_kw=first_given(wire.actualShedKw, wire.actual_shed_kw),
             circuits=parse_each("circuit", entries, _circuit, rejected),
-            error=None if wire.error is None else text_of(storable(wire.error)),
-            extra=unknown_fields(document, _KNOWN),
+            # Devices also write false, "" or 0 if there is no error.
+            error=text_of(storable(wire.error)) if wire.error else None,
+            extra=unknown_fields(document, known),
         ),
         rejected,
     )
+
+
+def _op(op: str | None) -> str:
+    """Return the op in our spelling; devices differ in the case of letters."""
+    given = _given("op", op, MAX_OP)
+    return _OPS.get(given.lower(), given)
 
 
 def _given(name: str, value: str | None, most: int) -> str:
@@ -152,7 +167,8 @@ def _status(wire: AckFields) -> str:
     """Return the status, or the one that `ok` stands for."""
     if not wire.status and wire.ok is not None:
         return "success" if wire.ok else "failed"
-    return _given("status (or ok)", wire.status, MAX_INDEXED)
+    # Lower case before the length check, because some characters become two.
+    return _given("status (or ok)", wire.status and wire.status.lower(), MAX_INDEXED)
 
 
 def _event_id(wire: AckFields, data: Any) -> str | None:

@@ -32,7 +32,10 @@ class CurtailedCircuit(BaseModel):
 
 
 class VenEventAck(RestModel):
-    """One acknowledgement; `event_id` is the command's where it answers one, else as the device said."""
+    """One ack; `event_id` is that of its command, else as the device reported.
+
+    `timed_by_arrival` is true if the device sent no usable time, so that `timestamp` is the receive time.
+    """
 
     model_config = example(
         {
@@ -43,6 +46,7 @@ class VenEventAck(RestModel):
             "op": "event",
             "status": "accepted",
             "timestamp": "2025-10-23T17:00:01Z",
+            "timedByArrival": False,
             "requestedShedKw": 5.0,
             "actualShedKw": 4.8,
             "circuitsCurtailed": [_CIRCUIT],
@@ -56,6 +60,7 @@ class VenEventAck(RestModel):
     op: str
     status: str
     timestamp: datetime
+    timed_by_arrival: bool
     requested_shed_kw: Figure | None
     actual_shed_kw: Figure | None
     circuits_curtailed: list[CurtailedCircuit]

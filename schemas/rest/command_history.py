@@ -48,6 +48,7 @@ _ACK = {
     "op": "event",
     "status": "accepted",
     "timestamp": "2025-10-23T17:00:00Z",
+    "timedByArrival": False,
     "requestedShedKw": 5.0,
     "actualShedKw": 4.8,
     "circuitsCurtailed": [],

@@ -141,8 +141,10 @@ ven_acks = Table(
     Column("circuits", JSONB, nullable=False),
     Column("error", Text),
     Column("extra", JSONB),
-    # The device's own time, where it was impossible.
-    Column("said_at", DateTime(timezone=True)),
+    # The device's own time, if it is outside the window.
+    Column("device_time", DateTime(timezone=True)),
+    # Whether `time` is the receive time, because the device sent no usable one.
+    Column("timed_by_arrival", Boolean, nullable=False, server_default=text("false")),
     Index("ven_acks_event_id", "event_id"),
     Index("ven_acks_correlation_id", "correlation_id"),
     postgresql_partition_by="RANGE (time)",

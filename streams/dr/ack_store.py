@@ -33,13 +33,14 @@ ACK_COLUMNS = (
     "circuits",
     "error",
     "extra",
-    "said_at",
+    "device_time",
+    "timed_by_arrival",
 )
 
 # A repeated ack without a time of its own arrives at another time: all its other fields identify it.
 KNOWN_TIME = """
 SELECT time FROM ven_acks
-WHERE ven_id = $1 AND correlation_id = $2 AND op = $3 AND status = $4 AND said_at IS NOT DISTINCT FROM $5
+WHERE ven_id = $1 AND correlation_id = $2 AND op = $3 AND status = $4 AND device_time IS NOT DISTINCT FROM $5
 ORDER BY time LIMIT 1
 """
 
@@ -55,6 +56,9 @@ FROM (SELECT load_id, time, current_power_kw, true AS of_reading FROM telemetry_
 WHERE current_power_kw IS NOT NULL
 ORDER BY load_id, time DESC, of_reading DESC
 """
+
+
+_STEPS = {True: "acknowledged", False: "refused", None: "answered"}
 
 
 class AckStore:
@@ -78,7 +82,7 @@ class AckStore:
         known = [await self._at_its_time(ack, first) for ack in acks]
         conflicts = await self._rows.store([await self._complete(ack) for ack in known], hook)
         for row in self._answered:
-            COMMAND_STEPS.labels(row["kind"], "acknowledged" if row["good"] else "refused").inc()
+            COMMAND_STEPS.labels(row["kind"], _STEPS[row["good"]]).inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
             trace_answered(row)
         for by, number in self._matched.items():
@@ -145,4 +149,5 @@ def _ack_row(ack: Ack) -> Row:
         ack.error,
         json_text(ack.extra),
         ack.device_time,
+        ack.timed_by_arrival,
     )

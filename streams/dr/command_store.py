@@ -38,19 +38,22 @@ WHERE (c.op = a.op OR c.op = 'shedPanel' AND a.op = 'event') AND c.created_at <=
     AND (c.sending_at IS NOT NULL OR c.sent_at IS NOT NULL)
 ORDER BY a.n, c.created_at DESC
 """
-# The first ack sets the time, a good one the status, in whatever order they arrive. RETURNING gives the commands for
-# which something changed.
+# The first ack sets the time. A good one sets the status before a refusal, and a refusal before any other word, in
+# whatever order they arrive. RETURNING gives the commands for which something changed.
 RECORD_ACKS = """
 UPDATE commands AS c SET
     acked_at = LEAST(c.acked_at, ack.first_at),
-    ack_status = CASE WHEN is_good_ack(c.ack_status) OR NOT is_good_ack(ack.status) AND c.acked_at <= ack.first_at
+    ack_status = CASE WHEN ack.rank < COALESCE(is_good_ack(c.ack_status)::integer, -1)
+                          OR ack.rank = COALESCE(is_good_ack(c.ack_status)::integer, -1) AND c.acked_at <= ack.first_at
                       THEN c.ack_status ELSE ack.status END
 FROM (SELECT a.correlation_id, min(a.received_at) AS first_at,
-             (array_agg(a.status ORDER BY NOT is_good_ack(a.status), a.received_at))[1] AS status
+             max(COALESCE(is_good_ack(a.status)::integer, -1)) AS rank,
+             (array_agg(a.status ORDER BY is_good_ack(a.status) DESC NULLS LAST, a.received_at))[1] AS status
       FROM unnest($1::text[], $2::timestamptz[], $3::text[]) AS a(correlation_id, received_at, status)
       GROUP BY a.correlation_id) AS ack
 WHERE c.correlation_id = ack.correlation_id
-    AND (c.acked_at IS NULL OR c.acked_at > ack.first_at OR is_good_ack(ack.status) AND NOT is_good_ack(c.ack_status))
+    AND (c.acked_at IS NULL OR c.acked_at > ack.first_at
+         OR ack.rank > COALESCE(is_good_ack(c.ack_status)::integer, -1))
 RETURNING c.correlation_id, c.ven_id, c.event_id, c.attempt, c.acked_at, COALESCE(c.phase, 'operator') AS kind,
           is_good_ack(c.ack_status) AS good, extract(epoch FROM c.acked_at - c.created_at)::float8 AS seconds
 """

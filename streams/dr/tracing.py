@@ -65,7 +65,7 @@ def trace_answered(row: Any) -> None:
             SpanKind.CONSUMER,
             parent=command_log_span(row["correlation_id"], row["event_id"], row["attempt"]),
             start=row["acked_at"].timestamp(),
-            attributes=_attributes(row) | {"gateway.ack.good": row["good"]},
+            attributes=_attributes(row) | {"gateway.ack.good": row["good"] is True},
         ).end()
 
 

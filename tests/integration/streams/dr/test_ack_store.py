@@ -100,7 +100,8 @@ async def test_the_first_generation_is_stored_as_it_was_said(bench: Bench, ven_i
         "circuits": [circuit],
         "error": None,
         "extra": None,
-        "said_at": None,
+        "device_time": None,
+        "timed_by_arrival": False,
     }
     assert await bench.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id) == at(1)
 
