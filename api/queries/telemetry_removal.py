@@ -21,6 +21,29 @@ SELECT count(DISTINCT time) FROM removed
 """
 REMOVE_READINGS = "DELETE FROM telemetry_readings WHERE ven_id = $1 AND time >= $2 AND time < $3 RETURNING time"
 
+# The latest values of the VEN, if they came from what was removed: those of the newest reading that is left, or none.
+RESTORE_STATUS = """
+UPDATE ven_status SET
+    (measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc, event_id, clock_skew_seconds) = (
+        SELECT r.time, r.used_power_kw, r.shed_power_kw, r.requested_reduction_kw, r.battery_soc, r.event_id,
+               date_part('epoch', r.received_at - r.time)
+        FROM telemetry_readings AS r WHERE r.ven_id = $1 ORDER BY r.time DESC LIMIT 1)
+WHERE ven_id = $1 AND measured_at >= $2 AND measured_at < $3
+"""
+RESTORE_LOADS = """
+WITH newest AS (
+    SELECT GREATEST((SELECT max(time) FROM telemetry_loads WHERE ven_id = $1),
+                    (SELECT max(time) FROM load_snapshots WHERE ven_id = $1)) AS time
+)
+UPDATE ven_status SET loads_measured_at = newest.time, loads = (
+    SELECT json_agg(json_strip_nulls(json_build_object(
+        'id', load_id, 'name', name, 'type', type, 'capacityKw', capacity_kw, 'currentPowerKw', current_power_kw,
+        'shedCapabilityKw', shed_capability_kw, 'enabled', enabled, 'priority', priority)) ORDER BY load_id)
+    FROM listed_loads($1, newest.time, newest.time + interval '1 microsecond', NULL))
+FROM newest
+WHERE ven_id = $1 AND loads_measured_at >= $2 AND loads_measured_at < $3
+"""
+
 # From the first day that lost a reading on: the energy that is shown may fall when its minutes are computed again.
 ENERGY_MAY_FALL = "UPDATE energy_days SET corrected_at = now() WHERE day >= $1"
 
@@ -54,6 +77,9 @@ async def remove_piece(connection: PooledConnection, ven_id: str, start: datetim
     await connection.execute(REMOVE_LOADS, *piece)
     snapshots = await connection.fetchval(REMOVE_SNAPSHOTS, *piece)
     times = [row["time"] for row in await connection.fetch(REMOVE_READINGS, *piece)]
+    # In the order of the sink: readings, status, late minutes. So two transactions do not wait for each other.
+    await connection.execute(RESTORE_STATUS, *piece)
+    await connection.execute(RESTORE_LOADS, *piece)
     late_before = await connection.fetchval(LATE_BEFORE)
     minutes = sorted({floor_to(time, MINUTE) for time in times if time < late_before})
     await connection.execute(MARK_LATE, [ven_id] * len(minutes), minutes)

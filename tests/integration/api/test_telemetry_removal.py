@@ -8,7 +8,7 @@ import pytest
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE, floor_to
-from tests.support.readings import HVAC, NOON, at, reading, snapshot
+from tests.support.readings import FRIDGE, HVAC, NOON, at, reading, snapshot
 from tests.support.rest import api, assert_problem
 from tests.support.rollups import rolling
 
@@ -74,6 +74,25 @@ async def test_a_removed_power_no_longer_holds(database: DatabaseSettings, rows:
         await client.request("DELETE", URL, params=WRONG)
         await rollup.step(NOON + HOUR + MINUTE + timedelta(seconds=1))
         assert await derived(rows) == {"minutes": None, "hours": None, "day": 0.0, "shown": 0.0, "network": None}
+
+
+async def test_a_ven_shows_the_newest_values_that_are_left(database: DatabaseSettings) -> None:
+    async with rolling(database, NOON) as (store, _), api(database) as client:
+        await store.readings.store([reading("ven-1", 0, used_power_kw=6.0, loads=(HVAC, FRIDGE))])
+        await store.snapshots.store([snapshot("ven-1", 61, None, HVAC)])
+        await store.readings.store([reading("ven-1", 60, used_power_kw=60_000.0, event_id="evt-1")])
+        await client.request("DELETE", URL, params=WRONG)
+        ven = (await client.get("/api/vens/ven-1")).json()
+        assert (ven["metrics"]["currentPowerKw"], ven["metrics"]["activeEventId"]) == (6.0, None)
+        assert ven["measuredAt"] == at(0).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert [load["id"] for load in ven["loads"]] == ["fridge", "hvac"]
+        assert ven["lastSeen"] == at(61).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+        await client.request("DELETE", URL, params={"start": str(at(0)), "end": str(at(1))})
+        ven = (await client.get("/api/vens/ven-1")).json()
+        assert (ven["metrics"]["currentPowerKw"], ven["measuredAt"], ven["loads"]) == (0.0, None, [])
+        await store.readings.store([reading("ven-1", 30, used_power_kw=2.0)])
+        assert (await client.get("/api/vens/ven-1")).json()["metrics"]["currentPowerKw"] == 2.0
 
 
 async def test_events_of_the_time_are_settled_again(database: DatabaseSettings, rows: Connection) -> None:
