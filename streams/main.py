@@ -17,6 +17,7 @@ from schemas.records.topics import (
     COMMANDS,
     DISABLED,
     MINUTES,
+    POWER_LIMITS,
     TELEMETRY,
 )
 from streams.config import StreamsConfig
@@ -38,6 +39,7 @@ from streams.rollups.minute_source import minute_source
 from streams.sink.agents import SAMPLE_CONCURRENCY, add_sink
 from streams.sink.disabled_vens import disabled_ven_source
 from streams.sink.network_history import add_network_history
+from streams.sink.power_limits import power_limit_source
 from streams.store.database import Database, database
 from streams.store.day_partitions import DayPartitions
 from streams.validate.agents import add_validate
@@ -116,6 +118,7 @@ async def _add_sink_and_its_jobs(
         command_source(kafka.topics(COMMANDS), dispatch.command_expires_seconds),
         disabled_ven_source(kafka.topics(DISABLED)),
         minute_source(kafka.topics(MINUTES)),
+        power_limit_source(kafka.topics(POWER_LIMITS)),
         replay_source(),
     )
     add_outbox(app, kafka_producer, await connect("outbox", len(sources)), sources)

@@ -10,6 +10,7 @@ from runtime.database import Pool, PooledConnection
 SELECT_VEN = """
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
        s.measured_at, s.clock_skew_seconds, s.reported_status, v.report_interval_seconds,
+       v.max_power_kw,
        ven_presence(v, s, $1) AS status,
        ARRAY(SELECT c.payload -> 'data' FROM commands AS c
              WHERE c.ven_id = v.ven_id AND c.op = 'setLoad' AND c.created_at > s.loads_measured_at

@@ -47,6 +47,7 @@ def ven_view(row: Any) -> Ven:
         clock_skew_seconds=row["clock_skew_seconds"],
         reported_status=row["reported_status"],
         report_interval_seconds=row["report_interval_seconds"],
+        max_power_kw=row["max_power_kw"],
     )
 
 

@@ -111,7 +111,7 @@ def _said(topic: Topic) -> str:
     said = f"Key: {_KEYS.get(topic.name, topic.key)}. With `KAFKA_TOPIC_PREFIX` its name begins with that."
     if topic.name == topics.raw_topic(Kind.METERING):
         said += f" Records without a value that have the header `{topics.HEADER_HEARTBEAT}` are heartbeats."
-    if topic.name == topics.DISABLED:
+    if topic.name in {topics.DISABLED, topics.POWER_LIMITS}:
         said += " An empty value: no longer."
     return said
 

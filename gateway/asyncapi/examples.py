@@ -23,6 +23,7 @@ from schemas.records.network import (
     Totals,
     VenLoads,
 )
+from schemas.records.power_limits import PowerLimit
 from schemas.records.telemetry import encode_record
 
 Example = dict[str, Any]
@@ -112,5 +113,6 @@ def _made_up(sent: dict[str, list[Example]]) -> dict[str, list[Any]]:
         topics.STATS_CHANGELOG: [Partial(_PARTITION, _AT, totals, types)],
         topics.HEARTBEATS: [Heartbeat(_AT)],
         topics.DISABLED: [Disabled("ven-003")],
+        topics.POWER_LIMITS: [PowerLimit("ven-003", 5000.0)],
         topics.LIVE_LOADS: [VenLoads(ven_id, _AT, False, _AT, 6.3, 6.3, types)],  # noqa: FBT003 - a positional record
     }

@@ -15,6 +15,7 @@ from schemas.records import topics
 from schemas.records.commands import CommandRecord, DeliveryEvidence
 from schemas.records.minutes import Minute
 from schemas.records.network import Disabled, Heartbeat, NetworkTotals, Partial, ScopeTotals, VenLoads
+from schemas.records.power_limits import PowerLimit
 from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 
 Schema = dict[str, Any]
@@ -38,6 +39,7 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.STATS_CHANGELOG: (Partial,),
     topics.HEARTBEATS: (Heartbeat,),
     topics.DISABLED: (Disabled,),
+    topics.POWER_LIMITS: (PowerLimit,),
     topics.LIVE_LOADS: (VenLoads,),
     topics.SUBSCRIPTIONS: (_SUBSCRIPTION_LIST,),
 }
@@ -49,6 +51,7 @@ INTERNAL = frozenset(
         topics.STATS_CHANGELOG,
         topics.HEARTBEATS,
         topics.DISABLED,
+        topics.POWER_LIMITS,
         topics.LIVE_LOADS,
         topics.SUBSCRIPTIONS,
     }

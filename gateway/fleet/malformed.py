@@ -59,6 +59,7 @@ def malformed_payloads(seed: int, now: datetime, topic: str = "volttron/metering
         ("nan-power", "not_json", lambda case: sample(case, usedPowerKw=float("nan"))),
         ("infinite-power", "not_json", lambda case: sample(case, usedPowerKw=float("inf"))),
         ("text-power", "bad_value", lambda case: sample(case, usedPowerKw="plenty")),
+        ("implausible-power", "implausible", lambda case: sample(case, usedPowerKw=4_294_967.295)),
         ("huge-integer", "bad_value", lambda case: sample(case, usedPowerKw=10**400)),
         ("nul-in-load", "bad_load", lambda case: sample(case, loads=[{"id": "hvac1", "name": "HV\0AC"}])),
         ("deep", "too_deep", lambda case: nested(case, b"[" * _DEEP + b"]" * _DEEP + b"}")),

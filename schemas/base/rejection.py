@@ -22,6 +22,7 @@ class Reason(StrEnum):
     MISSING_VALUE = "missing_value"  # a required field is absent
     BAD_VALUE = "bad_value"  # a known field with a value of the wrong type or out of range
     UNSTORABLE = "unstorable"  # PostgreSQL rejects values that the parser accepted
+    IMPLAUSIBLE = "implausible"  # a power that the VEN cannot have; also of one load, then the others are stored
     CONFLICTING_SAMPLE = "conflicting_sample"  # another sample of the VEN has this time and was first
     BAD_LOAD = "bad_load"  # one entry of loads is rejected; the reading and its other loads are stored
 

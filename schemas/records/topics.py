@@ -54,6 +54,7 @@ COMMANDS = "ven.commands"
 COMMAND_LOG = "ven.command-log"
 HEARTBEATS = "pipeline.heartbeats"
 DISABLED = "ven.disabled"
+POWER_LIMITS = "ven.power-limits"
 LIVE_LOADS = "live.loads"
 MINUTES = "ven.telemetry.1m"
 PARTIALS = "network.partials"
@@ -96,6 +97,7 @@ TOPICS = (
     Topic(LIVE_LOADS, "VEN id", "VenLoads", "compact"),
     Topic(MINUTES, "VEN id", "Minute"),
     # One partition each, so that "latest" is well defined.
+    Topic(POWER_LIMITS, "VEN id", "PowerLimit", "compact", partitions=1),
     Topic(PARTIALS, "partition of ven.telemetry", "Partial", "compact", partitions=1),
     Topic(STATS, "scope", "NetworkTotals; of a type of load ScopeTotals", "compact", partitions=1),
     Topic(STATS_CHANGELOG, "partition of ven.telemetry", "Partial", "compact", partitions=1),

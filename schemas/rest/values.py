@@ -89,6 +89,11 @@ ReportInterval = Annotated[
     BeforeValidator(_number),
     Field(gt=0, le=MAX_REPORT_INTERVAL, description="How often the VEN reports, in seconds."),
 ]
+MaxPower = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(gt=0, le=MAX_MAGNITUDE, description="Power beyond this, either way, is rejected; in kW."),
+]
 Priority = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2**31 - 1)]
 
 Name = Annotated[

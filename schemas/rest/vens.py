@@ -6,7 +6,7 @@ from pydantic import Field
 
 from schemas.rest.loads import LOAD, RestLoad
 from schemas.rest.model import Figure, RestModel, example
-from schemas.rest.values import Latitude, Longitude, Name, NewVenId, ReportInterval, Status
+from schemas.rest.values import Latitude, Longitude, MaxPower, Name, NewVenId, ReportInterval, Status
 
 _PLACE = {"lat": 37.42, "lon": -122.08}
 _METRICS = {
@@ -45,7 +45,7 @@ class Ven(RestModel):
 
     `measured_at` is when the latest values were measured by the VEN's clock, `clock_skew_seconds` how much later they
     were received, and `reported_status` what the VEN last said of itself. `report_interval_seconds` is how often it
-    reports, as operators set it; null where they did not.
+    reports and `max_power_kw` the limit of its plausible power, as operators set them; null where they did not.
     """
 
     model_config = example(
@@ -62,6 +62,7 @@ class Ven(RestModel):
             "clockSkewSeconds": 0.212,
             "reportedStatus": "ready",
             "reportIntervalSeconds": 5.0,
+            "maxPowerKw": None,
         }
     )
 
@@ -77,6 +78,7 @@ class Ven(RestModel):
     clock_skew_seconds: Figure | None
     reported_status: str | None
     report_interval_seconds: Figure | None
+    max_power_kw: Figure | None
 
 
 class VenCreate(RestModel):
@@ -88,11 +90,15 @@ class VenCreate(RestModel):
     location: Location
     status: Status = "offline"
     report_interval_seconds: ReportInterval | None = None
+    max_power_kw: MaxPower | None = None
     registration_id: NewVenId | None = Field(None, description="Its MQTT id: 1 to 128 characters, none of / + #.")
 
 
 class VenUpdate(RestModel):
-    """What changes; what is absent or null stays as it is. Only for `report_interval_seconds`, null means unknown."""
+    """What changes; what is absent or null stays as it is.
+
+    Only for `report_interval_seconds` and `max_power_kw`, null clears the value.
+    """
 
     model_config = example({"status": "disabled"})
 
@@ -102,6 +108,7 @@ class VenUpdate(RestModel):
         None, description="`disabled` stays until it is changed here, anything else until the VEN is heard."
     )
     report_interval_seconds: ReportInterval | None = None
+    max_power_kw: MaxPower | None = None
 
 
 class VenSummary(RestModel):

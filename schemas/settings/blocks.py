@@ -209,6 +209,8 @@ class StreamsSettings(Block):
     offline_after_seconds: float = Field(60, gt=0, le=86_400)
     # How long a power counts for energy when no newer one follows, unless the VEN's report interval tells more.
     energy_hold_seconds: float = Field(1200, gt=0, le=86_400)
+    # Power beyond this, either way, is a dead letter, unless the registry has another limit for the VEN; kW.
+    max_ven_power_kw: float = Field(1000, gt=0, le=1e9)
     # Dead letters are a flood above this share of a minute's records, once there are so many.
     dead_letter_alarm_share: float = Field(0.05, ge=0, le=1)
     dead_letter_alarm_minimum: int = Field(20, ge=1)

@@ -6,13 +6,14 @@ from sqlalchemy import BigInteger, Column, DateTime, Identity, Table, Text, text
 
 from schemas.tables.metadata import metadata
 
-OutboxKind = Literal["command", "disabled_ven", "minute", "replay"]
+OutboxKind = Literal["command", "disabled_ven", "minute", "power_limit", "replay"]
 """What a row refers to: a row of `commands`, `vens`, `telemetry_minutes` or `dead_letters`."""
 
 # The statement that makes a change inserts its rows here, so a change and its row commit together. A row names what to
 # publish by its primary key: `key`, and `time` where the table is partitioned by day. The publisher reads the values
 # when it publishes them, so several rows for one key publish the newest values. It deletes a row once Kafka has the
-# record. Rows of `disabled_ven` come from a trigger on `vens`.
+# record. Rows of `disabled_ven` and `power_limit` come from
+# triggers on `vens`.
 outbox = Table(
     "outbox",
     metadata,

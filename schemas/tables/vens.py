@@ -18,6 +18,8 @@ vens = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=text("now()")),
     # How often the VEN reports, set by operators; null if that is not known.
     Column("report_interval_seconds", Double, CheckConstraint("report_interval_seconds > 0")),
+    # Power beyond this, in kW and either way, is rejected; null for MAX_VEN_POWER_KW.
+    Column("max_power_kw", Double, CheckConstraint("max_power_kw > 0")),
 )
 
 # The latest of each VEN: measured values move forward in event time only, the received times in received time.

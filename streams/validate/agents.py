@@ -11,6 +11,7 @@ from streams.engine.batch_processing import merged_batches
 from streams.engine.batch_producer import BatchProducer
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.heartbeats import HeartbeatRelay, heartbeat_of
+from streams.validate.power_limits import PowerLimits
 from streams.validate.validator import Validator
 
 
@@ -18,17 +19,31 @@ def add_validate(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, alarm: DeadLetterAlarm
 ) -> None:
     """Register the agents with the app."""
+    limits = PowerLimits(streams.max_ven_power_kw)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def follow_power_limits() -> None:
+        await limits.follow(kafka)
+
     for kind in PARSERS:
-        validator = Validator(kind, streams.window, BatchProducer(producer, kafka.topics), kafka.topics)
+        validator = Validator(kind, streams.window, limits, BatchProducer(producer, kafka.topics), kafka.topics)
         heartbeats = HeartbeatRelay(producer, kafka.topics)
-        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, validator, heartbeats, alarm)
+        _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, limits, validator, heartbeats, alarm)
 
 
 def _add_agent(
-    app: Any, topic: str, max_records: int, validator: Validator, heartbeats: HeartbeatRelay, alarm: DeadLetterAlarm
+    app: Any,
+    topic: str,
+    max_records: int,
+    limits: PowerLimits,
+    validator: Validator,
+    heartbeats: HeartbeatRelay,
+    alarm: DeadLetterAlarm,
 ) -> None:
     @app.agent(app.batches_of(topic), name=f"validate-{topic}")  # type: ignore[untyped-decorator]
     async def validate_batches(stream: Any) -> None:
+        # Without them, a VEN with a high limit would get dead letters.
+        await limits.wait()
         async for batches in merged_batches(stream, max_records):
             messages = 0
             for batch in batches:

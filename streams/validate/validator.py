@@ -12,6 +12,7 @@ from schemas.base.time_window import TimeWindow
 from schemas.mqtt.record_key import message_key
 from schemas.mqtt.routing import Kind
 from schemas.parsing.acks import Ack
+from schemas.parsing.plausibility import check_power
 from schemas.parsing.registry import parse_message
 from schemas.parsing.result import Parsed, Source
 from schemas.parsing.shadow import Shadow
@@ -22,6 +23,7 @@ from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode
 from schemas.records.tracing import TRACEPARENT
 from streams.engine.batch import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
+from streams.validate.power_limits import PowerLimits
 from streams.validate.receive_time import receive_time
 
 TOPIC_OF: Mapping[Any, str] = {
@@ -42,8 +44,16 @@ Headers = list[tuple[str, bytes]]
 class Validator:
     """Validates the raw records of one kind of message."""
 
-    def __init__(self, kind: Kind, window: TimeWindow, batch_producer: BatchProducer, names: topics.TopicNames) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        window: TimeWindow,
+        limits: PowerLimits,
+        batch_producer: BatchProducer,
+        names: topics.TopicNames,
+    ) -> None:
         self._kind = kind
+        self._limits = limits
         self._window = window
         self._batch_producer = batch_producer
         self._topic_of = {record: names(topic) for record, topic in TOPIC_OF.items()}
@@ -58,13 +68,18 @@ class Validator:
             headers.get(topics.HEADER_RETAIN) == b"1",
         )
         payload = record.value or b""
-        for entry, outcome in parse_message(self._kind, payload, source):
+        for entry, parsed in parse_message(self._kind, payload, source):
+            outcome = self._check_power(parsed) if isinstance(parsed, Parsed) else parsed
             # The dead letter of an array's entry holds only this entry.
             origin = record if entry is payload else self._entry_record(record, source.topic, entry)
             if isinstance(outcome, Parsed):
                 self._send(origin, outcome, source, now, forwarded_headers(headers))
             elif outcome is not None:
                 self._batch_producer.dead_letter(origin, outcome)
+
+    def _check_power(self, parsed: Parsed) -> Parsed | Rejection:
+        ven_id = parsed.record.ven_id
+        return parsed if ven_id is None else check_power(parsed, self._limits.limit_kw(ven_id))
 
     def _entry_record(self, record: Record, topic: str, entry: bytes) -> Record:
         return replace(record, key=message_key(self._kind, topic, entry), value=entry)

@@ -51,6 +51,7 @@ async def test_a_ven_is_created_and_read(world: World, slash: str) -> None:
         "clockSkewSeconds": None,
         "reportedStatus": None,
         "reportIntervalSeconds": None,
+        "maxPowerKw": None,
     }
     assert await world.get(f"/api/vens/{ven_id}{slash}") == ven
     assert_problem(await world.client.post(f"/api/vens{slash}", json=body), 409)
@@ -103,6 +104,7 @@ async def test_disabled_stays_until_patched(world: World) -> None:
         ({"status": " Disabled"}, {"status": "disabled"}),
         ({"name": None, "status": None}, {}),
         ({"reportIntervalSeconds": 900}, {"reportIntervalSeconds": 900.0}),
+        ({"maxPowerKw": 5000}, {"maxPowerKw": 5000.0}),
         ({}, {}),
     ],
 )
@@ -123,6 +125,20 @@ async def test_only_an_explicit_null_clears_the_report_interval(world: World) ->
     assert renamed.json()["reportIntervalSeconds"] == 900
     cleared = await world.client.patch("/api/vens/meter", json={"reportIntervalSeconds": None})
     assert cleared.json()["reportIntervalSeconds"] is None
+
+
+async def test_only_an_explicit_null_clears_the_power_limit(world: World) -> None:
+    assert (await world.new_ven("mall", maxPowerKw=5000))["maxPowerKw"] == 5000
+    renamed = await world.client.patch("/api/vens/mall", json={"name": "Mall", "reportIntervalSeconds": None})
+    assert renamed.json()["maxPowerKw"] == 5000
+    cleared = await world.client.patch("/api/vens/mall", json={"maxPowerKw": None})
+    assert cleared.json()["maxPowerKw"] is None
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1e10, True, "900"])
+async def test_impossible_power_limit_is_a_422(world: World, limit: object) -> None:
+    body = {"name": "x", "location": PLACE, "maxPowerKw": limit}
+    assert_problem(await world.client.post("/api/vens", json=body), 422)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, True, "900"])

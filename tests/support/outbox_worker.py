@@ -4,13 +4,14 @@ import asyncio
 from dataclasses import replace
 
 from runtime.kafka import producer
-from schemas.records.topics import COMMANDS, DISABLED, MINUTES
+from schemas.records.topics import COMMANDS, DISABLED, MINUTES, POWER_LIMITS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.dead_letters.replay_source import replay_source
 from streams.dr.command_source import command_source
 from streams.outbox.publisher import OutboxPublisher
 from streams.rollups.minute_source import minute_source
 from streams.sink.disabled_vens import disabled_ven_source
+from streams.sink.power_limits import power_limit_source
 from streams.store.database import database as open_database
 
 # Small enough that a kill falls between two pieces, and large enough to keep up with the writers: then rows are
@@ -27,6 +28,7 @@ async def main() -> None:
         command_source(topics(COMMANDS), 300),
         disabled_ven_source(topics(DISABLED)),
         minute_source(topics(MINUTES)),
+        power_limit_source(topics(POWER_LIMITS)),
         replay_source(),
     )
     async with (

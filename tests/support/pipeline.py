@@ -24,6 +24,7 @@ from streams.engine.batch_producer import BatchProducer
 from streams.outbox.publisher import OutboxPublisher
 from streams.sink.sink import Sink, Store
 from streams.validate.heartbeats import heartbeat_of
+from streams.validate.power_limits import PowerLimits
 from streams.validate.validator import Validator
 from tests.support.readings import Stores, stores
 from tests.support.servers import connection
@@ -53,7 +54,10 @@ class Pipeline:
         self._consumer = consumer
         self._store = store
         names = kafka.topics
-        self._validators = {names.raw(kind): Validator(kind, WINDOW, self._batch_producer(), names) for kind in KINDS}
+        limits = PowerLimits(1000)
+        self._validators = {
+            names.raw(kind): Validator(kind, WINDOW, limits, self._batch_producer(), names) for kind in KINDS
+        }
         self._sinks = {
             names(topics.TELEMETRY): self._sink(decode_reading, store.readings),
             names(topics.ACKS): self._sink(decode_ack, store.acks),

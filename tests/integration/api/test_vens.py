@@ -68,6 +68,7 @@ async def test_a_ven_shows_its_latest_values(served: Served, now: datetime) -> N
         "clockSkewSeconds": 5.0,
         "reportedStatus": None,
         "reportIntervalSeconds": None,
+        "maxPowerKw": None,
     }
     assert found in [{name: ven[name] for name in found} for ven in await served.get("/api/vens")]
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.fleet.malformed import MalformedPayload, malformed_payloads
 from schemas.base.rejection import Reason, Rejection
 from schemas.base.time_window import TimeWindow
+from schemas.parsing.plausibility import check_power
 from schemas.parsing.result import Parsed
 from schemas.records.telemetry import Reading
 from tests.unit.samples import parse_metering
@@ -20,6 +21,8 @@ CASES = malformed_payloads(7, NOW)
 def reasons(case: MalformedPayload) -> list[str]:
     """Return all rejection reasons of a case, in the order in which the gateway checks."""
     outcome = parse_metering(case.payload, NOW)
+    if isinstance(outcome, Parsed):
+        outcome = check_power(outcome, 1000)
     if isinstance(outcome, Parsed):
         late_or_early = WINDOW.check(outcome.record.timestamp, NOW)
         return [rejection.reason for rejection in ([late_or_early] if late_or_early else outcome.rejected_loads)]
@@ -67,7 +70,7 @@ def test_payloads_are_deterministic_and_as_described() -> None:
     now = datetime(2025, 3, 1, tzinfo=UTC)
     cases = {case.name: case for case in malformed_payloads(1, now)}
     assert list(cases.values()) == malformed_payloads(1, now) != malformed_payloads(2, now)
-    assert len(cases) == len(malformed_payloads(1, now)) == 24
+    assert len(cases) == len(malformed_payloads(1, now)) == 25
     assert all(len(case.payload) <= 128 * 1024 for case in cases.values())
     assert len(cases["large"].payload) == 128 * 1024
     assert len(json.loads(cases["long-id"].payload)["venId"]) == 129
