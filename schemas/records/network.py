@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import msgspec
 
-from schemas.records.telemetry import AwareDatetime, Int32, Quantity, VenId, astuple
+from schemas.records.telemetry import AwareDatetime, Digest, Int32, Quantity, VenId, astuple
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 """How far the clocks of two workers may differ; totals further in the future are ignored."""
@@ -54,6 +54,7 @@ class TotalsReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
     used_power_kw: Quantity | None = None
     shed_power_kw: Quantity | None = None
     loads: tuple[TotalsLoad, ...] | None = None
+    digest: Digest | None = None
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):

@@ -26,6 +26,11 @@ class _Latest(NamedTuple):
     measured_at: datetime
     used_kw: float
     shed_kw: float
+    digest: int | None
+
+    def conflicts_with(self, reading: TotalsReading | Reading) -> bool:
+        """Return whether another reading of the same time was first; the sink rejects such a reading."""
+        return self.measured_at == reading.timestamp and len({self.digest, reading.digest} - {None}) > 1
 
 
 class PartitionTotals:
@@ -47,11 +52,13 @@ class PartitionTotals:
     def update(self, reading: TotalsReading | Reading) -> None:
         """Apply a reading."""
         latest = self._latest.get(reading.ven_id)
-        used, shed = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0
+        if latest is not None and latest.conflicts_with(reading):
+            return
+        used, shed, digest = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0, reading.digest
         if latest is None:
-            latest = _Latest(reading.received_at, reading.timestamp, used, shed)
+            latest = _Latest(reading.received_at, reading.timestamp, used, shed, digest)
         elif reading.timestamp > latest.measured_at:
-            latest = _Latest(max(latest.received_at, reading.received_at), reading.timestamp, used, shed)
+            latest = _Latest(max(latest.received_at, reading.received_at), reading.timestamp, used, shed, digest)
         elif reading.received_at > latest.received_at:
             latest = latest._replace(received_at=reading.received_at)
         self._latest[reading.ven_id] = latest
