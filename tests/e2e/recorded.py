@@ -42,7 +42,9 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
     for name, table in metadata.tables.items():
         if "ven_id" in table.columns:
             left_out = "".join(f" - '{column}'" for column in MOVING.get(name, ()))
-            select = f"SELECT (to_jsonb(t){left_out})::text AS row FROM {name} AS t WHERE ven_id = $1 ORDER BY 1"  # noqa: S608 - our tables
+            # Minutes without samples are added as long as the last power holds.
+            sampled = "COALESCE((to_jsonb(t) ->> 'samples')::int, 1) > 0"
+            select = f"SELECT (to_jsonb(t){left_out})::text AS row FROM {name} AS t WHERE ven_id = $1 AND {sampled} ORDER BY 1"  # noqa: S608, E501 - our tables
             found[name] = [row["row"] for row in await stored.fetch(select, ven_id)]
     return found
 

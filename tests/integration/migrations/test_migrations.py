@@ -178,3 +178,20 @@ async def test_what_waits_for_publication_moves_to_the_outbox_and_back(databases
         await in_alembic(settings, lambda connection: command.downgrade(alembic_config(connection), "0015"))
     async with connection(settings) as rows:
         assert await rows.fetchval("SELECT attempt FROM replay_requests") == 2
+
+
+async def test_an_upgrade_rolls_this_day_up_again_with_its_energy(databases: Databases) -> None:
+    settings = await databases.migrated()
+    await in_alembic(settings, lambda connection: command.downgrade(alembic_config(connection), "0020"))
+    async with connection(settings) as rows:
+        midnight = await rows.fetchval("SELECT date_trunc('day', now(), 'UTC')")
+        await rows.execute(
+            "INSERT INTO telemetry_minutes (ven_id, time, samples, used_samples, used_sum, shed_samples, shed_sum) "
+            "VALUES ('a', $1, 1, 1, 6, 0, 0)",
+            midnight,
+        )
+        await rows.execute("UPDATE rollup_progress SET rolled_up_to = $1", midnight + timedelta(hours=30))
+        await migrate(settings)
+        rolled_up_to = await rows.fetchval("SELECT rolled_up_to FROM rollup_progress")
+    # A power of before midnight may hold at midnight.
+    assert rolled_up_to <= midnight - timedelta(minutes=20)
