@@ -3,4 +3,4 @@
 SELECT 'CREATE ROLE grafana LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'grafana') \gexec
 ALTER ROLE grafana PASSWORD :'password';
 ALTER ROLE grafana SET statement_timeout = '10s';
-GRANT SELECT ON vens, ven_status, events, event_overview, event_vens, commands, network_stats, network_buckets TO grafana;
+GRANT SELECT ON vens, ven_status, events, event_overview, event_vens, commands, network_stats, network_buckets, energy_days TO grafana;

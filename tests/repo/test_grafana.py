@@ -12,7 +12,7 @@ from tests.support.metrics import series
 PANELS = panels()
 PROMQL = [pytest.param(expression, id=panel.name) for panel, expression, _ in queries("expr")]
 
-UNITS = {"none", "kwatt", "s", "percentunit", "mps", "recps", "reqps", "eps", "bytes", "dateTimeAsIso"}
+UNITS = {"none", "kwatt", "kwatth", "s", "percentunit", "mps", "recps", "reqps", "eps", "bytes", "dateTimeAsIso"}
 """Ids of Grafana's own units; it shows an id that it does not know as a suffix."""
 
 ADDED_BY_PROMETHEUS = {"job", "instance"}

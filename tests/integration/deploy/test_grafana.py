@@ -42,6 +42,7 @@ async def shown(settings: DatabaseSettings, rows: Connection) -> None:
         correlation_id="restore-1",
         payload={},
     )
+    await rows.execute("INSERT INTO energy_days (day, used_kwh) VALUES ($1, 12.5)", now.date())
     for granularity, width in WIDTHS.items():
         await rows.execute(
             "INSERT INTO network_buckets (granularity, time, used_power_kw, shed_power_kw, vens) "
@@ -92,3 +93,4 @@ async def test_figures_are_those_of_the_rows(database: DatabaseSettings, rows: C
     assert first["Restores"]["decided"] == 1
     assert dict(first["Top load types now"]) == {"type": "hvac", "usage": 2.0, "shed available": 1.5, "capacity": 7.0}
     assert first["Power by the readings"]["used"] == 24.6
+    assert first["Energy by day"]["used"] == 12.5
