@@ -1,6 +1,6 @@
 """Checks the power in records: beyond the limit of its VEN (kW, either way) it cannot be true."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ from schemas.base.rejection import Reason, RejectedError, Rejection
 from schemas.parsing.loads import MAX_REJECTED
 from schemas.parsing.result import Parsed
 from schemas.parsing.shadow import Shadow
-from schemas.records.telemetry import Load, LoadSnapshot, Reading
+from schemas.records.telemetry import LoadSnapshot, Reading
 
 _SHADOW_FIELDS = ("usedPowerKw", "power_kw", "shedPowerKw", "shed_kw", "baselinePowerKw", "base_power_kw")
 _SHADOW_LOAD_FIELDS = ("capacityKw", "currentPowerKw", "currentKw", "current_kw", "shedCapabilityKw")
@@ -17,17 +17,21 @@ _SHADOW_LOAD_FIELDS = ("capacityKw", "currentPowerKw", "currentKw", "current_kw"
 
 def check_power(parsed: Parsed, limit_kw: float) -> Parsed | Rejection:
     """Return the record without implausible loads, each with a rejection of its own; or a rejection of the record."""
-    record = parsed.record
+    check = _CHECKS.get(type(parsed.record))
+    if check is None:
+        return parsed
     try:
-        if isinstance(record, Reading):
-            _check("used power", record.used_power_kw, limit_kw)
-            _check("shed power", record.shed_power_kw, limit_kw)
-            _check("baseline power", record.baseline_power_kw, limit_kw)
-        if isinstance(record, Reading | LoadSnapshot):
-            return _without_implausible_loads(parsed, record, limit_kw)
-        return _check_shadow(parsed, record, limit_kw) if isinstance(record, Shadow) else parsed
+        return check(parsed, limit_kw)
     except RejectedError as error:
         return error.rejection
+
+
+def _check_reading(parsed: Parsed, limit_kw: float) -> Parsed:
+    reading: Reading = parsed.record
+    _check("used power", reading.used_power_kw, limit_kw)
+    _check("shed power", reading.shed_power_kw, limit_kw)
+    _check("baseline power", reading.baseline_power_kw, limit_kw)
+    return _check_loads(parsed, limit_kw) if reading.loads else parsed
 
 
 def _check(name: str, power_kw: float | None, limit_kw: float) -> None:
@@ -35,26 +39,28 @@ def _check(name: str, power_kw: float | None, limit_kw: float) -> None:
         raise RejectedError(Reason.IMPLAUSIBLE, f"its {name} is {power_kw} kW; at most {limit_kw} kW are plausible")
 
 
-def _without_implausible_loads(parsed: Parsed, record: Reading | LoadSnapshot, limit_kw: float) -> Parsed:
-    # This runs for every sample, so one comprehension checks all loads.
-    bad = [load for load in record.loads or () if not _is_plausible(load, limit_kw)]
-    if not bad:
+def _check_loads(parsed: Parsed, limit_kw: float) -> Parsed:
+    record: Reading | LoadSnapshot = parsed.record
+    # This runs for every load of every sample, so it calls no function for each.
+    good = tuple(
+        [
+            load
+            for load in record.loads or ()
+            if -limit_kw <= (load.current_power_kw or 0.0) <= limit_kw
+            and -limit_kw <= (load.capacity_kw or 0.0) <= limit_kw
+            and -limit_kw <= (load.shed_capability_kw or 0.0) <= limit_kw
+        ]
+    )
+    if len(good) == len(record.loads or ()):
         return parsed
-    good = tuple(load for load in record.loads or () if _is_plausible(load, limit_kw))
-    rejections = _rejections([load.id for load in bad], limit_kw)
+    ids = {load.id for load in good}
+    rejections = _rejections([load.id for load in record.loads or () if load.id not in ids], limit_kw)
     return Parsed(msgspec.structs.replace(record, loads=good), (*parsed.rejected_loads, *rejections))
 
 
-def _is_plausible(load: Load, limit_kw: float) -> bool:
-    return (
-        -limit_kw <= (load.capacity_kw or 0.0) <= limit_kw
-        and -limit_kw <= (load.current_power_kw or 0.0) <= limit_kw
-        and -limit_kw <= (load.shed_capability_kw or 0.0) <= limit_kw
-    )
-
-
-def _check_shadow(parsed: Parsed, shadow: Shadow, limit_kw: float) -> Parsed:
+def _check_shadow(parsed: Parsed, limit_kw: float) -> Parsed:
     """Check the powers of the reported state; the document has any form, so other values are ignored."""
+    shadow: Shadow = parsed.record
     reported = shadow.document["state"]["reported"]
     for name in _SHADOW_FIELDS:
         _check(name, _number(reported.get(name)), limit_kw)
@@ -90,3 +96,10 @@ def _rejections(ids: Sequence[str], limit_kw: float) -> list[Rejection]:
     if len(ids) > MAX_REJECTED:
         found.append(Rejection(Reason.IMPLAUSIBLE, f"and {len(ids) - MAX_REJECTED} more loads; {limit}"))
     return found
+
+
+_CHECKS: Mapping[type, Callable[[Parsed, float], Parsed]] = {
+    Reading: _check_reading,
+    LoadSnapshot: _check_loads,
+    Shadow: _check_shadow,
+}

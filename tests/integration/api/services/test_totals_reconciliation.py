@@ -16,7 +16,15 @@ from gateway.stack.polling import until
 from runtime.database import Connection
 from schemas.parsing.status import VenStatus
 from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
-from schemas.records.telemetry import Load, LoadSnapshot, Reading, astuple, encode_record
+from schemas.records.telemetry import (
+    Load,
+    LoadSnapshot,
+    Reading,
+    astuple,
+    decode_reading,
+    encode_record,
+    encode_with_digest,
+)
 from schemas.records.topics import STATS
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 from streams.live.aggregation import PartitionTotals
@@ -97,6 +105,31 @@ async def test_live_totals_are_those_of_the_rows(database: DatabaseSettings, row
     assert found.load_types.keys() == types.keys() > {"hvac", "other"}
     for name, of in types.items():
         assert msgspec.structs.astuple(found.load_types[name]) == pytest.approx(msgspec.structs.astuple(of)), name
+
+
+async def test_conflicting_readings_leave_no_difference(
+    database: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = datetime.now(UTC)
+    loads = (Load("a", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5),)
+    conflicts: list[dict[str, Any]] = [{"used_power_kw": 5.0}, {"used_power_kw": 50.0, "loads": loads}]
+    records = [
+        decode_reading(encode_with_digest(Reading(ven_id, now, now, **fields)))
+        for ven_id in ("a", "b")
+        for fields in (conflicts if ven_id == "a" else reversed(conflicts))
+    ]
+    await stored(database, records)
+    live = PartitionTotals()
+    for one in records:
+        live.update(one)
+    totals = NetworkTotals(now, live.totals(now - MINUTE), live.load_types())
+    assert totals.totals.household_usage_kw == 55.0
+    async with open_pools(database, ApiSettings()) as (pool, *_):
+        agreement = TotalsReconciliation(pool, lambda: totals, 60)
+        for _ in range(PERSISTENT_CHECKS + 2):
+            await agreement.check()
+        assert set(agreement.difference.values()) == {0.0}
+    assert not [record for record in caplog.records if record.name == "api.services.totals_reconciliation"]
 
 
 async def test_a_difference_is_shown_and_logged_when_it_lasts(
