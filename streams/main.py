@@ -126,5 +126,5 @@ async def _add_sink_and_its_jobs(
     offline_after = streams.offline_after_seconds
     add_dispatcher(app, dispatch, offline_after, await connect("dispatcher"))
     add_command_monitor(app, dispatch, offline_after, await connect("command-monitor"))
-    add_settlement(app, await connect("settlement"), offline_after)
+    add_settlement(app, await connect("settlement"), streams.energy_hold_seconds)
     return lambda: sink.connected

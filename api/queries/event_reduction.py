@@ -7,7 +7,7 @@ from typing import NamedTuple
 from runtime.database import Pool
 
 REDUCTIONS_NOW = """
-SELECT event_id, sum(COALESCE(shed_power_kw, 0)) AS kw FROM ven_status WHERE event_id = ANY ($1) GROUP BY event_id
+SELECT event_id, sum(shed_kw) AS kw FROM reported_sheds($2) WHERE event_id = ANY ($1) GROUP BY event_id
 """
 VENS = """
 SELECT ven_id FROM event_vens WHERE event_id = $1 UNION SELECT ven_id FROM reporting_vens($1, $2, $3)
@@ -28,9 +28,9 @@ class Delivered(NamedTuple):
     covered_seconds: float
 
 
-async def reductions_now(pool: Pool, event_ids: Sequence[str]) -> dict[str, float]:
+async def reductions_now(pool: Pool, event_ids: Sequence[str], hold_seconds: float) -> dict[str, float]:
     """Return what is shed now for each of these events, in kW; events that no VEN reports are left out."""
-    return {row["event_id"]: row["kw"] for row in await pool.fetch(REDUCTIONS_NOW, event_ids)}
+    return {row["event_id"]: row["kw"] for row in await pool.fetch(REDUCTIONS_NOW, event_ids, hold_seconds)}
 
 
 async def has_energies(pool: Pool, event_id: str) -> bool:
@@ -51,7 +51,7 @@ async def reporting_vens(pool: Pool, event_id: str, start: datetime, end: dateti
 async def delivered(
     pool: Pool, event_id: str, ven_ids: Sequence[str], interval: tuple[datetime, datetime], hold_seconds: float
 ) -> dict[str, Delivered]:
-    """Return what each of these VENs delivered over [start, end); a sample covers `hold_seconds` at most."""
+    """Return what each of these VENs delivered over [start, end); `hold_seconds` is ENERGY_HOLD_SECONDS."""
     found: dict[str, Delivered] = {}
     for first in range(0, len(ven_ids), _VENS_AT_ONCE):
         some = ven_ids[first : first + _VENS_AT_ONCE]

@@ -21,14 +21,29 @@ SELECT count(DISTINCT time) FROM removed
 """
 REMOVE_READINGS = "DELETE FROM telemetry_readings WHERE ven_id = $1 AND time >= $2 AND time < $3 RETURNING time"
 
-# The latest values of the VEN, if they came from what was removed: those of the newest reading that is left, or none.
+# The latest told values of the VEN, if one may have come from what was removed: those of the readings that are left of
+# the day before and later, or none.
 RESTORE_STATUS = """
+WITH recent AS (
+    SELECT r.*, corrected_time(r.time, r.clock_skew_seconds) AS at
+    FROM telemetry_readings AS r WHERE r.ven_id = $1 AND r.time >= $2::timestamptz - interval '1 day'
+)
 UPDATE ven_status SET
-    (measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc, event_id, clock_skew_seconds) = (
-        SELECT r.time, r.used_power_kw, r.shed_power_kw, r.requested_reduction_kw, r.battery_soc, r.event_id,
-               date_part('epoch', r.received_at - r.time)
-        FROM telemetry_readings AS r WHERE r.ven_id = $1 ORDER BY r.time DESC LIMIT 1)
-WHERE ven_id = $1 AND measured_at >= $2 AND measured_at < $3
+    (measured_at, sampled_at, clock_skew_seconds) = (
+        SELECT time, at, COALESCE(recent.clock_skew_seconds, 0) FROM recent ORDER BY at DESC LIMIT 1),
+    (used_power_at, used_power_kw) = (
+        SELECT at, recent.used_power_kw FROM recent WHERE recent.used_power_kw IS NOT NULL ORDER BY at DESC LIMIT 1),
+    (shed_power_at, shed_power_kw, shed_event_id) = (
+        SELECT at, recent.shed_power_kw, recent.event_id FROM recent
+        WHERE recent.shed_power_kw IS NOT NULL ORDER BY at DESC LIMIT 1),
+    (event_at, event_id, requested_reduction_kw) = (
+        SELECT at, recent.event_id, recent.requested_reduction_kw FROM recent
+        WHERE recent.shed_power_kw IS NOT NULL OR recent.event_id IS NOT NULL ORDER BY at DESC LIMIT 1),
+    (battery_soc_at, battery_soc) = (
+        SELECT at, recent.battery_soc FROM recent WHERE recent.battery_soc IS NOT NULL ORDER BY at DESC LIMIT 1)
+WHERE ven_id = $1 AND sampled_at - min_clock_skew * interval '1 second' >= $2
+    AND LEAST(sampled_at, used_power_at, shed_power_at, event_at, battery_soc_at)
+        - max_clock_skew * interval '1 second' < $3
 """
 RESTORE_LOADS = """
 WITH newest AS (

@@ -4,9 +4,8 @@ import asyncpg
 
 from runtime.database import Pool, PooledConnection
 
-# `asked` is what loads were set to after the VEN last spoke of them, newest first: compared by our clock, for the
-# VEN's may be off by a day and more. `curtailed` is of the last event that the VEN accepted, while it reports that one;
-# no event of which it was told lasts longer than it is looked for.
+# `asked` is what loads were set to after the VEN last reported them, newest first. `curtailed` is of the last event
+# that the VEN accepted, while it reports that event; no event lasts longer than eight days.
 SELECT_VEN = """
 SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s.used_power_kw, s.event_id, s.loads,
        s.measured_at, s.clock_skew_seconds, s.reported_status, v.report_interval_seconds,
@@ -14,7 +13,6 @@ SELECT v.ven_id, v.name, v.latitude, v.longitude, v.created_at, s.received_at, s
        ven_presence(v, s, $1) AS status,
        ARRAY(SELECT c.payload -> 'data' FROM commands AS c
              WHERE c.ven_id = v.ven_id AND c.op = 'setLoad' AND c.created_at > s.loads_measured_at
-                 + LEAST(GREATEST(COALESCE(s.clock_skew_seconds, 0), -604800), 604800) * interval '1 second'
              ORDER BY c.created_at DESC LIMIT 100) AS asked,
        CASE WHEN s.event_id IS NOT NULL THEN (
            SELECT CASE WHEN s.event_id IN (last.event_id, last.said) THEN last.circuits END

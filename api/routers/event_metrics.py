@@ -21,7 +21,7 @@ async def read_current_event(database: Database, settings: Settings) -> EventWit
     row = await fetch_current(database)
     if row is None:
         return None
-    return event_with_metrics_view(row, await event_performance(database, row, settings.offline_after_seconds))
+    return event_with_metrics_view(row, await event_performance(database, row, settings.energy_hold_seconds))
 
 
 @router.get("/history")
@@ -33,7 +33,7 @@ async def list_event_history(
 ) -> list[Event]:
     """List the events that overlap [start, end), those that start last first; a bound that is missing is no bound."""
     rows = await fetch_overlapping(database, interval.start, interval.end, limit)
-    reductions = await actual_reductions(database, rows, settings.offline_after_seconds)
+    reductions = await actual_reductions(database, rows, settings.energy_hold_seconds)
     return [event_view(row, reductions.get(row["event_id"], 0.0)) for row in rows]
 
 
@@ -43,7 +43,7 @@ async def read_event(event_id: EventId, database: Database, settings: Settings) 
     row = await fetch_event(database, event_id)
     if row is None:
         raise not_found("event", event_id)
-    performance, vens = await event_performance_with_vens(database, row, settings.offline_after_seconds)
+    performance, vens = await event_performance_with_vens(database, row, settings.energy_hold_seconds)
     return detail_view(row, performance, vens)
 
 
@@ -53,4 +53,4 @@ async def read_event_metrics(event_id: EventId, database: Database, settings: Se
     row = await fetch_event(database, event_id)
     if row is None:
         raise not_found("event", event_id)
-    return metrics_view(await event_performance(database, row, settings.offline_after_seconds))
+    return metrics_view(await event_performance(database, row, settings.energy_hold_seconds))

@@ -42,7 +42,7 @@ async def list_events(
     rows = await fetch_events(database, status=status, cursor=cursor, limit=limit + 1)
     if len(rows) > limit:
         add_next_link(request, response, limit=limit, status=status, cursor=rows[limit - 1]["event_id"])
-    reductions = await actual_reductions(database, rows[:limit], settings.offline_after_seconds)
+    reductions = await actual_reductions(database, rows[:limit], settings.energy_hold_seconds)
     return [event_view(row, reductions.get(row["event_id"], 0.0)) for row in rows[:limit]]
 
 

@@ -34,8 +34,8 @@ class EventPerformance:
 
 
 async def event_performance(pool: Pool, event: Any, hold_seconds: float) -> EventPerformance:
-    """Return how an event performs; a sample covers `hold_seconds` of it at most."""
-    totals = await fetch_event_totals(pool, event["event_id"], await _computed(pool, event, hold_seconds))
+    """Return how an event performs; `hold_seconds` is ENERGY_HOLD_SECONDS."""
+    totals = await fetch_event_totals(pool, event["event_id"], await _computed(pool, event, hold_seconds), hold_seconds)
     return _performance(event, totals)
 
 
@@ -43,14 +43,16 @@ async def event_performance_with_vens(
     pool: Pool, event: Any, hold_seconds: float
 ) -> tuple[EventPerformance, list[asyncpg.Record]]:
     """Return how an event performs, and the rows of its VENs, ordered by id."""
-    progress = await fetch_event_progress(pool, event["event_id"], await _computed(pool, event, hold_seconds))
+    progress = await fetch_event_progress(
+        pool, event["event_id"], await _computed(pool, event, hold_seconds), hold_seconds
+    )
     return _performance(event, progress.totals), progress.vens
 
 
 async def actual_reductions(pool: Pool, events: Sequence[Any], hold_seconds: float) -> dict[str, float]:
     """Return the actual reduction of each event in kW: now while it is active, on average when completed, else 0."""
     active = [event["event_id"] for event in events if event["status"] == "active"]
-    found = await reductions_now(pool, active) if active else {}
+    found = await reductions_now(pool, active, hold_seconds) if active else {}
     for event in events:
         if event["status"] != "completed":
             continue

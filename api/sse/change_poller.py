@@ -66,7 +66,7 @@ class ChangePoller:
         broadcaster, pool = self._broadcaster, self._pool
         async with asyncio.TaskGroup() as tasks:
             for poll in (
-                _Poll("events", EventPoller(broadcaster, pool).poll, 1.0),
+                _Poll("events", EventPoller(broadcaster, pool, self._settings.energy_hold_seconds).poll, 1.0),
                 _Poll("commands", CommandPoller(broadcaster, pool, since).poll, 0.5),
                 _Poll("VENs", VenPoller(broadcaster, pool, self._settings.offline_after_seconds).poll, 1.0),
                 _Poll("dead letters", DeadLetterPoller(broadcaster, pool, since).poll, 1.0),

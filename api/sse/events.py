@@ -18,9 +18,10 @@ MOST_EVENTS = 1000
 class EventPoller:
     """Remembers what it published last of each event."""
 
-    def __init__(self, broadcaster: Broadcaster, pool: Pool) -> None:
+    def __init__(self, broadcaster: Broadcaster, pool: Pool, hold_seconds: float) -> None:
         self._broadcaster = broadcaster
         self._pool = pool
+        self._hold_seconds = hold_seconds
         self._published: dict[str, bytes] | None = None
 
     async def poll(self) -> None:
@@ -29,7 +30,7 @@ class EventPoller:
         rows = await fetch_open_events(self._pool, MOST_EVENTS)
         # Before an event begins there is nothing to count; clients that followed it also learn how it ended.
         counted = [row["event_id"] for row in rows if row["status"] in {"active", "completed"}]
-        progress = await fetch_progress(self._pool, counted) if counted else {}
+        progress = await fetch_progress(self._pool, counted, self._hold_seconds) if counted else {}
         bodies = {row["event_id"]: _change(row, progress.get(row["event_id"])) for row in rows}
         first = self._published is None
         before = self._published or {}

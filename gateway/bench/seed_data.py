@@ -27,9 +27,9 @@ FROM generate_series($1::int, $2::int - 1) AS n
 """  # noqa: S608 - made of constants
 
 STATUS = f"""
-INSERT INTO ven_status (ven_id, received_at, reading_received_at, measured_at, used_power_kw, shed_power_kw,
-                        loads_measured_at, loads, clock_skew_seconds)
-SELECT {VEN_ID}, $3, $3, $3, {NOISE.format(key="n", seed=1)}, 0, $3, loads, 0
+INSERT INTO ven_status (ven_id, received_at, reading_received_at, measured_at, sampled_at, used_power_at,
+                        used_power_kw, shed_power_at, shed_power_kw, loads_measured_at, loads, clock_skew_seconds)
+SELECT {VEN_ID}, $3, $3, $3, $3, $3, {NOISE.format(key="n", seed=1)}, $3, 0, $3, loads, 0
 FROM generate_series($1::int, $2::int - 1) AS n
 CROSS JOIN (
     SELECT json_agg(json_build_object('id', format('load%s', i), 'name', format('Load %s', i), 'type',

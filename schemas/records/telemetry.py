@@ -1,6 +1,6 @@
 """The canonical records of what VENs measure, for analytics consumers and for the tables."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -52,9 +52,10 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     """One metering sample of one VEN, identified by (ven_id, timestamp).
 
     Power in kW (`used_power_kw` is net grid import), `battery_soc` from 0 to 1, currents in A, panel voltage in V.
-    `timestamp` is the event time, `received_at` the receive time, both UTC.
+    `timestamp` is the event time, `received_at` the receive time, both UTC. `clock_skew_seconds` is what to add to
+    `timestamp` to get the gateway's time: 0 while the VEN's clock seems right.
     `loads` is None if the sample has no list of loads, and empty if its list is empty. `digest` is the CRC-32 of all
-    other fields except `received_at`: two records with one key and one digest are duplicates.
+    other fields except `received_at` and the clock skew: two records with one key and one digest are duplicates.
     """
 
     ven_id: VenId
@@ -75,16 +76,33 @@ class Reading(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, g
     loads: tuple[Load, ...] | None = None
     extra: dict[str, Any] | None = None
     digest: Digest | None = None
+    clock_skew_seconds: float = 0.0
+
+    @property
+    def corrected_time(self) -> datetime:
+        """When it was measured, by the gateway's clock."""
+        return corrected(self.timestamp, self.clock_skew_seconds)
+
+    @property
+    def states_shedding(self) -> bool:
+        """Whether it says what the VEN sheds: it tells the shed power, or names an event."""
+        return self.shed_power_kw is not None or self.event_id is not None
 
 
 class LoadSnapshot(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True, gc=False):
-    """All loads of one VEN at one time, identified by (ven_id, timestamp); `digest` as in Reading."""
+    """All loads of one VEN at one time, identified by (ven_id, timestamp); `digest` and clock skew as in Reading."""
 
     ven_id: VenId
     timestamp: AwareDatetime
     received_at: AwareDatetime
     loads: tuple[Load, ...]
     digest: Digest | None = None
+    clock_skew_seconds: float = 0.0
+
+    @property
+    def corrected_time(self) -> datetime:
+        """When it was measured, by the gateway's clock."""
+        return corrected(self.timestamp, self.clock_skew_seconds)
 
 
 class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
@@ -96,6 +114,11 @@ class FaultReport(msgspec.Struct, frozen=True, rename="camel"):
     error: str
 
 
+def corrected(time: datetime, clock_skew_seconds: float) -> datetime:
+    """Return a VEN's time by the gateway's clock."""
+    return time + timedelta(seconds=clock_skew_seconds) if clock_skew_seconds else time
+
+
 encode_record = msgspec.json.Encoder().encode
 decode_reading = msgspec.json.Decoder(Reading).decode
 decode_snapshot = msgspec.json.Decoder(LoadSnapshot).decode
@@ -104,11 +127,12 @@ decode_fault = msgspec.json.Decoder(FaultReport).decode
 _RECEIVED_AT = b'"receivedAt":"'
 
 
-def encode_with_digest(record: Reading | LoadSnapshot) -> bytes:
-    """Encode a record that has no digest yet, and add its digest."""
+def encode_measurement(record: Reading | LoadSnapshot, clock_skew_seconds: float) -> bytes:
+    """Encode a record that has neither a digest nor a clock skew yet, and add both."""
     value = encode_record(record)
     # No other field can contain this name, because quotes inside a text are escaped.
     start = value.index(_RECEIVED_AT)
     end = value.index(b'"', start + len(_RECEIVED_AT))
     digest = crc32(memoryview(value)[end:], crc32(memoryview(value)[:start]))
-    return b'%b,"digest":%d}' % (value[:-1], digest)
+    skew = b',"clockSkewSeconds":%.3f' % clock_skew_seconds if clock_skew_seconds else b""
+    return b'%b,"digest":%d%b}' % (value[:-1], digest, skew)

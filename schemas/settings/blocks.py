@@ -248,6 +248,7 @@ class ApiSettings(Block):
     api_db_timeout: float = Field(10, gt=0, le=3600)
     api_max_body_bytes: int = Field(1_048_576, ge=1024, le=1_073_741_824)
     offline_after_seconds: float = Field(60, gt=0, le=86_400)
+    energy_hold_seconds: float = Field(1200, gt=0, le=86_400)
     # Of the feed: clients at once, items that wait for one of them, seconds that can be caught up.
     api_feed_clients: int = Field(2000, ge=0, le=1_000_000)
     api_feed_queue: int = Field(500, ge=10, le=1_000_000)

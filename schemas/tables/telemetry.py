@@ -27,6 +27,8 @@ telemetry_readings = Table(
     Column("event_id", Text),
     Column("extra", JSONB),
     Column("digest", BigInteger),
+    # What to add to `time` to get the gateway's; null while the VEN's clock seems right.
+    Column("clock_skew_seconds", Double),
     # The rows of a minute, of all VENs, lie together on disk: BRIN finds them and costs next to nothing.
     Index("telemetry_readings_time", "time", postgresql_using="brin", postgresql_with={"pages_per_range": 16}),
     Index("telemetry_readings_event_id", "event_id", "ven_id", "time", postgresql_where=text("event_id IS NOT NULL")),

@@ -22,8 +22,9 @@ vens = Table(
     Column("max_power_kw", Double, CheckConstraint("max_power_kw > 0")),
 )
 
-# The latest of each VEN: measured values move forward in event time only, the received times in received time.
-# `received_at` is of any message, `reading_received_at` of readings: they are what makes a VEN online.
+# The latest of each VEN. `received_at` is of any message, `reading_received_at` of readings: they are what makes a VEN
+# online. Each told value has its own time, because not every reading tells it. Times are corrected by the clock skew,
+# except `measured_at`, which is the time of the latest reading by the VEN's clock.
 ven_status = Table(
     "ven_status",
     metadata,
@@ -31,15 +32,24 @@ ven_status = Table(
     Column("received_at", DateTime(timezone=True), nullable=False),
     Column("reading_received_at", DateTime(timezone=True)),
     Column("measured_at", DateTime(timezone=True)),
+    Column("sampled_at", DateTime(timezone=True)),
+    # What to add to the VEN's times to get the gateway's, with the extremes of all its readings.
+    Column("clock_skew_seconds", Double),
+    Column("min_clock_skew", Double, nullable=False, server_default=text("0")),
+    Column("max_clock_skew", Double, nullable=False, server_default=text("0")),
     Column("used_power_kw", Double),
+    Column("used_power_at", DateTime(timezone=True)),
     Column("shed_power_kw", Double),
+    Column("shed_power_at", DateTime(timezone=True)),
+    Column("shed_event_id", Text),
+    # A reading states what the VEN sheds for if it tells the shed power or names an event.
+    Column("event_id", Text),
+    Column("event_at", DateTime(timezone=True)),
     Column("requested_reduction_kw", Double),
     Column("battery_soc", Double),
-    Column("event_id", Text),
+    Column("battery_soc_at", DateTime(timezone=True)),
     Column("loads_measured_at", DateTime(timezone=True)),
     Column("loads", JSON),
-    # Received minus measured, of the last measured values: how far the VEN's clock is behind ours, and the way here.
-    Column("clock_skew_seconds", Double),
     # What the VEN last said of itself, and when its last will came.
     Column("reported_status", Text),
     Column("reported_at", DateTime(timezone=True)),

@@ -20,7 +20,7 @@ EVERY_SECONDS = 1.0
 def add_settlement(app: Any, database: Database, hold_seconds: float) -> None:
     """Register the settlement with the app; the database is its own, so that no batch waits for it.
 
-    A sample covers `hold_seconds` of an event at most: as long as it makes its VEN online.
+    A statement about shedding holds for `hold_seconds`, or what the report interval of its VEN tells.
     """
 
     @app.task  # type: ignore[untyped-decorator]

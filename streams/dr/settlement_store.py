@@ -60,7 +60,7 @@ async def vens_of(connection: Connection, event: asyncpg.Record) -> list[str]:
 async def store_delivered(
     connection: Connection, event: asyncpg.Record, ven_ids: Sequence[str], hold_seconds: float
 ) -> None:
-    """Store what these VENs delivered over an event; a sample covers `hold_seconds` of it at most."""
+    """Store what these VENs delivered over an event; `hold_seconds` is ENERGY_HOLD_SECONDS."""
     await connection.execute(STORE, event["event_id"], ven_ids, event["start_time"], event["over_at"], hold_seconds)
 
 

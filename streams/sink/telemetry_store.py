@@ -33,6 +33,7 @@ READING_COLUMNS = (
     "event_id",
     "extra",
     "digest",
+    "clock_skew_seconds",
 )
 SNAPSHOT_COLUMNS = (*LOAD_COLUMNS, "digest")
 FAULT_COLUMNS = ("ven_id", "time", "digest", "received_at", "error")
@@ -112,6 +113,7 @@ def _reading_row(reading: Reading) -> Row:
         reading.event_id,
         json_text(reading.extra),
         reading.digest,
+        reading.clock_skew_seconds or None,
     )
 
 

@@ -1,8 +1,8 @@
 """Updates `ven_status`, one row per VEN with its latest values, and registers VENs at their first contact.
 
-Measured values move forward in event time, receive times in receive time. Loads have their own event time, because not
-every reading contains loads; a reading wins over a load snapshot of the same time. So records may arrive late,
-repeatedly and in any order.
+Measured values move forward in the time of measurement, corrected by the VEN's clock skew; receive times in receive
+time. Each value has its own time, because not every reading tells it: what a reading does not tell stays as it was. A
+reading wins over a load snapshot of the same time. So records may arrive late, repeatedly and in any order.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,29 +17,45 @@ from streams.store.bulk_insert import Row
 # GREATEST ignores NULL. Each statement returns `is_new` for the VENs whose row it inserted.
 UPSERT_READINGS = """
 INSERT INTO ven_status AS known
-    (ven_id, received_at, reading_received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
-     battery_soc, event_id, clock_skew_seconds, loads_measured_at, loads)
-SELECT ven_id, received_at, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw,
-       battery_soc, event_id, clock_skew_seconds, loads_measured_at, loads
-FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::float8[], $5::float8[], $6::float8[], $7::float8[],
-            $8::text[], $9::float8[], $10::timestamptz[], $11::json[])
-    AS fresh(ven_id, received_at, measured_at, used_power_kw, shed_power_kw, requested_reduction_kw, battery_soc,
-             event_id, clock_skew_seconds, loads_measured_at, loads)
+    (ven_id, received_at, reading_received_at, measured_at, sampled_at, clock_skew_seconds, min_clock_skew,
+     max_clock_skew, used_power_at, used_power_kw, shed_power_at, shed_power_kw, shed_event_id,
+     event_at, event_id, requested_reduction_kw, battery_soc_at, battery_soc, loads_measured_at, loads)
+SELECT ven_id, received_at, received_at, measured_at, sampled_at, clock_skew_seconds, min_clock_skew,
+       max_clock_skew, used_power_at, used_power_kw, shed_power_at, shed_power_kw, shed_event_id,
+       event_at, event_id, requested_reduction_kw, battery_soc_at, battery_soc, loads_measured_at, loads
+FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[], $4::timestamptz[], $5::float8[], $6::float8[],
+            $7::float8[], $8::timestamptz[], $9::float8[], $10::timestamptz[], $11::float8[], $12::text[],
+            $13::timestamptz[], $14::text[], $15::float8[], $16::timestamptz[], $17::float8[], $18::timestamptz[],
+            $19::json[])
+    AS fresh(ven_id, received_at, measured_at, sampled_at, clock_skew_seconds, min_clock_skew, max_clock_skew,
+             used_power_at, used_power_kw, shed_power_at, shed_power_kw, shed_event_id,
+             event_at, event_id, requested_reduction_kw, battery_soc_at, battery_soc, loads_measured_at, loads)
 ON CONFLICT (ven_id) DO UPDATE SET
     received_at = GREATEST(known.received_at, excluded.received_at),
     reading_received_at = GREATEST(known.reading_received_at, excluded.reading_received_at),
-    measured_at = GREATEST(known.measured_at, excluded.measured_at),
-    used_power_kw = CASE WHEN known.measured_at >= excluded.measured_at
-        THEN known.used_power_kw ELSE excluded.used_power_kw END,
-    shed_power_kw = CASE WHEN known.measured_at >= excluded.measured_at
-        THEN known.shed_power_kw ELSE excluded.shed_power_kw END,
-    requested_reduction_kw = CASE WHEN known.measured_at >= excluded.measured_at
-        THEN known.requested_reduction_kw ELSE excluded.requested_reduction_kw END,
-    battery_soc = CASE WHEN known.measured_at >= excluded.measured_at
-        THEN known.battery_soc ELSE excluded.battery_soc END,
-    event_id = CASE WHEN known.measured_at >= excluded.measured_at THEN known.event_id ELSE excluded.event_id END,
-    clock_skew_seconds = CASE WHEN known.measured_at >= excluded.measured_at
+    measured_at = CASE WHEN known.sampled_at >= excluded.sampled_at
+        THEN known.measured_at ELSE excluded.measured_at END,
+    clock_skew_seconds = CASE WHEN known.sampled_at >= excluded.sampled_at
         THEN known.clock_skew_seconds ELSE excluded.clock_skew_seconds END,
+    sampled_at = GREATEST(known.sampled_at, excluded.sampled_at),
+    min_clock_skew = LEAST(known.min_clock_skew, excluded.min_clock_skew),
+    max_clock_skew = GREATEST(known.max_clock_skew, excluded.max_clock_skew),
+    used_power_kw = CASE WHEN known.used_power_at >= excluded.used_power_at OR excluded.used_power_at IS NULL
+        THEN known.used_power_kw ELSE excluded.used_power_kw END,
+    used_power_at = GREATEST(known.used_power_at, excluded.used_power_at),
+    shed_power_kw = CASE WHEN known.shed_power_at >= excluded.shed_power_at OR excluded.shed_power_at IS NULL
+        THEN known.shed_power_kw ELSE excluded.shed_power_kw END,
+    shed_event_id = CASE WHEN known.shed_power_at >= excluded.shed_power_at OR excluded.shed_power_at IS NULL
+        THEN known.shed_event_id ELSE excluded.shed_event_id END,
+    shed_power_at = GREATEST(known.shed_power_at, excluded.shed_power_at),
+    event_id = CASE WHEN known.event_at >= excluded.event_at OR excluded.event_at IS NULL
+        THEN known.event_id ELSE excluded.event_id END,
+    requested_reduction_kw = CASE WHEN known.event_at >= excluded.event_at OR excluded.event_at IS NULL
+        THEN known.requested_reduction_kw ELSE excluded.requested_reduction_kw END,
+    event_at = GREATEST(known.event_at, excluded.event_at),
+    battery_soc = CASE WHEN known.battery_soc_at >= excluded.battery_soc_at OR excluded.battery_soc_at IS NULL
+        THEN known.battery_soc ELSE excluded.battery_soc END,
+    battery_soc_at = GREATEST(known.battery_soc_at, excluded.battery_soc_at),
     loads_measured_at = GREATEST(known.loads_measured_at, excluded.loads_measured_at),
     loads = CASE WHEN known.loads_measured_at > excluded.loads_measured_at OR excluded.loads_measured_at IS NULL
         THEN known.loads ELSE excluded.loads END
@@ -121,28 +137,44 @@ async def _upsert(
 
 
 def _reading_row(ven_id: str, readings: list[Reading]) -> Row:
-    latest = max(readings, key=_measured_at)
-    with_loads = max((reading for reading in readings if reading.loads is not None), key=_measured_at, default=None)
+    latest = max(readings, key=_corrected_time)
+    used = _latest(reading for reading in readings if reading.used_power_kw is not None)
+    shed = _latest(reading for reading in readings if reading.shed_power_kw is not None)
+    stated = _latest(reading for reading in readings if reading.states_shedding)
+    battery = _latest(reading for reading in readings if reading.battery_soc is not None)
+    with_loads = _latest(reading for reading in readings if reading.loads is not None)
+    skews = [reading.clock_skew_seconds for reading in readings]
     return (
         ven_id,
         _last_received(readings),
         latest.timestamp,
-        latest.used_power_kw,
-        latest.shed_power_kw,
-        latest.requested_reduction_kw,
-        latest.battery_soc,
-        latest.event_id,
-        (latest.received_at - latest.timestamp).total_seconds(),
+        latest.corrected_time,
+        latest.clock_skew_seconds,
+        min(0.0, *skews),
+        max(0.0, *skews),
+        *((None, None) if used is None else (used.corrected_time, used.used_power_kw)),
+        *((None, None, None) if shed is None else (shed.corrected_time, shed.shed_power_kw, shed.event_id)),
+        *(
+            (None, None, None)
+            if stated is None
+            else (stated.corrected_time, stated.event_id, stated.requested_reduction_kw)
+        ),
+        *((None, None) if battery is None else (battery.corrected_time, battery.battery_soc)),
         *((None, None) if with_loads is None else _time_and_loads(with_loads)),
     )
 
 
+def _latest(readings: Iterable[Reading]) -> Reading | None:
+    """Return the latest reading; of several with the same time the first."""
+    return max(readings, key=_corrected_time, default=None)
+
+
 def _loads_row(ven_id: str, snapshots: list[Any]) -> Row:
-    return (ven_id, _last_received(snapshots), *_time_and_loads(max(snapshots, key=_measured_at)))
+    return (ven_id, _last_received(snapshots), *_time_and_loads(max(snapshots, key=_corrected_time)))
 
 
 def _time_and_loads(record: Any) -> tuple[datetime, str]:
-    return record.timestamp, encode_record(record.loads).decode()
+    return record.corrected_time, encode_record(record.loads).decode()
 
 
 def _status_row(ven_id: str, statuses: list[VenStatus]) -> Row:
@@ -156,6 +188,6 @@ def _last_received(records: Iterable[Any]) -> datetime:
     return last
 
 
-def _measured_at(record: Any) -> datetime:
-    measured_at: datetime = record.timestamp
-    return measured_at
+def _corrected_time(record: Any) -> datetime:
+    corrected_time: datetime = record.corrected_time
+    return corrected_time

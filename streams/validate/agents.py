@@ -9,6 +9,7 @@ from schemas.parsing.registry import PARSERS
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.batch_processing import merged_batches
 from streams.engine.batch_producer import BatchProducer
+from streams.validate.clock_skew import ClockSkews
 from streams.validate.dead_letter_alarm import DeadLetterAlarm
 from streams.validate.heartbeats import HeartbeatRelay, heartbeat_of
 from streams.validate.power_limits import PowerLimits
@@ -19,14 +20,15 @@ def add_validate(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, producer: AIOKafkaProducer, alarm: DeadLetterAlarm
 ) -> None:
     """Register the agents with the app."""
-    limits = PowerLimits(streams.max_ven_power_kw)
+    limits, clock_skews = PowerLimits(streams.max_ven_power_kw), ClockSkews()
 
     @app.task  # type: ignore[untyped-decorator]
     async def follow_power_limits() -> None:
         await limits.follow(kafka)
 
     for kind in PARSERS:
-        validator = Validator(kind, streams.window, limits, BatchProducer(producer, kafka.topics), kafka.topics)
+        batch_producer = BatchProducer(producer, kafka.topics)
+        validator = Validator(kind, streams.window, limits, clock_skews, batch_producer, kafka.topics)
         heartbeats = HeartbeatRelay(producer, kafka.topics)
         _add_agent(app, kafka.topics.raw(kind), streams.streams_batch_records, limits, validator, heartbeats, alarm)
 

@@ -19,10 +19,11 @@ from schemas.parsing.shadow import Shadow
 from schemas.parsing.status import VenStatus
 from schemas.parsing.vtn_messages import VtnMessage, begin_of_day
 from schemas.records import topics
-from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_record, encode_with_digest
+from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading, encode_measurement, encode_record
 from schemas.records.tracing import TRACEPARENT
 from streams.engine.batch import Record, headers_of
 from streams.engine.batch_producer import BatchProducer
+from streams.validate.clock_skew import ClockSkews
 from streams.validate.power_limits import PowerLimits
 from streams.validate.receive_time import receive_time
 
@@ -49,11 +50,13 @@ class Validator:
         kind: Kind,
         window: TimeWindow,
         limits: PowerLimits,
+        clock_skews: ClockSkews,
         batch_producer: BatchProducer,
         names: topics.TopicNames,
     ) -> None:
         self._kind = kind
         self._limits = limits
+        self._clock_skews = clock_skews
         self._window = window
         self._batch_producer = batch_producer
         self._topic_of = {record: names(topic) for record, topic in TOPIC_OF.items()}
@@ -92,10 +95,19 @@ class Validator:
             self._batch_producer.dead_letter(record, canonical, clock_skew=skew)
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
-        encode = encode_with_digest if isinstance(canonical, _MEASUREMENTS) else encode_record
-        self._batch_producer.send(self._topic_of[type(canonical)], key, encode(canonical), headers)
+        if isinstance(canonical, _MEASUREMENTS):
+            value = encode_measurement(canonical, self._clock_skew(canonical, source, headers))
+        else:
+            value = encode_record(canonical)
+        self._batch_producer.send(self._topic_of[type(canonical)], key, value, headers)
         for rejection in parsed.rejected_loads:
             self._batch_producer.dead_letter(record, rejection)
+
+    def _clock_skew(self, record: Reading | LoadSnapshot, source: Source, headers: Headers | None) -> float:
+        # It is unknown when a retained message was sent, and a replay was received once before.
+        if source.retained or (headers is not None and any(name == topics.HEADER_REPLAY_OF for name, _ in headers)):
+            return self._clock_skews.known(record.ven_id)
+        return self._clock_skews.observe(record.ven_id, record.timestamp, record.received_at)
 
 
 def forwarded_headers(headers: Mapping[str, bytes]) -> Headers | None:

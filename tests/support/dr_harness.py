@@ -26,6 +26,18 @@ from tests.support.servers import connection
 OFFLINE_AFTER = 60.0
 SHEDS: dict[str, Any] = {"event_id": "evt-1", "shed_power_kw": 2.0}
 """Fields of a reading that reports the event and a shed."""
+VEN_STATUS_TIMES = (
+    "received_at",
+    "reading_received_at",
+    "measured_at",
+    "sampled_at",
+    "used_power_at",
+    "shed_power_at",
+    "event_at",
+    "battery_soc_at",
+    "loads_measured_at",
+    "left_at",
+)
 COMMAND_TIMES = (
     "created_at",
     "expires_at",
@@ -58,8 +70,8 @@ class DrHarness:
         now = max(now, self._measured.get(ven_id, now) + timedelta(milliseconds=1))
         self._measured[ven_id] = now
         loads = None if can_kw is None else (Load("hvac", capacity_kw=9.0, shed_capability_kw=can_kw),)
-        values = {"timestamp": now, "received_at": now, "used_power_kw": 5.0, "loads": loads, **fields}
-        await self.sink.readings.store([Reading(ven_id=ven_id, **values)])
+        values = {"timestamp": now, "received_at": now, "used_power_kw": 5.0, "shed_power_kw": 0.0, "loads": loads}
+        await self.sink.readings.store([Reading(ven_id=ven_id, **{**values, **fields})])
 
     async def event(
         self, event_id: str = "evt-1", kw: float = 10.0, *, start: float = -1, end: float = 600, **columns: Any
@@ -105,7 +117,7 @@ class DrHarness:
         tables = {
             "events": ("start_time", "end_time", "created_at", "started_at", "ended_at", "cancelled_at"),
             "commands": COMMAND_TIMES,
-            "ven_status": ("received_at", "reading_received_at", "measured_at", "left_at"),
+            "ven_status": VEN_STATUS_TIMES,
             "telemetry_readings": ("time", "received_at"),
         }
         for table, columns in tables.items():

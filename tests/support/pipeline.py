@@ -23,6 +23,7 @@ from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer
 from streams.outbox.publisher import OutboxPublisher
 from streams.sink.sink import Sink, Store
+from streams.validate.clock_skew import ClockSkews
 from streams.validate.heartbeats import heartbeat_of
 from streams.validate.power_limits import PowerLimits
 from streams.validate.validator import Validator
@@ -54,9 +55,9 @@ class Pipeline:
         self._consumer = consumer
         self._store = store
         names = kafka.topics
-        limits = PowerLimits(1000)
+        limits, skews = PowerLimits(1000), ClockSkews()
         self._validators = {
-            names.raw(kind): Validator(kind, WINDOW, limits, self._batch_producer(), names) for kind in KINDS
+            names.raw(kind): Validator(kind, WINDOW, limits, skews, self._batch_producer(), names) for kind in KINDS
         }
         self._sinks = {
             names(topics.TELEMETRY): self._sink(decode_reading, store.readings),

@@ -147,9 +147,9 @@ QUERIES: dict[str, Query] = {
     "response times": lambda pool: acks.fetch_response_times(pool, ["ven-7", "ven-8", "ven-9"]),
     "who reported": lambda pool: event_reduction.reporting_vens(pool, EVENT_ID, *HOUR),
     "delivered": lambda pool: event_reduction.delivered(pool, EVENT_ID, ["ven-4", "ven-8"], HOUR, 60),
-    "reductions now": lambda pool: event_reduction.reductions_now(pool, ["evt-now", "evt-1"]),
-    "VENs of an event": lambda pool: event_progress.fetch_event_progress(pool, EVENT_ID, {}),
-    "progress of events": lambda pool: event_progress.fetch_progress(pool, ["evt-now", EVENT_ID]),
+    "reductions now": lambda pool: event_reduction.reductions_now(pool, ["evt-now", "evt-1"], 1200),
+    "VENs of an event": lambda pool: event_progress.fetch_event_progress(pool, EVENT_ID, {}, 1200),
+    "progress of events": lambda pool: event_progress.fetch_progress(pool, ["evt-now", EVENT_ID], 1200),
     "a command": lambda pool: command_history.fetch_command(pool, f"8 {NOON:%Y-%m-%d %H:%M:%S+00}"),
     "acks of a command": lambda pool: command_history.fetch_acks_of_command(
         pool, f"8 {NOON:%Y-%m-%d %H:%M:%S+00}", 100

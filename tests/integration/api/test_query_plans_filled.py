@@ -64,7 +64,7 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("acks of a VEN", acks.OF_VEN, ("ven-7", None, None, True, 100)),
     ("acks of an event", acks.LIST_OF_EVENT, ("evt-1", *SPAN, 100)),
     ("circuits of an event", acks.CIRCUITS_OF_EVENT, ("evt-1", *SPAN, 100)),
-    ("reductions now", event_reduction.REDUCTIONS_NOW, (["evt-1", "evt-2"],)),
+    ("reductions now", event_reduction.REDUCTIONS_NOW, (["evt-1", "evt-2"], 1200.0)),
     ("whether energies are stored", event_reduction.HAS_ENERGIES, ("evt-1",)),
     ("VENs that reported", event_reduction.REPORTING_VENS, ("evt-1", *SPAN)),
     ("delivered", event_reduction.DELIVERED, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),

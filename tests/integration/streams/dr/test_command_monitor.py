@@ -82,3 +82,27 @@ async def test_a_late_sample_does_not_mean_that_the_event_is_lost(dr: DrHarness)
     await dr.reading("a", timestamp=long_ago)
     await dr.run_once()
     assert (await dr.commands())["a"]["lost_at"] is None
+
+
+async def test_a_partial_sample_does_not_lose_the_event(dr: DrHarness) -> None:
+    await dr.evidence("sent", "a")
+    await dr.reading("a", **SHEDS)
+    await dr.run_once()
+    await dr.reading("a", None, used_power_kw=None, shed_power_kw=None, battery_soc=0.8)
+    await dr.run_once()
+    assert (await dr.commands())["a"]["lost_at"] is None
+    await dr.reading("a", **SHEDS)
+    await dr.run_once()
+    assert (await dr.commands())["a"]["lost_at"] is None
+
+
+@pytest.mark.parametrize("skew", [-240.0, 18_000.0])
+async def test_a_clock_corrected_in_mid_event_still_reports(dr: DrHarness, skew: float) -> None:
+    now = datetime.now(UTC)
+    await dr.evidence("sent", "a")
+    await dr.reading("a", timestamp=now - timedelta(seconds=skew), received_at=now, clock_skew_seconds=skew)
+    await dr.reading("a", **SHEDS)
+    await dr.run_once()
+    command = (await dr.commands())["a"]
+    assert command["reported_at"] is not None
+    assert command["shed_at"] is not None

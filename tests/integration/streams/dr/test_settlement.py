@@ -23,7 +23,7 @@ HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 END = NOON + HOUR
 SOON = END + FIRST_AFTER
-HOLD = 60.0
+HOLD = 3600.0
 
 
 class Books(NamedTuple):
@@ -83,9 +83,9 @@ async def test_an_event_is_settled_with_all_its_vens(books: Books) -> None:
     await books.settlement.step(SOON)
     assert await books.figures() == (pytest.approx(2.5), SOON)
     assert await books.energies() == {
-        "chosen": (pytest.approx(2.0), 120.0, "equal"),
-        "mute": (0.0, 0.0, "equal"),
-        "by-itself": (pytest.approx(0.5), 60.0, "reported"),
+        "chosen": (pytest.approx(2.0), 3600.0, "equal"),
+        "mute": (0.0, 1800.0, "equal"),
+        "by-itself": (pytest.approx(0.5), 900.0, "reported"),
     }
 
 
@@ -179,7 +179,7 @@ async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, ca
             await asyncio.gather(books.settlement.step(SOON), Settlement(other, HOLD).step(SOON))
     await books.settlement.step(SOON)
     assert await books.figures() == (pytest.approx(4.0), SOON)
-    assert await books.energies() == {"ven": (pytest.approx(4.0), 60.0, "reported")}
+    assert await books.energies() == {"ven": (pytest.approx(4.0), 3600.0, "reported")}
 
 
 async def test_a_ven_that_was_deleted_is_not_brought_back(books: Books) -> None:

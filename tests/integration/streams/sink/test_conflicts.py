@@ -20,7 +20,7 @@ from schemas.records.telemetry import (
     Reading,
     decode_reading,
     decode_snapshot,
-    encode_with_digest,
+    encode_measurement,
 )
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, LOADS, TELEMETRY
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
@@ -57,7 +57,7 @@ class Worker(NamedTuple):
             for batch in batches:
                 records: list[Any] = []
                 for record in batch:
-                    value = encode_with_digest(record)
+                    value = encode_measurement(record, 0)
                     records.append(ConsumerRecord(name, 0, offset, 0, 0, b"ven-1", value, None, 0, 0, headers))
                     offset += 1
                 await sink.process([Batch(TP(name, 0), records)])

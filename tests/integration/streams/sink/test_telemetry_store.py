@@ -48,6 +48,7 @@ async def test_all_fields_of_a_reading_are_stored(database: DatabaseSettings, ro
     (row,) = await table(rows, "telemetry_readings")
     assert json.loads(row.pop("extra")) == whole.extra
     assert row.pop("time") == whole.timestamp
+    assert row.pop("clock_skew_seconds") is None
     assert row == {name: getattr(whole, name) for name in row}
     fridge, hvac, odd = await table(rows, "telemetry_loads", "load_id")
     assert (hvac["name"], hvac["current_power_kw"], hvac["priority"], hvac["enabled"]) == ("HVAC", 2.0, 5, True)
@@ -145,8 +146,9 @@ async def test_ven_status_moves_forward_in_event_and_receive_time(database: Data
         assert (found["received_at"], found["reading_received_at"]) == (received, received)
         await store.readings.store([reading(second=11, used_power_kw=None), reading(second=9, used_power_kw=9.0)])
         found = await status(rows)
-    assert (found["measured_at"], found["used_power_kw"]) == (NOON + timedelta(seconds=11), None)
-    assert (found["event_id"], found["battery_soc"], found["received_at"]) == (None, None, received)
+    # What the latest reading does not tell stays.
+    assert (found["measured_at"], found["used_power_kw"]) == (NOON + timedelta(seconds=11), 10.0)
+    assert (found["event_id"], found["battery_soc"], found["received_at"]) == ("evt", 0.5, received)
 
 
 async def test_missing_loads_keep_the_known_empty_list_clears_them(

@@ -117,26 +117,32 @@ async def test_reading_wins_over_snapshot_of_the_same_second(
 
 
 async def test_late_and_future_samples_do_not_refresh_contact(worker: SinkWorker, ven_id: str) -> None:
-    future = reading(ven_id, 240, received_at=at(0))
+    future = reading(ven_id, 240, received_at=at(0), clock_skew_seconds=-240.0)
     await worker.store_mixed([future])
     found = await worker.latest(ven_id)
     assert (found["received_at"], found["reading_received_at"]) == (at(0), at(0))
-    assert (found["measured_at"], found["clock_skew_seconds"]) == (at(240), -240.0)
+    assert (found["measured_at"], found["sampled_at"], found["clock_skew_seconds"]) == (at(240), at(0), -240.0)
     # A day late, taken in by an old record of the log: heard when it was received, which is no news.
     await worker.store_mixed([reading(ven_id, -86_400, received_at=at(-3600))])
     assert await worker.latest(ven_id) == found
 
 
-async def test_clock_skew_comes_from_the_latest_reading(worker: SinkWorker, ven_id: str) -> None:
-    await worker.store_mixed([reading(ven_id, 10, received_at=at(12.5)), reading(ven_id, 5, received_at=at(100))])
-    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
-    await worker.store_mixed([reading(ven_id, 7, received_at=at(300)), snapshot(ven_id, 20, 400, HVAC)])
-    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
-    # The sample that is known, once more and later: it was 2.5 s on its way.
-    await worker.store_mixed([reading(ven_id, 10, received_at=at(500))])
-    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 2.5
-    await worker.store_mixed([reading(ven_id, 11, received_at=at(11))])
-    assert (await worker.latest(ven_id))["clock_skew_seconds"] == 0.0
+async def test_a_corrected_clock_does_not_hold_values_back(worker: SinkWorker, ven_id: str) -> None:
+    await worker.store_mixed([reading(ven_id, 240, received_at=at(0), used_power_kw=1.0, clock_skew_seconds=-240.0)])
+    await worker.store_mixed([reading(ven_id, 5, used_power_kw=2.0)])
+    found = await worker.latest(ven_id)
+    assert (found["used_power_kw"], found["used_power_at"], found["measured_at"]) == (2.0, at(5), at(5))
+    assert (found["clock_skew_seconds"], found["min_clock_skew"], found["max_clock_skew"]) == (0.0, -240.0, 0.0)
+
+
+async def test_what_a_sample_does_not_tell_stays(worker: SinkWorker, ven_id: str) -> None:
+    full = reading(ven_id, 10, used_power_kw=5.0, shed_power_kw=2.0, event_id="evt-1", requested_reduction_kw=3.0)
+    await worker.store_mixed([full])
+    await worker.store_mixed([reading(ven_id, 20, used_power_kw=None, battery_soc=0.8)])
+    found = await worker.latest(ven_id)
+    assert (found["used_power_kw"], found["used_power_at"]) == (5.0, at(10))
+    assert (found["shed_power_kw"], found["shed_power_at"], found["event_id"]) == (2.0, at(10), "evt-1")
+    assert (found["battery_soc"], found["battery_soc_at"], found["sampled_at"]) == (0.8, at(20), at(20))
 
 
 def vtn_message(kind: Kind, ven_id: str | None) -> VtnMessage:
@@ -171,6 +177,11 @@ def reference(records: Sequence[Any], ven_id: str) -> dict[str, Any]:
         return max(records, key=lambda record: [getattr(record, name) for name in clock], default=None)
 
     measured, heard, spoke = last(readings, "timestamp"), last(readings, "received_at"), last(said, "received_at")
+    used, shed, battery = (
+        last([reading for reading in readings if getattr(reading, name) is not None], "timestamp")
+        for name in ("used_power_kw", "shed_power_kw", "battery_soc")
+    )
+    stated = last([r for r in readings if r.shed_power_kw is not None or r.event_id is not None], "timestamp")
     # Of two lists of one second that of the reading counts.
     listed = max(lists, key=lambda record: (record.timestamp, isinstance(record, Reading)), default=None)
     left = last([record for record in said if record.status == "offline"], "received_at")
@@ -179,14 +190,22 @@ def reference(records: Sequence[Any], ven_id: str) -> dict[str, Any]:
         "received_at": last(records, "received_at").received_at,
         "reading_received_at": heard and heard.received_at,
         "measured_at": measured and measured.timestamp,
-        "used_power_kw": measured and measured.used_power_kw,
-        "shed_power_kw": measured and measured.shed_power_kw,
+        "sampled_at": measured and measured.timestamp,
+        "clock_skew_seconds": measured and 0.0,
+        "min_clock_skew": 0.0,
+        "max_clock_skew": 0.0,
+        "used_power_kw": used and used.used_power_kw,
+        "used_power_at": used and used.timestamp,
+        "shed_power_kw": shed and shed.shed_power_kw,
+        "shed_power_at": shed and shed.timestamp,
+        "shed_event_id": shed and shed.event_id,
+        "event_id": stated and stated.event_id,
+        "event_at": stated and stated.timestamp,
         "requested_reduction_kw": None,
-        "battery_soc": measured and measured.battery_soc,
-        "event_id": measured and measured.event_id,
+        "battery_soc": battery and battery.battery_soc,
+        "battery_soc_at": battery and battery.timestamp,
         "loads_measured_at": listed and listed.timestamp,
         "loads": listed and [load.id for load in listed.loads],
-        "clock_skew_seconds": measured and (measured.received_at - measured.timestamp).total_seconds(),
         "reported_status": spoke and spoke.status,
         "reported_at": spoke and spoke.received_at,
         "left_at": left and left.received_at,
@@ -200,6 +219,7 @@ READINGS = st.builds(
     SECONDS,
     SECONDS,
     used_power_kw=st.none() | st.integers(0, 9).map(float),
+    shed_power_kw=st.none() | st.integers(0, 9).map(float),
     event_id=st.none() | st.sampled_from(["evt-1", "evt-2"]),
     loads=st.none() | LOADS,
 )

@@ -17,6 +17,7 @@ from schemas.records import topics
 from schemas.records.telemetry import decode_reading
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch_producer import BatchProducer
+from streams.validate.clock_skew import ClockSkews
 from streams.validate.power_limits import PowerLimits
 from streams.validate.validator import Validator
 from tests.support.kafka_records import read_all
@@ -38,7 +39,8 @@ def raw(kafka: KafkaSettings, kind: Kind, payload: bytes, headers: Headers, logg
 
 async def validated(kafka: KafkaSettings, kind: Kind, records: Sequence[Any]) -> None:
     async with producer(kafka, "test") as log:
-        validator = Validator(kind, WINDOW, PowerLimits(1000), BatchProducer(log, kafka.topics), kafka.topics)
+        limits, batch_producer = PowerLimits(1000), BatchProducer(log, kafka.topics)
+        validator = Validator(kind, WINDOW, limits, ClockSkews(), batch_producer, kafka.topics)
         for record in records:
             validator.validate(record, datetime.now(UTC))
         await validator.flush()

@@ -14,10 +14,11 @@ from schemas.records.telemetry import (
     Reading,
     decode_fault,
     decode_reading,
+    encode_measurement,
     encode_record,
-    encode_with_digest,
 )
 
+NOON = datetime(2026, 10, 1, 12, tzinfo=UTC)
 FLOATS = st.none() | st.floats(-MAX_MAGNITUDE, MAX_MAGNITUDE)
 TEXT = st.text('ab é\N{GRINNING FACE}"\\', min_size=1, max_size=8)
 TIMES = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 - in UTC by `timezones`
@@ -90,11 +91,11 @@ def test_missing_and_empty_loads_differ() -> None:
 
 @given(READINGS, READINGS)
 def test_digest_tells_other_content_but_no_receive_time(reading: Reading, other: Reading) -> None:
-    digest = decode_reading(encode_with_digest(reading)).digest
+    digest = decode_reading(encode_measurement(reading, 0)).digest
     later = msgspec.structs.replace(reading, received_at=other.received_at)
-    assert decode_reading(encode_with_digest(later)).digest == digest is not None
+    assert decode_reading(encode_measurement(later, 0)).digest == digest is not None
     changed = msgspec.structs.replace(other, received_at=reading.received_at)
-    assert (decode_reading(encode_with_digest(changed)).digest == digest) == (
+    assert (decode_reading(encode_measurement(changed, 0)).digest == digest) == (
         encode_record(changed) == encode_record(reading)
     )
 
@@ -102,5 +103,13 @@ def test_digest_tells_other_content_but_no_receive_time(reading: Reading, other:
 def test_digest_is_the_only_difference_of_the_encoding() -> None:
     now = datetime(2025, 3, 10, tzinfo=UTC)
     reading = Reading(ven_id='a","receivedAt":"b', timestamp=now, received_at=now, used_power_kw=1.0)
-    decoded = decode_reading(encode_with_digest(reading))
+    decoded = decode_reading(encode_measurement(reading, 0))
     assert msgspec.structs.replace(decoded, digest=None) == reading
+
+
+def test_the_clock_skew_is_added_and_does_not_change_the_digest() -> None:
+    reading = Reading(ven_id="ven-1", timestamp=NOON, received_at=NOON, used_power_kw=1.5)
+    plain, skewed = (decode_reading(encode_measurement(reading, skew)) for skew in (0.0, -239.8))
+    assert skewed.clock_skew_seconds == -239.8
+    assert skewed.corrected_time == NOON - timedelta(seconds=239.8)
+    assert skewed.digest == plain.digest
