@@ -2,8 +2,13 @@
 
 from alembic import context, op
 
+<<<<<<<< HEAD:migrations/versions/0024_clock_skew.py
 revision = "0024"
 down_revision = "0023"
+========
+revision = "0024"
+down_revision = "0023"
+>>>>>>>> cdafdb7 (docs(figures): event figures and clocks):migrations/versions/0023_clock_skew.py
 branch_labels = None
 depends_on = None
 

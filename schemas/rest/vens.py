@@ -43,9 +43,9 @@ class VenMetrics(RestModel):
 class Ven(RestModel):
     """`last_seen` is when its last message was received, null when it was never heard.
 
-    `measured_at` is when the latest values were measured by the VEN's clock, `clock_skew_seconds` how much later they
-    were received, and `reported_status` what the VEN last said of itself. `report_interval_seconds` is how often it
-    reports and `max_power_kw` the limit of its plausible power, as operators set them; null where they did not.
+    `measured_at` is when the latest sample was measured by the VEN's clock, `clock_skew_seconds` what to add to that
+    clock to get the gateway's, and `reported_status` what the VEN last reported. `report_interval_seconds` is how often
+    it reports and `max_power_kw` the limit of its plausible power, as operators set them; null where they did not.
     """
 
     model_config = example(
