@@ -2,13 +2,8 @@
 
 from alembic import context, op
 
-<<<<<<<< HEAD:migrations/versions/0024_clock_skew.py
 revision = "0024"
 down_revision = "0023"
-========
-revision = "0024"
-down_revision = "0023"
->>>>>>>> cdafdb7 (docs(figures): event figures and clocks):migrations/versions/0023_clock_skew.py
 branch_labels = None
 depends_on = None
 
@@ -120,6 +115,8 @@ BEGIN ATOMIC
                                            THEN t.shed_power_kw ELSE 0 END AS kw
                                FROM telemetry_readings AS t
                                WHERE t.ven_id = given.ven_id
+                                   -- The longest hold and a day of skew: the planner prunes partitions by constants.
+                                   AND t.time >= begin_at - interval '4 days' AND t.time < end_at + interval '1 day'
                                    AND t.time >= begin_at - own.hold - own.most_skew
                                    AND t.time < end_at - own.least_skew
                                    AND (t.shed_power_kw IS NOT NULL OR t.event_id IS NOT NULL)

@@ -225,8 +225,6 @@ async def test_a_command_looks_at_its_ven_only(pool: Pool) -> None:
         "telemetry",
         "loads as listed",
         "acks of a VEN",
-        "who reported",
-        "delivered",
         "faults",
         "letters of a reason",
         "states of letters",
@@ -238,6 +236,16 @@ async def test_an_interval_within_a_day_looks_at_its_partition_only(pool: Pool, 
     await QUERIES[query](pool)
     days = {_split(scan.table)[1] for plan in Explaining.plans for scan in scans(plan)} - {None}
     assert days == {f"{NOON:%Y%m%d}"}
+
+
+@pytest.mark.parametrize(("query", "before", "after"), [("who reported", 1, 1), ("delivered", 4, 1)])
+async def test_event_figures_look_at_the_days_of_wrong_clocks_too(
+    pool: Pool, query: str, before: int, after: int
+) -> None:
+    Explaining.plans.clear()
+    await QUERIES[query](pool)
+    days = {_split(scan.table)[1] for plan in Explaining.plans for scan in scans(plan)} - {None}
+    assert days <= {f"{NOON + timedelta(days=offset):%Y%m%d}" for offset in range(-before, after + 1)}
 
 
 def _split(table: str) -> tuple[str, str | None]:
