@@ -114,7 +114,7 @@ async def test_conflicting_readings_leave_no_difference(
     loads = (Load("a", type="hvac", capacity_kw=7.0, current_power_kw=2.0, shed_capability_kw=1.5),)
     conflicts: list[dict[str, Any]] = [{"used_power_kw": 5.0}, {"used_power_kw": 50.0, "loads": loads}]
     records = [
-        decode_reading(encode_measurement(Reading(ven_id, now, now, **fields)))
+        decode_reading(encode_measurement(Reading(ven_id, now, now, **fields), 0))
         for ven_id in ("a", "b")
         for fields in (conflicts if ven_id == "a" else reversed(conflicts))
     ]

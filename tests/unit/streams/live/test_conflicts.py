@@ -17,7 +17,7 @@ EV = Load("ev", type="ev", current_power_kw=7.0, shed_capability_kw=6.0)
 def received(second: float = 0, **fields: Any) -> TotalsReading:
     """Return a reading of `ven-1`, measured at `START`, as `live` decodes it."""
     moment = START + timedelta(seconds=second)
-    return decode_totals_reading(encode_measurement(Reading("ven-1", START, moment, **fields)))
+    return decode_totals_reading(encode_measurement(Reading("ven-1", START, moment, **fields), 0))
 
 
 def totals(*readings: TotalsReading, silent_before: datetime = START - timedelta(minutes=1)) -> Totals:
