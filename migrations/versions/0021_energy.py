@@ -27,6 +27,8 @@ UPGRADE = (
         shown_kwh double precision NOT NULL DEFAULT 0,
         shown_from timestamptz NOT NULL DEFAULT '-infinity',
         previous_kwh double precision NOT NULL DEFAULT 0,
+        candidate_kwh double precision NOT NULL DEFAULT 0,
+        candidate_since timestamptz NOT NULL DEFAULT '-infinity',
         corrected_at timestamptz NOT NULL DEFAULT '-infinity',
         lowered_at timestamptz NOT NULL DEFAULT '-infinity'
     )

@@ -87,6 +87,9 @@ energy_days = Table(
     Column("shown_kwh", Double, nullable=False, server_default=text("0")),
     Column("shown_from", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("previous_kwh", Double, nullable=False, server_default=text("0")),
+    # The energy at that time: it is shown if it still stands when the next one is computed.
+    Column("candidate_kwh", Double, nullable=False, server_default=text("0")),
+    Column("candidate_since", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     # When an operator removed readings, and which removal `shown_kwh` was lowered for: nothing else lowers it.
     Column("corrected_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),
     Column("lowered_at", DateTime(timezone=True), nullable=False, server_default=text("'-infinity'")),

@@ -8,6 +8,7 @@ import pytest
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE, floor_to
+from streams.rollups.energy_today import STANDS_FOR
 from tests.support.readings import FRIDGE, HVAC, NOON, at, reading, snapshot
 from tests.support.rest import api, assert_problem
 from tests.support.rollups import rolling
@@ -45,6 +46,7 @@ async def test_everything_derived_forgets_removed_readings(database: DatabaseSet
         )
         await store.snapshots.store([snapshot("ven-1", 61, None, HVAC), snapshot("ven-1", 66, None, HVAC)])
         await rollup.step(NOON + HOUR + MINUTE)
+        await rollup.step(NOON + HOUR + MINUTE + STANDS_FOR)
         assert (await derived(rows))["shown"] > 1000
         await rows.execute("DELETE FROM outbox")
 

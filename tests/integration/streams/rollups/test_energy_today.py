@@ -1,6 +1,6 @@
 """The energy of a day as clients see it never falls, unless wrong readings were removed."""
 
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -8,8 +8,8 @@ import pytest
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE
-from streams.rollups.energy_today import SHOWN_AFTER
-from streams.rollups.job import CLOSED_AFTER
+from streams.rollups.energy_today import SHOWN_AFTER, STANDS_FOR
+from streams.rollups.job import CLOSED_AFTER, RollUp
 from tests.support.readings import NOON, at, reading
 from tests.support.rollups import rolling
 
@@ -26,6 +26,12 @@ async def shown(rows: Connection) -> Any:
     return await rows.fetchval(SHOWN, NOON.date())
 
 
+async def settle(rollup: RollUp, now: datetime) -> None:
+    """Run the job until the energy at `now` is shown."""
+    await rollup.step(now)
+    await rollup.step(now + STANDS_FOR)
+
+
 async def test_it_grows_while_a_home_alternates(database: DatabaseSettings, rows: Connection) -> None:
     values = []
     async with rolling(database, NOON) as (store, rollup):
@@ -35,7 +41,7 @@ async def test_it_grows_while_a_home_alternates(database: DatabaseSettings, rows
             await rows.execute(ADD_TOTALS, at(second), kw)
             await rollup.step(at(second))
             values.append(await shown(rows))
-        await rollup.step(at(240) + CLOSED_AFTER)
+        await settle(rollup, at(240) + CLOSED_AFTER)
     assert values == sorted(values)
     # The last value, 0.5 kW, holds on.
     assert await shown(rows) == pytest.approx(240 * 25.25 / 3600)
@@ -44,12 +50,12 @@ async def test_it_grows_while_a_home_alternates(database: DatabaseSettings, rows
 async def test_a_late_reading_that_ends_a_hold_does_not_lower_it(database: DatabaseSettings, rows: Connection) -> None:
     async with rolling(database, NOON) as (store, rollup):
         await store.readings.store([reading("ven-1", 0, used_power_kw=6.0)])
-        await rollup.step(NOON + HOUR)
+        await settle(rollup, NOON + HOUR)
         await store.readings.store([reading("ven-1", 600, used_power_kw=0.0)])
-        await rollup.step(NOON + HOUR + 2 * SHOWN_AFTER)
+        await settle(rollup, NOON + HOUR + MINUTE)
         assert await shown(rows) == pytest.approx(2.0)
         await store.readings.store([reading("ven-1", 3600, used_power_kw=6.0)])
-        await rollup.step(NOON + 3 * HOUR)
+        await settle(rollup, NOON + 3 * HOUR)
     assert await rows.fetchval("SELECT used_kwh FROM energy_days") == pytest.approx(3.0)
     assert await shown(rows) == pytest.approx(3.0)
 
@@ -58,37 +64,42 @@ async def test_open_minutes_are_estimated_from_below(database: DatabaseSettings,
     async with rolling(database, NOON) as (_, rollup):
         for second, kw in ((-10, 36.0), (0, 36.0), (10, 36.0), (20, 0.0), (30, 72.0), (70, 72.0)):
             await rows.execute(ADD_TOTALS, at(second), kw)
-        await rollup.step(at(75))
+        await settle(rollup, at(65))
     assert await shown(rows) == pytest.approx(36.0 * 10 / 3600)
 
 
-async def test_a_change_waits_until_the_last_one_is_shown(database: DatabaseSettings, rows: Connection) -> None:
+async def test_a_value_is_shown_only_if_it_stands(database: DatabaseSettings, rows: Connection) -> None:
+    """A backlog arrives in order: until its next sample arrives, the last one holds on."""
+    begin = NOON + 2 * HOUR
     async with rolling(database, NOON) as (store, rollup):
-        await store.readings.store([reading("ven-1", 0, used_power_kw=60.0)])
-        begin = NOON + 5 * MINUTE + CLOSED_AFTER
+        await store.readings.store([reading("ven-1", 0, used_power_kw=10.0)])
         await rollup.step(begin)
-        await rollup.step(begin + MINUTE)
-        await rollup.step(begin + MINUTE + SHOWN_AFTER / 2)
+        await store.readings.store([reading("ven-1", 60, used_power_kw=0.0)])
+        await rollup.step(begin + STANDS_FOR / 2)
+        await rollup.step(begin + STANDS_FOR)
+        await rollup.step(begin + 2 * STANDS_FOR)
     row = await rows.fetchrow("SELECT shown_kwh, previous_kwh, shown_from FROM energy_days")
     assert row is not None
-    assert tuple(row) == (pytest.approx(6.0), pytest.approx(5.0), begin + MINUTE + SHOWN_AFTER)
+    kwh = pytest.approx(10 / 60)
+    assert tuple(row) == (kwh, kwh, begin + 2 * STANDS_FOR + SHOWN_AFTER)
 
 
 async def test_a_removal_lowers_it_once_everything_is_recomputed(database: DatabaseSettings, rows: Connection) -> None:
     async with rolling(database, NOON) as (store, rollup):
         await store.readings.store([reading("ven-1", 0, used_power_kw=6000.0), reading("ven-1", 60, used_power_kw=6.0)])
-        await rollup.step(NOON + HOUR)
+        await settle(rollup, NOON + HOUR)
         high = await shown(rows)
+        assert high > 100
         async with rows.transaction():
             await rows.execute("DELETE FROM telemetry_readings WHERE time = $1", NOON)
             await rows.execute("INSERT INTO rollup_late VALUES ('ven-1', $1)", NOON)
             await rows.execute(REMOVED, NOON.date())
         async with rows.transaction():
             await rows.execute("SELECT FROM rollup_late FOR UPDATE")
-            await rollup.step(NOON + HOUR + timedelta(seconds=1))
+            await settle(rollup, NOON + HOUR + MINUTE)
             assert await shown(rows) == high
-        await rollup.step(NOON + HOUR + timedelta(seconds=2))
+        await rollup.step(NOON + HOUR + 2 * MINUTE)
         assert await shown(rows) == pytest.approx(2.0)
         await store.readings.store([reading("ven-1", 120, used_power_kw=0.0)])
-        await rollup.step(NOON + 2 * HOUR)
+        await settle(rollup, NOON + 2 * HOUR)
     assert await shown(rows) == pytest.approx(2.0)
