@@ -66,7 +66,9 @@ class PipelineMonitor:
                         backoff.reset()
                         await asyncio.sleep(EVERY_SECONDS)
             except (KafkaError, OSError) as error:
-                logger.warning("cannot poll offsets from Kafka: %s", error, extra={"action": "pipeline_lost"})
+                logger.warning(
+                    "cannot poll offsets from Kafka: %s", error, extra={"action": "pipeline_monitor_disconnected"}
+                )
                 self._received = None
                 self.lag = {}
                 await self._update(None, {})

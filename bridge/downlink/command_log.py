@@ -173,7 +173,7 @@ class CommandLog:
                 await consumer.start()
                 await self._read(consumer, backoff)
             except (KafkaError, OSError) as error:
-                logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "command_log_unread"})
+                logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "command_log_read_failed"})
                 await backoff.wait()
             finally:
                 self._consumer = None

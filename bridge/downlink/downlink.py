@@ -82,10 +82,10 @@ class Downlink:
                             "Kafka refuses to read %s: %s; does another bridge run with the same MQTT_CLIENT_ID?",
                             self._topic,
                             error,
-                            extra={"action": "commands_refused"},
+                            extra={"action": "commit_rejected"},
                         )
                         raise
-                    logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "commands_unread"})
+                    logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "commands_read_failed"})
                     await backoff.wait()
         finally:
             self._ended.set()

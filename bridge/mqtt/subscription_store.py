@@ -33,7 +33,7 @@ class SubscriptionStore:
                 await consumer.start()
                 self.list = await self._latest(consumer)
             except (KafkaError, OSError) as error:
-                logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "subscriptions_unread"})
+                logger.warning("cannot read %s: %s", self._topic, error, extra={"action": "subscriptions_read_failed"})
                 await backoff.wait()
             else:
                 return
@@ -60,7 +60,7 @@ class SubscriptionStore:
                 "a record in %s is no subscription list: %s",
                 self._topic,
                 error,
-                extra={"action": "subscriptions_unreadable"},
+                extra={"action": "subscriptions_invalid"},
             )
             return None
 
@@ -75,7 +75,9 @@ class SubscriptionStore:
             try:
                 await self._producer.send_and_wait(self._topic, changed.encode(), key=self._key, partition=0)
             except (KafkaConnectionError, KafkaTimeoutError) as error:
-                logger.warning("cannot write %s: %s", self._topic, error, extra={"action": "subscriptions_unwritten"})
+                logger.warning(
+                    "cannot write %s: %s", self._topic, error, extra={"action": "subscriptions_write_failed"}
+                )
                 await backoff.wait()
             else:
                 self.list = changed

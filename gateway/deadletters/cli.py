@@ -27,7 +27,7 @@ Until = Annotated[str | None, typer.Option(help="Only received before then.")]
 
 
 @app.command("list")
-def list_dead_filter(
+def list_dead_letters(
     topic: Topic = None,
     ven: Ven = None,
     reason: Reason = None,

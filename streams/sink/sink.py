@@ -108,7 +108,7 @@ class Sink:
         except DATA_FAULTS as error:
             if len(records) == 1:
                 record, _ = records[0]
-                logger.warning("the database refused a record: %s", error, extra={"action": "unstorable"})
+                logger.warning("the database refused a record: %s", error, extra={"action": "record_unstorable"})
                 batch_producer.dead_letter(record, Rejection(Reason.UNSTORABLE, str(error)))
                 return
             middle = len(records) // 2

@@ -106,9 +106,9 @@ def test_a_ratio_without_traffic_raises_no_alert(rule: dict[str, Any]) -> None:
 
 
 def test_the_sent_window_covers_the_answer_timeout() -> None:
-    (rule,) = [rule for rule in RULES if rule["alert"] == "GatewayVensSilent"]
-    silent, told = map(seconds, re.findall(r"\[(\w+)\]", rule["expr"]))
-    assert told - silent >= 10 * DispatchSettings().command_answer_seconds
+    (rule,) = [rule for rule in RULES if rule["alert"] == "GatewayCommandsUnanswered"]
+    unanswered, sent = map(seconds, re.findall(r"\[(\w+)\]", rule["expr"]))
+    assert sent - unanswered >= 10 * DispatchSettings().command_answer_seconds
 
 
 @EACH
