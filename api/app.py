@@ -3,7 +3,7 @@
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from api.auth.api_keys import ApiKeyCache
@@ -11,9 +11,11 @@ from api.auth.middleware import AuthMiddleware
 from api.config import ApiConfig
 from api.http.body_limit import BodyLimitMiddleware
 from api.http.docs import add_docs
+from api.http.head import HeadMiddleware
 from api.http.headers import REQUEST_ID_HEADER, ResponseHeadersMiddleware
 from api.http.metrics import MetricsMiddleware, show_metrics
 from api.http.problems import add_problem_handlers
+from api.http.strict_request import check_request
 from api.http.trailing_slash import TrailingSlashMiddleware
 from api.http.unhandled_errors import UnhandledErrorMiddleware
 from api.lifespan import lifespan
@@ -81,6 +83,7 @@ def make_app(config: ApiConfig) -> FastAPI:
         description=DESCRIPTION,
         openapi_tags=[{"name": name, "description": description} for name, description in TAGS.items()],
         generate_unique_id_function=operation_id,
+        dependencies=[Depends(check_request)],
         lifespan=partial(lifespan, config),
         redirect_slashes=False,
         # FastAPI's own pages load their assets from the internet.
@@ -99,6 +102,7 @@ def make_app(config: ApiConfig) -> FastAPI:
 
 def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
     # The last one added is the outermost.
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(BodyLimitMiddleware, max_bytes=config.api.api_max_body_bytes)
     app.add_middleware(UnhandledErrorMiddleware)
     app.add_middleware(
@@ -110,7 +114,7 @@ def _add_middleware(app: FastAPI, config: ApiConfig) -> None:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=config.access.cors_origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
         allow_headers=["authorization", "content-type", "idempotency-key", "last-event-id"],
         expose_headers=["link", "location", "retry-after", REQUEST_ID_HEADER],
     )

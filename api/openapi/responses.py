@@ -39,6 +39,12 @@ _ERRORS = {
         "Content Too Large",
         "the body has more than 1048576 bytes (API_MAX_BODY_BYTES)",
     ),
+    "415": _ErrorResponse(
+        "UnsupportedMediaType",
+        "The body is not declared to be JSON.",
+        "Unsupported Media Type",
+        "the body is text/plain; send JSON with Content-Type: application/json",
+    ),
     "422": _ErrorResponse("Unprocessable", "The request is not valid; `errors` names what is wrong.", None, None),
     "429": _ErrorResponse(
         "TooManyRequests",
@@ -95,7 +101,7 @@ def _error_codes(path: str, operation: dict[str, Any]) -> Iterator[str]:
         yield from ("401", "403")
     yield "429"
     if "requestBody" in operation:
-        yield from ("400", "413")
+        yield from ("400", "413", "415")
     if "requestBody" in operation or operation.get("parameters"):
         yield "422"
     if "{" in path:

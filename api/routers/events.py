@@ -24,6 +24,7 @@ from api.services.request_tracing import trace_request
 from api.views.events import event_view
 from runtime.database import PooledConnection
 from schemas.rest.events import Event, EventCreate, EventStatus, Stopping
+from schemas.rest.values import IgnoresCase
 
 router = APIRouter(prefix="/api/events", tags=["events"])
 
@@ -36,7 +37,7 @@ async def list_events(
     settings: Settings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     cursor: Cursor = "",
-    status: EventStatus | None = None,
+    status: Annotated[EventStatus | None, IgnoresCase] = None,
 ) -> list[Event]:
     """List events, those that start last first, at most `limit`; a Link header names the next page."""
     rows = await fetch_events(database, status=status, cursor=cursor, limit=limit + 1)

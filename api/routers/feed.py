@@ -65,8 +65,8 @@ async def follow(
 def _types(given: str | None) -> frozenset[FeedType]:
     if given is None:
         return frozenset(TYPES)
-    known = {name: name for name in get_args(FeedType)}
+    known: dict[str, FeedType] = {name.lower(): name for name in get_args(FeedType)}
     names = [name.strip() for name in given.split(",")]
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name.lower() not in known]:
         raise unprocessable(f"types: there is no {unknown[0]!r}; use some of {', '.join(TYPES)}")
-    return frozenset(known[name] for name in names)
+    return frozenset(known[name.lower()] for name in names)

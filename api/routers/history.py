@@ -14,13 +14,14 @@ from api.queries.ven_history import fetch_ven_history
 from api.routers.preconditions import require_ven
 from api.views.history import history_view, listed_load_view
 from schemas.rest.history import CircuitsHistory, History
+from schemas.rest.values import IgnoresCase
 from schemas.tables.buckets import WIDTHS, Granularity, floor_to
 
 router = APIRouter(tags=["history"])
 
 MAX_POINTS = 50_000
 
-Width = Annotated[Granularity, Query(description="Width of a bucket.")]
+Width = Annotated[Granularity, IgnoresCase, Query(description="Width of a bucket.")]
 
 
 @router.get("/api/vens/{ven_id}/history")

@@ -17,6 +17,7 @@ from api.queries.vens import fetch_ven, fetch_vens
 from api.services.ven_erasure import erase_within_request
 from api.views.vens import ven_view
 from runtime.database import PooledConnection
+from schemas.rest.values import as_known_status
 from schemas.rest.vens import Ven, VenCreate, VenUpdate
 
 router = APIRouter(prefix="/api/vens", tags=["vens"])
@@ -30,14 +31,18 @@ async def list_vens(
     settings: Settings,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     cursor: Cursor = "",
-    status: Annotated[str | None, Query(max_length=64, pattern=r"^[^\x00]*$")] = None,
+    status: Annotated[
+        str | None,
+        Query(max_length=64, pattern=r"^[^\x00]*$", description="Online, offline, pending and disabled in any case."),
+    ] = None,
     q: Annotated[
         str | None, Query(max_length=128, pattern=r"^[^\x00]*$", description="Part of the id or name; case is ignored.")
     ] = None,
 ) -> list[Ven]:
     """List VENs ordered by id, at most `limit`; a Link header names the next page."""
+    known_status = as_known_status(status) if status else None
     rows = await fetch_vens(
-        database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=status or None, q=q or None
+        database, settings.offline_after_seconds, after=cursor, limit=limit + 1, status=known_status, q=q or None
     )
     if len(rows) > limit:
         add_next_link(request, response, limit=limit, status=status, q=q, cursor=rows[limit - 1]["ven_id"])

@@ -1,6 +1,7 @@
 """The data of a free command, by its op: read in all spellings, sent in those of the contract."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
@@ -13,6 +14,8 @@ _DURATIONS = ("durationS", "duration_s", "duration_sec", "duration")
 _EVENT_IDS = ("eventId", "event_id")
 _LOAD_IDS = ("loadId", "load_id")
 _POWERS = ("requestedReductionKw", "shedKw", "shed_kw", "reduceKw", "amountKw")
+# Devices have fields of their own; a name that is as near as this to a known one is a slip.
+_CLOSE = 0.8
 _SPELLINGS = {*_DURATIONS, *_EVENT_IDS, *_LOAD_IDS, *_POWERS}
 
 
@@ -35,6 +38,16 @@ class _Data(BaseModel):
     @property
     def more(self) -> dict[str, Any]:
         return {name: value for name, value in (self.model_extra or {}).items() if name not in _SPELLINGS}
+
+    @model_validator(mode="after")
+    def _nothing_is_misspelt(self) -> Self:
+        """Refuse a field that nearly has a known name: a misspelt duration sheds without end."""
+        known = {name.lower(): name for name in _known_names(type(self))}
+        for name in self.model_extra or {}:
+            close = get_close_matches(name.lower(), known, n=1, cutoff=_CLOSE)
+            if close and name not in known.values() and name not in _SPELLINGS:
+                raise ValueError(f"unknown field: {name} (did you mean {known[close[0]]}?)")
+        return self
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -91,6 +104,12 @@ class _SetConfig(_Data):
 
 class _Get(_Data):
     what: Literal["status", "config", "loads"]
+
+
+def _known_names(kind: type[_Data]) -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        alias = field.validation_alias
+        yield from (str(each) for each in alias.choices) if isinstance(alias, AliasChoices) else [str(alias or name)]
 
 
 _KINDS: dict[str, type[_Data]] = {

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from schemas.rest.model import RestModel, example
+from schemas.rest.request_body import RequestBody
 from schemas.rest.values import Duration, EventName, PositiveKw, check_json
 
 
-class ShedLoad(RestModel):
+class ShedLoad(RequestBody):
     """Shed so much at one load; without a duration, how long is for the device to say."""
 
     model_config = example({"amountKw": 2.0, "durationS": 900, "eventId": "evt-9"})
@@ -18,7 +19,7 @@ class ShedLoad(RestModel):
     event_id: EventName | None = None
 
 
-class SendEvent(RestModel):
+class SendEvent(RequestBody):
     """Shed so much in the whole home, as for an event; an id is made up when none is given."""
 
     model_config = example({"shedKw": 5.0, "durationS": 3600})
@@ -28,7 +29,7 @@ class SendEvent(RestModel):
     event_id: EventName | None = None
 
 
-class FreeCommand(RestModel):
+class FreeCommand(RequestBody):
     """Any op. The data of those that are known are checked; others reach the device as they are."""
 
     model_config = example({"op": "setConfig", "data": {"report_interval_seconds": 15}})

@@ -11,6 +11,8 @@ from pydantic import Field, JsonValue, StringConstraints, field_validator, model
 from schemas.parsing.common import MAX_PAYLOAD_BYTES
 from schemas.records.dead_letters import DeadLetterState
 from schemas.rest.model import Moment, RestModel, example
+from schemas.rest.request_body import RequestBody
+from schemas.rest.values import IgnoresCase
 
 MAX_DEAD_LETTERS = 1000
 
@@ -105,7 +107,7 @@ class DeadLetterCriteria(RestModel):
     reason: FilterText | None = Field(
         None, description="A reason code of docs/reference/dead-letters.md, or one that another producer wrote."
     )
-    state: DeadLetterState | None = None
+    state: Annotated[DeadLetterState | None, IgnoresCase] = None
     start: Moment | None = None
     end: Moment | None = None
 
@@ -123,11 +125,10 @@ class DeadLetterQuery(DeadLetterCriteria):
     cursor: str | None = Field(None, max_length=1024, description="`next` of the previous page.")
 
 
-class BulkReplay(DeadLetterCriteria):
+class BulkReplay(DeadLetterCriteria, RequestBody):
     """What to replay. Without `state`, those that are not stored: open and rejected ones."""
 
-    # A misspelt filter would not filter.
-    model_config = example({"reason": "too_new", "start": "2025-10-23T00:00:00Z"}, extra="forbid")
+    model_config = example({"reason": "too_new", "start": "2025-10-23T00:00:00Z"})
 
     all: bool = Field(default=False, description="Must be true if no filter is given.")
     limit: int = Field(MAX_DEAD_LETTERS, ge=1, le=MAX_DEAD_LETTERS)
@@ -139,12 +140,10 @@ class BulkReplay(DeadLetterCriteria):
         return self
 
 
-class ReplayRequest(RestModel):
+class ReplayRequest(RequestBody):
     """At most one payload to send in place of the one sent last: a JSON value, a text, or any bytes."""
 
-    model_config = example(
-        {"payload": {"venId": "ven-001", "timestamp": 1761239100, "usedPowerKw": 8.2}}, extra="forbid"
-    )
+    model_config = example({"payload": {"venId": "ven-001", "timestamp": 1761239100, "usedPowerKw": 8.2}})
 
     payload: JsonValue = None
     payload_text: str | None = None

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from schemas.dr.command_state import EventVenStatus
 from schemas.rest.model import Figure, RestModel, example
+from schemas.rest.request_body import RequestBody
 from schemas.rest.values import EventName, PlausibleMoment, PositiveKw
 
 EventStatus = Literal["scheduled", "active", "completed", "cancelled"]
@@ -57,7 +58,7 @@ def _each_once(ids: list[str]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-class EventCreate(RestModel):
+class EventCreate(RequestBody):
     """An event to come, `active` to begin now, or one of the past for the record."""
 
     model_config = example(

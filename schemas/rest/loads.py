@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import StrictBool, model_validator
 
 from schemas.rest.model import Figure, RestModel, example
+from schemas.rest.request_body import RequestBody
 from schemas.rest.values import Kw, Priority
 
 LOAD = {
@@ -37,7 +38,7 @@ class RestLoad(RestModel):
     pending: bool = False
 
 
-class LoadUpdate(RestModel):
+class LoadUpdate(RequestBody):
     """What a load can be set to; what is absent or null stays as it is."""
 
     model_config = example({"enabled": True, "capacityKw": 3.5})

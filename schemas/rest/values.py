@@ -37,9 +37,9 @@ def _printable(value: str) -> str:
     return value
 
 
-def _as_known(status: str) -> str:
-    """Nobody who writes `Disabled` means that the VEN should take part in events."""
-    return status.lower() if status.lower() in {"online", "offline", "disabled"} else status
+def as_known_status(status: str) -> str:
+    """Return a status that the gateway acts on in lower case, and any other word as it is."""
+    return status.lower() if status.lower() in {"online", "offline", "pending", "disabled"} else status
 
 
 def _new_ven_id(value: str) -> str:
@@ -79,6 +79,13 @@ def check_json(value: Any, depth: int = MAX_DEPTH) -> Any:
     return value
 
 
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+IgnoresCase = BeforeValidator(_lower)
+"""Marks an enumerated value of a query, whose known values are all in lower case."""
+
 PositiveKw = Annotated[float, BeforeValidator(_number), Field(gt=0, le=MAX_MAGNITUDE)]
 Kw = Annotated[float, BeforeValidator(_number), Field(ge=0, le=MAX_MAGNITUDE)]
 Latitude = Annotated[float, BeforeValidator(_number), Field(ge=-90, le=90)]
@@ -103,7 +110,7 @@ Status = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=64),
     AfterValidator(_printable),
-    AfterValidator(_as_known),
+    AfterValidator(as_known_status),
 ]
 NewVenId = Annotated[str, AfterValidator(_printable), AfterValidator(_new_ven_id)]
 EventName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ID_LENGTH), AfterValidator(_printable)]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from schemas.rest.loads import LOAD, RestLoad
 from schemas.rest.model import Figure, RestModel, example
+from schemas.rest.request_body import RequestBody
 from schemas.rest.values import Latitude, Longitude, MaxPower, Name, NewVenId, ReportInterval, Status
 
 _PLACE = {"lat": 37.42, "lon": -122.08}
@@ -17,7 +18,7 @@ _METRICS = {
 }
 
 
-class Location(RestModel):
+class Location(RequestBody):
     """Degrees, WGS 84."""
 
     model_config = example(_PLACE)
@@ -81,7 +82,7 @@ class Ven(RestModel):
     max_power_kw: Figure | None
 
 
-class VenCreate(RestModel):
+class VenCreate(RequestBody):
     """A VEN to register; its id is `registration_id`, or is made up."""
 
     model_config = example({"name": "Maple Street 12", "location": _PLACE, "registrationId": "ven-001"})
@@ -94,7 +95,7 @@ class VenCreate(RestModel):
     registration_id: NewVenId | None = Field(None, description="Its MQTT id: 1 to 128 characters, none of / + #.")
 
 
-class VenUpdate(RestModel):
+class VenUpdate(RequestBody):
     """What changes; what is absent or null stays as it is.
 
     Only for `report_interval_seconds` and `max_power_kw`, null clears the value.

@@ -65,7 +65,7 @@ async def test_a_body_that_is_no_json_object_is_a_422(world: World, method: str,
 )
 async def test_other_content_types_are_refused(world: World, method: str, path: str, content_type: str) -> None:
     answer = await world.client.request(method, path, content=b'{"op":"ping"}', headers={"content-type": content_type})
-    assert_problem(answer, 422)
+    assert_problem(answer, 415)
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "-0.5"])
