@@ -172,6 +172,18 @@ async def test_a_minute_is_published_when_over_and_again_after_a_late_sample(
         assert len(await after(95, reading("ven-1", 10, used_power_kw=4.0))) <= 3
 
 
+async def test_a_minute_within_a_hold_has_energy_and_no_samples(
+    database: DatabaseSettings, kafka: KafkaSettings
+) -> None:
+    async with rolling(database, NOON) as (store, rollup), producer(kafka, "test") as log:
+        await store.readings.store([reading("ven-1", 5, used_power_kw=6.0)])
+        await rollup.step(NOON + 2 * MINUTE + CLOSED_AFTER)
+        await OutboxPublisher(store.database, log, minute_source(kafka.topics(MINUTES))).publish_pending()
+        second = (await last_versions(kafka))["ven-1", NOON + MINUTE]
+    assert (second.samples, second.shed) == (0, None)
+    assert second.used == Power(samples=0, energy_kwh=0.1, covered_seconds=60.0)
+
+
 async def test_a_refused_piece_leaves_its_rows_pending(
     database: DatabaseSettings, rows: Connection, kafka: KafkaSettings
 ) -> None:
