@@ -74,7 +74,9 @@ class RowStore(Generic[R]):
         async def recheck(connection: Connection) -> list[Insert]:
             nonlocal batch
             if self._stored_digests is not None:
-                stored = await self._stored_digests(connection, list(batch.fresh.values()))
+                # Records without a digest, replays among them, add the rows that are missing.
+                digested = [record for record in batch.fresh.values() if _digest(record) is not None]
+                stored = await self._stored_digests(connection, digested)
                 batch = self._compare(records, ChainMap(dict(stored), known))
             return self._inserts(batch)
 
@@ -106,7 +108,7 @@ class RowStore(Generic[R]):
                 fresh[key] = record
                 accepted.append(record)
                 continue
-            # Records without a digest, of earlier versions, count as duplicates.
+            # Records without a digest count as duplicates.
             conflicting = first is not None and _digest(record) not in (None, first)
             (conflicts if conflicting else accepted).append(record)
         return _Compared(fresh, accepted, conflicts)

@@ -96,16 +96,19 @@ class Validator:
             return
         key = None if canonical.ven_id is None else canonical.ven_id.encode()
         if isinstance(canonical, _MEASUREMENTS):
-            value = encode_measurement(canonical, self._clock_skew(canonical, source, headers))
+            # A replay has no digest: it adds what is missing of a stored record, such as a load that was corrected.
+            is_replay = headers is not None and topics.HEADER_REPLAY_OF in dict(headers)
+            skew_seconds = self._clock_skew(canonical, source, is_replay=is_replay)
+            value = encode_measurement(canonical, skew_seconds, is_replay=is_replay)
         else:
             value = encode_record(canonical)
         self._batch_producer.send(self._topic_of[type(canonical)], key, value, headers)
         for rejection in parsed.rejected_loads:
             self._batch_producer.dead_letter(record, rejection)
 
-    def _clock_skew(self, record: Reading | LoadSnapshot, source: Source, headers: Headers | None) -> float:
+    def _clock_skew(self, record: Reading | LoadSnapshot, source: Source, *, is_replay: bool) -> float:
         # It is unknown when a retained message was sent, and a replay was received once before.
-        if source.retained or (headers is not None and any(name == topics.HEADER_REPLAY_OF for name, _ in headers)):
+        if source.retained or is_replay:
             return self._clock_skews.known(record.ven_id)
         return self._clock_skews.observe(record.ven_id, record.timestamp, record.received_at)
 
