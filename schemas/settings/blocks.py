@@ -232,6 +232,8 @@ class DispatchSettings(Block):
     # Where a crash left open whether a command was sent: a sample received this much later, which does not show the
     # event, tells that it was not.
     command_evidence_seconds: float = Field(30, ge=1, le=86_400)
+    # What any one VEN is believed to shed at most, in kW.
+    max_ven_shed_kw: float = Field(50, gt=0, le=1_000_000)
     # Whether a VEN that has lost an event, in a power cut for example, is told of it once more.
     event_reissue_lost: bool = False
     # Whether a VEN that still names an event so long after the broker had its restore is restored once more.

@@ -12,7 +12,6 @@ from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.settings.blocks import DispatchSettings
 from streams.dr import command_evidence, event_store
-from streams.dr.allocation import ParticipantTotals
 from streams.dr.command_planning import plan_event, plan_event_commands, plan_restores
 from streams.store.database import Database
 from streams.store.leader_lock import LeaderLock
@@ -73,10 +72,9 @@ class CommandMonitor:
         event, times, now = await event_store.lock_event(connection, event_id)
         if times.closed_at is not None or times.over_at - now < _SHORTEST:
             return
-        vens = await event_store.candidates(connection, event, self._offline_after)
+        vens = await event_store.candidates(connection, event, self._offline_after, self._settings.max_ven_shed_kw)
         if vens:
-            participants = ParticipantTotals(**await event_store.participant_totals(connection, event_id))
-            await plan_event(connection, event, vens, participants, late=True)
+            await plan_event(connection, event, vens, late=True)
 
     async def _reissue_lost(self, connection: Connection) -> None:
         for row in await connection.fetch(command_evidence.REISSUE_LOST):

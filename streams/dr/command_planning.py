@@ -8,16 +8,15 @@ from runtime.database import Connection
 from schemas.dr.commands import Command, event_command, restore_command
 from schemas.records.commands import seconds_left
 from streams.dr import event_store
-from streams.dr.allocation import ParticipantTotals, share_of
+from streams.dr.allocation import Totals, share_of
 
 
-async def plan_event(
-    connection: Connection, event: Any, vens: list[Any], participants: ParticipantTotals, *, late: bool
-) -> int:
+async def plan_event(connection: Connection, event: Any, vens: list[Any], *, late: bool) -> int:
     """Allocate a share to each VEN, beside the participants, and write its command; returns the number of commands."""
     chosen: list[tuple[str, float | None, float | None, str]] = []
     shares: dict[str, float] = {}
-    totals = participants.including(ven["capability_kw"] for ven in vens if ven["busy_with"] is None)
+    joining = [ven["capability_kw"] for ven in vens if ven["busy_with"] is None]
+    totals = Totals.of([*await event_store.participant_capabilities(connection, event["event_id"]), *joining])
     for ven in vens:
         if ven["busy_with"] is not None:
             chosen.append((ven["ven_id"], None, ven["capability_kw"], f"busy with {ven['busy_with']}"))

@@ -15,7 +15,6 @@ from runtime.metrics import COMMAND_STEPS, STEPS, declare_series
 from schemas.dr.event_lifecycle import EventAction, next_action
 from schemas.settings.blocks import DispatchSettings
 from streams.dr import event_store
-from streams.dr.allocation import ParticipantTotals
 from streams.dr.command_planning import plan_event, plan_restores
 from streams.dr.tracing import Phase, trace_phase
 from streams.store.database import Database
@@ -59,7 +58,7 @@ class Dispatcher:
                 trace_phase(event_id, phase, began)
 
     async def _step(self, connection: Connection, event_id: str) -> Phase | None:
-        """Do what is due of an event; returns of what phase its VENs are told now."""
+        """Do what is due of an event; returns the phase of the commands that it wrote."""
         event, times, now = await event_store.lock_event(connection, event_id)
         match next_action(times, now):
             case EventAction.START:
@@ -70,7 +69,7 @@ class Dispatcher:
                 return "restore"
             case EventAction.MISS:
                 logger.error(
-                    "%s ended at %s before anything could start it: nobody was told",
+                    "%s ended at %s before anything could start it: no VEN got a command",
                     event_id,
                     times.over_at.isoformat(),
                     extra={"action": "event_missed", "event_id": event_id},
@@ -83,25 +82,25 @@ class Dispatcher:
         return None
 
     async def _start(self, connection: Connection, event: Any, now: datetime) -> None:
-        vens = await event_store.candidates(connection, event, self._offline_after)
-        told = await plan_event(connection, event, vens, ParticipantTotals(), late=False)
+        vens = await event_store.candidates(connection, event, self._offline_after, self._settings.max_ven_shed_kw)
+        commanded = await plan_event(connection, event, vens, late=False)
         await event_store.note_started(connection, event["event_id"])
         behind = (now - event["start_time"]).total_seconds()
         logger.info(
-            "%s started %.1f s after its time: %d VENs told, %d busy with another event",
+            "%s started %.1f s after its time: %d VENs got a command, %d busy with another event",
             event["event_id"],
             behind,
-            told,
-            len(vens) - told,
+            commanded,
+            len(vens) - commanded,
             extra={"action": "event_started", "event_id": event["event_id"]},
         )
 
     async def _end(self, connection: Connection, event: Any, over_at: datetime) -> None:
         event_id = event["event_id"]
-        told = await event_store.end_commands(connection, event_id, over_at)
-        # A device whose restore went astray ends by itself at the time that it was told first.
+        to_restore = await event_store.end_commands(connection, event_id, over_at)
+        # A device whose restore is lost ends by itself at the end time of its first command.
         expires = max(over_at, event["end_time"]) + timedelta(seconds=self._settings.command_expires_seconds)
-        await plan_restores(connection, event_id, told, expires)
+        await plan_restores(connection, event_id, to_restore, expires)
         await event_store.close_event(connection, event_id)
         about = {"action": "event_ended", "event_id": event_id}
-        logger.info("%s ended: %d VENs to be restored", event_id, len(told), extra=about)
+        logger.info("%s ended: %d VENs to be restored", event_id, len(to_restore), extra=about)

@@ -36,21 +36,21 @@ WHERE ($2::text[] IS NULL OR v.ven_id = ANY ($2))
     AND ven_presence(v, s, $3) = 'online'
 ORDER BY v.ven_id FOR NO KEY UPDATE OF v
 """
-# The shed capability of each VEN, null where it lists no loads, and the event that it is busy with: a second event
-# would shed on top of the first, and the end of either would end both.
+# The shed capability of each VEN, null where it lists no loads, at most $2 kW, and the event that it is busy with: a
+# second event would shed on top of the first, and the end of either would end both. What a VEN still sheds for an event
+# of ours that is over, it can shed again.
 CAPABILITIES = """
 SELECT s.ven_id,
-       (SELECT sum(GREATEST((load ->> 'shedCapabilityKw')::float8, 0))
-        FROM json_array_elements(CASE WHEN json_typeof(s.loads) = 'array' THEN s.loads END) AS load
-        WHERE COALESCE((load ->> 'enabled')::boolean, true)) AS capability_kw,
+       shed_capability(s.loads, CASE
+           WHEN s.shed_power_kw > 0 AND s.shed_power_at > now() - interval '20 minutes'
+               AND EXISTS (SELECT FROM commands AS c WHERE c.ven_id = s.ven_id AND c.event_id = s.shed_event_id
+                               AND c.op IN ('event', 'shedPanel'))
+           THEN s.shed_power_kw ELSE 0 END, $2) AS capability_kw,
        (SELECT a.event_id FROM active_sheds AS a WHERE a.ven_id = s.ven_id ORDER BY a.ends_at DESC LIMIT 1) AS busy_with
 FROM ven_status AS s WHERE s.ven_id = ANY ($1)
 ORDER BY s.ven_id
 """
-PARTICIPANT_TOTALS = """
-SELECT count(*) AS vens, count(capability_kw) AS known, COALESCE(sum(capability_kw), 0) AS capability_kw
-FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL
-"""
+CAPABILITIES_OF_PARTICIPANTS = "SELECT capability_kw FROM event_vens WHERE event_id = $1 AND share_kw IS NOT NULL"
 RECORD_PARTICIPANTS = """
 INSERT INTO event_vens AS mine (event_id, ven_id, share_kw, capability_kw, reason, late)
 SELECT $1, ven_id, share_kw, capability_kw, reason, $6
@@ -117,16 +117,19 @@ def times_of(row: Any) -> EventTimes:
     return EventTimes(**{name: row[name] for name in EventTimes.__dataclass_fields__})
 
 
-async def candidates(connection: Connection, event: Any, offline_after: float) -> list[Any]:
-    """Return the VENs that may take part in an event and do not yet: `ven_id`, `capability_kw`, `busy_with`."""
+async def candidates(connection: Connection, event: Any, offline_after: float, max_shed_kw: float) -> list[Any]:
+    """Return the VENs that may take part in an event and do not yet: `ven_id`, `capability_kw`, `busy_with`.
+
+    No capability is above `max_shed_kw`.
+    """
     held = await connection.fetch(CANDIDATES, event["event_id"], event["ven_ids"], offline_after)
     # In a statement of its own: it has to see what others did to these VENs before they were held.
-    return list(await connection.fetch(CAPABILITIES, [row["ven_id"] for row in held])) if held else []
+    return list(await connection.fetch(CAPABILITIES, [row["ven_id"] for row in held], max_shed_kw)) if held else []
 
 
-async def participant_totals(connection: Connection, event_id: str) -> Any:
-    """Return the totals over an event's participants: `vens`, `known` (with a capability) and `capability_kw`."""
-    return await connection.fetchrow(PARTICIPANT_TOTALS, event_id)
+async def participant_capabilities(connection: Connection, event_id: str) -> list[float | None]:
+    """Return what each participant of an event can shed, in kW; None where it is unknown."""
+    return [row["capability_kw"] for row in await connection.fetch(CAPABILITIES_OF_PARTICIPANTS, event_id)]
 
 
 async def record_participants(

@@ -69,7 +69,7 @@ class DrHarness:
         # Samples of one VEN need distinct times in milliseconds.
         now = max(now, self._measured.get(ven_id, now) + timedelta(milliseconds=1))
         self._measured[ven_id] = now
-        loads = None if can_kw is None else (Load("hvac", capacity_kw=9.0, shed_capability_kw=can_kw),)
+        loads = None if can_kw is None else (Load("hvac", shed_capability_kw=can_kw),)
         values = {"timestamp": now, "received_at": now, "used_power_kw": 5.0, "shed_power_kw": 0.0, "loads": loads}
         await self.sink.readings.store([Reading(ven_id=ven_id, **{**values, **fields})])
 

@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from schemas.records.telemetry import Load
 from streams.dr.event_store import LOCK, candidates
 from tests.support.dr_harness import DrHarness
 
@@ -48,7 +51,7 @@ async def test_a_ven_is_busy_until_its_restore_is_decided(dr: DrHarness) -> None
     await dr.rows.execute("UPDATE commands SET ends_at = now()")
     await dr.event("evt-second")
     row = await dr.rows.fetchrow(LOCK, "evt-second")
-    (candidate,) = await candidates(dr.rows, row, 60.0)
+    (candidate,) = await candidates(dr.rows, row, 60.0, 50.0)
     assert candidate["busy_with"] == "evt-first"
     await dr.run_once()
     of_a = [(record.op, record.event_id) for record in await dr.published()]
@@ -103,3 +106,57 @@ async def test_an_operators_shed_makes_a_ven_busy(dr: DrHarness) -> None:
     await dr.run_once()
     assert [record.event_id for record in await dr.published()] == ["evt-own"]
     assert (await dr.shares())["a"]["reason"] == "busy with evt-own"
+
+
+async def test_back_to_back_events_ask_for_what_is_shed_already(dr: DrHarness) -> None:
+    """A load of 3 kW sheds 2 for the first event; 1 kW is left, and 3 can be shed for the second."""
+    load = Load("hvac", capacity_kw=3.0, current_power_kw=3.0, shed_capability_kw=3.0)
+    await dr.reading("a", loads=(load,))
+    await dr.event("evt-first", kw=2.0, end=100)
+    await dr.run_once()
+    less = Load("hvac", capacity_kw=3.0, current_power_kw=1.0, shed_capability_kw=1.0)
+    await dr.reading("a", loads=(less,), event_id="evt-first", shed_power_kw=2.0)
+    await dr.event("evt-second", kw=3.0)
+    await dr.rows.execute("UPDATE events SET end_time = now() WHERE event_id = 'evt-first'")
+    await dr.run_once()
+    sent = [(record.op, record.event_id, record.payload.get("shed_kw")) for record in await dr.published()]
+    assert sent == [("event", "evt-first", 2.0), ("restore", "evt-first", None), ("event", "evt-second", 3.0)]
+    assert (await dr.shares("evt-second"))["a"]["capability_kw"] == 3.0
+
+
+async def test_what_is_shed_at_the_device_itself_is_not_available(dr: DrHarness) -> None:
+    load = Load("hvac", capacity_kw=3.0, current_power_kw=1.0, shed_capability_kw=1.0)
+    await dr.reading("a", loads=(load,), event_id="ui-evt-7", shed_power_kw=2.0)
+    await dr.event(kw=3.0)
+    await dr.run_once()
+    assert (await dr.shares())["a"]["capability_kw"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("load", "capability"),
+    [
+        (Load("x", current_power_kw=1.0, shed_capability_kw=1e9), 1.0),
+        (Load("x", capacity_kw=2.0, shed_capability_kw=1e9), 2.0),
+        (Load("x", current_power_kw=-3.0, shed_capability_kw=2.0), 0.0),
+        (Load("x", shed_capability_kw=1e9), 50.0),
+        (Load("x", shed_capability_kw=-2.0), 0.0),
+        (Load("x", current_power_kw=4.0, shed_capability_kw=1.5), 1.5),
+    ],
+    ids=["above its power", "above its capacity", "producing", "above MAX_VEN_SHED_KW", "negative", "plausible"],
+)
+async def test_a_capability_is_bounded_by_what_is_plausible(dr: DrHarness, load: Load, capability: float) -> None:
+    await dr.reading("a", loads=(load,))
+    await dr.event(kw=100.0)
+    await dr.run_once()
+    assert (await dr.shares())["a"]["capability_kw"] == capability
+
+
+async def test_a_home_that_claims_too_much_leaves_the_others_their_shares(dr: DrHarness) -> None:
+    for number in range(10):
+        await dr.reading(f"home-{number}", 2.0)
+    await dr.reading("liar", 1e9)
+    await dr.event(kw=10.0)
+    await dr.run_once()
+    shares = {ven_id: row["share_kw"] for ven_id, row in (await dr.shares()).items()}
+    assert shares.pop("liar") == pytest.approx(10 * 2 / 12, abs=1e-5)
+    assert list(shares.values()) == pytest.approx([10 / 12] * 10, abs=1e-5)

@@ -11,8 +11,8 @@ from streams.dr.allocation import (
     NOTHING_TO_SHED,
     PROPORTIONAL,
     UNKNOWN,
-    ParticipantTotals,
     Share,
+    Totals,
     share_of,
 )
 
@@ -21,7 +21,7 @@ KW = st.floats(0.001, 1e6)
 
 
 def shares(requested: float, fleet: list[float | None]) -> list[Share]:
-    basis = ParticipantTotals.of(fleet)
+    basis = Totals.of(fleet)
     return [share_of(requested, basis, capability) for capability in fleet]
 
 
@@ -35,14 +35,32 @@ def test_never_more_than_asked_for_nor_than_a_ven_can(requested: float, fleet: l
 
 
 @given(requested=KW, fleet=st.lists(st.floats(0.01, 50), min_size=1, max_size=40))
-def test_all_of_it_is_shared_out_where_the_fleet_can(requested: float, fleet: list[float]) -> None:
+def test_all_is_shared_out_if_the_fleet_can_carry_it(requested: float, fleet: list[float]) -> None:
     found = shares(requested, list(fleet))
     assert math.fsum(share.kw for share in found) == pytest.approx(
         min(requested, math.fsum(fleet)), abs=1e-6 * len(fleet)
     )
-    # In proportion: all shed the same part of what they can.
+    assert all(share.kw > 0 for share in found)
+    # Who can shed more is never asked for less.
+    in_order = [share.kw for _, share in sorted(zip(fleet, found, strict=True))]
+    assert in_order == pytest.approx(sorted(in_order), abs=1e-6)
+
+
+@given(requested=st.floats(0.001, 1000), fleet=st.lists(st.floats(1, 2), min_size=1, max_size=40))
+def test_similar_homes_shed_the_same_part_of_their_capability(requested: float, fleet: list[float]) -> None:
+    found = shares(requested, list(fleet))
     parts = [share.kw / capability for share, capability in zip(found, fleet, strict=True)]
     assert parts == pytest.approx([parts[0]] * len(parts), abs=1e-4)
+
+
+@given(number=st.integers(1, 100), part=st.floats(0.01, 0.9), claim=st.floats(2, 1e9))
+def test_one_that_claims_too_much_gets_a_bounded_part(number: int, part: float, claim: float) -> None:
+    requested = part * number * 2.0
+    *honest, liar = shares(requested, [*[2.0] * number, claim])
+    if number > 1:
+        assert liar.kw <= requested * 2 / (number + 2) + 1e-5
+    for share in honest:
+        assert share.kw >= requested / (number + 2) - 1e-5
 
 
 @given(requested=KW, number=st.integers(1, 100))
@@ -54,8 +72,8 @@ def test_equal_shares_where_nobody_has_told(requested: float, number: int) -> No
 def test_a_late_joiner_is_figured_as_if_it_had_been_there(
     requested: float, fleet: list[float | None], joiner: float | None
 ) -> None:
-    late = share_of(requested, ParticipantTotals.of(fleet).including([joiner]), joiner)
-    there = share_of(requested, ParticipantTotals.of([*fleet, joiner]), joiner)
+    late = share_of(requested, Totals.of([*fleet, joiner]), joiner)
+    there = share_of(requested, Totals.of([joiner, *fleet]), joiner)
     assert late.kw == pytest.approx(there.kw, abs=1e-6)
 
 
@@ -66,5 +84,5 @@ def test_reasons() -> None:
 
 
 def test_the_first_to_join_an_event_that_nobody_was_there_for() -> None:
-    assert share_of(5, ParticipantTotals().including([None]), None) == Share(5, UNKNOWN)
-    assert share_of(5, ParticipantTotals().including([3.0]), 3.0) == Share(3.0, FULL_CAPABILITY)
+    assert share_of(5, Totals.of([None]), None) == Share(5, UNKNOWN)
+    assert share_of(5, Totals.of([3.0]), 3.0) == Share(3.0, FULL_CAPABILITY)
