@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from api.services.pipeline_monitor import PipelineMonitor
 from gateway.bench.environment import BenchEnvironment
 from gateway.bench.run import STORED
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Pool
 from schemas.base.errors import GatewayError
 
@@ -78,7 +78,7 @@ class Backlog:
         pipeline = PipelineMonitor(self._system.kafka, self._pool)
         monitoring = asyncio.create_task(pipeline.run())
         try:
-            if not await until(lambda: pipeline.latest is not None, _LAG_SECONDS) or pipeline.latest is None:
+            if not await wait_until(lambda: pipeline.latest is not None, _LAG_SECONDS) or pipeline.latest is None:
                 raise GatewayError("Kafka did not report the lag of the roles")
             return {role.role: role.records or 0 for role in pipeline.latest.waiting}
         finally:

@@ -21,7 +21,7 @@ from gateway.bench.percentiles import nearest_rank
 from gateway.bench.processes import cpu_seconds, processes
 from gateway.local.system import System
 from gateway.reconciliation.command_observer import CommandObserver, observe_commands
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import connect_options
 from schemas.base.errors import GatewayError
 from schemas.dr.commands import EVENT
@@ -118,7 +118,7 @@ async def _online(system: System, vens: int, progress: Callable[[str], None]) ->
             return bool(await connection.fetchval(ONLINE) >= vens)
 
         progress(f"waiting until {vens} VENs are online …")
-        if not await until(online, ONLINE_SECONDS, every=0.5):
+        if not await wait_until(online, ONLINE_SECONDS, every=0.5):
             raise GatewayError(f"not all VENs came online within {ONLINE_SECONDS} s; try fewer with --vens")
     finally:
         await connection.close()
@@ -139,7 +139,7 @@ async def _measure(
         async def acknowledged() -> bool:
             return bool(await connection.fetchval(ACKNOWLEDGED, event_id) >= vens)
 
-        if not await until(acknowledged, COMMAND_SECONDS, every=0.5):
+        if not await wait_until(acknowledged, COMMAND_SECONDS, every=0.5):
             raise GatewayError(f"not every command was sent and acknowledged within {COMMAND_SECONDS} s")
         rows = await connection.fetch(STEPS, event_id, start)
     finally:

@@ -22,7 +22,7 @@ from rich.table import Table
 from gateway.bench.environment import environment
 from gateway.fleet import Fleet, FleetOptions, publishing
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.base.errors import GatewayError
 
 # Shorter than the default, so that stalled clients are disconnected during the benchmark.
@@ -128,7 +128,7 @@ async def measure(system: System, options: FeedOptions, progress: Callable[[str]
     api = psutil.Process(system.workers["api"].process.pid)
     before_mb = api.memory_info().rss / 2**20
     async with _clients(clients, options):
-        if not await until(lambda: clients.reading == options.clients, CONNECT_SECONDS):
+        if not await wait_until(lambda: clients.reading == options.clients, CONNECT_SECONDS):
             raise GatewayError(f"only {clients.reading} of {options.clients} clients could connect")
         progress(f"{options.clients} clients; totals for {options.seconds:.0f} s …")
         totals = await _phase(clients, api, options.seconds)

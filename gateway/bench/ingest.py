@@ -21,7 +21,7 @@ from gateway.bench.load_generator import LoadPlan
 from gateway.bench.processes import processes, servers
 from gateway.bench.run import run
 from gateway.local.database import connected
-from gateway.stack.polling import all_done
+from gateway.stack.polling import gather_all
 from migrations.run import migrate
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import DatabaseSettings
@@ -75,7 +75,7 @@ async def measure(env: BenchEnvironment, options: IngestOptions) -> IngestMetric
                 used["baseline"] = psutil.Process(pid)
                 compared.append(await run(env, plan(baseline.TOPIC), database, used))
             env.progress(f"baseline {number}: {compared[-1].summary}")
-            await all_done(worker.start() for worker in system.workers.values())
+            await gather_all(worker.start() for worker in system.workers.values())
             await system.all_ready()
         topic = system.topics["MQTT_TOPIC_METERING"]
         gateway.append(await run(env, plan(topic), system.database, processes(system)))

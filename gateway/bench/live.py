@@ -17,7 +17,7 @@ from rich.console import Console
 from gateway.bench.environment import environment
 from gateway.bench.seed_data import FleetHistory, seed_history
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.kafka import producer
 from schemas.base.errors import GatewayError
 from schemas.records.telemetry import Load, Reading, encode_record
@@ -95,7 +95,7 @@ async def _measure(system: System, first: int, vens: int, requests: int, progres
             return bool(stats.get("onlineVens") == vens == stats.get("venCount"))
 
         progress(f"waiting until {vens} VENs are online …")
-        if not await until(all_online, WAIT_SECONDS):
+        if not await wait_until(all_online, WAIT_SECONDS):
             raise GatewayError(f"{vens} VENs were not online within {WAIT_SECONDS} s")
         await _until_quiet(system)
         begun, before = time.monotonic(), await _cpu_seconds(system, "streams-live")
@@ -140,7 +140,7 @@ async def _until_quiet(system: System) -> None:
         await asyncio.sleep(1)
         return await _cpu_seconds(system, "streams-sink") - before < 0.2  # noqa: PLR2004 - seconds per second: idle
 
-    await until(quiet, WAIT_SECONDS)
+    await wait_until(quiet, WAIT_SECONDS)
 
 
 async def _cpu_seconds(system: System, worker: str) -> float:

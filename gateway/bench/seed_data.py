@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection, connect_options
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import DatabaseSettings
@@ -82,7 +82,7 @@ async def seed_history(settings: DatabaseSettings, history: FleetHistory, progre
         await _write(connection, history, start, now, progress)
         progress("rolling up …")
         await connection.execute(ROLL_UP_FROM, start)
-        if not await until(lambda: connection.fetchval(ROLLED_UP), SECONDS_TO_ROLL_UP, every=1):
+        if not await wait_until(lambda: connection.fetchval(ROLLED_UP), SECONDS_TO_ROLL_UP, every=1):
             raise GatewayError(f"the readings were not rolled up within {SECONDS_TO_ROLL_UP} s")
         await connection.execute("VACUUM (ANALYZE) telemetry_minutes, telemetry_hours")
         # Otherwise the checkpoint would run while requests are timed.

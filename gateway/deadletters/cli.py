@@ -40,12 +40,12 @@ def list_dead_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, as the REST API does.")] = False,
 ) -> None:
     """List dead letters, newest first."""
-    from gateway.deadletters.operations import newest
+    from gateway.deadletters.operations import list_newest
     from gateway.deadletters.output import print_page
     from gateway.local.database import with_database
 
     selected = _filter(topic, ven, reason, () if state is None else (state,), since, until)
-    page = with_database("deadletters", lambda pool, _stop: newest(pool, selected, limit))
+    page = with_database("deadletters", lambda pool, _stop: list_newest(pool, selected, limit))
     if as_json:
         print(page.model_dump_json(by_alias=True))
     else:
@@ -61,11 +61,11 @@ def show(
 ) -> None:
     """Print one dead letter with its payload, and how to correct it."""
     from api.views.dead_letters import dead_letter_detail_view
-    from gateway.deadletters.operations import one
+    from gateway.deadletters.operations import find_by_id
     from gateway.deadletters.output import print_dead_letter
     from gateway.local.database import with_database
 
-    row = with_database("deadletters", lambda pool, _stop: one(pool, dead_letter_id))
+    row = with_database("deadletters", lambda pool, _stop: find_by_id(pool, dead_letter_id))
     if payload:
         sys.stdout.buffer.write(row["payload"] if row["corrected_payload"] is None else row["corrected_payload"])
     else:
@@ -97,7 +97,7 @@ def replay(
     It exits with 1 if a message was rejected again.
     """
     from api.queries.dead_letter_replays import NOT_STORED
-    from gateway.deadletters.operations import matching, named
+    from gateway.deadletters.operations import keys_matching, keys_of
     from gateway.deadletters.operations import replay as replay_all
     from gateway.deadletters.output import print_outcomes
     from gateway.local.database import with_database
@@ -106,11 +106,11 @@ def replay(
     _check(ids or [], payload, filtered=filtered, everything=everything)
     corrected_payload = None if payload is None else _read(payload)
     if ids:
-        keys = with_database("deadletters", lambda pool, _stop: named(pool, ids))
+        keys = with_database("deadletters", lambda pool, _stop: keys_of(pool, ids))
     else:
         states = NOT_STORED if state is None else (state,)
         selected = _filter(topic, ven, reason, states, since, until)
-        keys = with_database("deadletters", lambda pool, _stop: matching(pool, selected))
+        keys = with_database("deadletters", lambda pool, _stop: keys_matching(pool, selected))
         if not keys:
             print("No dead letter matches; nothing was replayed.")
             return

@@ -28,7 +28,7 @@ from schemas.rest.dead_letters import DeadLetterPage
 CHUNK = 1000
 
 
-async def newest(pool: Pool, selected: DeadLetterFilter, limit: int) -> DeadLetterPage:
+async def list_newest(pool: Pool, selected: DeadLetterFilter, limit: int) -> DeadLetterPage:
     """Return the newest matching dead letters, as the REST API does."""
     rows = await fetch_dead_letters(pool, selected, older_than=None, limit=limit + 1)
     more = len(rows) > limit
@@ -38,7 +38,7 @@ async def newest(pool: Pool, selected: DeadLetterFilter, limit: int) -> DeadLett
     )
 
 
-async def one(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
+async def find_by_id(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
     """Return one dead letter with its payload.
 
     Raises:
@@ -50,7 +50,7 @@ async def one(pool: Pool, dead_letter_id: str) -> asyncpg.Record:
     return row
 
 
-async def named(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
+async def keys_of(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
     """Return the keys of these dead letters, each once.
 
     Raises:
@@ -62,7 +62,7 @@ async def named(pool: Pool, ids: Sequence[str]) -> list[DeadLetterKey]:
     return list(found.values())
 
 
-async def matching(pool: Pool, selected: DeadLetterFilter) -> list[DeadLetterKey]:
+async def keys_matching(pool: Pool, selected: DeadLetterFilter) -> list[DeadLetterKey]:
     """Return the keys of all matching dead letters, oldest first."""
     keys: list[DeadLetterKey] = []
     while page := await fetch_keys(pool, selected, older_than=keys[-1] if keys else None, limit=10 * CHUNK):

@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from gateway.local.worker import Worker
 from gateway.stack import LocalStack, MqttBroker, StackError
-from gateway.stack.polling import all_done, until
-from gateway.stack.ports import claim, is_free
+from gateway.stack.polling import gather_all, wait_until
+from gateway.stack.ports import is_free, reserve_ports
 from migrations.run import migrate
 from runtime.kafka import ensure_topics
 from schemas.settings.access import AccessSettings
@@ -116,7 +116,7 @@ class System:
             await ensure_topics(self.kafka)
             self._progress("Tables and topics are up to date; starting the processes …")
             self._add_workers()
-            await all_done(worker.start() for worker in self.workers.values())
+            await gather_all(worker.start() for worker in self.workers.values())
             await self.all_ready()
             self._write_endpoints()
         except BaseException:
@@ -160,7 +160,7 @@ class System:
         A `named` worker keeps its partitions during a restart; others return them when they leave.
         """
         name = f"streams-{role}-{number}"
-        port = claim(self.stack.data / "health-ports.json", [name])[name]
+        port = reserve_ports(self.stack.data / "health-ports.json", [name])[name]
         own = {"STREAMS_HEALTH_PORT": str(port), "STREAMS_INSTANCE_ID": name if named else ""}
         self._add(name, ("streams", role), own, port)
         return self.workers[name]
@@ -188,13 +188,13 @@ class System:
         chosen = {name: os.environ[name] for name in defaults if name in os.environ}
         if "API_PORT" not in {*chosen, *self._given} and not is_free(API_PORT):
             # This port is remembered with the data.
-            defaults["API_PORT"] = str(claim(self.stack.data / "health-ports.json", ["api"])["api"])
+            defaults["API_PORT"] = str(reserve_ports(self.stack.data / "health-ports.json", ["api"])["api"])
             self._progress(f"Port {API_PORT} is taken; the API uses port {defaults['API_PORT']} instead.")
         return {**defaults, **chosen, **self.stack.environment(), **self.topics, **self._given}
 
     def _add_workers(self) -> None:
         roles = [f"streams-{role}" for role in ROLES]
-        ports = claim(self.stack.data / "health-ports.json", ["bridge", *roles])
+        ports = reserve_ports(self.stack.data / "health-ports.json", ["bridge", *roles])
         self._add("bridge", ("bridge",), {"BRIDGE_HEALTH_PORT": str(ports["bridge"])}, ports["bridge"])
         for role, name in zip(ROLES, roles, strict=True):
             own = {"STREAMS_HEALTH_PORT": str(ports[name]), "STREAMS_INSTANCE_ID": f"{name}-1"}
@@ -218,7 +218,7 @@ class System:
             StackError: one is not ready after a minute.
         """
         for worker in self.workers.values():
-            if not await until(worker.ready, READY_SECONDS):
+            if not await wait_until(worker.ready, READY_SECONDS):
                 raise StackError(f"{worker.name} was not ready within {READY_SECONDS} s: {worker.process.see_log()}")
             self._progress(f"{worker.name} is ready")
 

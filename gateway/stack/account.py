@@ -1,9 +1,8 @@
-"""PostgreSQL refuses to run as root: as root it gets another account, and files which that account can reach.
+"""Chooses the account that runs PostgreSQL, which refuses to run as root.
 
-Two things stand in the way. The data folder may lie below folders that only root may enter, such as a home directory or
-a test's temporary folder; no permission of theirs is changed. On Linux a process may always enter its own working
-folder through /proc/self/cwd, whatever lies above it: the server starts in its data folder and knows it by that name.
-And the programs themselves may lie there, in a virtual environment below /root: then they are copied once.
+The data folder can lie below folders that only root may enter; their permissions do not change. On Linux a process
+reaches its own working folder through /proc/self/cwd: the server starts in its data folder and uses that path.
+PostgreSQL's programs can lie in a virtual environment below /root: then they are copied once.
 """
 
 import os
@@ -28,16 +27,16 @@ _COPIES = Path("/var/cache/grid-event-gateway")
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs PostgreSQL: `ids` is None for the present user."""
+    """The account that runs PostgreSQL: `ids` is None for the current user."""
 
     ids: tuple[int, int] | None
 
     def folder(self, path: Path) -> str:
-        """How a process of this account, started in `path`, calls that folder."""
+        """Return the path by which a process of this account, started in `path`, reaches that folder."""
         return "/proc/self/cwd" if self.ids else str(path)
 
-    def own(self, path: Path) -> None:
-        """Give it a file or folder."""
+    def give_ownership(self, path: Path) -> None:
+        """Make the account the owner of a file or folder."""
         if self.ids:
             os.chown(path, *self.ids)
 
@@ -68,8 +67,8 @@ class Account:
         return True
 
 
-def choose(existing: Path) -> Account:
-    """The present user; as root the owner of existing data, else the first unprivileged account that there is."""
+def choose_account(existing: Path) -> Account:
+    """Return the current user; as root the owner of existing data, else the first unprivileged account that exists."""
     if os.geteuid() != 0:
         return Account(None)
     if sys.platform != "linux":
@@ -89,7 +88,7 @@ def choose(existing: Path) -> Account:
 
 @cache
 def _package() -> Path:
-    """The folder of the wheel, found without importing it: its import reaches for folders and locks of its own."""
+    """The folder of the wheel, found without importing it: its import creates folders and locks."""
     spec = find_spec(_WHEEL.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise StackError(f"PostgreSQL comes with {_WHEEL}: install it with pip install 'grid-event-gateway[stack]'.")

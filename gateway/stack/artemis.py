@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.stack.child_guard import Guard
 from gateway.stack.jars import class_path, pinned
-from gateway.stack.java import clean_scratch, command, environment
+from gateway.stack.java import clean_scratch, java_command, java_environment
 from gateway.stack.mqtt import mqtt_answers
 from gateway.stack.process import Process
 from gateway.stack.server import Server
@@ -77,8 +77,8 @@ class Artemis(Server):
         (settings / "broker.xml").write_text(text, encoding="utf-8")
         return Process(
             self.title,
-            command(_MAIN, ["."], heap_mb=512, scratch=scratch, properties=_LOGGING),
-            env=environment(classes),
+            java_command(_MAIN, ["."], heap_mb=512, scratch=scratch, properties=_LOGGING),
+            env=java_environment(classes),
             cwd=self._folder,
             log=self._log,
             guard=self._guard,

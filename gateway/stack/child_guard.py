@@ -1,7 +1,7 @@
-"""Children that end with their parent, even when the parent is killed outright.
+"""Ends child processes with their parent, even if the parent is killed.
 
-A small guard process waits at a pipe of which only the parent holds the writing end. When the pipe closes, for whatever
-reason, the guard stops what is registered with it. Portable: no process groups of the terminal, no Linux-only signals.
+A small guard process reads from a pipe whose writing end only the parent holds. When the pipe closes for any
+reason, the guard stops the registered processes. Portable: no process groups of the terminal, no Linux-only signals.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Guard:
         """Start the guard process.
 
         Args:
-            keep_open: file descriptors it holds until all is ended, such as the lock of a data folder.
+            keep_open: file descriptors that stay open until all processes have ended, such as the lock of a folder.
         """
         self._process = subprocess.Popen(
             # -P: the folder of the script, with its kafka.py and the like, stays off the import path.
@@ -41,25 +41,25 @@ class Guard:
         return self._process.pid
 
     def register(self, pid: int, stop_signal: int) -> None:
-        """Tie a process to this one's life; `stop_signal` is what asks it to stop."""
+        """End this process with the parent; `stop_signal` asks it to stop."""
         try:
-            self._tell(f"+ {pid} {int(stop_signal)}")
+            self._send(f"+ {pid} {int(stop_signal)}")
         except BrokenPipeError as error:
             raise StackError("The guard of the child processes was killed: stop everything and start again.") from error
 
     def forget(self, pid: int) -> None:
         """A registered process has ended and been collected."""
-        with contextlib.suppress(BrokenPipeError):  # a guard that was killed has forgotten already
-            self._tell(f"- {pid}")
+        with contextlib.suppress(BrokenPipeError):  # the guard was killed
+            self._send(f"- {pid}")
 
     async def close(self) -> None:
-        """Let the guard end what is still registered, and itself."""
+        """Let the guard end the registered processes, then itself."""
         if self._process.stdin and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
         await asyncio.to_thread(self._process.wait)
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin and not self._process.stdin.closed:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()

@@ -1,7 +1,7 @@
-"""The guard's own process: ends every registered process once the parent is gone, however it went.
+"""The guard's own process: ends every registered process when the parent has ended.
 
 Started by file name, not as a module of the package, so that it needs nothing but psutil and is there within moments.
-It reads lines from its standard input: `+ PID SIGNAL` takes a process into its care, `- PID` lets it go. The end of the
+It reads lines from its standard input: `+ PID SIGNAL` registers a process, `- PID` removes it. The end of the
 input means that the parent has ended: only the parent holds the other side of this pipe.
 """
 
@@ -18,33 +18,33 @@ GRACE = 5.0
 def main() -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    wards: dict[int, tuple[psutil.Process, int]] = {}
+    children: dict[int, tuple[psutil.Process, int]] = {}
     for line in sys.stdin:
         sign, pid, *stop_signal = line.split()
         if sign == "-":
-            wards.pop(int(pid), None)
+            children.pop(int(pid), None)
             continue
         try:
             # The object remembers when the process was created, so a reused pid is never signalled.
-            wards[int(pid)] = (psutil.Process(int(pid)), int(stop_signal[0]))
+            children[int(pid)] = (psutil.Process(int(pid)), int(stop_signal[0]))
         except psutil.NoSuchProcess:
             continue
-    end(list(wards.values()))
+    end(list(children.values()))
 
 
-def end(wards: list[tuple[psutil.Process, int]]) -> None:
+def end(children: list[tuple[psutil.Process, int]]) -> None:
     """Ask each process to stop, then kill what is left of it and of its children."""
-    families = [process for ward, _ in wards for process in family(ward)]
-    for ward, stop_signal in wards:
-        send(ward, stop_signal)
+    processes = [process for child, _ in children for process in process_tree(child)]
+    for child, stop_signal in children:
+        send(child, stop_signal)
     deadline = time.monotonic() + GRACE
-    while any(alive(process) for process in families) and time.monotonic() < deadline:
+    while any(alive(process) for process in processes) and time.monotonic() < deadline:
         time.sleep(0.05)
-    for process in families:
+    for process in processes:
         send(process, signal.SIGKILL)
 
 
-def family(process: psutil.Process) -> list[psutil.Process]:
+def process_tree(process: psutil.Process) -> list[psutil.Process]:
     """A process and everything below it."""
     try:
         return [process, *process.children(recursive=True)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from gateway.stack.errors import StackError
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 _GUARD_DEADLINE = 12.0
 
@@ -26,7 +26,7 @@ class FolderLock:
             raise StackError(
                 f"{self._folder} is in use by another running gateway: stop that one, or choose another folder."
             )
-        if not await until(lambda: self._take("guard.lock"), _GUARD_DEADLINE, every=0.1):
+        if not await wait_until(lambda: self._take("guard.lock"), _GUARD_DEADLINE, every=0.1):
             self.release()
             raise StackError(
                 f"The servers of an earlier run in {self._folder} are still stopping: try again in a few seconds."

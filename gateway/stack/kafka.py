@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from gateway.stack.child_guard import Guard
 from gateway.stack.jars import class_path, pinned
-from gateway.stack.java import clean_scratch, command, environment
+from gateway.stack.java import clean_scratch, java_command, java_environment
 from gateway.stack.polling import port_open
 from gateway.stack.process import Process, run
 from gateway.stack.server import Server
@@ -52,7 +52,7 @@ _LOGGING = {"org.slf4j.simpleLogger.log.org.apache.kafka.common.config": "warn"}
 
 
 class Kafka(Server):
-    """The log, on loopback."""
+    """A Kafka broker on loopback."""
 
     title = "Kafka"
 
@@ -67,7 +67,7 @@ class Kafka(Server):
         progress: Callable[[str], None],
         advertised_port: int | None = None,
     ) -> None:
-        """Describe it; clients are told to come to `advertised_port` where something stands before the server."""
+        """Describe the broker; `advertised_port` is the port that clients use, if a proxy is in front of it."""
         super().__init__(port, progress)
         self._advertised_port = advertised_port or port
         self._folder = folder
@@ -109,8 +109,8 @@ class Kafka(Server):
     ) -> Process:
         return Process(
             self.title,
-            command(main, arguments, heap_mb=512, scratch=self._folder / "tmp", properties=_LOGGING),
-            env=environment(classes),
+            java_command(main, arguments, heap_mb=512, scratch=self._folder / "tmp", properties=_LOGGING),
+            env=java_environment(classes),
             cwd=self._folder,
             log=self._log,
             guard=self._guard,

@@ -12,9 +12,9 @@ from gateway.stack.child_guard import Guard
 from gateway.stack.errors import StackError
 from gateway.stack.folder import FolderLock
 from gateway.stack.kafka import Kafka
-from gateway.stack.mosquitto import Mosquitto, find
-from gateway.stack.polling import all_done
-from gateway.stack.ports import claim
+from gateway.stack.mosquitto import Mosquitto, find_mosquitto
+from gateway.stack.polling import gather_all
+from gateway.stack.ports import reserve_ports
 from gateway.stack.postgres import Postgres
 from gateway.stack.server import Server
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 class LocalStack:
     """Kafka, PostgreSQL and MQTT on loopback with free ports and one data folder.
 
-    The servers, their addresses and the guard are there once `start` has been called.
+    The servers, their addresses and the guard exist after `start`.
     """
 
     kafka: Kafka
@@ -47,10 +47,10 @@ class LocalStack:
         """Describe the stack; nothing is started yet.
 
         Args:
-            data: the folder for everything it keeps; one running stack per folder.
+            data: the folder of all data and logs; one running stack per folder.
             mqtt: the MQTT broker; "auto" takes mosquitto where it is installed, else Artemis.
-            kafka_advertised_port: where Kafka's clients are told to come, when something stands before it.
-            progress: is told, in lines for people, what goes on.
+            kafka_advertised_port: the port that Kafka clients use, if a proxy is in front of Kafka.
+            progress: receives progress messages.
         """
         self.data = data.expanduser().resolve()
         self._mqtt_kind = mqtt
@@ -121,13 +121,13 @@ class LocalStack:
         self._started = True
         try:
             self._describe()
-            await all_done(server.start() for server in self._servers)
+            await gather_all(server.start() for server in self._servers)
         except BaseException:
             await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Stop the servers in good order, then whatever else the guard was given."""
+        """Stop the servers, then all other processes that the guard knows."""
         if not self._started:
             return
         self._started = False
@@ -152,7 +152,7 @@ class LocalStack:
             raise StackError(f"{self.data} cannot be used ({error}): choose another folder.") from error
 
     def _describe(self) -> None:
-        ports = claim(self.data / "ports.json", ["kafka", "kafka_controller", "postgres", "mqtt"])
+        ports = reserve_ports(self.data / "ports.json", ["kafka", "kafka_controller", "postgres", "mqtt"])
         self.kafka = Kafka(
             self.data / "kafka",
             port=ports["kafka"],
@@ -171,7 +171,7 @@ class LocalStack:
         )
         kind = self._mqtt_kind
         if kind == "auto":
-            kind = "mosquitto" if find() else "artemis"
+            kind = "mosquitto" if find_mosquitto() else "artemis"
         broker = Mosquitto if kind == "mosquitto" else Artemis
         self.mqtt = broker(
             self.data / "mqtt" / kind,

@@ -37,7 +37,7 @@ max_packet_size 1048576
 """
 
 
-def find() -> Path | None:
+def find_mosquitto() -> Path | None:
     """The mosquitto program, when there is one."""
     path = os.pathsep.join([os.environ.get("PATH", ""), *_PLACES])
     found = shutil.which("mosquitto", path=path)
@@ -56,7 +56,7 @@ class Mosquitto(Server):
         self._guard = guard
 
     async def _prepare(self) -> Process:
-        program = find()
+        program = find_mosquitto()
         if program is None:
             raise StackError('mosquitto was not found: install it, or choose mqtt="artemis".')
         self._folder.mkdir(parents=True, exist_ok=True)

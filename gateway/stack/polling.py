@@ -1,12 +1,12 @@
-"""Waiting for a condition with a deadline, instead of sleeping and hoping."""
+"""Waits for a condition, with a deadline."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float, every: float = 0.05) -> bool:  # noqa: ASYNC109 - the deadline is the point
-    """Look at `condition` again and again; True as soon as it holds, False when `timeout` seconds have passed."""
+async def wait_until(condition: Callable[[], bool | Awaitable[bool]], timeout: float, every: float = 0.05) -> bool:  # noqa: ASYNC109 - the deadline is the point
+    """Check `condition` repeatedly; return True as soon as it holds, False after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while True:
         outcome = condition()
@@ -17,8 +17,8 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], timeout: float,
         await asyncio.sleep(every)
 
 
-async def all_done(works: Iterable[Awaitable[object]]) -> None:
-    """Wait for all of them even when one fails, so that none still goes on afterwards; then raise the first failure."""
+async def gather_all(works: Iterable[Awaitable[object]]) -> None:
+    """Wait until all have ended, even if one fails; then raise the first failure."""
     for outcome in await asyncio.gather(*works, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome

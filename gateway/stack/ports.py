@@ -1,4 +1,4 @@
-"""Ports on the loopback: remembered with the data, taken again when they are free, replaced when they are not."""
+"""Ports on loopback, stored with the data: reused if they are free, else replaced."""
 
 import json
 import random
@@ -14,8 +14,8 @@ _RANGE = range(20_000, 32_000)
 _ATTEMPTS = 200
 
 
-def claim(file: Path, names: Iterable[str]) -> dict[str, int]:
-    """One free port per name, the ones remembered in `file` first; writes `file` anew."""
+def reserve_ports(file: Path, names: Iterable[str]) -> dict[str, int]:
+    """Return a free port for each name, if possible the one stored in `file`, and store them there."""
     remembered = _read(file)
     chosen: dict[str, int] = {}
     for name in names:

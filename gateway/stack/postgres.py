@@ -10,10 +10,10 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from gateway.stack.account import Account, choose
+from gateway.stack.account import Account, choose_account
 from gateway.stack.child_guard import Guard
 from gateway.stack.errors import StackError
-from gateway.stack.polling import port_open, until
+from gateway.stack.polling import port_open, wait_until
 from gateway.stack.process import Process, run
 from gateway.stack.server import Server
 
@@ -50,7 +50,7 @@ class Postgres(Server):
         return self._password_file.read_text(encoding="utf-8").strip()
 
     async def _prepare(self) -> Process:
-        account = await asyncio.to_thread(choose, self._data)
+        account = await asyncio.to_thread(choose_account, self._data)
         programs = await asyncio.to_thread(account.programs)
         if not self._data.exists():
             await self._create(account, programs)
@@ -74,10 +74,10 @@ class Postgres(Server):
             shutil.rmtree(fresh)
         for folder in (self._folder, fresh):
             folder.mkdir(mode=0o700, exist_ok=True)
-            account.own(folder)
+            account.give_ownership(folder)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_urlsafe(24) + "\n", encoding="utf-8")
-        account.own(self._password_file)
+        account.give_ownership(self._password_file)
         await run(
             Process(
                 "initdb",
@@ -103,10 +103,10 @@ class Postgres(Server):
 
     async def _before_start(self) -> None:
         """Where only the main process was killed, its helpers end a moment later; a new one refuses to start before."""
-        if not await until(lambda: not self._helpers(), timeout=3):
+        if not await wait_until(lambda: not self._helpers(), timeout=3):
             for helper in self._helpers():
                 helper.kill()
-            await until(lambda: not self._helpers(), timeout=3)
+            await wait_until(lambda: not self._helpers(), timeout=3)
 
     def _helpers(self) -> list[psutil.Process]:
         data = str(self._data.resolve())

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 
 from gateway.stack.child_guard import Guard
-from gateway.stack.child_guard_main import alive, family, send
+from gateway.stack.child_guard_main import alive, process_tree, send
 from gateway.stack.errors import StackError
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 _TAIL_LINES = 12
 _TAIL_BYTES = 8_000
@@ -86,7 +86,7 @@ class Process:
         if self._ready is None:
             return
         try:
-            ready = await until(self._settled, self._ready_timeout)
+            ready = await wait_until(self._settled, self._ready_timeout)
         except BaseException:
             await self.kill()
             raise
@@ -113,11 +113,11 @@ class Process:
         """End it and its own children at once, as a power cut would, and wait until they are gone."""
         if self._popen is None:
             return
-        members = self._family()
+        members = self._process_tree()
         for member in members:
             send(member, signal.SIGKILL)
         await self._ended.wait()
-        await until(lambda: not any(alive(member) for member in members), timeout=5)
+        await wait_until(lambda: not any(alive(member) for member in members), timeout=5)
 
     async def restart(self) -> None:
         await self.stop()
@@ -136,9 +136,9 @@ class Process:
         await self._ended.wait()
         return popen.returncode
 
-    def _family(self) -> list[psutil.Process]:
+    def _process_tree(self) -> list[psutil.Process]:
         try:
-            return family(psutil.Process(self.pid)) if self.pid else []
+            return process_tree(psutil.Process(self.pid)) if self.pid else []
         except psutil.NoSuchProcess:
             return []
 

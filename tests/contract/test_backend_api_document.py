@@ -4,7 +4,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
 from schemas.records.topics import STATS
@@ -44,7 +44,7 @@ async def test_every_example_works(database: DatabaseSettings, kafka: KafkaSetti
             # The energy is looked up beside the totals, which may be there first.
             return "totalHousePowerToday" in network.json()
 
-        assert await until(ready, 60)
+        assert await wait_until(ready, 60)
         # What deletes comes last, what stops next to last: the others need what is there.
         order = {"DELETE": 2, "GET": 0, "PATCH": 0, "POST": 1}
         for call in sorted(calls(), key=lambda call: order[call.method]):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.contract.conftest import World
 from tests.support.rest import assert_problem
 
@@ -126,7 +126,7 @@ async def test_an_event_starts_and_ends_by_the_clock(world: World) -> None:
         assert status in life[before : due() + 1]
         return bool(status == "completed")
 
-    assert await until(over, 60)
+    assert await wait_until(over, 60)
 
 
 async def test_addressed_vens_must_exist(world: World) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.dr.event_lifecycle import EventAction, next_action
 from streams.dr.event_store import CLOCK, LOCK, STARTED, times_of
 from tests.contract.conftest import World
@@ -35,7 +35,7 @@ async def test_stopping_while_starting_restores_the_vens(world: World, how: str)
             async def waits() -> bool:
                 return bool(await look.fetchval(WAITING))
 
-            assert await until(waits, 60)
+            assert await wait_until(waits, 60)
             await dispatcher.execute(STARTED, how)
         assert (await asking).status_code in {202, 204}
 
@@ -43,4 +43,4 @@ async def test_stopping_while_starting_restores_the_vens(world: World, how: str)
             row = await look.fetchrow(LOCK, how)
             return next_action(times_of(row), await look.fetchval(CLOCK)) is EventAction.END
 
-        assert await until(to_be_ended, 60, every=0.1)
+        assert await wait_until(to_be_ended, 60, every=0.1)

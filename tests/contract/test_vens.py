@@ -10,7 +10,7 @@ import pytest
 
 from api.queries.ven_erasure import HISTORY, KEPT, LATEST, PENDING_WORK, RETAINING, fetch_pending
 from api.services import ven_erasure
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import connect_options
 from schemas.parsing.acks import Curtailment
 from schemas.records.telemetry import FaultReport, LoadSnapshot
@@ -307,7 +307,7 @@ async def test_a_long_history_is_erased_in_the_background(
     async def erased() -> bool:
         return not await world.rows("SELECT FROM ven_removals")
 
-    assert await until(erased, 60)
+    assert await wait_until(erased, 60)
     background.cancel()
     await pool.close()
     (left,) = await world.rows("SELECT time FROM telemetry_readings WHERE ven_id = 'long'")

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.parsing.registry import PARSERS
 from schemas.records import topics
@@ -37,7 +37,7 @@ async def dump(stored: Connection, ven_id: str) -> dict[str, list[str]]:
     async def rolled_up() -> bool:
         return bool(await stored.fetchval(done, ven_id))
 
-    assert await until(rolled_up, timeout=120, every=0.2)
+    assert await wait_until(rolled_up, timeout=120, every=0.2)
     found = {}
     for name, table in metadata.tables.items():
         if "ven_id" in table.columns:
@@ -74,7 +74,7 @@ async def all_processed(system: System, patience: float) -> bool:
                 offsets = {tp: at.offset for tp, at in (await admin.list_consumer_group_offsets(group)).items()}
                 return all(end <= max(offsets.get(tp, 0), 0) for tp, end in ends.items())
 
-            if not await until(done, patience, every=0.5):
+            if not await wait_until(done, patience, every=0.5):
                 return False
     finally:
         await consumer.stop()

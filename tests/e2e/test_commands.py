@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from streams.roles import ROLES
 
 
@@ -104,7 +104,7 @@ async def test_up_writes_its_addresses_and_keeps_data(tmp_path: Path) -> None:
     for first in (True, False):
         process = await gateway("up", "--data", str(data))
         try:
-            assert await until(lambda: _answers(data), timeout=120, every=0.2)
+            assert await wait_until(lambda: _answers(data), timeout=120, every=0.2)
             where = json.loads((data / "endpoints.json").read_text())
             settings = (data / "gateway.env").read_text()
             assert f"MQTT_PORT={where['mqtt_port']}" in settings
@@ -119,7 +119,7 @@ async def test_up_writes_its_addresses_and_keeps_data(tmp_path: Path) -> None:
                 address = f"{where['mqtt_host']}:{where['mqtt_port']}"
                 code, _, err = await outcome(await gateway("simulate", "--mqtt", address, "--replay", str(sample)))
                 assert code == 0, err
-            assert await until(lambda where=where: _has_ven(where["api"]), timeout=60, every=0.2)  # type: ignore[misc]
+            assert await wait_until(lambda where=where: _has_ven(where["api"]), timeout=60, every=0.2)  # type: ignore[misc]
         finally:
             process.send_signal(signal.SIGTERM)
             code, _, err = await outcome(process)

@@ -11,7 +11,7 @@ import pytest
 from gateway.fleet import Behaviour, Fleet, FleetOptions, publishing
 from gateway.local.system import System
 from gateway.reconciliation.command_observer import observe_commands
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from tests.e2e.dr_event_checks import (
     assert_acks_and_circuits,
@@ -57,7 +57,7 @@ async def test_an_event_runs_once_and_all_results_are_correct(system: System, st
             body = {"name": ven_id, "location": {"lat": 37.0, "lon": -122.0}, "registrationId": ven_id}
             (await api.post("/api/vens", json=body)).raise_for_status()
         async with publishing(fleet):
-            assert await until(lambda: scene.online(fleet.behaviours), WAIT, every=0.25)
+            assert await wait_until(lambda: scene.online(fleet.behaviours), WAIT, every=0.25)
             await start_event(scene)
             assert await seen.wait_for_vens(scene.event_id, "event", fleet.behaviours, 10), "commands are missing"
             async with publishing(late):
@@ -106,8 +106,8 @@ async def assert_active_reduction(scene: Scene) -> None:
     def forgotten() -> bool:
         return len(scene.fleet.dr.power_cuts) == len(scene.with_behaviour(Behaviour.FORGETS))
 
-    assert await until(forgotten, WAIT, every=0.2)
-    assert await until(all_is_quiet, WAIT, every=0.2)
+    assert await wait_until(forgotten, WAIT, every=0.2)
+    assert await wait_until(all_is_quiet, WAIT, every=0.2)
     expected = scene.reduction_now()
     assert expected > REQUESTED_KW / 4
 
@@ -121,7 +121,7 @@ async def assert_active_reduction(scene: Scene) -> None:
             and event["vensResponding"] == len(scene.behaviours) - len(scene.with_behaviour(*NOT_SHEDDING))
         )
 
-    assert await until(agrees, WAIT, every=0.25), (await scene.detail(), expected)
+    assert await wait_until(agrees, WAIT, every=0.25), (await scene.detail(), expected)
     assert scene.reduction_now() == pytest.approx(expected), "the moment was not quiet"
     current = await scene.get("/api/events/current")
     assert (current["id"], current["currentReductionKw"]) == (
@@ -133,7 +133,7 @@ async def assert_active_reduction(scene: Scene) -> None:
         ven_id: STATUS[behaviour] if behaviour in {*NOT_SHEDDING, Behaviour.FORGETS} else "shedding"
         for ven_id, behaviour in scene.behaviours.items()
     }
-    assert await until(lambda: statuses_are(scene, expected_status), WAIT, every=0.25), accepted_samples
+    assert await wait_until(lambda: statuses_are(scene, expected_status), WAIT, every=0.25), accepted_samples
 
 
 async def statuses_are(scene: Scene, expected: Mapping[str, str]) -> bool:
@@ -154,7 +154,7 @@ async def wait_until_restored(scene: Scene) -> None:
     async def all_at_rest() -> bool:
         return await statuses_are(scene, {ven_id: STATUS[behaviour] for ven_id, behaviour in scene.behaviours.items()})
 
-    assert await until(all_at_rest, WAIT, every=0.5), Counter(
+    assert await wait_until(all_at_rest, WAIT, every=0.5), Counter(
         (scene.behaviours[ven["venId"]], ven["status"]) for ven in (await scene.detail())["vens"]
     )
 
@@ -180,7 +180,7 @@ async def wait_for_settled_event(scene: Scene) -> dict[str, Any]:
             == pytest.approx(outcome.mean_kw, rel=EXACT, abs=ROUNDED)
         )
 
-    assert await until(agrees, WAIT, every=0.5), (event, outcome)
+    assert await wait_until(agrees, WAIT, every=0.5), (event, outcome)
     for listed in (await scene.get("/api/events", limit=1000), await scene.get("/api/events/history")):
         (mine,) = [each for each in listed if each["id"] == scene.event_id]
         assert mine["actualReductionKw"] == pytest.approx(outcome.reduction_kw, rel=EXACT, abs=ROUNDED)

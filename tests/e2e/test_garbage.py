@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.fleet.malformed import malformed_payloads
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.topics import HEADER_DETAIL, HEADER_REASON
 from tests.support.kafka_records import read_all
@@ -37,7 +37,7 @@ async def test_bad_payloads_become_dead_letters_and_good_ones_rows(system: Syste
         rows = await stored.fetchval("SELECT count(*) FROM telemetry_readings WHERE ven_id LIKE 'ven-good-%'")
         return bool(rows == GOOD and len(await letters_of_these()) >= len(bad))
 
-    assert await until(all_settled, timeout=60, every=0.5)
+    assert await wait_until(all_settled, timeout=60, every=0.5)
     letters = await letters_of_these()
     reasons = {letter.value: dict(letter.headers)[HEADER_REASON].decode() for letter in letters}
     assert {case.name: reasons.get(case.payload) for case in bad} == {case.name: case.expected_reason for case in bad}

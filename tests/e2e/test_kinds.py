@@ -15,7 +15,7 @@ import pytest
 
 from bridge.main import BridgeConfig, run_bridge
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import BridgeSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
@@ -51,7 +51,7 @@ class Home:
         async def reached() -> bool:
             return [row[0] for row in await self._stored.fetch(select, self.id)] == list(expected)
 
-        assert await until(reached, WAIT), await self.rows(select)
+        assert await wait_until(reached, WAIT), await self.rows(select)
 
     async def shown(self) -> Any:
         async with httpx.AsyncClient(base_url=self._system.api, trust_env=False, timeout=30) as client:
@@ -63,7 +63,7 @@ class Home:
             found = await self.shown()
             return found is not None and {name: found[name] for name in expected} == expected
 
-        assert await until(reached, WAIT, every=0.1), await self.shown()
+        assert await wait_until(reached, WAIT, every=0.1), await self.shown()
 
 
 @pytest.fixture

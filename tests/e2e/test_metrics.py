@@ -6,7 +6,7 @@ import time
 import httpx
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from streams.roles import ROLES
 from tests.support.metrics import Shown, parsed, series
 from tests.support.publishing import publish
@@ -31,7 +31,7 @@ async def test_a_message_is_counted_from_receipt_to_rows(system: System) -> None
         new = {table: number - before.get(table, 0) for table, number in rows.items()}
         return new.get(("telemetry_readings",)) == 1 and new.get(("telemetry_loads",)) == 2
 
-    assert await until(stored, WAIT)
+    assert await wait_until(stored, WAIT)
     bridge = await shown_by(system, "bridge")
     assert bridge["gateway_messages_received_total"]["metering",] >= 2
 
@@ -41,7 +41,7 @@ async def test_a_message_is_counted_from_receipt_to_rows(system: System) -> None
             list(one["gateway_oldest_unfinished_seconds"].values()) == [0] for one in shown[1:]
         )
 
-    assert await until(nothing_waits, WAIT)
+    assert await wait_until(nothing_waits, WAIT)
 
 
 async def test_consumer_lag_is_shown_by_role_and_partition(system: System) -> None:
@@ -61,7 +61,7 @@ async def test_consumer_lag_is_shown_by_role_and_partition(system: System) -> No
             and max(lag.values()) < 100
         )
 
-    assert await until(all_caught_up, WAIT, every=0.5)
+    assert await wait_until(all_caught_up, WAIT, every=0.5)
 
 
 async def test_a_stopped_role_still_shows_its_lag(system: System) -> None:
@@ -79,10 +79,10 @@ async def test_a_stopped_role_still_shows_its_lag(system: System) -> None:
             )
             return waits > 0 and shown["gateway_live_totals_age_seconds"][()] > 1
 
-        assert await until(behind, WAIT, every=0.5)
+        assert await wait_until(behind, WAIT, every=0.5)
     finally:
         await worker.start()
-    assert await until(worker.ready, WAIT)
+    assert await wait_until(worker.ready, WAIT)
 
 
 async def test_metrics_are_documented_and_alert_counters_start_at_zero(system: System) -> None:

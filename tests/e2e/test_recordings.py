@@ -12,7 +12,7 @@ import pytest
 from gateway.fleet import replay
 from gateway.fleet.replay import read, sent_by_a_ven, shifted
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_TOPIC, raw_topic
@@ -59,9 +59,9 @@ async def test_a_replayed_recording_is_stored_once_and_correctly(
     for times in (1, 2):
         await send()
         # Now, for a minute after its last reading it is offline.
-        assert await until(lambda: _is_online(system, ven_id), timeout=50, every=0.1)
-        assert await until(lambda times=times: _equals(raw_count, metering * times), timeout=60, every=0.5)  # type: ignore[misc]
-        assert await until(lambda: _has_rows(stored, ven_id, len(expected)), timeout=60)
+        assert await wait_until(lambda: _is_online(system, ven_id), timeout=50, every=0.1)
+        assert await wait_until(lambda times=times: _equals(raw_count, metering * times), timeout=60, every=0.5)  # type: ignore[misc]
+        assert await wait_until(lambda: _has_rows(stored, ven_id, len(expected)), timeout=60)
         assert await all_processed(system, 60)
         await _rows_are_right(stored, ven_id, expected)
         await other_kinds_are_right(stored, ven_id, messages)

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from tests.support.pipeline import REQUEST
 from tests.support.publishing import publish
@@ -27,7 +27,7 @@ async def becomes(stored: Connection, state: str) -> dict[str, Any]:
         found = await letter(stored)
         return found is not None and found["state"] == state
 
-    assert await until(reached, WAIT), found
+    assert await wait_until(reached, WAIT), found
     assert found is not None
     return found
 

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from tests.support.documents import blocks
 from tests.support.paths import ROOT
@@ -65,7 +65,7 @@ async def test_the_documented_fleet_commands_work(system: System, typed: Termina
         vens = "SELECT count(DISTINCT ven_id) FROM telemetry_readings WHERE ven_id LIKE 'ven-sim-%' OR ven_id = $1"
         return bool(await stored.fetchval(vens, RECORDED) >= 51)
 
-    assert await until(arrived, 60)
+    assert await wait_until(arrived, 60)
 
 
 async def test_the_documented_event_starts_and_ends(system: System, typed: Terminal) -> None:

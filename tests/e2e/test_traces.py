@@ -8,7 +8,7 @@ import aiomqtt
 import httpx
 
 from gateway.local.system import System
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.tracing import parse_traceparent
 from tests.support.collector import Collector
@@ -69,7 +69,7 @@ async def test_a_dr_event_is_one_trace_from_request_to_acks(system: System, coll
             answer = await api.get(f"/api/vens/{VEN}")
             return answer.is_success and answer.json()["status"] == "online"
 
-        assert await until(online, WAIT)
+        assert await wait_until(online, WAIT)
         now = datetime.now(UTC)
         body = {
             "startTime": now.isoformat(),

@@ -13,7 +13,7 @@ import pytest
 from gateway.fleet import FIELD_MIX, Behaviour, Fleet, publishing
 from gateway.local.system import System
 from gateway.reconciliation.command_observer import CommandObserver, observe_commands
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.fault_run import WAIT, make_fleet
 from tests.support.expected_performance import Outcome, commands_of, outcome_of
 
@@ -114,7 +114,7 @@ class DrFaultRun:
                 and self._statuses_are_right(event)
             )
 
-        assert await until(agrees, SETTLED_SECONDS, every=0.5), self._differences(event, outcome)
+        assert await wait_until(agrees, SETTLED_SECONDS, every=0.5), self._differences(event, outcome)
         return event
 
     def _statuses_are_right(self, event: dict[str, Any]) -> bool:
@@ -152,7 +152,7 @@ class DrFaultRun:
                     answers.append(answer)
             return bool(answers)
 
-        assert await until(answered, WAIT, every=0.2), f"nobody answers {method} {path}"
+        assert await wait_until(answered, WAIT, every=0.2), f"nobody answers {method} {path}"
         return answers[0]
 
 
@@ -171,6 +171,8 @@ async def dr_fault_run(system: System, prefix: str, **options: Any) -> AsyncIter
             vens = (await run.get("/api/vens/summary?limit=1000")).json()
             return {ven["id"] for ven in vens if ven["status"] == "online"} >= set(run.vens)
 
-        assert await until(online, WAIT, every=0.25), "the fleet does not come online"
+        assert await wait_until(online, WAIT, every=0.25), "the fleet does not come online"
         yield run
-        await asyncio.gather(*(until(worker.ready, WAIT) for worker in system.workers.values() if worker.supervised))
+        await asyncio.gather(
+            *(wait_until(worker.ready, WAIT) for worker in system.workers.values() if worker.supervised)
+        )

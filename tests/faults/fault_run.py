@@ -15,7 +15,7 @@ from gateway.fleet import Fleet, FleetOptions, PublishLedger, publishing
 from gateway.local.system import System
 from gateway.local.worker import Worker
 from gateway.reconciliation.telemetry import READINGS, SNAPSHOTS, Reconciliation, reconcile_when_stored
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import connect_options
 from schemas.settings.blocks import DatabaseSettings
 from tests.faults.results import Result
@@ -57,12 +57,12 @@ class FaultRun:
     async def accepted(self, more: int) -> None:
         """Wait until the broker has accepted so many more messages."""
         enough = self.fleet.accepted + more
-        assert await until(lambda: self.fleet.accepted >= enough, WAIT), "the broker accepts nothing any more"
+        assert await wait_until(lambda: self.fleet.accepted >= enough, WAIT), "the broker accepts nothing any more"
 
     async def ready(self, *names: str) -> None:
         """Wait until processes of ours can do their work; without names, all of them."""
         for worker in [self.system.workers[name] for name in names or self.system.workers]:
-            assert await until(worker.ready, WAIT), f"{worker.name} did not recover: {worker.process.see_log()}"
+            assert await wait_until(worker.ready, WAIT), f"{worker.name} did not recover: {worker.process.see_log()}"
 
 
 Fault = Callable[[FaultRun], Awaitable[None]]
@@ -172,7 +172,7 @@ async def assert_recovered(system: System) -> None:
     stack = system.stack
     assert all(server.running for server in (stack.kafka, stack.postgres, stack.mqtt))
     for worker in system.workers.values():
-        assert not worker.supervised or await until(worker.ready, WAIT), _not_recovered(worker)
+        assert not worker.supervised or await wait_until(worker.ready, WAIT), _not_recovered(worker)
 
 
 def _not_recovered(worker: Worker) -> str:
@@ -192,6 +192,6 @@ async def assert_live_totals_match(system: System) -> None:
                 same = stats.get("onlineVens") == (rows and rows["vens"])
                 return bool(rows and same and abs(stats["householdUsageKw"] - rows["used_kw"]) < 1e-6)
 
-            assert await until(agree, WAIT, every=0.25), "the live totals are not those of the rows"
+            assert await wait_until(agree, WAIT, every=0.25), "the live totals are not those of the rows"
     finally:
         await connection.close()

@@ -14,7 +14,7 @@ from gateway.fleet.payloads import metering
 from gateway.fleet.publisher import Publisher
 from gateway.local.system import System
 from gateway.reconciliation.telemetry import Reconciliation
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.base.rejection import Reason
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_REASON, HEADER_SOURCE_OFFSET, HEADER_SOURCE_PARTITION
@@ -95,7 +95,7 @@ class MalformedLedger:
 
     async def balance(self) -> Reconciliation:
         """Wait until all are dead letters, and compare."""
-        await until(self._complete, WAIT, every=1)
+        await wait_until(self._complete, WAIT, every=1)
         missing = await self._missing()
         accepted = self._accepted.total()
         return Reconciliation(accepted, accepted, accepted - missing, missing, duplicated=0, wrong=0, unknown=0)
@@ -125,7 +125,7 @@ async def reconcile_too_new(system: System, fleet: Fleet) -> Reconciliation:
     async def complete() -> bool:
         return not await missing()
 
-    await until(complete, WAIT, every=1)
+    await wait_until(complete, WAIT, every=1)
     lost = len(await missing())
     published = fleet.published
     return Reconciliation(published, len(accepted), len(accepted) - lost, lost, duplicated=0, wrong=0, unknown=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.local.system import System
-from gateway.stack.ports import claim
+from gateway.stack.ports import reserve_ports
 from tests.faults.disk import small_disk
 from tests.support.proxy import Proxy
 
@@ -29,8 +29,8 @@ class BehindProxies(System):
     def __init__(self, data: Path) -> None:
         data.mkdir()
         # The very ports that the stack will take: a proxy has to know them before it is there.
-        upstream = claim(data / "ports.json", (*SERVERS, "kafka_controller"))
-        ports = claim(data / "proxies.json", SERVERS)
+        upstream = reserve_ports(data / "ports.json", (*SERVERS, "kafka_controller"))
+        ports = reserve_ports(data / "proxies.json", SERVERS)
         self.proxies = {name: Proxy(ports[name], upstream[name]) for name in SERVERS}
         settings = {
             "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka']}",

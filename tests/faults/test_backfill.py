@@ -13,7 +13,7 @@ from gateway.fleet import Fleet, PublishLedger, Sample
 from gateway.fleet.home import Home
 from gateway.fleet.publish_ledger import LedgerEntry
 from gateway.reconciliation.telemetry import reconcile_when_stored
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.fault_run import PATIENCE, WAIT, FaultRunner, direct_database
 from tests.faults.messages import publish, samples
 from tests.faults.systems import on
@@ -81,7 +81,7 @@ async def test_a_six_hour_backlog_delays_no_other_ven(fault_runner: FaultRunner)
     async with fault_runner.run("backlog of six hours", published, rate=None, interval=1.0) as run:
         delays = Delays(run.fleet, published)
         await publish(fault_runner.system, VEN, today)
-        assert await until(lambda: is_shown(fault_runner), WAIT)
+        assert await wait_until(lambda: is_shown(fault_runner), WAIT)
         following = [
             asyncio.create_task(delays.follow(fault_runner)),
             asyncio.create_task(never_back(fault_runner, live_kw)),

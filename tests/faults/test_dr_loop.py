@@ -12,7 +12,7 @@ import pytest
 
 from gateway.local.system import System
 from gateway.local.worker import Worker
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.conftest import SEED
 from tests.faults.dr_fault_run import VENS, DrFaultRun, dr_fault_run
 from tests.faults.fault_run import WAIT, direct_database
@@ -47,7 +47,7 @@ async def second_sink(system: System) -> AsyncIterator[None]:
     worker = system.add_worker("sink", 2)
     await worker.start()
     try:
-        assert await until(worker.ready, WAIT)
+        assert await wait_until(worker.ready, WAIT)
         yield
     finally:
         await worker.stop()
@@ -57,13 +57,13 @@ async def second_sink(system: System) -> AsyncIterator[None]:
 async def kill(system: System, name: str) -> None:
     """Kill it as soon as it lives: the one before may still be on its way up."""
     worker = system.workers[name]
-    assert await until(lambda: worker.process.running, WAIT)
+    assert await wait_until(lambda: worker.process.running, WAIT)
     await worker.process.kill()
 
 
 async def ready(system: System, *names: str) -> None:
     for name in names:
-        assert await until(system.workers[name].ready, WAIT), system.workers[name].process.see_log()
+        assert await wait_until(system.workers[name].ready, WAIT), system.workers[name].process.see_log()
 
 
 async def cut_mqtt(system: System) -> None:
@@ -142,12 +142,12 @@ async def test_an_event_that_passes_without_a_sink_is_missed(system: System) -> 
             async def passed() -> bool:
                 return bool((await run.detail(event_id))["status"] == "completed")
 
-            assert await until(passed, WAIT, every=0.2)
+            assert await wait_until(passed, WAIT, every=0.2)
 
         async def shown() -> bool:
             return bool((await run.detail(event_id))["missed"])
 
-        assert await until(shown, WAIT, every=0.2)
+        assert await wait_until(shown, WAIT, every=0.2)
         event = await run.detail(event_id)
         assert event["startedAt"] is None
         assert (event["actualReductionKw"], event["deliveredKwh"]) == (0.0, 0.0)
@@ -203,7 +203,7 @@ async def test_kills_while_an_event_is_ended_restore_each_ven_once(
         run = await stack.enter_async_context(dr_fault_run(system, f"dr-{end.__name__}-{SEED}"))
         event_id = (await run.create(300.0))["id"]
         await run.wait_until_commanded(event_id)
-        assert await until(lambda: bool(run.fleet.dr.power_cuts), WAIT), "nobody forgets"
+        assert await wait_until(lambda: bool(run.fleet.dr.power_cuts), WAIT), "nobody forgets"
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_kill_after(system, rng.choice(SINKS), rng.uniform(0, 0.5)))
             tasks.create_task(_kill_after(system, "api", rng.uniform(0, 0.2)))

@@ -9,7 +9,7 @@ import pytest
 from gateway.fleet import PublishLedger, publishing
 from gateway.fleet.malformed import MalformedPayload, malformed_payloads
 from gateway.reconciliation.telemetry import reconcile_when_stored
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.fault_run import PATIENCE, RATE, WAIT, FaultRunner, direct_database, make_fleet
 from tests.faults.messages import MalformedLedger, publish, reconcile_too_new, samples
 from tests.faults.systems import on
@@ -70,7 +70,7 @@ async def test_a_tenfold_burst_loses_nothing(fault_runner: FaultRunner) -> None:
     async with fault_runner.run("burst of 10 times the rate", rate=RATE / 2) as run:
         began = time.monotonic()
         async with publishing(burst):
-            assert await until(lambda: burst.accepted >= RATE * BURST / 2 * seconds * 6 / 7, WAIT * 2)
+            assert await wait_until(lambda: burst.accepted >= RATE * BURST / 2 * seconds * 6 / 7, WAIT * 2)
         reached = (burst.accepted + len(burst.snapshots)) / (time.monotonic() - began)
         run.note = f"{RATE // 2} messages/s, and {reached:.0f} messages/s more for {time.monotonic() - began:.0f} s"
         run.reconciliations.append(

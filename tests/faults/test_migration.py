@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from migrations.run import SCRIPTS, alembic_config, migrate
 from schemas.settings.blocks import DatabaseSettings
 from tests.faults.fault_run import WAIT, FaultRunner, direct_database
@@ -79,10 +79,10 @@ async def test_a_migration_does_not_block_inserts(fault_runner: FaultRunner, tmp
                 migrating = asyncio.create_task(migrate(settings, scripts=scripts))
                 await run.random_moment()
                 before = run.fleet.accepted
-                assert await until(lambda: run.storage.stored > before, WAIT), "rows wait for the migration"  # noqa: B023
+                assert await wait_until(lambda: run.storage.stored > before, WAIT), "rows wait for the migration"  # noqa: B023
                 assert not migrating.done()
                 await transaction.rollback()
             await asyncio.wait_for(migrating, WAIT)
             await run.random_moment()
-            assert await until(lambda: undone(settings, scripts), WAIT)
+            assert await wait_until(lambda: undone(settings, scripts), WAIT)
             run.times += 1

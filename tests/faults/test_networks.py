@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.fault_run import WAIT, FaultRun, FaultRunner
 from tests.faults.systems import BehindProxies, on
 from tests.support.proxy import BOTH, Direction, Proxy
@@ -39,7 +39,7 @@ async def go_dead(servers: Iterable[str], directions: tuple[Direction, ...], run
     before = run.fleet.accepted
     # What is accepted from now on cannot be stored through the dead connections.
     await run.random_moment()
-    assert await until(lambda: run.storage.stored > before, WAIT), f"nobody noticed that {servers} are silent"
+    assert await wait_until(lambda: run.storage.stored > before, WAIT), f"nobody noticed that {servers} are silent"
 
 
 async def test_network_cuts_lose_nothing(fault_runner: FaultRunner) -> None:

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from tests.faults.fault_run import RATE, WAIT, FaultRun, FaultRunner
 from tests.faults.systems import on
 
@@ -20,7 +20,7 @@ async def kill(name: str, run: FaultRun) -> None:
     worker = run.system.workers[name]
     # Half of them in the midst of their work, the others as soon as they live.
     working = run.rng.random() < 0.5
-    assert await until(worker.ready if working else worker.alive, WAIT), f"{name} does not come up again"
+    assert await wait_until(worker.ready if working else worker.alive, WAIT), f"{name} does not come up again"
     await run.random_moment()
     await worker.process.kill()
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from gateway.local.worker import Worker
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from streams.roles import ROLES, StreamRole
 from tests.faults.fault_run import RATE, VENS, WAIT, FaultRun, FaultRunner
 from tests.faults.systems import IMPATIENT, on
@@ -46,7 +46,7 @@ async def stand_still(roles: Iterable[StreamRole], run: FaultRun) -> None:
         await run.accepted(int(RATE * (SESSION_SECONDS + 1)))
         before = run.fleet.accepted
         await run.random_moment()
-        assert await until(lambda: run.storage.stored > before, WAIT), "nobody took over"
+        assert await wait_until(lambda: run.storage.stored > before, WAIT), "nobody took over"
     finally:
         for worker_process in paused:
             worker_process.signal(signal.SIGCONT)

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.blocks import DatabaseSettings
 from tests.faults.disk import filled
 from tests.faults.fault_run import RATE, WAIT, FaultRun, FaultRunner, direct_database
@@ -59,14 +59,14 @@ async def test_a_full_database_disk_loses_nothing(fault_runner: FaultRunner) -> 
         await run.random_moment()
         wait_until_commanded = complaints(stack.logs)
         with filled(disk):
-            assert await until(lambda: complaints(stack.logs) > wait_until_commanded, WAIT), (
+            assert await wait_until(lambda: complaints(stack.logs) > wait_until_commanded, WAIT), (
                 "the disk does not become full"
             )
             if run.rng.random() < 0.5:
                 await end_of_wal(direct_database(fault_runner.system))
             await run.accepted(RATE)
         # It may have given up; the test is its supervisor.
-        if not await until(partial(answers, direct_database(fault_runner.system)), 30):
+        if not await wait_until(partial(answers, direct_database(fault_runner.system)), 30):
             await stack.postgres.restart()
 
     await fault_runner.of("full disk under", {"PostgreSQL": fill}, times=4)

@@ -9,7 +9,7 @@ import httpx
 from playwright.async_api import Page, expect
 
 from gateway.fleet import Fleet, FleetOptions
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.base.errors import GatewayError
 from tests.page.world import CHROMIUM, Scheme, World, world
 from tests.support.paths import ROOT
@@ -48,7 +48,7 @@ async def fill_the_past(shown: World) -> None:
         async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
             return len((await client.get(history)).json()["points"]) >= messages // VENS - 3
 
-    if not await until(rolled_up, 240, every=1):
+    if not await wait_until(rolled_up, 240, every=1):
         raise GatewayError("the last hour was not rolled up in time; try again on a machine with less to do")
 
 
@@ -66,7 +66,7 @@ async def settle(shown: World) -> None:
             # With the beats of the bridge, and load snapshots.
             return rate is not None and 1.5 * sent < rate < 4 * sent
 
-    if not await until(usual, 60, every=1):
+    if not await wait_until(usual, 60, every=1):
         raise GatewayError("the pipeline did not settle; try again on a machine with less to do")
 
 
@@ -104,7 +104,7 @@ async def _event(page: Page, api: str) -> str:
         detail = await (await page.request.get(f"{api}/api/events/{event_id}")).json()
         return bool(detail["funnel"]["shedding"])
 
-    await until(sheds, 30)
+    await wait_until(sheds, 30)
     return event_id
 
 

@@ -12,7 +12,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 from gateway.fleet import Fleet, FleetOptions, publishing
 from gateway.local.system import System, default_topics
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 VENS = 12
@@ -34,7 +34,7 @@ class World:
     ) -> AsyncIterator[Page]:
         """Have the page open inside; afterwards the browser must have complained of nothing that is not expected."""
         # An API that was just started has no figures yet, says so with 503, and the browser complains of that.
-        assert await until(self._has_figures, 60), "the API has no figures"
+        assert await wait_until(self._has_figures, 60), "the API has no figures"
         width, height = SIZES[size]
         context: BrowserContext = await self.browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"

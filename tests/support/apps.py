@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 # An app that waited for unacknowledged batches would never stop.
 STOP_SECONDS = 30
@@ -39,7 +39,7 @@ class ManualAgent:
                 self.events.append(event)
 
     async def have(self, number: int) -> bool:
-        return await until(lambda: len(self.events) >= number, WAIT)
+        return await wait_until(lambda: len(self.events) >= number, WAIT)
 
     async def finish(self, event: Any) -> None:
         event.value.finished = True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
 from tests.support.servers import committed
@@ -23,4 +23,4 @@ async def until_committed(kafka: KafkaSettings, topic: str, offset: int, partiti
     async def reached() -> bool:
         return (await committed(kafka, ROLE, topic)).get(partition) == offset
 
-    return await until(reached, WAIT)
+    return await wait_until(reached, WAIT)

@@ -11,8 +11,8 @@ import httpx
 
 from bridge.main import BridgeConfig, run_bridge
 from gateway.stack import LocalStack, Process
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.settings.blocks import BridgeSettings, KafkaSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
@@ -28,7 +28,7 @@ class Bridges:
         self.kafka = kafka
         self.settings = settings
         self._folder = folder
-        self._port = claim(folder / "bridge-ports.json", ["health"])["health"]
+        self._port = reserve_ports(folder / "bridge-ports.json", ["health"])["health"]
 
     def task(self, stop: asyncio.Event, **topics: str) -> asyncio.Task[None]:
         """Start one; the topics that are not given are off."""
@@ -46,7 +46,7 @@ class Bridges:
         stop = asyncio.Event()
         bridge = self.task(stop, **topics)
         try:
-            assert await until(lambda: bridge.done() or self.ready(), 60)
+            assert await wait_until(lambda: bridge.done() or self.ready(), 60)
             yield
         finally:
             stop.set()

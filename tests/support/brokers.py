@@ -9,7 +9,7 @@ import pytest_asyncio
 from gateway.stack import LocalStack, Server
 from gateway.stack.artemis import Artemis
 from gateway.stack.child_guard import Guard
-from gateway.stack.ports import claim
+from gateway.stack.ports import reserve_ports
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ async def broker(
         return
     folder = tmp_path_factory.mktemp("artemis")
     guard = Guard()
-    port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
+    port = reserve_ports(folder / "ports.json", ["mqtt"])["mqtt"]
     (folder / "mqtt").mkdir()
     server = Artemis(folder / "mqtt", port=port, log=folder / "log", guard=guard, progress=logger.info)
     await server.start()

@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 WAIT = 60
 
@@ -43,7 +43,7 @@ class Collector:
 
     async def first(self, name: str, **attributes: Any) -> Span:
         """Wait for a span of a name with these attributes, and return the first that came."""
-        assert await until(lambda: bool(self.named(name, **attributes)), WAIT), f"no span {name} {attributes}"
+        assert await wait_until(lambda: bool(self.named(name, **attributes)), WAIT), f"no span {name} {attributes}"
         return self.named(name, **attributes)[0]
 
     async def next_of(self, span: Span, name: str) -> Span:
@@ -52,7 +52,7 @@ class Collector:
         def found() -> list[Span]:
             return [other for other in self.trace_of(span).values() if other.name == name]
 
-        assert await until(lambda: bool(found()), WAIT), f"no span {name} in the trace of {span.name}"
+        assert await wait_until(lambda: bool(found()), WAIT), f"no span {name} in the trace of {span.name}"
         return found()[0]
 
     def trace_of(self, span: Span) -> dict[str, Span]:
@@ -64,7 +64,7 @@ class Collector:
         path = [span.name]
         while span.parent:
             parent = span.parent
-            assert await until(lambda: parent in self.trace_of(span), WAIT), f"no parent of {path}"  # noqa: B023
+            assert await wait_until(lambda: parent in self.trace_of(span), WAIT), f"no parent of {path}"  # noqa: B023
             span = self.trace_of(span)[parent]
             path.insert(0, span.name)
         return path

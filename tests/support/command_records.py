@@ -11,7 +11,7 @@ from typing import Any
 import aiomqtt
 from aiokafka import AIOKafkaProducer
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.dr.commands import Command, event_command, restore_command
 from schemas.records.commands import CommandRecord, DeliveryEvidence, decode_delivery_evidence
 from schemas.records.telemetry import encode_record
@@ -73,7 +73,7 @@ async def shows(kafka: KafkaSettings, commands: Sequence[CommandRecord], state: 
         found = await evidence(kafka)
         return all(state in {each.state for each in found.get(one.correlation_id, ())} for one in commands)
 
-    return await until(there, seconds, every=0.2)
+    return await wait_until(there, seconds, every=0.2)
 
 
 class Witness:
@@ -90,7 +90,7 @@ class Witness:
 
     async def saw(self, commands: Sequence[CommandRecord], seconds: float = 60) -> bool:
         """Wait until each of these went out at least once."""
-        return await until(lambda: all(each.correlation_id in self.times for each in commands), seconds)
+        return await wait_until(lambda: all(each.correlation_id in self.times for each in commands), seconds)
 
 
 @asynccontextmanager

@@ -16,8 +16,8 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 
 MOSQUITTO = shutil.which(
     "mosquitto", path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
@@ -29,7 +29,7 @@ class Mosquitto:
     """A mosquitto of our own that keeps its sessions on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
+        self.port = reserve_ports(folder / "ports.json", ["mqtt"])["mqtt"]
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\nlog_type error\n"
@@ -78,7 +78,7 @@ class Subscriber:
 
     async def holds(self, wanted: Callable[[set[tuple[str, int]]], bool], *, seconds: float = 60) -> bool:
         """Wait until the keys are as wanted; they are looked at now and then, for that takes longer than a message."""
-        return await until(lambda: wanted(self.keys()), seconds, every=0.2)
+        return await wait_until(lambda: wanted(self.keys()), seconds, every=0.2)
 
     async def received(self, count: int, *, seconds: float = 60) -> bool:
         def wait() -> bool:

@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 _MEDIA = "application/vnd.schemaregistry.v1+json"
 
@@ -62,7 +62,7 @@ async def schema_registry() -> AsyncIterator[Registry]:
     async def started() -> bool:
         return server.started
 
-    assert await until(started, 60, every=0.02)
+    assert await wait_until(started, 60, every=0.02)
     port = server.servers[0].sockets[0].getsockname()[1]
     registry.url = f"http://127.0.0.1:{port}"
     try:

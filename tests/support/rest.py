@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.app import make_app
 from api.config import ApiConfig
 from api.http.server import Server
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import ApiSettings, DatabaseSettings, KafkaSettings
 
@@ -37,7 +37,7 @@ async def serving(
     app = make_app(ApiConfig(ApiSettings(**settings), database, kafka, access or AccessSettings()))
     server = Server(app, host="127.0.0.1", port=0, lifespan="on")
     serving = asyncio.create_task(server.serve())
-    assert await until(lambda: server.started or serving.done(), 60)
+    assert await wait_until(lambda: server.started or serving.done(), 60)
     port = server.servers[0].sockets[0].getsockname()[1]
     try:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20) as client:

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from gateway.stack import LocalStack
 from gateway.stack.child_guard import Guard
-from gateway.stack.ports import claim
+from gateway.stack.ports import reserve_ports
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection, connect_options
@@ -161,7 +161,7 @@ async def kafka(topics: Topics) -> KafkaSettings:
 async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
     """A PostgreSQL server that only this test uses, so that it may stop or kill it; not started yet."""
     guard = Guard()
-    port = claim(tmp_path / "ports.json", ["postgres"])["postgres"]
+    port = reserve_ports(tmp_path / "ports.json", ["postgres"])["postgres"]
     server = Postgres(tmp_path / "postgres", port=port, log=tmp_path / "postgres.log", guard=guard, progress=_log.info)
     yield server
     await server.stop()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 
 _DONE = "__done__"
 
@@ -36,7 +36,7 @@ class Terminal:
             last = await self.run(commands)
             return shown(last)
 
-        assert await until(right, seconds, every=0.3), f"{commands}\nshowed {last}"
+        assert await wait_until(right, seconds, every=0.3), f"{commands}\nshowed {last}"
         return last
 
 

@@ -16,8 +16,8 @@ import pytest
 
 from gateway.certs.authority import Authority, CertificatePair
 from gateway.certs.folder import Certificates
-from gateway.stack.polling import port_open, until
-from gateway.stack.ports import claim
+from gateway.stack.polling import port_open, wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.settings.mqtt import MqttSettings
 from tests.support.mosquitto import MOSQUITTO
 from tests.support.paths import ROOT
@@ -32,7 +32,7 @@ class TlsBroker:
         self.folder = folder
         self.certificates = Certificates(folder / "certs")
         self.certificates.make(["localhost", "127.0.0.1"], days=2)
-        self.port = claim(folder / "ports.json", ["mqtt"])["mqtt"]
+        self.port = reserve_ports(folder / "ports.json", ["mqtt"])["mqtt"]
         self.log = folder / "mosquitto.log"
 
     def ven(self, ven_id: str) -> Path:
@@ -110,7 +110,7 @@ class TlsBroker:
             process.wait(30)
 
     async def up(self) -> bool:
-        return await until(lambda: port_open(self.port), 30)
+        return await wait_until(lambda: port_open(self.port), 30)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from schemas.records.network import NetworkTotals, Totals
@@ -37,7 +37,7 @@ async def test_live_totals_come_from_the_log(database: DatabaseSettings, kafka: 
                 answer = await client.get("/api/stats/network/")
                 return answer.status_code == 200 and answer.json()["householdUsageKw"] == expected
 
-            assert await until(lambda: household(30.0), WAIT)
+            assert await wait_until(lambda: household(30.0), WAIT)
             stats = (await client.get("/api/stats/network")).json()
             # It is read from the database beside the totals.
             assert stats.pop("totalHousePowerToday", 0.0) == 0.0
@@ -58,7 +58,7 @@ async def test_live_totals_come_from_the_log(database: DatabaseSettings, kafka: 
             }
             await log.one(topic, b"not totals", key=b"network")
             await log.one(topic, totals(60.0), key=b"network")
-            assert await until(lambda: household(60.0), WAIT)
+            assert await wait_until(lambda: household(60.0), WAIT)
 
 
 async def test_before_any_totals_there_are_none(database: DatabaseSettings, topics: Topics) -> None:

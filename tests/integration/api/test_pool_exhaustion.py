@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.readings import reading, stores
@@ -62,7 +62,7 @@ async def test_a_database_that_is_slow_is_not_asked_for_ever(database: DatabaseS
             await rows.execute("LOCK TABLE vens")
             assert_problem(await client.get("/api/vens"), 503)
             async with connection(database) as beside:
-                assert await until(lambda: _is_idle(beside), 60)
+                assert await wait_until(lambda: _is_idle(beside), 60)
         assert (await client.get("/api/vens")).json() == []
 
 

@@ -13,7 +13,7 @@ from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message
 from bridge.uplink.uplink import Uplink
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.kafka import producer
 from schemas.base.rejection import Reason, Rejection
 from schemas.mqtt.routing import Route, Routes
@@ -58,7 +58,7 @@ class Received:
         return [message.payload for message in self.messages]
 
     async def has(self, count: int) -> bool:
-        return await until(lambda: len(self.messages) >= count, timeout=60)
+        return await wait_until(lambda: len(self.messages) >= count, timeout=60)
 
 
 @asynccontextmanager
@@ -77,7 +77,7 @@ async def test_only_unacknowledged_messages_are_redelivered(mqtt: MqttSettings, 
     async with subscribed(mqtt, topic) as second:
         assert await second.has(2)
         await publish(mqtt, topic, [b"last"])
-        assert await until(lambda: second.payloads[-1:] == [b"last"], timeout=60)
+        assert await wait_until(lambda: second.payloads[-1:] == [b"last"], timeout=60)
         assert second.payloads == [b"2", b"3", b"last"]
 
 
@@ -106,12 +106,12 @@ async def test_no_more_than_the_window_is_read_while_kafka_is_slow(
     async with producer(kafka, "test") as log, subscribed_uplink(mqtt, topic, kafka, log) as (uplink, connection):
         # Nothing is sent to Kafka: `run` is not started yet.
         await publish(mqtt, topic, [b"%d" % number for number in range(4 * WINDOW)])
-        assert await until(lambda: uplink.unacknowledged >= WINDOW, timeout=60)
+        assert await wait_until(lambda: uplink.unacknowledged >= WINDOW, timeout=60)
         assert uplink.unacknowledged == WINDOW
         sending = asyncio.create_task(uplink.run())
         name = kafka.topics("ven.raw.other")
-        assert await until(lambda: holds(kafka, name, 4 * WINDOW), timeout=60, every=0.2)
-        assert await until(lambda: uplink.unacknowledged == 0, timeout=60)
+        assert await wait_until(lambda: holds(kafka, name, 4 * WINDOW), timeout=60, every=0.2)
+        assert await wait_until(lambda: uplink.unacknowledged == 0, timeout=60)
         sending.cancel()
     values = [record.value for record in await read_all(kafka, name)]
     assert sorted(values, key=lambda value: int(value or b"")) == [b"%d" % number for number in range(4 * WINDOW)]
@@ -146,7 +146,7 @@ async def test_reconnects_with_a_full_window_keep_the_window(
             async with connection:
                 assert await connection.subscribe([topic]) == []
                 await publish(mqtt, topic, [b"x"] * 20)
-                assert await until(lambda: uplink.unacknowledged >= 5, timeout=60)
+                assert await wait_until(lambda: uplink.unacknowledged >= 5, timeout=60)
         # What one connection delivers before it is paused, and not the sum of three connections.
         assert uplink.unacknowledged <= 60
 
@@ -160,7 +160,7 @@ async def test_the_longest_topic_and_largest_payload_fit_in_kafka(
         uplink = Uplink(log, kafka.topics, Routes([Route("#", None)]), WINDOW)
         uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
+        assert await wait_until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
         # And so does its dead letter.
@@ -179,7 +179,7 @@ async def test_a_too_large_payload_becomes_a_truncated_dead_letter(
         uplink = Uplink(log, kafka.topics, Routes([Route(topic, None)]), WINDOW)
         uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: uplink.unacknowledged == 0, timeout=60)
+        assert await wait_until(lambda: uplink.unacknowledged == 0, timeout=60)
         sending.cancel()
     (letter,) = await read_all(kafka, kafka.topics("ven.raw.other.dlq"))
     headers: Headers = letter.headers
@@ -199,7 +199,7 @@ async def test_unusual_topics_flags_and_empty_payloads_are_unchanged(
         for message in messages:
             uplink.receive(Connection(mqtt, uplink.receive), message)
         sending = asyncio.create_task(uplink.run())
-        assert await until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
+        assert await wait_until(lambda: sending.done() or uplink.unacknowledged == 0, timeout=60)
         assert not sending.done()
         sending.cancel()
     records = await read_all(kafka, kafka.topics("ven.raw.other"))
@@ -250,7 +250,7 @@ async def test_a_stopped_bridge_has_published_all_it_received(
     # The broker still has what the bridge had not received.
     async with subscribed(mqtt, topic) as after:
         await publish(mqtt, topic, [b"last"])
-        assert await until(lambda: b"last" in after.payloads, timeout=60)
+        assert await wait_until(lambda: b"last" in after.payloads, timeout=60)
     assert in_log | set(after.payloads) >= {b"%d" % number for number in range(500)}
     # What it published is not redelivered.
     assert not in_log & set(after.payloads)
@@ -263,4 +263,4 @@ async def publish_until_seen(mqtt: MqttSettings, topic: str, kafka: KafkaSetting
         await publish(mqtt, topic, [b"hello"])
         return len(await read_all(kafka, name)) > 0
 
-    assert await until(seen, timeout=60, every=0.2)
+    assert await wait_until(seen, timeout=60, every=0.2)

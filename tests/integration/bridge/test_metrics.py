@@ -8,8 +8,8 @@ import httpx
 
 from bridge.main import BridgeConfig, run_bridge
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.settings.blocks import BridgeSettings, KafkaSettings
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.metrics import Shown, parsed
@@ -24,7 +24,7 @@ async def test_received_messages_are_counted_by_kind(stack: LocalStack, kafka: K
     )
     mine = f"test/{uuid4()}"
     topics = MqttTopicSettings(mqtt_topic_metering=f"{mine}/metering", mqtt_topics=f"{mine}/other")
-    port = claim(tmp_path / "ports.json", ["health"])["health"]
+    port = reserve_ports(tmp_path / "ports.json", ["health"])["health"]
     bridge = BridgeSettings(bridge_health_port=port)
     stop = asyncio.Event()
     running = asyncio.create_task(run_bridge(BridgeConfig(mqtt, topics, kafka, bridge), stop))
@@ -49,12 +49,12 @@ async def test_received_messages_are_counted_by_kind(stack: LocalStack, kafka: K
                     and numbers["gateway_messages_unacknowledged"] == {(): 0}
                 )
 
-            assert await until(subscribed, WAIT)
+            assert await wait_until(subscribed, WAIT)
             # The series of a kind starts at 0: a rate needs its first value.
             assert (await shown())["gateway_messages_received_total"][("acks",)] == 0
             messages = [*[(f"{mine}/metering", b"{}")] * 5, *[(f"{mine}/other", b"x")] * 2]
             await publish(stack.mqtt_host, stack.mqtt_port, messages)
-            assert await until(all_acknowledged, WAIT)
+            assert await wait_until(all_acknowledged, WAIT)
             assert (await client.get("/health/ready")).json()["alarms"] == []
     finally:
         stop.set()

@@ -12,7 +12,7 @@ import pytest
 from bridge.mqtt.connection import Connection
 from bridge.mqtt.subscription_store import SubscriptionStore
 from gateway.stack import LocalStack, Server
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.kafka import producer
 from schemas.mqtt.routing import Kind
 from schemas.mqtt.subscriptions import Subscription, SubscriptionList
@@ -61,7 +61,7 @@ async def arrives(bridges: Bridges, topic: str, payload: bytes, kind: Kind) -> b
     async def there() -> bool:
         return payload in await values(bridges, kind)
 
-    return await until(there, WAIT, every=0.2)
+    return await wait_until(there, WAIT, every=0.2)
 
 
 async def stored_list(bridges: Bridges) -> SubscriptionList:
@@ -88,7 +88,7 @@ async def test_messages_queued_for_a_removed_filter_arrive_once(bridges: Bridges
 
 async def test_a_kill_during_the_change_loses_nothing(bridges: Bridges, stack: LocalStack, site: str) -> None:
     first = await bridges.process(stack, mqtt_topic_metering=f"{site}/old/+")
-    assert await until(bridges.ready, WAIT)
+    assert await wait_until(bridges.ready, WAIT)
     await first.kill()
     await send(bridges, f"{site}/old/1", QUEUED)
     second = await bridges.process(stack, mqtt_topic_status=f"{site}/new/+")
@@ -96,7 +96,7 @@ async def test_a_kill_during_the_change_loses_nothing(bridges: Bridges, stack: L
     async def written() -> bool:
         return any(entry.filter == f"{site}/new/+" for entry in (await stored_list(bridges)).filters)
 
-    assert await until(written, WAIT, every=0.01)
+    assert await wait_until(written, WAIT, every=0.01)
     await second.kill()
     await send(bridges, f"{site}/new/1", [b"perhaps"])
     async with bridges.running(mqtt_topic_events=f"{site}/third"):
@@ -143,9 +143,9 @@ async def test_the_bridge_may_end_before_any_step_of_a_change(
     with monkeypatch.context() as patch:
         reached = stop_before(step, patch)
         changing = bridges.task(asyncio.Event(), mqtt_topic_metering=f"{site}/new/+")
-        assert await until(reached, WAIT)
+        assert await wait_until(reached, WAIT)
         changing.cancel()
-        await until(changing.done, WAIT)
+        await wait_until(changing.done, WAIT)
     gc.collect()  # an unclosed connection fails here, not in another test
     async with bridges.running(mqtt_topic_events=f"{site}/third"):
         await send(bridges, f"{site}/old/1", [b"unwanted"])
@@ -209,7 +209,7 @@ async def test_a_subscription_list_is_read_as_written(bridges: Bridges) -> None:
 async def test_reading_the_list_waits_for_kafka(caplog: pytest.LogCaptureFixture) -> None:
     nowhere = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
     reading = asyncio.create_task(SubscriptionStore(nowhere, None, "client").read())
-    assert await until(lambda: caplog.text.count("cannot read bridge.subscriptions") > 1, WAIT)
+    assert await wait_until(lambda: caplog.text.count("cannot read bridge.subscriptions") > 1, WAIT)
     assert not reading.done()
     reading.cancel()
     await asyncio.wait({reading})

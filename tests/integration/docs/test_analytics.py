@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.minutes import Minute, Power
 from schemas.records.telemetry import decode_reading, encode_record
@@ -109,13 +109,13 @@ async def test_a_follower_counts_once_what_comes_again(kafka: KafkaSettings, tmp
 
     expected = [(0.0,), (5.0,), (10.5,), (None,)]
     async with following(kafka, tmp_path):
-        assert await until(lambda: both([(8, 0.1), (9, 0.2)], expected), 60), rows_of(tmp_path, energies)
+        assert await wait_until(lambda: both([(8, 0.1), (9, 0.2)], expected), 60), rows_of(tmp_path, energies)
     # It was killed. All comes again, with one reading more and a correction.
     await write(kafka, TELEMETRY, [*readings, encode_record(reading("ven-1", 20.0, used_power_kw=20.0))])
     await write(kafka, MINUTES, [minute("ven-1", 3, 7, 3.0), minute("ven-1", 2, 10, 24.0)])
     expected.insert(3, (20.0,))
     async with following(kafka, tmp_path):
-        assert await until(lambda: both([(8, 0.1), (10, 0.4)], expected), 60), rows_of(tmp_path, energies)
+        assert await wait_until(lambda: both([(8, 0.1), (10, 0.4)], expected), 60), rows_of(tmp_path, energies)
 
 
 async def test_duckdb_adds_up_the_highest_versions_of_the_stretch(kafka: KafkaSettings, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from alembic.migration import MigrationContext
 from pydantic import SecretStr
 from sqlalchemy import Connection
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from gateway.stack.postgres import Postgres
 from migrations.run import MigrationError, alembic_config, migrate
 from schemas.settings.blocks import DatabaseSettings
@@ -115,11 +115,11 @@ async def test_a_server_that_is_down_is_waited_for_but_not_for_ever(postgres: Po
             return True
         return False
 
-    assert await until(refuses, 60)
+    assert await wait_until(refuses, 60)
     migrating = asyncio.create_task(migrate(settings))
-    assert await until(lambda: "waiting for PostgreSQL" in caplog.text, 60)
+    assert await wait_until(lambda: "waiting for PostgreSQL" in caplog.text, 60)
     await lingering.close()
-    assert await until(lambda: not server.running, 60)
+    assert await wait_until(lambda: not server.running, 60)
     assert not migrating.done()
     await server.start()
     await migrating

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime import supervision
 from runtime.supervision import BackgroundTaskError, Supervisor
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
@@ -98,7 +98,7 @@ async def role_of(
     config = StreamsConfig(role, kafka, settings, database if role == "sink" else None)
     running = asyncio.create_task(run_role(config, stop))
     try:
-        assert await until(lambda: running.done() or bool(apps and apps[-1].ready), WAIT)
+        assert await wait_until(lambda: running.done() or bool(apps and apps[-1].ready), WAIT)
         yield running
     finally:
         stop.set()
@@ -137,9 +137,9 @@ async def kill(tasks: Tasks, failures: list[str], but: str = "nothing") -> None:
     libraries = [task for task in watched if task not in ours]
     # Ours come last: when they end, they close what they have of the libraries.
     cancel(libraries)
-    assert await until(lambda: len(failures) >= len(libraries), 10), (names(libraries), failures)
+    assert await wait_until(lambda: len(failures) >= len(libraries), 10), (names(libraries), failures)
     cancel(ours)
-    assert await until(lambda: len(failures) >= len(watched), 10), (names(ours), failures)
+    assert await wait_until(lambda: len(failures) >= len(watched), 10), (names(ours), failures)
 
 
 def is_ours(task: "asyncio.Task[Any]") -> bool:
@@ -157,7 +157,7 @@ async def test_every_task_of_a_role_is_watched(
 ) -> None:
     before = asyncio.all_tasks()
     async with role_of(role, kafka, database, apps):
-        assert await until(lambda: not names(started_since(before))["AssignedPartitions._restore"], WAIT)
+        assert await wait_until(lambda: not names(started_since(before))["AssignedPartitions._restore"], WAIT)
         thread_loop = apps[0].consumer._thread.thread_loop
         await kill([*started_since(before), *asyncio.all_tasks(thread_loop)], recorded)
     told = "\n".join(recorded)
@@ -183,7 +183,7 @@ async def test_every_task_of_the_api_is_watched(
 ) -> None:
     before = asyncio.all_tasks()
     async with serving(database, kafka):
-        assert await until(lambda: "_repeat" in names(started_since(before)), WAIT)
+        assert await wait_until(lambda: "_repeat" in names(started_since(before)), WAIT)
         await kill(started_since(before), recorded)
 
 
@@ -235,7 +235,7 @@ async def test_a_role_ends_when_its_coordinator_does(
     async with role_of("validate", kafka, database, apps) as running:
         thread = apps[0].consumer._thread
         thread.thread_loop.call_soon_threadsafe(thread._consumer._coordinator._coordination_task.cancel)
-        assert await until(running.done, WAIT)
+        assert await wait_until(running.done, WAIT)
     with pytest.raises(BackgroundTaskError, match="the coordination with the consumer group was cancelled"):
         await running
     (line,) = [record for record in caplog.records if getattr(record, "action", "") == "background_task_ended"]
@@ -246,7 +246,7 @@ async def test_the_bridge_ends_when_a_part_of_it_does(stack: LocalStack, kafka: 
     before = asyncio.all_tasks()
     some = bridges(stack, kafka, tmp_path)
     bridge = some.task(asyncio.Event(), mqtt_topic_metering=f"test/{uuid4()}")
-    assert await until(some.ready, WAIT)
+    assert await wait_until(some.ready, WAIT)
     (sending,) = [task for task in started_since(before) if names([task])["Uplink._send_all"]]
     sending.cancel()
     with pytest.raises(BackgroundTaskError, match="from MQTT to the log was cancelled"):
@@ -260,9 +260,9 @@ async def test_the_api_is_not_alive_when_a_part_of_it_ends(kafka: KafkaSettings,
         assert (await client.get("/health/live")).is_success
         (reading,) = [task for task in started_since(before) if names([task])["LiveTotals._follow_totals"]]
         reading.cancel()
-        assert await until(lambda: app.state.supervisor.failure is not None, WAIT)
+        assert await wait_until(lambda: app.state.supervisor.failure is not None, WAIT)
         (server,) = [task for task in started_since(before) if names([task])["Server.serve"]]
-        assert await until(server.done, WAIT)
+        assert await wait_until(server.done, WAIT)
 
 
 HANGS = """

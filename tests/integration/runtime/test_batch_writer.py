@@ -7,7 +7,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from aiokafka.errors import KafkaError
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.batch_writer import BatchWriter
 from runtime.kafka import producer
 from schemas.records.topics import FAULTS
@@ -77,7 +77,7 @@ async def test_partitions_that_are_added_are_used(kafka: KafkaSettings) -> None:
             await log.client.force_metadata_update()
             return len(await _spread(writer, topic, keys, kafka)) == len(before) + 2
 
-        assert await until(all_are_used, 60)
+        assert await wait_until(all_are_used, 60)
 
 
 async def _spread(writer: BatchWriter, topic: str, keys: list[bytes], kafka: KafkaSettings) -> set[int]:

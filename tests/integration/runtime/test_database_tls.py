@@ -25,8 +25,8 @@ from pydantic import SecretStr
 from api.config import ApiConfig
 from api.main import serve_api
 from gateway.certs.authority import Authority
-from gateway.stack.polling import port_open, until
-from gateway.stack.ports import claim
+from gateway.stack.polling import port_open, wait_until
+from gateway.stack.ports import reserve_ports
 from gateway.stack.postgres import Postgres
 from migrations.run import MigrationError, migrate
 from runtime.database import check_database_tls, connect_options
@@ -150,7 +150,7 @@ async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(
 async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(front.settings(db_sslmode="verify-full", db_sslrootcert=front.ca), "test") as database:
         working = asyncio.create_task(database.run(now_of))
-        assert await until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 60)
+        assert await wait_until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 60)
         working.cancel()
         await asyncio.wait({working})
 
@@ -170,14 +170,14 @@ async def debians(front: Front) -> AsyncIterator[DatabaseSettings]:
             shutil.copy(Path(front.ca).with_name(file), folder / "data")
             os.chown(folder / "data" / file, account.pw_uid, account.pw_gid)
             (folder / "data" / file).chmod(0o600)
-        port = claim(Path(front.ca).with_name("ports.json"), ["postgres"])["postgres"]
+        port = reserve_ports(Path(front.ca).with_name("ports.json"), ["postgres"])["postgres"]
         given = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "ssl": "on"}
         given |= {"ssl_cert_file": "server.pem", "ssl_key_file": "server.key", "port": str(port)}
         options = [word for key, value in given.items() for word in ("-c", f"{key}={value}")]
         command: list[str | Path] = [DEBIANS / "postgres", "-D", folder / "data", *options]
         server = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL, **as_account)  # noqa: ASYNC220
         try:
-            assert await until(lambda: port_open(port), 60)
+            assert await wait_until(lambda: port_open(port), 60)
             yield front.settings(db_port=port, db_user="gateway", db_name="postgres")
         finally:
             server.send_signal(signal.SIGINT)

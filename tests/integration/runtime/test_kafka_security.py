@@ -18,8 +18,8 @@ from gateway.certs.authority import Authority
 from gateway.demo.metrics import SystemMonitor
 from gateway.stack.child_guard import Guard
 from gateway.stack.kafka import Kafka
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from runtime.kafka import ensure_topics, producer
 from runtime.kafka_security import check_kafka_access, diagnose_kafka_access, kafka_tls_context
 from schemas.mqtt.routing import Kind
@@ -87,7 +87,7 @@ class Secured:
 @pytest_asyncio.fixture(scope="module")
 async def secured(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secured]:
     folder = tmp_path_factory.mktemp("secure-kafka")
-    ports = claim(folder / "ports.json", ["kafka", "controller", "secure"])
+    ports = reserve_ports(folder / "ports.json", ["kafka", "controller", "secure"])
     made, guard = Secured(folder, ports["secure"]), Guard()
     (folder / "server" / "kafka").mkdir(parents=True)
     server = SecureKafka(
@@ -120,7 +120,7 @@ async def test_topics_producers_streams_and_readers_connect(secured: Secured, da
         return bool(await read_all(kafka, kafka.topics(TELEMETRY)))
 
     try:
-        assert await until(lambda: role.done() or is_validated(), 60, every=0.2)
+        assert await wait_until(lambda: role.done() or is_validated(), 60, every=0.2)
         async with SystemMonitor(kafka, database, "http://127.0.0.1:1") as observer:
             assert (await observer.read()).received == 1
     finally:

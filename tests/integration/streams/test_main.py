@@ -10,8 +10,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.mqtt.routing import Kind
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.config import StreamsConfig
@@ -57,7 +57,7 @@ async def test_live_is_ready_only_when_it_has_joined_and_restored_its_state(
 
     monkeypatch.setattr(Assignor, "on_assignment", on_assignment)
     monkeypatch.setattr("streams.live.assigned_partitions.read_recent", read_recent)
-    port = claim(tmp_path / "ports.json", ["live"])["live"]
+    port = reserve_ports(tmp_path / "ports.json", ["live"])["live"]
     stop, seen = asyncio.Event(), list[tuple[int, dict[str, bool], bool]]()
     config = StreamsConfig("live", kafka, StreamsSettings(streams_health_port=port), None)
     role = asyncio.create_task(run_role(config, stop))
@@ -70,10 +70,10 @@ async def test_live_is_ready_only_when_it_has_joined_and_restored_its_state(
                 seen.append((answer.status_code, answer.json()["checks"], joined.is_set()))
             return bool(seen) and seen[-1][:2] == (status, checks)
 
-        assert await until(lambda: sees(503, log=True, state=False), WAIT, every=0.01), seen[-1:]
+        assert await wait_until(lambda: sees(503, log=True, state=False), WAIT, every=0.01), seen[-1:]
         assert all(has_joined or not checks["log"] for _, checks, has_joined in seen)
         may_restore.set()
-        assert await until(lambda: sees(200, log=True, state=True), WAIT), seen[-1:]
+        assert await wait_until(lambda: sees(200, log=True, state=True), WAIT), seen[-1:]
     assert [status for status, *_ in seen].index(200) == len(seen) - 1
     stop.set()
     await role

@@ -12,7 +12,7 @@ import bridge.mqtt.subscriber
 import bridge.session
 from bridge.mqtt.packet_reader import Message
 from bridge.session import Session
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.mqtt.subscriptions import SubscriptionList
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 
@@ -118,23 +118,23 @@ async def test_narrower_filters_replace_a_refused_wide_one(broker: Broker) -> No
     broker.session = {"ven/ack/+", "site/a", "site/+"}
     broker.refused = {"site/#"}
     async with running(SubscriptionList(), echo=False, **settings) as (session, store):
-        assert await until(lambda: "site/a" not in broker.session, 30)
+        assert await wait_until(lambda: "site/a" not in broker.session, 30)
         assert broker.session == {"ven/ack/+", "site/+"}
         assert not session.ready
         held = {entry.filter: entry.subscribed for entry in store.list.filters}
         assert held == {"site/#": True, "ven/ack/+": True, "site/+": True, "site/a": False}
     broker.refused = set()
     async with running(store.list, echo=False, **settings) as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
         assert broker.session == {"ven/ack/+", "site/#"}
 
 
 async def test_a_broker_that_closes_over_unsubscribe_stops_nothing(broker: Broker) -> None:
     async with running(SubscriptionList(), mqtt_topics="bad") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     broker.fatal = {"bad"}
     async with running(store.list, mqtt_topics="good") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
         assert broker.connections == 1 + 4
     # The next run tries again.
     assert [(entry.filter, entry.subscribed) for entry in store.list.former] == [("bad", True)]
@@ -142,19 +142,19 @@ async def test_a_broker_that_closes_over_unsubscribe_stops_nothing(broker: Broke
 
 async def test_a_restored_broker_is_unsubscribed_again(broker: Broker) -> None:
     async with running(SubscriptionList(), mqtt_topics="old") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     async with running(store.list, mqtt_topics="new") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     broker.session.add("old")
     async with running(store.list, mqtt_topics="new") as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     assert broker.session == {"ven/ack/+", "new"}
 
 
 async def test_unsubscribes_although_publishers_go_on(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     rounds = 0
     async with running(SubscriptionList(), mqtt_topics="old") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
 
     async def flush(_idle: Idle) -> None:
         nonlocal rounds
@@ -164,7 +164,7 @@ async def test_unsubscribes_although_publishers_go_on(broker: Broker, monkeypatc
 
     monkeypatch.setattr(Idle, "flush", flush)
     async with running(store.list, mqtt_topics="new") as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     assert rounds == bridge.mqtt.subscriber._MAX_SILENCE_CHECKS + 1
     assert broker.session == {"ven/ack/+", "new"}
 
@@ -172,7 +172,7 @@ async def test_unsubscribes_although_publishers_go_on(broker: Broker, monkeypatc
 async def test_a_refused_echo_is_one_warning_and_ready(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     broker.refused = {"ven/cmd/+"}
     async with running(SubscriptionList(), echo=True, mqtt_topics="x") as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
         connection: Any = FakeConnection(broker)
         await session._subscriber.subscribe_to_echo(connection, set())
     assert caplog.text.count("BRIDGE_COMMAND_ECHO") == 1
@@ -190,7 +190,7 @@ async def test_a_broker_that_closes_over_the_echo_stops_nothing(
 
     monkeypatch.setattr(FakeConnection, "subscribe", close)
     async with running(SubscriptionList(), echo=True, mqtt_topics="x") as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     assert broker.connections == 1 + 3
     assert "BRIDGE_COMMAND_ECHO" in caplog.text
 
@@ -209,11 +209,11 @@ async def test_the_echo_subscription_follows_its_setting(
     broker: Broker, topics: str, subscribed: set[str], *, echo: bool
 ) -> None:
     async with running(SubscriptionList(), echo=True, mqtt_topics="ven/cmd/+") as (session, store):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     async with running(store.list, echo=echo, mqtt_topics=topics) as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     assert broker.session - {"ven/ack/+"} == subscribed
     broker.session.add("ven/cmd/+")
     async with running(SubscriptionList(), echo=echo, mqtt_topics=topics) as (session, _):
-        assert await until(lambda: session.ready, 30)
+        assert await wait_until(lambda: session.ready, 30)
     assert broker.session - {"ven/ack/+"} == subscribed

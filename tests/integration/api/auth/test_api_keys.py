@@ -14,7 +14,7 @@ from api.auth.permissions import PUBLIC_PATHS, ROUTE_ROLES
 from api.queries.keys import fetch_key
 from api.sse.session_expiry import end_expired_sessions
 from gateway.keys.operations import revoke_keys
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection, Pool, connect_options
 from schemas.base.access_role import AccessRole
 from schemas.settings.access import AccessSettings
@@ -239,7 +239,7 @@ async def test_a_revoked_key_opens_nothing_and_its_feed_ends(database: DatabaseS
                     await told.until(lambda _: False)
                 assert_problem(await client.get("/api/me"), 401)
                 # The other one may have begun during the look before.
-                assert await until(
+                assert await wait_until(
                     lambda: {each.principal.role for each in app.state.feed.clients} == {AccessRole.ADMIN}, 60
                 )
 

@@ -14,7 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.access import AccessSettings
 from schemas.settings.blocks import DatabaseSettings
 from tests.support.access import AUDIENCE, Issuer, bearer, issuer
@@ -192,7 +192,7 @@ async def test_a_key_that_was_removed_while_nobody_asked_opens_nothing() -> None
             assert (await client.get("/api/me", headers=bearer(old))).status_code == 200
             rotating.rotate("second")
             quiet = time.monotonic() + 0.05
-            assert await until(lambda: time.monotonic() > quiet, 5)
+            assert await wait_until(lambda: time.monotonic() > quiet, 5)
             assert_problem(await client.get("/api/me", headers=bearer(old)), 401)
 
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.dead_letters import DeadLetterState
 from schemas.settings.blocks import DatabaseSettings
@@ -90,7 +90,7 @@ async def test_the_answer_counts_the_outcomes(client: httpx.AsyncClient, rows: C
     async def all_requested() -> bool:
         return len(await requested(rows)) == 4
 
-    assert await until(all_requested, WAIT)
+    assert await wait_until(all_requested, WAIT)
     await set_state(rows, ["open", "other"], DeadLetterState.STORED)
     await set_state(rows, ["older"], DeadLetterState.ALREADY_STORED)
     await set_state(rows, ["rejected"], DeadLetterState.REJECTED, "bad_id: still bad")
@@ -127,7 +127,7 @@ async def test_a_thousand_at_once(client: httpx.AsyncClient, rows: Connection) -
     async def all_requested() -> bool:
         return len(await requested(rows)) == 1100
 
-    assert await until(all_requested, WAIT)
+    assert await wait_until(all_requested, WAIT)
     await set_state(rows, [f"many-{n}" for n in range(1100)], DeadLetterState.STORED)
     assert (await asked).json()["outcomes"] == {"stored": 100}
 
@@ -148,7 +148,7 @@ async def test_a_deadlock_with_who_marks_outcomes_is_got_over(
         await other.execute("SET LOCAL deadlock_timeout = '30s'")  # so that it is the API that finds the deadlock
         await other.execute(mark, "rejected")
         asked = asyncio.create_task(client.post(f"{URL}?wait=0", json={"all": True}))
-        assert await until(lambda: _somebody_waits(rows), WAIT)
+        assert await wait_until(lambda: _somebody_waits(rows), WAIT)
         await other.execute(mark, "older")
     assert (await asked).json()["requested"] == 4
 
@@ -186,7 +186,7 @@ async def test_a_letter_is_never_marked_without_its_request(
     async with connection(database) as other, other.transaction():
         await other.execute("DROP TABLE outbox")
         asked = asyncio.create_task(client.post(f"{URL}?wait=0", json={"all": True}))
-        assert await until(lambda: _somebody_waits(rows), WAIT)
+        assert await wait_until(lambda: _somebody_waits(rows), WAIT)
     assert (await asked).status_code == 500
     assert await rows.fetchval("SELECT max(replays) FROM dead_letters") == 0
     with pytest.raises(asyncpg.UndefinedTableError):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection
@@ -58,7 +58,7 @@ async def requests(rows: Connection) -> list[tuple[str, datetime]]:
 
 
 async def requested(rows: Connection, count: int) -> bool:
-    return await until(lambda: _are_requested(rows, count), WAIT)
+    return await wait_until(lambda: _are_requested(rows, count), WAIT)
 
 
 async def _are_requested(rows: Connection, count: int) -> bool:

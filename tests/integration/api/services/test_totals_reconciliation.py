@@ -12,7 +12,7 @@ import pytest
 from api.http.pools import open_pools
 from api.queries.totals import fetch_totals
 from api.services.totals_reconciliation import PERSISTENT_CHECKS, TotalsReconciliation
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.parsing.status import VenStatus
 from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
@@ -178,7 +178,7 @@ async def test_load_types_come_from_the_log_and_the_difference_is_a_metric(
         async def there() -> bool:
             return (await client.get("/api/stats/loads")).is_success
 
-        assert await until(there, 60)
+        assert await wait_until(there, 60)
         assert (await client.get("/api/stats/loads")).json() == [
             {"type": "ev", "totalCapacityKw": 1.0, "totalShedCapabilityKw": 0.0, "currentUsageKw": 0.0},
             {"type": "hvac", "totalCapacityKw": 14.0, "totalShedCapabilityKw": 3.0, "currentUsageKw": 4.0},
@@ -187,4 +187,4 @@ async def test_load_types_come_from_the_log_and_the_difference_is_a_metric(
         async def compared() -> bool:
             return 'gateway_live_difference{figure="onlineVens"} 2.0' in (await client.get("/metrics")).text
 
-        assert await until(compared, 60)
+        assert await wait_until(compared, 60)

@@ -13,7 +13,7 @@ import pytest
 from api.sse import commands, events
 from api.sse.broadcaster import Broadcaster
 from api.sse.messages import FeedEntry
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.parsing.status import VenStatus
 from schemas.records.network import NetworkTotals, Totals
@@ -66,7 +66,7 @@ def is_told(state: str) -> Callable[[Told], bool]:
 async def test_totals_are_told_as_they_come(database: DatabaseSettings, kafka: KafkaSettings) -> None:
     async with writer(kafka) as log, serving(database, kafka) as (client, app):
         # The energy of the day might else be known in the second of two answers, and not yet in the first.
-        assert await until(lambda: app.state.energy_today._energy is not None, 60)
+        assert await wait_until(lambda: app.state.energy_today._energy is not None, 60)
         async with feed(client, types="totals") as follower:
             for online in (3, 4):
                 totals = NetworkTotals(datetime.now(UTC), Totals(online, 24.6, 14.4, 6.3, 6.3))
@@ -183,7 +183,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_the_others_see_nothing
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.connect((host, port))
             deaf.sendall(b"GET /api/feed?types=vens HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-            assert await until(lambda: len(hub.clients) == 2, 60)
+            assert await wait_until(lambda: len(hub.clients) == 2, 60)
             number = 0
             while len(hub.clients) == 2:
                 hub.publish("vens", [FeedEntry(b'{"n":%d,"x":"%b"}' % (number, b"x" * 50_000))])
@@ -206,7 +206,7 @@ async def test_a_quiet_feed_beats_and_a_full_one_takes_nobody(database: Database
             while await anext(lines) != ": heartbeat":
                 pass
             assert "API_FEED_CLIENTS" in assert_problem(await client.get("/api/feed"), 503)["detail"]
-        assert await until(lambda: not app.state.feed.clients, 60)
+        assert await wait_until(lambda: not app.state.feed.clients, 60)
 
 
 @pytest.mark.parametrize("query", [{"types": "totals,nonsense"}, {"venId": ""}, {"eventId": "x" * 129}])

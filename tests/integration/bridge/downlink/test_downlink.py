@@ -8,7 +8,7 @@ import aiomqtt
 import pytest
 
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
@@ -113,7 +113,7 @@ async def test_malformed_records_become_dead_letters(stack: LocalStack, bridges:
         async def all_dead_letters() -> bool:
             return len(await read_all(bridges.kafka, name)) == len(malformed) + len(wild)
 
-        assert await until(all_dead_letters, WAIT, every=0.2)
+        assert await wait_until(all_dead_letters, WAIT, every=0.2)
 
 
 async def test_foreign_messages_on_command_topics_are_ignored(stack: LocalStack, bridges: Bridges, site: str) -> None:
@@ -144,7 +144,7 @@ async def test_echoes_reach_kafka_once_if_the_settings_cover_them(bridges: Bridg
 
     async with bridges.running(mqtt_topics="ven/#"):
         await publish_commands(bridges.kafka, [command])
-        assert await until(copied, WAIT, every=0.2)
+        assert await wait_until(copied, WAIT, every=0.2)
         assert await shows(bridges.kafka, [command], "sent")
     assert await copies() == 1
 
@@ -166,7 +166,7 @@ async def test_commands_are_sent_without_the_echo(stack: LocalStack, bridges: Br
         async def last() -> bool:
             return bool(await read_all(bridges.kafka, bridges.kafka.topics("ven.raw.metering")))
 
-        assert await until(last, WAIT, every=0.2)
+        assert await wait_until(last, WAIT, every=0.2)
     assert [each.reason for each in (await evidence(bridges.kafka))[second.correlation_id]] == [None, None]
 
 
@@ -182,7 +182,7 @@ async def test_two_bridges_share_the_commands(
         second = other.task(stop)
         for some in commands[1:3]:
             await publish_commands(kafka, some)
-        assert await until(other.ready, WAIT)
+        assert await wait_until(other.ready, WAIT)
         await publish_commands(kafka, commands[3])
         stop.set()
         await publish_commands(kafka, commands[4])

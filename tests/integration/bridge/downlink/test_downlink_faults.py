@@ -13,8 +13,8 @@ import pytest_asyncio
 
 import bridge.downlink.sender
 from gateway.stack import LocalStack, Server
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.records.commands import CommandRecord
 from schemas.settings.blocks import KafkaSettings
 from schemas.settings.mqtt import MqttSettings
@@ -43,7 +43,7 @@ async def network(
     """The network between bridge and broker."""
     if broker is not stack.mqtt and not pytestconfig.getoption("--faults-full"):
         pytest.skip("on Artemis with --faults-full")
-    proxy = Proxy(claim(tmp_path / "proxy.json", ["mqtt"])["mqtt"], broker.port)
+    proxy = Proxy(reserve_ports(tmp_path / "proxy.json", ["mqtt"])["mqtt"], broker.port)
     await proxy.listen()
     yield proxy
     await proxy.close()
@@ -69,7 +69,7 @@ async def test_commands_wait_for_the_broker_and_are_sent_once(
         await publish_commands(bridges.kafka, [first])
         assert await shows(bridges.kafka, [first], "sent")
         await network.cut()
-        assert await until(lambda: not_ready(bridges), WAIT)
+        assert await wait_until(lambda: not_ready(bridges), WAIT)
         await publish_commands(bridges.kafka, [waiting, late])
         await asyncio.sleep(1.5)  # until `late` has expired
         assert set(await evidence(bridges.kafka)) == {first.correlation_id}
@@ -120,7 +120,7 @@ async def test_no_second_attempt_while_the_first_is_in_flight(
         async def claimed() -> bool:
             return 2 in [each.attempt for each in (await evidence(bridges.kafka)).get(first.correlation_id, ())]
 
-        assert await until(claimed, WAIT, every=0.2)
+        assert await wait_until(claimed, WAIT, every=0.2)
         await publish_commands(bridges.kafka, [last])
         assert await seen.saw([last])
         await network.cut()
@@ -150,7 +150,7 @@ async def test_a_kill_before_the_puback_is_resolved_by_the_echo(
     commands = [event(f"{site}{number}") for number in range(50)]
     async with witness(broker.host, broker.port, site) as seen:
         process = await bridges.process(stack)
-        assert await until(bridges.ready, WAIT)
+        assert await wait_until(bridges.ready, WAIT)
         network.mute("to_client")
         await publish_commands(bridges.kafka, commands)
         assert await seen.saw(commands)
@@ -199,9 +199,9 @@ async def test_kills_at_any_moment_never_send_twice(
             async def all_decided() -> bool:
                 return {each.correlation_id for each in [*commands, last]} == (await evidence(bridges.kafka)).keys()
 
-            assert await until(all_decided, WAIT, every=0.5)
+            assert await wait_until(all_decided, WAIT, every=0.5)
             # All were sent: what a kill left open was echoed by the broker, or never sent.
-            await until(lambda: len(seen.times) == len(commands) + 1, 5)
+            await wait_until(lambda: len(seen.times) == len(commands) + 1, 5)
         assert set(seen.times.values()) == {1}
         found = await evidence(bridges.kafka)
     states = {name: [each.state for each in each_of] for name, each_of in found.items()}

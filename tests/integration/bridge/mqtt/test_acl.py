@@ -11,7 +11,7 @@ from typing import Any
 import aiomqtt
 
 from bridge.mqtt.connection import Connection
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.mqtt.routing import Kind
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from tests.support.bridges import Bridges
@@ -64,7 +64,7 @@ async def test_forged_messages_of_another_ven_are_never_stored(
                 # Its own topic, with the id of another VEN in the payload.
                 await client.publish("ven/telemetry/ven-bad", forged, qos=1)
                 await client.publish("ven/telemetry/ven-bad", sample("ven-bad", LAST), qos=1)
-            assert await until(lambda: _is_in_kafka(kafka, LAST), 60, every=0.2)
+            assert await wait_until(lambda: _is_in_kafka(kafka, LAST), 60, every=0.2)
             assert await bridges.ready()
         await running.settle()
         rows = await running.rows.fetch("SELECT ven_id, used_power_kw FROM telemetry_readings ORDER BY used_power_kw")

@@ -14,7 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message, PacketReader, parse_publish
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.mqtt import MqttSettings
 from tests.support import publishing
 
@@ -126,7 +126,7 @@ async def test_payloads_of_any_size_arrive_complete_and_in_order(stack: LocalSta
         assert await connection.subscribe([topic]) == []
         payloads = [bytes([number]) * size for number in range(3) for size in SIZES]
         await publishing.publish(stack.mqtt_host, stack.mqtt_port, [(topic, payload) for payload in payloads])
-        assert await until(lambda: len(received) == len(payloads), timeout=60)
+        assert await wait_until(lambda: len(received) == len(payloads), timeout=60)
         assert [message.payload for message in received] == payloads
         connection.acknowledge(received)
         await connection.flush()

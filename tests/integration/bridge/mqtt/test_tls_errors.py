@@ -13,7 +13,7 @@ import pytest
 from bridge.main import BridgeConfig, run_bridge
 from bridge.mqtt.tls_diagnosis import diagnose_mqtt_tls
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.blocks import BridgeSettings, KafkaSettings, SettingsError
 from schemas.settings.mqtt import MqttSettings, MqttTopicSettings
 from tests.support.bridges import Bridges
@@ -102,12 +102,12 @@ async def test_a_ca_that_becomes_wrong_is_named_and_retried(
         assert await broker.up()
         stop = asyncio.Event()
         bridge = bridges.task(stop)
-        assert await until(lambda: bridge.done() or bridges.ready(), 60)
+        assert await wait_until(lambda: bridge.done() or bridges.ready(), 60)
         shutil.copy(broker.stranger() / "ca.pem", shown)
     with broker.running():
-        assert await until(lambda: bridge.done() or logged("set MQTT_CA_CERT to the CA"), 60)
+        assert await wait_until(lambda: bridge.done() or logged("set MQTT_CA_CERT to the CA"), 60)
         shutil.copytree(own, shown, dirs_exist_ok=True)
-        assert await until(lambda: bridge.done() or bridges.ready(), 60)
+        assert await wait_until(lambda: bridge.done() or bridges.ready(), 60)
         stop.set()
         await bridge
     gc.collect()

@@ -8,7 +8,7 @@ from uuid import uuid4
 from aiokafka import AIOKafkaProducer
 
 from gateway.stack import LocalStack
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.mqtt.routing import Kind
 from schemas.records.network import decode_heartbeat
 from schemas.records.topics import HEADER_HEARTBEAT, HEADER_RECEIVED, HEARTBEATS
@@ -44,7 +44,7 @@ async def test_the_bridge_sends_heartbeats_to_every_partition(
             async def twice(partition: int = partition) -> bool:
                 return len(await heartbeats(partition)) >= 2
 
-            assert await until(twice, WAIT)
+            assert await wait_until(twice, WAIT)
     moments = await heartbeats(0)
     assert moments == sorted(moments)
     assert datetime.now(UTC) - moments[-1] < timedelta(seconds=WAIT)
@@ -67,7 +67,7 @@ async def test_validate_forwards_heartbeats_by_partition(kafka: KafkaSettings) -
         async def passed() -> bool:
             return await newest() == {0: 1795500002.0, 1: 1795500003.0}
 
-        assert await until(passed, WAIT)
+        assert await wait_until(passed, WAIT)
     stop.set()
     await role
     assert not await read_all(kafka, kafka.topics.dead_letters(raw))

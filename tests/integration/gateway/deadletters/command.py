@@ -6,7 +6,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from pathlib import Path
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 
@@ -60,7 +60,7 @@ async def all_requested(rows: Connection, count: int) -> bool:
     async def are() -> bool:
         return len(await replays(rows)) == count
 
-    return await until(are, WAIT)
+    return await wait_until(are, WAIT)
 
 
 def ids(out: str) -> list[str]:

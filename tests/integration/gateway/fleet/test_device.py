@@ -10,7 +10,7 @@ from typing import Any
 
 from gateway.fleet import Behaviour, Fleet, FleetOptions
 from gateway.fleet.publisher import Publisher
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.dr.commands import Command, event_command, restore_command
 from tests.support.mosquitto import Mosquitto, Subscriber, needs_mosquitto, subscribed
 
@@ -40,7 +40,7 @@ class Told:
         async def enough() -> bool:
             return len(self.answers(ven_id)) >= number
 
-        assert await until(enough, WAIT), self.answers(ven_id)
+        assert await wait_until(enough, WAIT), self.answers(ven_id)
         return self.answers(ven_id)
 
     def samples(self, ven_id: str) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ class Told:
             found.extend(filter(None, (_first(samples, event_id) for event_id in wanted)))
             return len(found) == len(wanted)
 
-        assert await until(there, WAIT, every=0.1)
+        assert await wait_until(there, WAIT, every=0.1)
         return found[-1]
 
     async def started_anew(self, ven_id: str) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Told:
             )
             return bool(found)
 
-        assert await until(there, WAIT, every=0.1)
+        assert await wait_until(there, WAIT, every=0.1)
         return found[0]
 
 

@@ -14,8 +14,8 @@ import pytest
 
 from api.auth.startup_check import check_access_at_startup
 from gateway.keys.operations import revoke_keys
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from runtime.database import Connection, connect_options
 from schemas.base.errors import GatewayError
 from schemas.settings.access import AccessSettings
@@ -44,7 +44,7 @@ async def test_key_works_until_it_is_revoked(database: DatabaseSettings, rows: C
         out, err = await process.communicate()
         return process.returncode, out.decode(), err.decode()
 
-    port = str(claim(tmp_path / "ports.json", ["api"])["api"])
+    port = str(reserve_ports(tmp_path / "ports.json", ["api"])["api"])
     public = {"API_HOST": "0.0.0.0", "API_PORT": port}  # noqa: S104
     code, _, err = await run("api", **public)
     assert code == 1
@@ -65,7 +65,7 @@ async def test_key_works_until_it_is_revoked(database: DatabaseSettings, rows: C
                 except httpx.TransportError:
                     return False
 
-            assert await until(listens, 60)
+            assert await wait_until(listens, 60)
             me = (await client.get("/api/me", headers=bearer(key))).json()
             assert (me["name"], me["role"]) == ("control room", "operator")
             code, out, _ = await run("keys", "revoke", me["id"])
@@ -74,7 +74,7 @@ async def test_key_works_until_it_is_revoked(database: DatabaseSettings, rows: C
             async def refused() -> bool:
                 return (await client.get("/api/me", headers=bearer(key))).status_code == 401
 
-            assert await until(refused, 30), "within API_KEY_CACHE_SECONDS"
+            assert await wait_until(refused, 30), "within API_KEY_CACHE_SECONDS"
     finally:
         process.send_signal(signal.SIGTERM)
         await process.communicate()

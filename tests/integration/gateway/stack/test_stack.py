@@ -23,9 +23,9 @@ from gateway.stack.artemis import Artemis
 from gateway.stack.child_guard import Guard
 from gateway.stack.child_guard_main import alive
 from gateway.stack.jars import class_path, pinned
-from gateway.stack.mosquitto import Mosquitto, find
-from gateway.stack.polling import until
-from gateway.stack.ports import claim, is_free
+from gateway.stack.mosquitto import Mosquitto, find_mosquitto
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import is_free, reserve_ports
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -89,7 +89,7 @@ async def test_rows_survive_a_kill_of_postgres(stack: LocalStack) -> None:
 async def test_postgres_restarts_after_a_kill_of_its_main_process(stack: LocalStack) -> None:
     assert stack.postgres.pid is not None
     os.kill(stack.postgres.pid, signal.SIGKILL)
-    assert await until(lambda: not stack.postgres.running, timeout=60)
+    assert await wait_until(lambda: not stack.postgres.running, timeout=60)
     await stack.postgres.start()
     await (await connect(stack)).close()
 
@@ -121,9 +121,9 @@ FILTERS = ("ven/+/#", "volttron/metering", "$aws/things/+/shadow/update")
 async def test_an_offline_session_keeps_its_queue_through_a_kill(
     kind: type[Mosquitto | Artemis], tmp_path: Path, guard: Guard
 ) -> None:
-    if kind is Mosquitto and find() is None:
+    if kind is Mosquitto and find_mosquitto() is None:
         pytest.skip("mosquitto is not installed")
-    port = claim(tmp_path / "ports.json", ["mqtt"])["mqtt"]
+    port = reserve_ports(tmp_path / "ports.json", ["mqtt"])["mqtt"]
     broker = kind(tmp_path / "mqtt", port=port, log=tmp_path / "mqtt.log", guard=guard, progress=print)
     await broker.start()
     async with session(broker) as client:
@@ -136,7 +136,7 @@ async def test_an_offline_session_keeps_its_queue_through_a_kill(
     published = time.time()
     if kind is Mosquitto:
         saved = tmp_path / "mqtt" / "mosquitto.db"
-        assert await until(lambda: saved.exists() and saved.stat().st_mtime > published, timeout=60)
+        assert await wait_until(lambda: saved.exists() and saved.stat().st_mtime > published, timeout=60)
     await broker.kill()
     await broker.start()
     assert broker.port == port
@@ -192,7 +192,7 @@ async def test_a_killed_parent_leaves_no_process_and_no_lock(tmp_path: Path) -> 
 
 async def test_a_missing_jar_without_network_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_CACHE", str(tmp_path))
-    nowhere = f"http://127.0.0.1:{claim(tmp_path / 'ports.json', ['nowhere'])['nowhere']}"
+    nowhere = f"http://127.0.0.1:{reserve_ports(tmp_path / 'ports.json', ['nowhere'])['nowhere']}"
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, nowhere)
     for name in ("NO_PROXY", "no_proxy"):
@@ -251,10 +251,10 @@ def python(code: str, folder: Path, guard: Guard) -> Process:
 
 async def test_a_taken_port_is_replaced_and_a_free_one_kept(tmp_path: Path) -> None:
     file = tmp_path / "ports.json"
-    first = claim(file, ["a", "b"])
+    first = reserve_ports(file, ["a", "b"])
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", first["a"])
     async with server:
-        second = claim(file, ["a", "b"])
+        second = reserve_ports(file, ["a", "b"])
     assert second["a"] != first["a"]
     assert second["b"] == first["b"]
     assert is_free(first["a"])

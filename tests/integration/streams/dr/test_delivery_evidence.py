@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from random import Random
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.commands import DeliveryEvidence, DeliveryState
 from schemas.records.topics import COMMAND_LOG
@@ -49,7 +49,7 @@ async def test_unreadable_evidence_becomes_dead_letters(kafka: KafkaSettings, da
         async def all_committed() -> bool:
             return role.done() or (await committed(kafka, "sink", topic)).get(0) == len(UNREADABLE) + 1
 
-        assert await until(all_committed, WAIT)
+        assert await wait_until(all_committed, WAIT)
         stop.set()
         await role
         assert (await dr.commands())["a"]["sent_at"] is not None

@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch_processing import merged_batches
 from tests.support.apps import ManualAgent, running
@@ -98,15 +98,15 @@ async def test_batch_skipped_while_suspended_is_not_acknowledged(kafka: KafkaSet
 
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 10))
-        assert await until(lambda: len(seen) == 1, WAIT)
+        assert await wait_until(lambda: len(seen) == 1, WAIT)
         await log.together(topic, values(10, 20))
-        assert await until(lambda: not channels[0].queue.empty(), WAIT)
+        assert await wait_until(lambda: not channels[0].queue.empty(), WAIT)
         app.flow_control.suspend()
         go_on.set()
-        assert await until(channels[0].queue.empty, WAIT)
+        assert await wait_until(channels[0].queue.empty, WAIT)
         app.flow_control.resume()
         await log.together(topic, values(20, 30))
-        assert await until(lambda: len(seen) == 2, WAIT)
+        assert await wait_until(lambda: len(seen) == 2, WAIT)
         assert await until_committed(kafka, topic, 10)
         await app.consumer.commit()
     assert seen == [values(0, 10), values(20, 30)]
@@ -114,7 +114,7 @@ async def test_batch_skipped_while_suspended_is_not_acknowledged(kafka: KafkaSet
     again = app_of(kafka)
     agent = ManualAgent(again, topic)
     async with running(again):
-        assert await until(lambda: sum(len(event.value.records) for event in agent.events) == 20, WAIT)
+        assert await wait_until(lambda: sum(len(event.value.records) for event in agent.events) == 20, WAIT)
 
 
 async def test_batch_in_progress_does_not_delay_shutdown(kafka: KafkaSettings, topic: str) -> None:
@@ -154,5 +154,5 @@ async def test_table_is_restored_from_its_changelog(kafka: KafkaSettings, topic:
         before = dict(table.items())
     again, restored = with_table()
     async with running(again):
-        assert await until(lambda: dict(restored.items()) == before, WAIT)
+        assert await wait_until(lambda: dict(restored.items()) == before, WAIT)
     assert before == {str(number % 100): str(number) for number in range(250, 350)}

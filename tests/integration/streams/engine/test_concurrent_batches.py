@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
@@ -63,7 +63,7 @@ class ConcurrentAgent:
             assert await self.have(number + 1)
 
     async def have(self, number: int) -> bool:
-        return await until(lambda: len(self.started) == number, WAIT)
+        return await wait_until(lambda: len(self.started) == number, WAIT)
 
 
 async def test_concurrent_batches_commit_in_order(
@@ -73,7 +73,7 @@ async def test_concurrent_batches_commit_in_order(
     async with writer(kafka) as log, running(agent.app):
         await agent.start_two(log)
         await log.together(agent.topic, [b"2"])
-        assert await until(lambda: agent.waiting == 1, WAIT)
+        assert await wait_until(lambda: agent.waiting == 1, WAIT)
         assert agent.started == [[b"0"], [b"1"]], "no more than two at once"
         agent.ends[1].set_result(None)
         assert await agent.have(3)
@@ -85,7 +85,7 @@ async def test_concurrent_batches_commit_in_order(
             await agent.app.consumer.commit()
             return await committed(kafka, ROLE, agent.topic) == {0: 2}
 
-        assert await until(two_are_committed, WAIT)
+        assert await wait_until(two_are_committed, WAIT)
     assert agent.started == [[b"0"], [b"1"], [b"2"]]
     assert agent.cancelled == [3]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from aiokafka.protocol.fetch import FetchRequest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.settings.blocks import KafkaSettings
 from streams.engine.batch import Batch
 from streams.engine.consumer_thread import FETCH_PAUSE_SECONDS
@@ -53,7 +53,7 @@ async def test_next_fetch_waits_after_a_response(kafka: KafkaSettings, topic: st
         while len(answered) < 5:
             await log.together(topic, values(number, number + 1))
             number += 1
-        assert await until(lambda: sum(len(event.value.records) for event in agent.events) == number, WAIT)
+        assert await wait_until(lambda: sum(len(event.value.records) for event in agent.events) == number, WAIT)
     pauses = [next_asked - at for at, next_asked in zip(answered, asked[1:], strict=False)]
     assert len(pauses) >= 4
     assert min(pauses) > FETCH_PAUSE_SECONDS - 0.001
@@ -69,7 +69,7 @@ async def test_record_after_idle_time_is_delivered_at_once(
         await log.together(topic, values(0, 1))
         assert await agent.have(1)
         # The next fetch goes to the log, which holds it for as long as it may.
-        assert await until(lambda: bool(app.consumer._thread._consumer._fetcher._in_flight), WAIT)
+        assert await wait_until(lambda: bool(app.consumer._thread._consumer._fetcher._in_flight), WAIT)
         begun = time.monotonic()
         await log.together(topic, values(1, 2))
         assert await agent.have(2)

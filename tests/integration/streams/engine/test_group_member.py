@@ -15,8 +15,8 @@ from yarl import URL
 from gateway.local.worker import Worker
 from gateway.stack import LocalStack
 from gateway.stack.child_guard import Guard
-from gateway.stack.polling import all_done, until
-from gateway.stack.ports import claim
+from gateway.stack.polling import gather_all, wait_until
+from gateway.stack.ports import reserve_ports
 from runtime.database import Connection
 from schemas.mqtt.routing import Kind
 from schemas.records.topics import HEADER_TOPIC, LOADS, TELEMETRY
@@ -43,7 +43,7 @@ async def roles_on(
 ) -> AsyncIterator[list[Worker]]:
     """Have a worker of each role inside that is ready, on a machine of this name; they end in order."""
     (folder / "sitecustomize.py").write_text(HOST_NAME)
-    guard, ports = Guard(), claim(folder / "ports.json", ROLES)
+    guard, ports = Guard(), reserve_ports(folder / "ports.json", ROLES)
     workers = [
         Worker(
             role,
@@ -66,14 +66,14 @@ async def roles_on(
     ]
     begun = time.monotonic()
     try:
-        await all_done(worker.start() for worker in workers)
+        await gather_all(worker.start() for worker in workers)
         for worker in workers:
-            assert await until(worker.ready, WAIT), f"{worker.name} on {host}: {worker.process.see_log()}"
+            assert await wait_until(worker.ready, WAIT), f"{worker.name} on {host}: {worker.process.see_log()}"
         assert time.monotonic() - begun < SESSION_SECONDS
         yield workers
         assert [worker.restarts for worker in workers] == [0, 0, 0]
     finally:
-        await all_done(worker.stop() for worker in workers)
+        await gather_all(worker.stop() for worker in workers)
         await guard.close()
 
 
@@ -105,13 +105,13 @@ async def test_roles_restart_under_another_host_name(
         return await stored() > number
 
     async with roles_on("a1b2c3d4e5f6", stack, kafka, database, tmp_path):
-        assert await until(lambda: stored_more_than(0), WAIT)
+        assert await wait_until(lambda: stored_more_than(0), WAIT)
     before = await stored()
     async with roles_on("0f9e8d7c6b5a", stack, kafka, database, tmp_path):
-        assert await until(lambda: stored_more_than(before), WAIT)
+        assert await wait_until(lambda: stored_more_than(before), WAIT)
         stop.set()
         sent = await publishing
-        assert await until(lambda: stored_more_than(sent - 1), WAIT)
+        assert await wait_until(lambda: stored_more_than(sent - 1), WAIT)
     # (ven_id, time) is the primary key: as many rows as samples is each of them once.
     assert await stored() == sent
 
@@ -134,7 +134,7 @@ async def test_assignment_under_a_former_url_is_accepted(topics: Topics, former:
         async with running(app):
             assert await held.have(1)
             await held.finish(held.events[0])
-            assert await until(lambda: committed_to(kafka, topic, 1), WAIT)
+            assert await wait_until(lambda: committed_to(kafka, topic, 1), WAIT)
         app, held = app_with_table()
         await log.one(topic, b"2")
         async with asyncio.timeout(SESSION_SECONDS), running(app):

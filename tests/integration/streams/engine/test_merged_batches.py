@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.records.topics import TELEMETRY
 from streams.engine.batch_processing import BATCH_BYTES, merged_batches
 from streams.engine.consumer_thread import FETCH_PARTITION_BYTES
@@ -30,18 +30,18 @@ async def test_arrived_batches_merge_and_commit_after_the_body(topics: Topics) -
 
     async with writer(kafka) as log, running(app):
         await log.together(topic, values(0, 5))
-        assert await until(lambda: len(bodies) == 1, WAIT)
+        assert await wait_until(lambda: len(bodies) == 1, WAIT)
         for waiting, partition in enumerate((0, 1, 0, 1, 0), start=1):
             await log.together(topic, values(0, 10), partition)
-            assert await until(lambda waiting=waiting: channels[0].queue.qsize() == waiting, WAIT)  # type: ignore[misc]
+            assert await wait_until(lambda waiting=waiting: channels[0].queue.qsize() == waiting, WAIT)  # type: ignore[misc]
         await app.consumer.commit()
         assert await committed(kafka, ROLE, topic) == {}
         steps.release()
-        assert await until(lambda: len(bodies) == 2, WAIT)
+        assert await wait_until(lambda: len(bodies) == 2, WAIT)
         await app.consumer.commit()
         assert await committed(kafka, ROLE, topic) == {0: 5}
         steps.release()
-        assert await until(lambda: len(bodies) == 3, WAIT)
+        assert await wait_until(lambda: len(bodies) == 3, WAIT)
         steps.release()
         assert await until_committed(kafka, topic, 35, 0)
         assert await until_committed(kafka, topic, 20, 1)
@@ -67,11 +67,11 @@ async def test_merged_batches_are_limited_in_bytes(topics: Topics) -> None:
     async with writer(kafka) as log, running(app):
         await asyncio.gather(*(log.one(topic, large, number % 4) for number in range(100)))
         # What is fetched ahead is bounded as well: so many batches, of one such record each.
-        assert await until(lambda: len(bodies) == 1, WAIT)
-        assert await until(channels[0].queue.full, WAIT)
+        assert await wait_until(lambda: len(bodies) == 1, WAIT)
+        assert await wait_until(channels[0].queue.full, WAIT)
         assert channels[0].queue.qsize() == app.conf.stream_buffer_maxsize
         go_on.set()
-        assert await until(lambda: sum(bodies) == 100 * len(large), WAIT)
+        assert await wait_until(lambda: sum(bodies) == 100 * len(large), WAIT)
         for partition in range(4):
             assert await until_committed(kafka, topic, 25, partition)
     assert max(bodies) <= BATCH_BYTES + FETCH_PARTITION_BYTES

@@ -8,7 +8,7 @@ import pytest_asyncio
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.records.topics import TELEMETRY
 from schemas.settings.blocks import KafkaSettings, StreamsSettings
 from streams.engine.app import make_app
@@ -108,7 +108,7 @@ async def test_batch_from_before_a_rebalance_is_redelivered(topics: Topics) -> N
         assert await first_agent.have(2)
         before = first_agent.events[:]
         async with running(second):
-            assert await until(lambda: bool(second_agent.events) and len(first_agent.events) > len(before), WAIT)
+            assert await wait_until(lambda: bool(second_agent.events) and len(first_agent.events) > len(before), WAIT)
             for event in before:
                 await first_agent.finish(event)
             await first.consumer.commit()
@@ -151,20 +151,20 @@ async def test_workers_that_join_and_leave_lose_nothing(topics: Topics) -> None:
     first, second = worker("first"), worker("second")
     async with running(second):
         async with running(first):
-            assert await until(lambda: bool(workers["first"] and workers["second"]), WAIT)
+            assert await wait_until(lambda: bool(workers["first"] and workers["second"]), WAIT)
             seen = len(processed)
-            assert await until(lambda: len(processed) > seen + 500, WAIT)
+            assert await wait_until(lambda: len(processed) > seen + 500, WAIT)
             assigned = set(first.consumer.assignment()) | set(second.consumer.assignment())
             assert {tp for tp in assigned if tp.topic == topic} == {TP(topic, number) for number in range(4)}
             assert set(second.consumer._delivered) <= set(second.consumer.assignment())
         seen = len(processed)
-        assert await until(lambda: len(processed) > seen + 500, WAIT)
+        assert await wait_until(lambda: len(processed) > seen + 500, WAIT)
         enough.set()
         await writing
         everything = {(partition, offset) for partition in range(4) for offset in range(written)}
-        assert await until(lambda: processed == everything, WAIT)
+        assert await wait_until(lambda: processed == everything, WAIT)
 
         async def all_committed() -> bool:
             return await committed(kafka, "workers", topic) == dict.fromkeys(range(4), written)
 
-        assert await until(all_committed, WAIT)
+        assert await wait_until(all_committed, WAIT)

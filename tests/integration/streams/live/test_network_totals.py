@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from schemas.parsing.status import VenStatus
 from schemas.records.network import Heartbeat, NetworkTotals, Partial, Totals, decode_network_totals
 from schemas.records.telemetry import Load, LoadSnapshot, Reading, encode_record
@@ -79,14 +79,14 @@ async def until_totals(kafka: KafkaSettings, expected: Totals) -> bool:
     async def reached() -> bool:
         return await latest(kafka) == expected
 
-    return await until(reached, WAIT, every=0.2)
+    return await wait_until(reached, WAIT, every=0.2)
 
 
 async def until_more(kafka: KafkaSettings, role: asyncio.Task[None], number: int) -> bool:
     async def more() -> bool:
         return role.done() or len(await published(kafka)) > number
 
-    return await until(more, WAIT, every=0.2)
+    return await wait_until(more, WAIT, every=0.2)
 
 
 def totals_of(vens: int, used: float) -> Totals:
@@ -126,7 +126,7 @@ async def test_totals_do_not_dip_on_a_restart(kafka: KafkaSettings) -> None:
             async def all_acknowledged() -> bool:
                 return sum((await committed(kafka, "live", kafka.topics(TELEMETRY))).values()) == VENS
 
-            assert await until(all_acknowledged, WAIT)
+            assert await wait_until(all_acknowledged, WAIT)
         before = len(await published(kafka))
         async with live(kafka) as role:
             assert await until_more(kafka, role, before + 2 * PARTITIONS)
@@ -165,20 +165,20 @@ async def test_stalled_worker_publishes_only_after_state_restore(kafka: KafkaSet
     async with writer(kafka) as log:
         await publish(log, kafka, [reading(number, now, used=1.0) for number in range(VENS)])
         partitions.assign(set(range(PARTITIONS)))
-        assert await until(rebuilt, WAIT)
+        assert await wait_until(rebuilt, WAIT)
         # The log went on while the worker stood still.
         later = now + timedelta(seconds=5)
         await publish(log, kafka, [reading(number, later, used=2.0) for number in range(VENS)])
         partitions.invalidate()
         assert partitions.partials() == []
-        assert await until(rebuilt, WAIT)
+        assert await wait_until(rebuilt, WAIT)
     assert sum_partials(partitions.partials()).totals == totals_of(VENS, 2.0 * VENS)
 
 
 async def test_revoked_partition_is_not_published(kafka: KafkaSettings) -> None:
     partitions = AssignedPartitions(kafka, timedelta(minutes=1))
     partitions.assign({0, 1})
-    assert await until(lambda: len(partitions.partials()) == 2, WAIT)
+    assert await wait_until(lambda: len(partitions.partials()) == 2, WAIT)
     partitions.assign({1})
     assert [partial.partition for partial in partitions.partials()] == [1]
     partitions.assign(set())

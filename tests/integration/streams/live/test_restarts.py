@@ -13,8 +13,8 @@ import pytest
 from gateway.local.worker import Worker
 from gateway.stack import LocalStack
 from gateway.stack.child_guard import Guard
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from schemas.records.network import Heartbeat
 from schemas.records.telemetry import Load, Reading, encode_record
 from schemas.records.topics import HEARTBEATS, TELEMETRY
@@ -102,14 +102,14 @@ class TotalsChecker:
     async def wait_for_new_totals(self) -> None:
         """Wait until the totals are of a time after now."""
         now = datetime.now(UTC)
-        assert await until(lambda: self.as_of > now, WAIT), "the totals do not go on"
+        assert await wait_until(lambda: self.as_of > now, WAIT), "the totals do not go on"
 
 
 @asynccontextmanager
 async def workers(stack: LocalStack, kafka: KafkaSettings, folder: Path) -> AsyncIterator[list[Worker]]:
     """Two workers of the role; the first keeps its name through restarts. Nothing is started yet."""
     guard = Guard()
-    ports = claim(folder / "ports.json", ["one", "two"])
+    ports = reserve_ports(folder / "ports.json", ["one", "two"])
     both = [
         Worker(
             f"live-{name}",
@@ -153,14 +153,14 @@ async def test_totals_stay_exact_while_workers_come_and_go(
         checker = TotalsChecker(client, published)
         running = [tasks.create_task(publish(log, kafka, published)), tasks.create_task(checker.run())]
         await first.start()
-        assert await until(lambda: checker.count > 0, 2 * WAIT)
+        assert await wait_until(lambda: checker.count > 0, 2 * WAIT)
         for _ in range(5):
             await checker.wait_for_new_totals()
             await first.process.kill()
         await checker.wait_for_new_totals()
         # One more joins, and is lost without a word.
         await second.start()
-        assert await until(second.ready, WAIT)
+        assert await wait_until(second.ready, WAIT)
         await checker.wait_for_new_totals()
         await second.process.kill()
         await checker.wait_for_new_totals()

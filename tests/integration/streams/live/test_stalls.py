@@ -6,7 +6,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from runtime.kafka import producer
 from schemas.records.network import Disabled, LoadTypeTotals, Totals
@@ -37,7 +37,7 @@ async def restored_partitions(kafka: KafkaSettings) -> AssignedPartitions:
     """What a worker knows that has just started."""
     partitions = AssignedPartitions(kafka, MINUTE, group=f"{kafka.kafka_topic_prefix}gateway-live")
     partitions.assign(set(range(PARTITIONS)))
-    assert await until(lambda: len(partitions.partials()) == PARTITIONS, WAIT)
+    assert await wait_until(lambda: len(partitions.partials()) == PARTITIONS, WAIT)
     return partitions
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from api.queries.commands import insert_command
 from api.queries.dead_letter_replays import REQUEST
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.dr.commands import other_command
 from schemas.mqtt.routing import Kind
@@ -203,13 +203,14 @@ async def test_committed_rows_are_published_in_order_despite_kills(
     async with workers(kafka, database) as running:
         async with writers(database, topic) as committed:
             for _ in range(KILLS):
-                # Something was published since the last kill: workers need seconds to start.
                 # Workers need seconds to start: some of them publish by now.
-                assert await until(newest_is_published(rows, await rows.fetchval("SELECT max(id) FROM outbox")), 60)
+                assert await wait_until(
+                    newest_is_published(rows, await rows.fetchval("SELECT max(id) FROM outbox")), 60
+                )
                 await asyncio.sleep(choose.random() * 0.3)
                 await running.kill(choose.randrange(WORKERS))
                 await running.start()
-        assert await until(newest_is_published(rows, None), 60)
+        assert await wait_until(newest_is_published(rows, None), 60)
 
     await commands_are_exact(kafka, rows, committed)
     await minutes_are_exact(kafka, committed)

@@ -5,7 +5,7 @@ import random
 from datetime import datetime, timedelta
 from functools import partial
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import HOUR, MINUTE, WIDTHS, floor_to
@@ -146,7 +146,7 @@ async def waits_for_lock(store: Stores) -> bool:
         )
         return bool(waiting)
 
-    return await until(blocked, timeout=60)
+    return await wait_until(blocked, timeout=60)
 
 
 async def test_two_workers_roll_up_the_same_minutes(database: DatabaseSettings, rows: Connection) -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from runtime.kafka import producer
 from schemas.base.rejection import Reason
@@ -120,7 +120,7 @@ async def test_missing_table_is_waited_for_without_dead_letters(
 ) -> None:
     await rows.execute("ALTER TABLE ven_status RENAME TO elsewhere")
     taking = asyncio.create_task(process_values(kafka, database, [encode_record(reading())]))
-    assert await until(lambda: caplog.text.count("UndefinedTableError") >= 2, 60)
+    assert await wait_until(lambda: caplog.text.count("UndefinedTableError") >= 2, 60)
     assert not taking.done()
     await rows.execute("ALTER TABLE elsewhere RENAME TO ven_status")
     await asyncio.wait_for(taking, 60)
@@ -142,7 +142,7 @@ async def test_role_commits_past_unstorable_records(
     async def all_committed() -> bool:
         return role.done() or await committed(kafka, "sink", topic) == {0: 102, 1: 102}
 
-    assert await until(all_committed, 60)
+    assert await wait_until(all_committed, 60)
     stop.set()
     await role
     assert await rows.fetchval("SELECT count(*) FROM telemetry_readings") == 200

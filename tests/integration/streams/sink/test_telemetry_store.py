@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 from unittest import mock
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.telemetry import FaultReport, Load, Reading
 from schemas.settings.blocks import DatabaseSettings
@@ -87,14 +87,14 @@ async def test_concurrent_batches_wait_only_for_common_keys(database: DatabaseSe
         # Every batch waits for the lock of ven_status.
         await other.execute("LOCK TABLE ven_status IN ACCESS EXCLUSIVE MODE")
         first = asyncio.create_task(store_exclusively(store, [reading(second=1, used_power_kw=1.0)]))
-        assert await until(lambda: equals(rows, waiting, 1), 20)
+        assert await wait_until(lambda: equals(rows, waiting, 1), 20)
         apart = asyncio.create_task(store_exclusively(store, [reading(second=2, used_power_kw=2.0)]))
-        assert await until(lambda: equals(rows, waiting, 2), 20)
+        assert await wait_until(lambda: equals(rows, waiting, 2), 20)
         again = [reading(second=3, used_power_kw=3.0), reading(second=1, used_power_kw=9.0)]
         with mock.patch.object(bulk_insert, "insert_missing", side_effect=AssertionError("all rows are new")):
             second = asyncio.create_task(store_exclusively(store, again))
             third = asyncio.create_task(store_exclusively(store, [reading(second=4, used_power_kw=4.0)]))
-            assert await until(lambda: equals(rows, waiting, 3), 20)
+            assert await wait_until(lambda: equals(rows, waiting, 3), 20)
             await other.execute("ROLLBACK AND CHAIN")
             await asyncio.wait_for(asyncio.gather(first, apart, second, third), 20)
     found = await rows.fetch("SELECT used_power_kw FROM telemetry_readings ORDER BY time")

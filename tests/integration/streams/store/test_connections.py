@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from streams.store import database as databases
@@ -23,7 +23,7 @@ async def test_concurrent_transactions_are_limited_by_connections(database: Data
 
     async with databases.database(database, "test-connections", 2) as store:
         running_now = [asyncio.create_task(store.run(work)) for _ in range(3)]
-        assert await until(lambda: len(inside) == 2, WAIT)
+        assert await wait_until(lambda: len(inside) == 2, WAIT)
         # The third waits for one of them, whoever is cut off meanwhile.
         assert await rows.fetchval("SELECT pg_terminate_backend($1)", inside[0])
         go_on.set()
@@ -47,7 +47,7 @@ async def test_connection_of_cancelled_work_is_not_reused(database: DatabaseSett
         await store.run(pid)
         await store.run(pid)
         given_up = asyncio.create_task(store.run(wait))
-        assert await until(lambda: len(pids) == 3, WAIT)
+        assert await wait_until(lambda: len(pids) == 3, WAIT)
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up
@@ -73,7 +73,7 @@ async def test_successful_work_means_connected_despite_closed_idle(
         last = await store.run(pid)
         (idle,) = set(pids) - {last}
         assert await rows.fetchval("SELECT pg_terminate_backend($1)", idle)
-        assert await until(lambda: not store.connected, WAIT)
+        assert await wait_until(lambda: not store.connected, WAIT)
         assert await store.run(pid) == last
         assert store.connected
 
@@ -87,9 +87,9 @@ async def test_cancelled_work_is_not_retried_during_an_outage(database: Database
 
     async with databases.database(database, "test-connections") as store:
         given_up = asyncio.create_task(store.run(wait))
-        assert await until(lambda: len(begun) == 1, WAIT)
+        assert await wait_until(lambda: len(begun) == 1, WAIT)
         assert await rows.fetchval("SELECT pg_terminate_backend($1)", begun[0].get_server_pid())
-        assert await until(begun[0].is_closed, WAIT)
+        assert await wait_until(begun[0].is_closed, WAIT)
         given_up.cancel()
         done, _ = await asyncio.wait({given_up}, timeout=5)
         assert done

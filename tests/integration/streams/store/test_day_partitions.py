@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 import asyncpg
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.partitioning import PARTITIONED, create_partition, partition_name
@@ -88,7 +88,7 @@ async def test_drop_blocks_neither_readers_nor_writers(database: DatabaseSetting
                 async def detaching() -> bool:
                     return bool(await other.fetchval("SELECT bool_or(inhdetachpending) FROM pg_inherits"))
 
-                assert await until(detaching, 60)
+                assert await wait_until(detaching, 60)
                 await asyncio.wait_for(store.readings.store([reading()]), 30)
                 assert await other.fetchval("SELECT count(*) FROM telemetry_readings") == 1
             assert not keeping.done()
@@ -106,7 +106,7 @@ async def test_leftovers_of_an_interrupted_drop_are_removed(database: DatabaseSe
         async with connection(database) as killed, connection(database) as other:
             statement = f"ALTER TABLE {PARENT} DETACH PARTITION {pending} CONCURRENTLY"
             detaching = asyncio.create_task(killed.execute(statement))
-            assert await until(lambda: is_pending(other, pending), 60)
+            assert await wait_until(lambda: is_pending(other, pending), 60)
             await other.execute("SELECT pg_cancel_backend($1)", killed.get_server_pid())
             with pytest.raises(asyncpg.QueryCanceledError):
                 await detaching

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from gateway.stack.postgres import Postgres
 from migrations.run import migrate
 from runtime.database import Connection, connect_options
@@ -43,7 +43,7 @@ async def blocked_store(
         async def waits() -> bool:
             return bool(await looking.fetchval(BUSY))
 
-        assert await until(waits, 60)
+        assert await wait_until(waits, 60)
         yield storing, other
         if not other.is_closed():
             await transaction.rollback()
@@ -59,7 +59,7 @@ async def test_lost_connection_is_replaced_and_work_retried(database: DatabaseSe
             async def waits_again() -> bool:
                 return await rows.fetchval(BUSY) not in (None, cut)
 
-            assert await until(waits_again, 60)
+            assert await wait_until(waits_again, 60)
             assert await counts(rows) == (0, 0)
         assert await counts(rows) == (100, 100)
         await store.readings.store(BATCH)
@@ -77,7 +77,7 @@ async def test_killed_server_is_waited_for(postgres: Postgres, caplog: pytest.Lo
         async with blocked_store(settings, store) as (storing, other):
             other.terminate()
             await postgres.kill()
-            assert await until(lambda: caplog.text.count("trying again") >= 2, 60)
+            assert await wait_until(lambda: caplog.text.count("trying again") >= 2, 60)
             assert not store.database.connected
             assert not storing.done()
             await postgres.start()
@@ -96,7 +96,7 @@ async def test_hanging_server_times_out_and_work_is_retried(
         await store.readings.store(BATCH[:30])
         with frozen(postgres):
             storing = asyncio.create_task(store.readings.store(BATCH))
-            assert await until(lambda: caplog.text.count("trying again") >= 2, 60)
+            assert await wait_until(lambda: caplog.text.count("trying again") >= 2, 60)
         await asyncio.wait_for(storing, 60)
     async with connection(settings) as rows:
         assert await counts(rows) == (100, 100)
@@ -117,7 +117,7 @@ async def test_missing_table_is_waited_for(
     await rows.execute("ALTER TABLE vens RENAME TO elsewhere")
     async with stores(database) as store:
         storing = asyncio.create_task(store.readings.store(BATCH))
-        assert await until(lambda: caplog.text.count("UndefinedTableError") >= 2, 60)
+        assert await wait_until(lambda: caplog.text.count("UndefinedTableError") >= 2, 60)
         assert not storing.done()
         await rows.execute("ALTER TABLE elsewhere RENAME TO vens")
         await asyncio.wait_for(storing, 60)

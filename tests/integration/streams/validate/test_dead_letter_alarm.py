@@ -12,8 +12,8 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from gateway.stack.polling import until
-from gateway.stack.ports import claim
+from gateway.stack.polling import wait_until
+from gateway.stack.ports import reserve_ports
 from runtime.health import serve_health
 from runtime.kafka import producer
 from runtime.metrics import DEAD_LETTER_RATIO
@@ -69,13 +69,13 @@ class Worker:
             counts = (await self.metrics()).get("gateway_records_processed_total", {})
             return counts.get(("validate", self.raw)) == number
 
-        return await until(reached, WAIT)
+        return await wait_until(reached, WAIT)
 
     async def alarms(self, *names: str) -> bool:
         async def listed() -> bool:
             return bool((await self.health())[1]["alarms"] == list(names))
 
-        return await until(listed, WAIT)
+        return await wait_until(listed, WAIT)
 
     async def received(self) -> list[bytes]:
         return [record.key for record in await read_all(self._kafka, self._telemetry)]
@@ -138,7 +138,7 @@ async def test_alarm_follows_the_share_of_dead_letters(kafka: KafkaSettings, cap
 
         # When the bad ones are a minute old it is over, though nothing more comes.
         worker.now += WINDOW_SECONDS / 2
-        assert await until(lambda: "back to normal" in caplog.text, WAIT)
+        assert await wait_until(lambda: "back to normal" in caplog.text, WAIT)
         assert await worker.alarms()
         shown = await worker.metrics()
         assert (shown["gateway_alarm"], shown["gateway_dead_letter_ratio"]) == ({(ALARM,): 0}, {(): 0})
@@ -147,7 +147,7 @@ async def test_alarm_follows_the_share_of_dead_letters(kafka: KafkaSettings, cap
 
 
 async def test_role_reports_alarm_and_batch_metrics(kafka: KafkaSettings, tmp_path: Path) -> None:
-    port = claim(tmp_path / "ports.json", ["health"])["health"]
+    port = reserve_ports(tmp_path / "ports.json", ["health"])["health"]
     streams = StreamsSettings(streams_health_port=port, dead_letter_alarm_minimum=5)
     stop = asyncio.Event()
     async with writer(kafka) as log, client_of(port) as client:
@@ -156,7 +156,7 @@ async def test_role_reports_alarm_and_batch_metrics(kafka: KafkaSettings, tmp_pa
         role = asyncio.create_task(run_role(StreamsConfig("validate", kafka, streams, None), stop))
         try:
             # Its health endpoint is the first thing that it starts.
-            assert await until(lambda: _listens(client), WAIT)
+            assert await wait_until(lambda: _listens(client), WAIT)
             assert await worker.alarms(ALARM)
             assert await worker.health() == (200, {"status": "ok", "checks": {"log": True}, "alarms": [ALARM]})
             assert await worker.processed(5)

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 
-from gateway.stack.polling import until
+from gateway.stack.polling import wait_until
 from runtime.database import Connection
 from schemas.records.topics import POWER_LIMITS
 from schemas.settings.blocks import KafkaSettings
@@ -37,7 +37,7 @@ async def test_limit_follows_the_registry(kafka: KafkaSettings, rows: Connection
             def known(kw: tuple[int, int] = kw) -> bool:
                 return (limits.limit_kw("mall"), limits.limit_kw("home")) == kw
 
-            assert await until(known, WAIT)
+            assert await wait_until(known, WAIT)
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following

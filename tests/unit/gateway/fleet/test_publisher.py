@@ -7,7 +7,7 @@ import pytest
 
 from gateway.fleet import BrokerRefusedError, Fleet
 from gateway.fleet.publisher import Publisher
-from gateway.stack.ports import claim
+from gateway.stack.ports import reserve_ports
 from tests.unit.gateway.fleet.fake_broker import FakeBroker, fast_options
 
 
@@ -44,7 +44,7 @@ async def test_messages_without_puback_are_republished(broker: FakeBroker) -> No
 async def test_broker_may_start_later(tmp_path: Path) -> None:
     broker = FakeBroker()
     # None that a client might get for its own end: it would reach itself.
-    broker.port = claim(tmp_path / "ports.json", ["mqtt"])["mqtt"]
+    broker.port = reserve_ports(tmp_path / "ports.json", ["mqtt"])["mqtt"]
     fleet = Fleet(fast_options(broker, connections=1))
     async with asyncio.TaskGroup() as group:
         running = group.create_task(fleet.run(stop=asyncio.Event(), messages=5))
@@ -57,7 +57,7 @@ async def test_broker_may_start_later(tmp_path: Path) -> None:
 
 async def test_fleet_without_broker_stops(tmp_path: Path) -> None:
     broker, stop = FakeBroker(), asyncio.Event()
-    broker.port = claim(tmp_path / "ports.json", ["mqtt"])["mqtt"]
+    broker.port = reserve_ports(tmp_path / "ports.json", ["mqtt"])["mqtt"]
     fleet = Fleet(fast_options(broker))
     stop.set()
     await fleet.run(stop=stop)

@@ -11,14 +11,14 @@ from gateway.cli import app
 from gateway.fleet import Fleet, FleetOptions
 from gateway.fleet.publisher import Outage
 from gateway.fleet.simulate import SimulateOptions, run_simulate
-from gateway.stack.ports import claim
+from gateway.stack.ports import reserve_ports
 from schemas.base.errors import GatewayError
 
 
 @pytest.fixture
 def closed_port(tmp_path: Path) -> int:
     """Return a port at which nothing listens, outside the range of ephemeral ports."""
-    return claim(tmp_path / "ports.json", ["unused"])["unused"]
+    return reserve_ports(tmp_path / "ports.json", ["unused"])["unused"]
 
 
 def options(port: int, recording: Path | None = None) -> SimulateOptions:
