@@ -1,1 +1,1 @@
-"""The description of everything that goes over MQTT and the log (AsyncAPI 3.0), made of the records in `schemas`."""
+"""The AsyncAPI 3.0 document of all MQTT and Kafka messages, generated from the types in `schemas`."""

@@ -10,28 +10,28 @@ _KW: Schema = {"type": "number"}
 _SECONDS: Schema = {
     "type": "integer",
     "minimum": 1,
-    "description": "What is left when it is sent, in seconds; never 0 or null, for devices take either for an hour.",
+    "description": "Remaining duration when it is sent, in seconds; never 0 or null, which devices read as an hour.",
 }
 
 # Of each op: what it is for, fields beside the usual ones, fields of its data. A name with ? may be absent.
 _OPS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
     commands.EVENT: (
-        "Shed so much for a DR event. A repeat sheds again on top of the first.",
+        "Shed this power for a DR event. A repeat sheds again on top of the first.",
         {"event_id": _TEXT, "shed_kw": _KW, "duration_sec": _SECONDS},
         {"event_id": _TEXT, "requestedReductionKw": _KW, "duration_s": _SECONDS},
     ),
     commands.RESTORE: (
-        "End whatever event is active; devices do not look at the id.",
+        "End whatever event is active; devices ignore the id.",
         {"event_id?": _TEXT},
         {"event_id?": _TEXT},
     ),
     commands.SHED_LOAD: (
-        "Shed so much at one load.",
+        "Shed this power at one load.",
         {},
         {"loadId": _TEXT, "reduceKw": _KW, "durationS?": _SECONDS, "eventId?": _TEXT},
     ),
     commands.SHED_PANEL: (
-        "Shed so much anywhere in the home; in both spellings that devices read.",
+        "Shed this power anywhere in the home; it has both spellings that devices read.",
         {},
         {
             "requestedReductionKw": _KW,
@@ -42,22 +42,26 @@ _OPS: Mapping[str, tuple[str, Mapping[str, Schema], Mapping[str, Schema]]] = {
         },
     ),
     commands.SET_LOAD: (
-        "Set what is given of one load.",
+        "Set the given fields of one load.",
         {},
         {"loadId": _TEXT, "enabled?": {"type": "boolean"}, "capacityKw?": _KW, "priority?": {"type": "integer"}},
     ),
     commands.SET_CONFIG: (
-        "Set what is given of the device.",
+        "Set the given fields of the device.",
         {},
         {"report_interval_seconds?": {"type": "integer", "minimum": 1}, "target_power_kw?": _KW},
     ),
-    commands.GET: ("Tell something.", {}, {"what": {"enum": ["status", "config", "loads"]}}),
-    commands.PING: ("Answer.", {}, {}),
+    commands.GET: (
+        "Report the status, the configuration or the loads.",
+        {},
+        {"what": {"enum": ["status", "config", "loads"]}},
+    ),
+    commands.PING: ("Acknowledge.", {}, {}),
 }
 
 
 def command_schemas() -> dict[str, Schema]:
-    """Return them by name. Operators may add fields to the data of a command; they go along as they are."""
+    """Return them by name. Operators may add fields to the data of a command; they are sent unchanged."""
     found = {f"{op[0].upper()}{op[1:]}Command": _command(op, *described) for op, described in _OPS.items()}
     other = _command(None, "Any other op, as an operator sent it.", {}, {})
     other["properties"]["op"] = {**_TEXT, "not": {"enum": list(_OPS)}}

@@ -1,4 +1,4 @@
-"""The whole description: servers, channels of MQTT and of the log, the messages in them, and who sends what."""
+"""Builds the AsyncAPI document: servers, channels of MQTT and Kafka, their messages, and who sends what."""
 
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -17,8 +17,8 @@ from schemas.records.topics import CANONICAL, DEAD_LETTER_SUFFIX, RAW, TOPICS, T
 JSON = "application/json"
 COMMANDS = COMMAND_TOPIC + "{venId}"
 
-# Name, address, kind, and the setting that says so.
-_HEARD = (
+# Name, address, kind, and the setting that subscribes to it; None is always subscribed.
+_SUBSCRIBED = (
     ("telemetry", "ven/telemetry/{venId}", Kind.METERING, "MQTT_TOPICS"),
     ("metering", "volttron/metering", Kind.METERING, "MQTT_TOPIC_METERING"),
     ("meter", "oadr/meter/{venId}", Kind.METERING, "MQTT_TOPICS"),
@@ -31,17 +31,17 @@ _HEARD = (
 )
 _KEYS = {topics.STATS: f"`{NETWORK_SCOPE}`, or `{TYPE_SCOPE}` and a type of load (`{TYPE_SCOPE}hvac`)"}
 _INFO = """\
-What VENs (homes) and the gateway tell each other over MQTT, and what the gateway keeps in its log (Kafka protocol) for
-everybody who wants to read along. Power is in kW, energy in kWh, currents in A; used power is net import from the grid.
-Readers ignore fields that they do not know: fields are added, never renamed. `docs/reference/messages.md` and
-`docs/how-to/analytics.md` tell it in words; the REST API is described by `docs/reference/backend-api.yaml`.
+The messages that VENs (homes) and the gateway exchange over MQTT, and the records that the gateway stores in Kafka.
+Power is in kW, energy in kWh, current in A; used power is net import from the grid.
+Readers ignore unknown fields: fields are added, never renamed. `docs/reference/messages.md` and
+`docs/how-to/analytics.md` explain the messages; `docs/reference/backend-api.yaml` describes the REST API.
 """
 _TAGS = {
     "mqtt": "Between VENs and the gateway.",
-    "canonical": "In the log, one schema a topic: what analytics consumers read.",
-    "raw": "In the log: MQTT payloads, untouched.",
-    "dead letters": "In the log: what did not count, with the reason.",
-    "internal": "In the log: what the gateway tells itself. May change with any version.",
+    "canonical": "In Kafka: canonical records for analytics consumers, one schema per topic.",
+    "raw": "In Kafka: MQTT payloads, unchanged.",
+    "dead letters": "In Kafka: rejected messages, with the reason.",
+    "internal": "In Kafka: records between the gateway's own processes. They may change with any version.",
 }
 
 
@@ -52,7 +52,7 @@ def describe_messages() -> str:
 
 def document() -> dict[str, Any]:
     """Return the description (AsyncAPI 3.0)."""
-    channels = {**_mqtt_channels(), **_log_channels()}
+    channels = {**_mqtt_channels(), **_kafka_channels()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -60,12 +60,12 @@ def document() -> dict[str, Any]:
             "version": metadata.version("grid-event-gateway"),
             "description": _INFO,
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
-            "tags": [{"name": name, "description": said} for name, said in _TAGS.items()],
+            "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         },
         "defaultContentType": JSON,
         "servers": {
             "mqtt": {"host": "mqtt.example.org:8883", "protocol": "secure-mqtt", "protocolVersion": "3.1.1"},
-            "log": {"host": "kafka.example.org:9092", "protocol": "kafka"},
+            "kafka": {"host": "kafka.example.org:9092", "protocol": "kafka"},
         },
         "channels": channels,
         "operations": _operations(channels),
@@ -78,15 +78,15 @@ def document() -> dict[str, Any]:
 
 def _mqtt_channels() -> dict[str, Any]:
     found = {}
-    for name, address, kind, setting in _HEARD:
-        said = f"Heard where the setting `{setting}` has it." if setting else "Always heard."
-        found[f"mqtt.{name}"] = _channel("mqtt", address, MESSAGES[kind], ["mqtt"], said)
-    said = "What a VEN is told. QoS 1, not retained; each attempt of a command is sent once."
-    found["mqtt.commands"] = _channel("mqtt", COMMANDS, command_schemas(), ["mqtt"], said)
+    for name, address, kind, setting in _SUBSCRIBED:
+        description = f"Subscribed to if `{setting}` names it." if setting else "Always subscribed to."
+        found[f"mqtt.{name}"] = _channel("mqtt", address, MESSAGES[kind], ["mqtt"], description)
+    description = "Commands to a VEN. QoS 1, not retained; each attempt of a command is sent at most once."
+    found["mqtt.commands"] = _channel("mqtt", COMMANDS, command_schemas(), ["mqtt"], description)
     return found
 
 
-def _log_channels() -> dict[str, Any]:
+def _kafka_channels() -> dict[str, Any]:
     found = {}
     for topic in TOPICS:
         if topic.name.endswith(DEAD_LETTER_SUFFIX):
@@ -97,23 +97,24 @@ def _log_channels() -> dict[str, Any]:
         else:
             messages = [kind.__name__ for kind in VALUES[topic.name]]
             tag = "internal" if topic.name in INTERNAL else "canonical"
-        found[topic.name] = _channel("log", topic.name, messages, [tag], _said(topic)) | {
+        found[topic.name] = _channel("kafka", topic.name, messages, [tag], _topic_description(topic)) | {
             "bindings": {"kafka": _kafka(topic)}
         }
     sources = [topic.name for topic in RAW + CANONICAL]
-    said = "Messages that did not count. The value is the source's, byte by byte; the headers say why."
-    found["deadLetters"] = _channel("log", "{source}" + DEAD_LETTER_SUFFIX, ["DeadLetter"], ["dead letters"], said)
-    found["deadLetters"]["parameters"] = {"source": {"description": "The topic it comes from.", "enum": sources}}
+    description = "Rejected messages. The value is the source's, byte by byte; the headers give the reason."
+    address = "{source}" + DEAD_LETTER_SUFFIX
+    found["deadLetters"] = _channel("kafka", address, ["DeadLetter"], ["dead letters"], description)
+    found["deadLetters"]["parameters"] = {"source": {"description": "The source topic.", "enum": sources}}
     return found
 
 
-def _said(topic: Topic) -> str:
-    said = f"Key: {_KEYS.get(topic.name, topic.key)}. With `KAFKA_TOPIC_PREFIX` its name begins with that."
+def _topic_description(topic: Topic) -> str:
+    description = f"Key: {_KEYS.get(topic.name, topic.key)}. `KAFKA_TOPIC_PREFIX` precedes the name."
     if topic.name == topics.raw_topic(Kind.METERING):
-        said += f" Records without a value that have the header `{topics.HEADER_HEARTBEAT}` are heartbeats."
+        description += f" Records without a value that have the header `{topics.HEADER_HEARTBEAT}` are heartbeats."
     if topic.name in {topics.DISABLED, topics.POWER_LIMITS}:
-        said += " An empty value: no longer."
-    return said
+        description += " An empty value removes the key's record."
+    return description
 
 
 def _channel(server: str, address: str, messages: Iterable[str], tags: list[str], description: str) -> dict[str, Any]:
@@ -138,7 +139,7 @@ def _kafka(topic: Topic) -> dict[str, Any]:
 
 
 def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
-    """From the gateway's side: what VENs say it receives, everything else it sends."""
+    """Return the gateway's operations: it receives the messages of VENs and sends all others."""
     found: dict[str, Any] = {}
     for name in channels:
         over_mqtt = name.startswith("mqtt.")

@@ -1,4 +1,4 @@
-"""What the description shows: messages that real devices sent, and the records that they become."""
+"""Examples for the AsyncAPI document: messages of real devices, and the records parsed from them."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ _AT = datetime(2026, 11, 24, 10, 2, 5, tzinfo=UTC)
 _PARTITION = 3
 
 # Of each canonical topic, the kind and the messages whose records are shown.
-_BECOMES = {
+_PARSED_TO = {
     topics.TELEMETRY: (Kind.METERING, "MeteringSample"),
     topics.FAULTS: (Kind.METERING, "FaultMessage"),
     topics.LOADS: (Kind.LOADS, "LoadSnapshotMessage"),
@@ -47,17 +47,17 @@ _BECOMES = {
 def message_examples() -> dict[str, list[Example]]:
     """Return messages over MQTT by the name of their schema, each with `name`, `topic` and `payload`.
 
-    Most are of recordings of real devices, with what a VEN and the gateway said.
+    Most come from recordings of real devices and of the gateway's commands to them.
     """
     found: dict[str, list[Example]] = json.loads(_RECORDED.read_text(encoding="utf-8"))
     return found
 
 
 def record_examples() -> dict[str, list[Any]]:
-    """Return values of the log's topics: what the messages above become, and made-up ones for the rest."""
+    """Return values of the Kafka topics: records parsed from the messages above, and invented ones for the rest."""
     sent = message_examples()
     found: dict[str, list[Any]] = {
-        topic: [_record(kind, example) for example in sent[name]] for topic, (kind, name) in _BECOMES.items()
+        topic: [_record(kind, example) for example in sent[name]] for topic, (kind, name) in _PARSED_TO.items()
     }
     return found | {topic: [_written(record) for record in records] for topic, records in _made_up(sent).items()}
 
@@ -68,7 +68,7 @@ def _record(kind: Kind, example: Example) -> Any:
     received = _AT if measured is None else datetime.fromtimestamp(measured, UTC) + timedelta(milliseconds=310)
     parsed = parse(kind, json.dumps(payload).encode(), Source(example["topic"], received))
     if not isinstance(parsed, Parsed):
-        raise TypeError(f"{example['name']!r} does not count: {parsed}")
+        raise TypeError(f"{example['name']!r} is rejected: {parsed}")
     return _written(parsed.record)
 
 

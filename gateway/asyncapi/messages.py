@@ -1,4 +1,4 @@
-"""The messages of the description: what is in the channels, with headers and examples."""
+"""The messages of the AsyncAPI document, with headers and examples."""
 
 import re
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from gateway.asyncapi.records import VALUES, Schema, record_schemas
 from schemas.records import topics
 from schemas.records.tracing import TRACEPARENT
 
-# What stays with a message through all topics.
+# Headers that a message keeps through all topics.
 _PASSED_ON: Mapping[str, str] = {
-    topics.HEADER_REPLAY_OF: "The dead letter that it is the replay of.",
-    TRACEPARENT: "Its place in a trace (W3C Trace Context); only where it was chosen for one.",
+    topics.HEADER_REPLAY_OF: "The id of the dead letter that this message replays.",
+    TRACEPARENT: "Trace context (W3C) of a traced message.",
 }
 _HEADERS: Mapping[str, str] = {
-    topics.HEADER_TOPIC: "The MQTT topic it came on.",
+    topics.HEADER_TOPIC: "The MQTT topic of the message.",
     topics.HEADER_RECEIVED: "When the gateway received it, in milliseconds since 1970.",
     topics.HEADER_QOS: "0 or 1.",
     topics.HEADER_RETAIN: "1 for a retained message.",
-    topics.HEADER_DUP: "1 where the broker sent it again.",
+    topics.HEADER_DUP: "1 if the broker redelivered it.",
     **_PASSED_ON,
 }
 _VALIDATED = (
@@ -37,23 +37,23 @@ _VALIDATED = (
 _RECORD_HEADERS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(_VALIDATED, _PASSED_ON),
     topics.COMMANDS: {TRACEPARENT: _PASSED_ON[TRACEPARENT]},
-    topics.COMMAND_LOG: {HEADER_RUN: "Which run of a bridge wrote it."},
+    topics.COMMAND_LOG: {HEADER_RUN: "The run of the bridge that wrote it."},
 }
-"""Of records of ours; those of other topics have none."""
+"""Headers of the gateway's own records; other topics have none."""
 
 _DEAD_LETTER_HEADERS: Mapping[str, str] = {
     topics.HEADER_REASON: "A stable code (`schemas/base/rejection.py`).",
     topics.HEADER_DETAIL: "The reason in words.",
-    topics.HEADER_SOURCE_TOPIC: "The topic it comes from.",
-    topics.HEADER_SOURCE_PARTITION: "Where there; absent for what never reached its topic.",
-    topics.HEADER_SOURCE_OFFSET: "The same.",
+    topics.HEADER_SOURCE_TOPIC: "The source topic.",
+    topics.HEADER_SOURCE_PARTITION: "Partition in the source topic; absent if it was rejected before Kafka.",
+    topics.HEADER_SOURCE_OFFSET: "Offset there; absent if it was rejected before Kafka.",
     topics.HEADER_SOURCE_TIMESTAMP: "The time of the record there, in milliseconds since 1970.",
-    topics.HEADER_CLOCK_SKEW: "Received minus measured, in seconds, where that was wrong.",
+    topics.HEADER_CLOCK_SKEW: "Receive time minus event time, in seconds, if the event time was implausible.",
 }
 
 
 def payload_messages() -> dict[str, Any]:
-    """Return those over MQTT, and the same in the raw topics, with headers."""
+    """Return the MQTT messages, and the same messages in the raw topics with headers."""
     schemas, found = {**payload_schemas(), **command_schemas()}, {}
     for name, shown in {**message_examples(), "OtherMessage": []}.items():
         message: dict[str, Any] = {
@@ -71,7 +71,7 @@ def payload_messages() -> dict[str, Any]:
 
 
 def record_messages() -> dict[str, Any]:
-    """Return the records of the log, and dead letters."""
+    """Return the records in Kafka, and dead letters."""
     schemas, examples = record_schemas(), record_examples()
     found: dict[str, Any] = {}
     for topic, kinds in VALUES.items():
@@ -88,7 +88,7 @@ def record_messages() -> dict[str, Any]:
     headers = _headers({**_HEADERS, **_DEAD_LETTER_HEADERS})
     found["DeadLetter"] = {
         "name": "DeadLetter",
-        "summary": "A message that did not count",
+        "summary": "A rejected message",
         "contentType": "application/octet-stream",
         "payload": {"description": "The source's bytes."},
         "headers": headers,
@@ -96,13 +96,13 @@ def record_messages() -> dict[str, Any]:
     return found
 
 
-def _headers(said: Mapping[str, str]) -> Schema:
+def _headers(descriptions: Mapping[str, str]) -> Schema:
     return {
         "type": "object",
-        "properties": {name: {"type": "string", "description": text} for name, text in said.items()},
+        "properties": {name: {"type": "string", "description": text} for name, text in descriptions.items()},
     }
 
 
 def _first_sentence(schema: Schema) -> str:
-    said: str = schema["description"]
-    return re.split(r"\n|: |\. ", said, maxsplit=1)[0].rstrip(".:")
+    description: str = schema["description"]
+    return re.split(r"\n|: |\. ", description, maxsplit=1)[0].rstrip(".:")

@@ -32,11 +32,11 @@ _ID: Schema = {
 }
 _TIME: Schema = {
     "type": ["number", "string", "null"],
-    "description": "Seconds or milliseconds since 1970 (told apart by size), or ISO 8601 text: UTC without a zone.",
+    "description": "Seconds or milliseconds since 1970 (recognised by size), or ISO 8601 text: UTC without a zone.",
 }
 _SENDER = {"venId": _ID, "ven_id": _ID}
 _MEASURED = {"timestamp": _TIME, "ts": _TIME}
-_VERSION: Schema = {"schemaVersion": {"description": "Read by nobody."}}
+_VERSION: Schema = {"schemaVersion": {"description": "Ignored."}}
 
 
 def payload_schemas() -> dict[str, Schema]:
@@ -61,11 +61,11 @@ def payload_schemas() -> dict[str, Schema]:
             _one_of("id", "loadId"),
         ),
         "FaultMessage": _object(
-            "A VEN's own report that something is wrong with it: no used power, so it is no sample.",
+            "A fault that the VEN reports about itself. It carries no used power, so it is no sample.",
             {
                 **_SENDER,
                 **_MEASURED,
-                "error": {"type": "string", "minLength": 1, "description": "What is wrong, in the device's words."},
+                "error": {"type": "string", "minLength": 1, "description": "The fault, in the device's words."},
             },
             _one_of("venId", "ven_id"),
             _one_of("timestamp", "ts"),
@@ -79,8 +79,8 @@ def payload_schemas() -> dict[str, Schema]:
             _one_of("loads", "circuits"),
         ),
         "StatusMessage": _object(
-            "What a VEN says of itself, its last will among it: `offline` makes it offline at once. It counts by its "
-            "arrival, whatever its time says.",
+            "The status that a VEN reports, or its last will: `offline` makes it offline at once. The receive time "
+            "counts, not the time in the message.",
             {**_SENDER, **_MEASURED, "ven": {"type": ["string", "null"]}, "status": {"type": ["string", "null"]}},
             _one_of("ven", "status"),
         ),
@@ -90,13 +90,18 @@ def payload_schemas() -> dict[str, Schema]:
                 **_SENDER,
                 **_MEASURED,
                 **found["AckFields"]["properties"],
-                "op": {"type": "string", "minLength": 1, "maxLength": MAX_OP, "description": "What it answers."},
+                "op": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": MAX_OP,
+                    "description": "The operation that it answers.",
+                },
                 "correlationId": {
                     "type": ["string", "null"],
                     "maxLength": MAX_INDEXED,
-                    "description": "The command's.",
+                    "description": "The correlation id of the command.",
                 },
-                "error": {"description": "What went wrong, in the device's words."},
+                "error": {"description": "The error, in the device's words."},
                 "data": {"description": "May hold the event's id (`eventId`, `event_id`)."},
                 "circuitsCurtailed": _list_of("CurtailedEntry"),
                 "circuits_curtailed": _list_of("CurtailedEntry"),
@@ -106,13 +111,13 @@ def payload_schemas() -> dict[str, Schema]:
         ),
         "CurtailedEntry": _object("A circuit that was curtailed, power in kW.", curtailed, _one_of("id", "loadId")),
         "ShadowMessage": _object(
-            "A device shadow document (AWS IoT). What is `reported` is kept as it is, and is up to the device.",
+            "A device shadow document (AWS IoT). `reported` is stored unchanged; its fields depend on the device.",
             {"state": {"type": "object", "properties": {"reported": {"type": ["object", "null"]}}}},
             _one_of("state"),
         ),
-        "ForeignEvent": _object("An event that another VTN announces: kept for the record, and no event of ours.", {}),
-        "ForeignResponse": _object("A response to it, kept for the record.", {}),
-        "OtherMessage": {"description": "What an extra topic carries; nobody looks into it."},
+        "ForeignEvent": _object("An event of another VTN: stored for the record, not executed.", {}),
+        "ForeignResponse": _object("A response to such an event, stored for the record.", {}),
+        "OtherMessage": {"description": "A message of an extra topic; the gateway does not parse it."},
     }
 
 

@@ -1,4 +1,4 @@
-"""JSON Schemas of the records in the log: which topic holds which, as `schemas` defines and encodes them."""
+"""JSON Schemas of the records in Kafka by topic, generated from the types in `schemas`."""
 
 import inspect
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from schemas.records.telemetry import FaultReport, LoadSnapshot, Reading
 Schema = dict[str, Any]
 
 _SUBSCRIPTION_LIST = msgspec.defstruct("SubscriptionList", [("filters", list[Subscription])])
-_SUBSCRIPTION_LIST.__doc__ = "What a bridge has subscribed to at the MQTT broker, now and under earlier settings."
+_SUBSCRIPTION_LIST.__doc__ = "The MQTT subscriptions of a bridge, including those of earlier settings."
 
 VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.TELEMETRY: (Reading,),
@@ -43,7 +43,7 @@ VALUES: Mapping[str, tuple[type[msgspec.Struct], ...]] = {
     topics.LIVE_LOADS: (VenLoads,),
     topics.SUBSCRIPTIONS: (_SUBSCRIPTION_LIST,),
 }
-"""Every topic whose values are records of ours. Raw topics and dead letters hold what others wrote."""
+"""Every topic with the gateway's own records. Raw topics and dead letters contain the payloads of others."""
 
 INTERNAL = frozenset(
     {
@@ -56,7 +56,7 @@ INTERNAL = frozenset(
         topics.SUBSCRIPTIONS,
     }
 )
-"""What the gateway tells itself: it may change with any version."""
+"""Topics between the gateway's own processes; they may change with any version."""
 
 
 def components(kinds: Iterable[type], at: str = "#/components/schemas/{name}") -> dict[str, Schema]:

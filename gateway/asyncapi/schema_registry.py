@@ -1,4 +1,4 @@
-"""A schema registry (Confluent's REST interface) is told the JSON Schema of every canonical topic."""
+"""Registers the JSON Schema of every canonical topic in a schema registry (Confluent's REST interface)."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ _ADVICE: dict[int, str] = {
 async def register_schemas(url: str, names: TopicNames) -> AsyncIterator[tuple[str, int]]:
     """Register what is not registered yet, and yield each subject (`<topic>-value`) with the id of its schema.
 
-    `url` may hold a login (`https://key:secret@host`). Of a schema that is there already the registry tells the id.
+    `url` may hold a login (`https://key:secret@host`). For a schema that exists, the registry returns its id.
 
     Raises:
         GatewayError: the registry does not answer, or refuses; the message says what to do.
@@ -54,10 +54,12 @@ async def _register(client: httpx.AsyncClient, url: str, subject: str, schema: d
     except (KeyError, TypeError, ValueError):
         raise GatewayError("what answers at SCHEMA_REGISTRY_URL is no schema registry; check the address") from None
     advice = _ADVICE.get(answer.status_code, "check SCHEMA_REGISTRY_URL, and that it is a schema registry")
-    raise GatewayError(f"the schema registry refuses {subject} ({answer.status_code}: {_said(answer)}); {advice}")
+    raise GatewayError(
+        f"the schema registry refuses {subject} ({answer.status_code}: {_error_message(answer)}); {advice}"
+    )
 
 
-def _said(answer: httpx.Response) -> str:
+def _error_message(answer: httpx.Response) -> str:
     try:
         return str(answer.json()["message"])[:300]
     except (KeyError, TypeError, ValueError):
