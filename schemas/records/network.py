@@ -1,10 +1,10 @@
 """The records of the live totals: of one partition, and of the whole network."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
-from schemas.records.telemetry import AwareDatetime, Digest, Int32, Quantity, VenId, astuple
+from schemas.records.telemetry import AwareDatetime, Digest, Int32, Quantity, VenId, astuple, corrected
 
 MAX_CLOCK_DIFFERENCE = timedelta(minutes=1)
 """How far the clocks of two workers may differ; totals further in the future are ignored."""
@@ -55,6 +55,12 @@ class TotalsReading(msgspec.Struct, frozen=True, rename="camel", gc=False):
     shed_power_kw: Quantity | None = None
     loads: tuple[TotalsLoad, ...] | None = None
     digest: Digest | None = None
+    clock_skew_seconds: float = 0.0
+
+    @property
+    def corrected_time(self) -> datetime:
+        """When it was measured, by the gateway's clock."""
+        return corrected(self.timestamp, self.clock_skew_seconds)
 
 
 class Partial(msgspec.Struct, frozen=True, rename="camel"):

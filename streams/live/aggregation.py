@@ -22,26 +22,36 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class _Latest(NamedTuple):
-    received_at: datetime
-    measured_at: datetime
-    used_kw: float
-    shed_kw: float
-    digest: int | None
+    received_at: datetime = _NEVER
+    # Of the newest sample: its time by the VEN's clock, and corrected.
+    timestamp: datetime = _NEVER
+    measured_at: datetime = _NEVER
+    digest: int | None = None
+    used_at: datetime = _NEVER
+    used_kw: float = 0.0
+    shed_at: datetime = _NEVER
+    shed_kw: float = 0.0
 
     def conflicts_with(self, reading: TotalsReading | Reading) -> bool:
         """Return whether another reading of the same time was first; the sink rejects such a reading."""
-        return self.measured_at == reading.timestamp and len({self.digest, reading.digest} - {None}) > 1
+        return self.timestamp == reading.timestamp and len({self.digest, reading.digest} - {None}) > 1
+
+
+_UNKNOWN = _Latest()
 
 
 class PartitionTotals:
     """The latest values of each VEN. They are set, never added, so duplicates change nothing.
 
-    Values move forward in event time. Loads have an event time of their own, because not every reading contains loads;
-    a reading wins over a snapshot of the same time. The receive time, which makes a VEN online, and the time of its
-    last will move forward in receive time. Records may be applied in any order.
+    Values move forward in event time, corrected by the VEN's clock skew. Used power, shed power and loads each have a
+    time of their own, because not every reading tells them; a reading wins over a snapshot of the same time. The
+    receive time, which makes a VEN online, and the time of its last will move forward in receive time. Values that
+    were measured too long before they were received belong to history alone. Records may be applied in any order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, silence_limit: timedelta) -> None:
+        """`silence_limit` is how old a value may be when it is received."""
+        self._silence_limit = silence_limit
         self._latest: dict[str, _Latest] = {}
         self._loads: dict[str, VenLoads] = {}
         self._left: dict[str, datetime] = {}
@@ -51,23 +61,30 @@ class PartitionTotals:
 
     def update(self, reading: TotalsReading | Reading) -> None:
         """Apply a reading."""
-        latest = self._latest.get(reading.ven_id)
-        if latest is not None and latest.conflicts_with(reading):
+        latest = self._latest.get(reading.ven_id, _UNKNOWN)
+        if latest.conflicts_with(reading):
             return
-        used, shed, digest = reading.used_power_kw or 0.0, reading.shed_power_kw or 0.0, reading.digest
-        if latest is None:
-            latest = _Latest(reading.received_at, reading.timestamp, used, shed, digest)
-        elif reading.timestamp > latest.measured_at:
-            latest = _Latest(max(latest.received_at, reading.received_at), reading.timestamp, used, shed, digest)
-        elif reading.received_at > latest.received_at:
-            latest = latest._replace(received_at=reading.received_at)
-        self._latest[reading.ven_id] = latest
+        received_at, measured_at = max(latest.received_at, reading.received_at), reading.corrected_time
+        if reading.received_at - measured_at > self._silence_limit:
+            self._latest[reading.ven_id] = latest._replace(received_at=received_at)
+            return
+        _, timestamp, newest_at, digest, used_at, used_kw, shed_at, shed_kw = latest
+        if measured_at > newest_at:
+            timestamp, newest_at, digest = reading.timestamp, measured_at, reading.digest
+        if reading.used_power_kw is not None and measured_at > used_at:
+            used_at, used_kw = measured_at, reading.used_power_kw
+        if reading.shed_power_kw is not None and measured_at > shed_at:
+            shed_at, shed_kw = measured_at, reading.shed_power_kw
+        self._latest[reading.ven_id] = _Latest(
+            received_at, timestamp, newest_at, digest, used_at, used_kw, shed_at, shed_kw
+        )
         if reading.loads is not None:
             self.update_ven_loads(sum_loads(reading, reading.loads, by_reading=True))
 
     def update_loads(self, snapshot: LoadSnapshot) -> None:
         """Apply a load snapshot; it makes no VEN online."""
-        self.update_ven_loads(sum_loads(snapshot, snapshot.loads, by_reading=False))
+        if snapshot.received_at - snapshot.corrected_time <= self._silence_limit:
+            self.update_ven_loads(sum_loads(snapshot, snapshot.loads, by_reading=False))
 
     def update_ven_loads(self, loads: VenLoads) -> None:
         """Apply the sums of a list of loads."""
@@ -152,7 +169,7 @@ def sum_loads(
             known[2] += drawn
     return VenLoads(
         record.ven_id,
-        record.timestamp,
+        record.corrected_time,
         by_reading,
         record.received_at,
         controllable_kw=controllable,

@@ -27,7 +27,7 @@ class PartitionState:
     """The state of one partition. Records may be applied in any order and repeatedly."""
 
     def __init__(self, offline_after: timedelta) -> None:
-        self.totals = PartitionTotals()
+        self.totals = PartitionTotals(offline_after)
         self.progress = PipelineProgress(offline_after)
         self._disabled: set[str] = set()
         # The offset of the last record of each VEN in ven.disabled: records before it change nothing.

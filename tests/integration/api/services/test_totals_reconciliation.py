@@ -87,7 +87,7 @@ async def test_live_totals_are_those_of_the_rows(database: DatabaseSettings, row
     await rows.execute("UPDATE vens SET status = 'disabled' WHERE ven_id IN ('ven-3', 'ven-4')")
     disabled = {"ven-3", "ven-4"}
 
-    live = PartitionTotals()
+    live = PartitionTotals(timedelta(minutes=1))
     for one in records.values():
         if isinstance(one, Reading):
             live.update(one)
@@ -119,7 +119,7 @@ async def test_conflicting_readings_leave_no_difference(
         for fields in (conflicts if ven_id == "a" else reversed(conflicts))
     ]
     await stored(database, records)
-    live = PartitionTotals()
+    live = PartitionTotals(timedelta(minutes=1))
     for one in records:
         live.update(one)
     totals = NetworkTotals(now, live.totals(now - MINUTE), live.load_types())

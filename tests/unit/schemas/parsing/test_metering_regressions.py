@@ -136,7 +136,7 @@ def test_totals_are_independent_of_reading_order() -> None:
     with_loads = reading(loads=[{"id": "ev", "currentPowerKw": 7.0, "shedCapabilityKw": 6.0}])
     without = msgspec.structs.replace(with_loads, timestamp=with_loads.timestamp + timedelta(seconds=5), loads=None)
     for order in ((with_loads, without), (without, with_loads)):
-        totals = PartitionTotals()
+        totals = PartitionTotals(timedelta.max)
         for each in order:
             totals.update(each)
         found = totals.totals(NOW - timedelta(minutes=1))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas.records.network import Totals
 from schemas.records.telemetry import Load, LoadSnapshot, Reading
 from streams.live.aggregation import LOADS_RETENTION, PartitionTotals
-from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, totals_of
+from tests.unit.streams.live.test_aggregation import KW, LOADS, MINUTE, at, reading, told, totals_of
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def test_last_will_removes_a_ven_until_its_next_reading() -> None:
 
 
 def test_last_will_of_an_unknown_ven_expires() -> None:
-    totals = PartitionTotals()
+    totals = PartitionTotals(MINUTE)
     totals.leave("a", at(0))
     totals.update(reading("a", 0, used_power_kw=2.0))
     assert totals.totals(at(60) - MINUTE) == Totals()
@@ -63,7 +63,7 @@ def test_last_will_of_an_unknown_ven_expires() -> None:
 
 
 def test_snapshot_makes_no_ven_online() -> None:
-    totals = PartitionTotals()
+    totals = PartitionTotals(MINUTE)
     totals.update_loads(snapshot("a", 0, None, EV))
     assert totals.totals(at(0) - MINUTE) == Totals()
     totals.update(reading("a", 1, used_power_kw=1.0))
@@ -84,7 +84,7 @@ def test_loads_wait_for_the_next_reading() -> None:
 
 @pytest.mark.parametrize("reading_first", [True, False])
 def test_reading_wins_over_snapshot_of_one_second(*, reading_first: bool) -> None:
-    totals = PartitionTotals()
+    totals = PartitionTotals(MINUTE)
     both: list[Message] = [reading("a", 0, loads=(EV,)), snapshot("a", 0)]
     take(totals, both if reading_first else both[::-1])
     assert totals.totals(at(0) - MINUTE) == Totals(1, 0.0, 0.0, 7.0, 6.0)
@@ -146,12 +146,11 @@ def at_once(messages: list[Message]) -> Totals:
             continue
         lists = [message for message in mine if not isinstance(message, Will) and message.loads is not None]
         listed = max(lists, key=lambda message: (message.timestamp, isinstance(message, Reading)), default=None)
-        last = max(readings, key=lambda message: message.timestamp)
         loads = (listed.loads if listed else None) or ()
         total += Totals(
             1,
-            last.used_power_kw or 0,
-            last.shed_power_kw or 0,
+            told(readings, "used_power_kw") or 0,
+            told(readings, "shed_power_kw") or 0,
             sum(load.current_power_kw or 0 for load in loads if (load.shed_capability_kw or 0) > 0),
             sum(load.shed_capability_kw or 0 for load in loads),
         )
@@ -163,6 +162,6 @@ def test_order_and_repeats_of_all_kinds_do_not_matter(
     history: tuple[list[Message], list[Message]],
 ) -> None:
     messages, arriving = history
-    totals = PartitionTotals()
+    totals = PartitionTotals(MINUTE)
     take(totals, arriving)
     assert totals.totals(at(9) - MINUTE) == at_once(messages)

@@ -21,7 +21,7 @@ def received(second: float = 0, **fields: Any) -> TotalsReading:
 
 
 def totals(*readings: TotalsReading, silent_before: datetime = START - timedelta(minutes=1)) -> Totals:
-    state = PartitionTotals()
+    state = PartitionTotals(timedelta(hours=1))
     for reading in readings:
         state.update(reading)
     return state.totals(silent_before)
