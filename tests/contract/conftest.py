@@ -23,7 +23,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item._id = item.id.parse(f"{item.nodeid.rpartition('::')[0]}::{item.name}")
 
 
-class World:
+class ContractApi:
     """The API as a client has it, and the other side: what the sink stores, and the tables."""
 
     def __init__(self, client: httpx.AsyncClient, store: Stores, database: DatabaseSettings) -> None:
@@ -68,13 +68,13 @@ CURTAILED = Curtailment(
 
 
 @pytest_asyncio.fixture(scope="module")
-async def world(databases: Databases) -> AsyncIterator[World]:
+async def world(databases: Databases) -> AsyncIterator[ContractApi]:
     settings = await databases.migrated()
     with pytest.MonkeyPatch.context() as patch:
         # What a request erases is gone when it is answered, also on a busy machine.
         patch.setattr(ven_erasure, "REQUEST_SECONDS", 60.0)
         async with stores(settings) as store, api(settings) as client:
-            yield World(client, store, settings)
+            yield ContractApi(client, store, settings)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.contract.test_events import event
 from tests.support.readings import HVAC, reading
 from tests.support.rest import assert_problem
@@ -28,7 +28,7 @@ JSON = {"content-type": "application/json"}
 
 
 @pytest_asyncio.fixture(autouse=True)
-async def home(world: World) -> None:
+async def home(world: ContractApi) -> None:
     now = datetime.now(UTC)
     await world.store.readings.store([reading("home", timestamp=now, received_at=now, loads=(HVAC,))])
 
@@ -53,7 +53,9 @@ async def home(world: World) -> None:
     ],
     ids=lambda content: str(content[:12]),
 )
-async def test_a_body_that_is_no_json_object_is_a_422(world: World, method: str, path: str, content: bytes) -> None:
+async def test_a_body_that_is_no_json_object_is_a_422(
+    world: ContractApi, method: str, path: str, content: bytes
+) -> None:
     answer = await world.client.request(method, path, content=content, headers=JSON)
     assert 400 <= answer.status_code < 500
     assert_problem(answer, answer.status_code)
@@ -63,7 +65,7 @@ async def test_a_body_that_is_no_json_object_is_a_422(world: World, method: str,
 @pytest.mark.parametrize(
     "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "nonsense"]
 )
-async def test_other_content_types_are_refused(world: World, method: str, path: str, content_type: str) -> None:
+async def test_other_content_types_are_refused(world: ContractApi, method: str, path: str, content_type: str) -> None:
     answer = await world.client.request(method, path, content=b'{"op":"ping"}', headers={"content-type": content_type})
     assert_problem(answer, 415)
 
@@ -82,19 +84,19 @@ async def test_other_content_types_are_refused(world: World, method: str, path: 
         ("POST", "/api/vens/home/commands", '{"op":"setConfig","data":{"target_power_kw":%s}}'),
     ],
 )
-async def test_nan_and_infinity_are_refused(world: World, method: str, path: str, body: str, number: str) -> None:
+async def test_nan_and_infinity_are_refused(world: ContractApi, method: str, path: str, body: str, number: str) -> None:
     answer = await world.client.request(method, path, content=body % number, headers=JSON)
     assert assert_problem(answer, 422)["errors"]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "1e999"])
-async def test_nan_in_free_data_is_refused(world: World, number: str) -> None:
+async def test_nan_in_free_data_is_refused(world: ContractApi, number: str) -> None:
     body = '{"op":"custom","data":{"a":{"b":[' + number + "]}}}"
     assert_problem(await world.client.post("/api/vens/home/commands", content=body, headers=JSON), 422)
 
 
 @pytest.mark.parametrize("text", ["a\\u0000b", "\\ud800", "\\udfff x"])
-async def test_invalid_unicode_is_refused(world: World, text: str) -> None:
+async def test_invalid_unicode_is_refused(world: ContractApi, text: str) -> None:
     for path, body in (
         ("/api/vens", '{"name":"%s","location":{"lat":0,"lon":0}}'),
         ("/api/vens", '{"name":"x","location":{"lat":0,"lon":0},"registrationId":"%s"}'),
@@ -113,14 +115,14 @@ async def test_invalid_unicode_is_refused(world: World, text: str) -> None:
     ("method", "path"),
     [*PATHS, ("POST", "/api/events/evt-1/stop"), ("DELETE", "/api/vens/home"), ("GET", "/api/vens"), ("POST", "/")],
 )
-async def test_a_large_body_is_refused(world: World, method: str, path: str) -> None:
+async def test_a_large_body_is_refused(world: ContractApi, method: str, path: str) -> None:
     content = b'{"op":"ping","data":{"a":"' + b"x" * 10_000_000 + b'"}}'
     answer = await world.client.request(method, path, content=content, headers=JSON)
     assert_problem(answer, 413)
     assert (await world.client.get("/api/vens/home")).status_code == 200
 
 
-async def test_a_large_chunked_body_is_refused(world: World) -> None:
+async def test_a_large_chunked_body_is_refused(world: ContractApi) -> None:
     sent = 0
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -134,7 +136,7 @@ async def test_a_large_chunked_body_is_refused(world: World) -> None:
     assert_problem(answer, 413)
 
 
-async def test_a_body_of_the_largest_size_is_accepted(world: World) -> None:
+async def test_a_body_of_the_largest_size_is_accepted(world: ContractApi) -> None:
     content = b'{"enabled": true}'.ljust(1_048_576)
     answer = await world.client.patch("/api/vens/home/loads/hvac", content=content, headers=JSON)
     assert answer.status_code == 200
@@ -172,7 +174,7 @@ def seeds() -> dict[str, Any]:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(route=st.sampled_from(PATHS), changed=_objects(ANYTHING | _objects(ANYTHING)), begin=st.booleans())
 async def test_any_json_body_gets_a_documented_status(
-    world: World, seeds: dict[str, Any], route: tuple[str, str], changed: dict[str, Any], *, begin: bool
+    world: ContractApi, seeds: dict[str, Any], route: tuple[str, str], changed: dict[str, Any], *, begin: bool
 ) -> None:
     method, path = route
     body = {**seeds[path], **changed} if begin else changed

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.command_rows import tell
 from tests.support.rest import assert_problem
 from tests.support.servers import connection
@@ -32,7 +32,7 @@ NOTHING_YET = dict.fromkeys(
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_command_shows_all_steps_to_the_shed(world: World, slash: str) -> None:
+async def test_a_command_shows_all_steps_to_the_shed(world: ContractApi, slash: str) -> None:
     decided = datetime.now(UTC) - timedelta(minutes=5)
     ends = decided + timedelta(hours=1)
     async with connection(world.database) as rows:
@@ -109,7 +109,7 @@ async def test_a_command_shows_all_steps_to_the_shed(world: World, slash: str) -
     ],
 )
 async def test_repeated_and_late_acks_are_distinguished(
-    world: World, said: list[tuple[float, str]], state: str, late: list[bool]
+    world: ContractApi, said: list[tuple[float, str]], state: str, late: list[bool]
 ) -> None:
     decided = datetime.now(UTC) - timedelta(minutes=5)
     number = f"evt-{len(await world.rows('SELECT FROM commands'))}"
@@ -122,7 +122,7 @@ async def test_repeated_and_late_acks_are_distinguished(
     assert (whole["state"], whole["ackCount"], [ack["late"] for ack in whole["acks"]]) == (state, len(said), late)
 
 
-async def test_an_operators_command_has_a_history(world: World) -> None:
+async def test_an_operators_command_has_a_history(world: ContractApi) -> None:
     await world.new_ven("operated")
     body = {"shedKw": 1, "durationS": 60, "eventId": "a/b"}  # a slash in the id is a slash in the path
     sent = await world.post("/api/vens/operated/send-event", body, 202)
@@ -134,7 +134,7 @@ async def test_an_operators_command_has_a_history(world: World) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_commands_of_a_ven_are_paged_newest_first(world: World, slash: str) -> None:
+async def test_commands_of_a_ven_are_paged_newest_first(world: ContractApi, slash: str) -> None:
     ven_id = f"pages{len(slash)}"
     await world.new_ven(ven_id)
     sent = [await world.post(f"/api/vens/{ven_id}/commands", {"op": "ping"}, 202) for _ in range(5)]
@@ -157,7 +157,7 @@ async def test_commands_of_a_ven_are_paged_newest_first(world: World, slash: str
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_an_unknown_id_is_a_404(world: World, slash: str) -> None:
+async def test_an_unknown_id_is_a_404(world: ContractApi, slash: str) -> None:
     for path in ("/api/commands/nothing", "/api/vens/nobody/commands"):
         assert_problem(await world.client.get(path + slash), 404)
     await world.new_ven(f"quiet{len(slash)}")

@@ -10,12 +10,12 @@ import pytest
 from api.queries.ven_erasure import fetch_pending
 from api.services import ven_erasure
 from runtime.database import connect_options
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.readings import HVAC, reading
 from tests.support.rest import assert_problem
 
 
-async def payload_of(world: World, sent: dict[str, Any]) -> dict[str, Any]:
+async def payload_of(world: ContractApi, sent: dict[str, Any]) -> dict[str, Any]:
     (row,) = await world.rows("SELECT * FROM commands WHERE correlation_id = $1", sent["correlationId"])
     payload: dict[str, Any] = json.loads(row["payload"])
     assert (row["ven_id"], row["op"], row["event_id"]) == (sent["venId"], sent["op"], sent["eventId"])
@@ -26,7 +26,7 @@ async def payload_of(world: World, sent: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-async def home(world: World) -> None:
+async def home(world: ContractApi) -> None:
     now = datetime.now(UTC)
     await world.store.readings.store([reading("home", timestamp=now, received_at=now, loads=(HVAC,))])
 
@@ -43,7 +43,9 @@ async def home(world: World) -> None:
         ),
     ],
 )
-async def test_a_shed_of_one_load_is_sent(world: World, slash: str, body: dict[str, Any], data: dict[str, Any]) -> None:
+async def test_a_shed_of_one_load_is_sent(
+    world: ContractApi, slash: str, body: dict[str, Any], data: dict[str, Any]
+) -> None:
     sent = await world.post(f"/api/vens/home/loads/hvac/commands/shed{slash}", body, 202)
     payload = await payload_of(world, sent)
     assert payload["op"] == "shedLoad"
@@ -51,7 +53,7 @@ async def test_a_shed_of_one_load_is_sent(world: World, slash: str, body: dict[s
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_send_event_sends_an_event_command(world: World, slash: str) -> None:
+async def test_send_event_sends_an_event_command(world: ContractApi, slash: str) -> None:
     event_id = f"evt-12{len(slash)}"
     body = {"shedKw": 5.0, "durationS": 3600, "eventId": event_id}
     sent = await world.post(f"/api/vens/home/send-event{slash}", body, 202)
@@ -68,13 +70,13 @@ async def test_send_event_sends_an_event_command(world: World, slash: str) -> No
     }
 
 
-async def test_an_event_without_an_id_gets_one(world: World) -> None:
+async def test_an_event_without_an_id_gets_one(world: ContractApi) -> None:
     sent = await world.post("/api/vens/home/send-event", {"shedKw": 5.0, "durationS": 60}, 202)
     assert sent["eventId"].startswith("evt-")
     assert (await payload_of(world, sent))["event_id"] == sent["eventId"]
 
 
-async def test_an_event_is_not_sent_twice_until_restored(world: World) -> None:
+async def test_an_event_is_not_sent_twice_until_restored(world: ContractApi) -> None:
     body = {"shedKw": 5.0, "durationS": 60, "eventId": "evt-twice"}
     await world.post("/api/vens/home/send-event", body, 202)
     assert_problem(await world.client.post("/api/vens/home/send-event", json=body), 409)
@@ -103,7 +105,7 @@ async def test_an_event_is_not_sent_twice_until_restored(world: World) -> None:
         ("commands", {"op": "restore"}, None),
     ],
 )
-async def test_a_shed_ends_after_its_duration(world: World, path: str, body: Any, seconds: int | None) -> None:
+async def test_a_shed_ends_after_its_duration(world: ContractApi, path: str, body: Any, seconds: int | None) -> None:
     await world.post("/api/vens/home/commands", {"op": "restore"}, 202)
     sent = await world.post(f"/api/vens/home/{path}", body, 202)
     (row,) = await world.rows(
@@ -114,7 +116,7 @@ async def test_a_shed_ends_after_its_duration(world: World, path: str, body: Any
 
 
 async def told_by_the_gateway(
-    world: World, ven_id: str, event_id: str, *, ends: str = "now() + interval '1 hour'"
+    world: ContractApi, ven_id: str, event_id: str, *, ends: str = "now() + interval '1 hour'"
 ) -> None:
     """As the dispatcher does at the start of an event."""
     await world.rows(
@@ -126,7 +128,7 @@ async def told_by_the_gateway(
     )
 
 
-async def test_a_ven_in_an_event_gets_no_other_until_restored(world: World) -> None:
+async def test_a_ven_in_an_event_gets_no_other_until_restored(world: ContractApi) -> None:
     await world.new_ven("engaged")
     await told_by_the_gateway(world, "engaged", "evt-of-yesterday", ends="now() - interval '1 second'")
     await told_by_the_gateway(world, "engaged", "evt-engaged")
@@ -169,7 +171,7 @@ async def test_a_ven_in_an_event_gets_no_other_until_restored(world: World) -> N
         ("reboot", {"in": {"minutes": 5}}, {"in": {"minutes": 5}}),
     ],
 )
-async def test_free_commands_are_sent_as_given(world: World, op: str, given: Any, data: Any, slash: str) -> None:
+async def test_free_commands_are_sent_as_given(world: ContractApi, op: str, given: Any, data: Any, slash: str) -> None:
     sent = await world.post(f"/api/vens/home/commands{slash}", {"op": op, "data": given}, 202)
     payload = await payload_of(world, sent)
     assert payload.get("data") == data
@@ -177,7 +179,7 @@ async def test_free_commands_are_sent_as_given(world: World, op: str, given: Any
 
 
 @pytest.mark.parametrize("names", [("durationS", "eventId"), ("duration_s", "event_id")])
-async def test_shed_panel_has_both_spellings(world: World, names: tuple[str, str]) -> None:
+async def test_shed_panel_has_both_spellings(world: ContractApi, names: tuple[str, str]) -> None:
     event_id = f"evt-{names[0]}"
     given = {"requestedReductionKw": 1.5, names[0]: 600, names[1]: event_id}
     sent = await world.post("/api/vens/home/commands", {"op": "shedPanel", "data": given}, 202)
@@ -190,7 +192,7 @@ async def test_shed_panel_has_both_spellings(world: World, names: tuple[str, str
     }
 
 
-async def test_free_event_and_restore_commands_follow_the_contract(world: World) -> None:
+async def test_free_event_and_restore_commands_follow_the_contract(world: ContractApi) -> None:
     sent = await world.post("/api/vens/home/commands", {"op": "restore", "data": {"event_id": "evt-7"}}, 202)
     payload = await payload_of(world, sent)
     assert sent["correlationId"].startswith("restore-evt-7-")
@@ -210,13 +212,13 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(("path", "body"), [*COMMANDS, ("commands", {"op": "ping"})])
-async def test_a_command_to_an_unknown_ven_is_a_404(world: World, path: str, body: Any) -> None:
+async def test_a_command_to_an_unknown_ven_is_a_404(world: ContractApi, path: str, body: Any) -> None:
     assert_problem(await world.client.post(f"/api/vens/nobody/{path}", json=body), 404)
     assert_problem(await world.client.post("/api/vens/home/loads/none/commands/shed", json={"amountKw": 1}), 404)
 
 
 @pytest.mark.parametrize(("path", "body"), COMMANDS)
-async def test_a_disabled_ven_gets_queries_but_no_shed(world: World, path: str, body: Any) -> None:
+async def test_a_disabled_ven_gets_queries_but_no_shed(world: ContractApi, path: str, body: Any) -> None:
     now = datetime.now(UTC)
     await world.store.readings.store([reading("dis", timestamp=now, received_at=now, loads=(HVAC,))])
     await world.client.patch("/api/vens/dis", json={"status": "disabled"})
@@ -230,7 +232,7 @@ BAD_DURATIONS = [0, -1, 0.5, "60", True, 604_801, [], 10**400]
 
 
 @pytest.mark.parametrize("bad", BAD_POWERS, ids=lambda bad: str(bad)[:8])
-async def test_impossible_power_is_a_422(world: World, bad: Any) -> None:
+async def test_impossible_power_is_a_422(world: ContractApi, bad: Any) -> None:
     await refused(world, "loads/hvac/commands/shed", {"amountKw": bad})
     await refused(world, "send-event", {"shedKw": bad, "durationS": 60})
     for op in ("shedPanel", "event"):
@@ -239,7 +241,7 @@ async def test_impossible_power_is_a_422(world: World, bad: Any) -> None:
 
 
 @pytest.mark.parametrize("bad", BAD_DURATIONS, ids=lambda bad: str(bad)[:8])
-async def test_a_bad_or_missing_duration_is_a_422(world: World, bad: Any) -> None:
+async def test_a_bad_or_missing_duration_is_a_422(world: ContractApi, bad: Any) -> None:
     await refused(world, "loads/hvac/commands/shed", {"amountKw": 1, "durationS": bad})
     for given in (bad, None):
         await refused(world, "send-event", {"shedKw": 1, "durationS": given})
@@ -278,17 +280,17 @@ async def test_a_bad_or_missing_duration_is_a_422(world: World, bad: Any) -> Non
     ],
     ids=lambda body: str(body)[:60],
 )
-async def test_an_invalid_command_is_a_422(world: World, body: Any) -> None:
+async def test_an_invalid_command_is_a_422(world: ContractApi, body: Any) -> None:
     await refused(world, "commands", body)
 
 
-async def refused(world: World, path: str, body: Any) -> None:
+async def refused(world: ContractApi, path: str, body: Any) -> None:
     before = await world.rows("SELECT count(*) AS n FROM commands")
     assert_problem(await world.client.post(f"/api/vens/home/{path}", json=body), 422)
     assert await world.rows("SELECT count(*) AS n FROM commands") == before
 
 
-async def test_a_ven_is_busy_until_its_events_end_is_decided(world: World) -> None:
+async def test_a_ven_is_busy_until_its_events_end_is_decided(world: ContractApi) -> None:
     """Its restore would end what it is told in between."""
     await world.new_ven("ending")
     await told_by_the_gateway(world, "ending", "evt-ending", ends="now() - interval '1 second'")
@@ -303,7 +305,7 @@ async def test_a_ven_is_busy_until_its_events_end_is_decided(world: World) -> No
     await world.post("/api/vens/ending/send-event", event, 202)
 
 
-async def test_an_operators_shed_survives_deletion_of_the_ven(world: World) -> None:
+async def test_an_operators_shed_survives_deletion_of_the_ven(world: ContractApi) -> None:
     await world.new_ven("back")
     await world.post("/api/vens/back/send-event", {"shedKw": 5.0, "durationS": 600, "eventId": "evt-own"}, 202)
     assert (await world.client.delete("/api/vens/back")).status_code == 204

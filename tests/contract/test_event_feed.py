@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.rest.events import Funnel
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.feed import feed
 
 TIMES = ("logged_at", "sending_at", "sent_at", "expired_at", "acked_at", "unanswered_at", "reported_at", "shed_at")
@@ -45,7 +45,7 @@ def steps(chance: random.Random, decided: datetime) -> dict[str, Any]:
     return found
 
 
-async def command(world: World, chance: random.Random, event_id: str, ven_id: str, op: str, number: int) -> None:
+async def command(world: ContractApi, chance: random.Random, event_id: str, ven_id: str, op: str, number: int) -> None:
     decided = datetime.now(UTC) - timedelta(seconds=30)
     values = {
         "correlation_id": f"{event_id}-{ven_id}-{op}-{number}",
@@ -64,7 +64,7 @@ async def command(world: World, chance: random.Random, event_id: str, ven_id: st
 
 @pytest.mark.parametrize("status", ["active", "completed"])
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_feed_and_rest_show_the_same_values(world: World, seed: int, status: str) -> None:
+async def test_the_feed_and_rest_show_the_same_values(world: ContractApi, seed: int, status: str) -> None:
     chance = random.Random(seed)
     now = datetime.now(UTC)
     over = None if status == "active" else now - timedelta(seconds=5)

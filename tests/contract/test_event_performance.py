@@ -6,31 +6,31 @@ from typing import Any
 import pytest
 
 from schemas.parsing.acks import Curtailment
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.contract.test_events import HOUR, event
 from tests.support.readings import HVAC, reading
 from tests.support.rest import assert_problem
 
 
-async def says(world: World, ven_id: str, moment: datetime, shed_kw: float | None, event_id: str | None) -> None:
+async def says(world: ContractApi, ven_id: str, moment: datetime, shed_kw: float | None, event_id: str | None) -> None:
     said = reading(ven_id, timestamp=moment, received_at=moment, shed_power_kw=shed_kw, event_id=event_id)
     await world.store.readings.store([said])
 
 
-async def past_event(world: World, **fields: Any) -> tuple[str, datetime]:
+async def past_event(world: ContractApi, **fields: Any) -> tuple[str, datetime]:
     """An hour that ended an hour ago."""
     body = event(-2 * HOUR, **fields)
     return (await world.post("/api/events", body))["id"], datetime.fromisoformat(body["startTime"])
 
 
-async def actuals(world: World, event_id: str) -> set[float]:
+async def actuals(world: ContractApi, event_id: str) -> set[float]:
     """The figure as each resource shows it."""
     listed = [*await world.get("/api/events", limit=1000), *await world.get("/api/events/history")]
     detail = await world.get(f"/api/events/{event_id}")
     return {round(each["actualReductionKw"], 6) for each in [detail, *listed] if each["id"] == event_id}
 
 
-async def test_an_active_events_reduction_sums_the_latest_sheds(world: World) -> None:
+async def test_an_active_events_reduction_sums_the_latest_sheds(world: ContractApi) -> None:
     created = await world.post("/api/events", event(-HOUR / 2))
     event_id = created["id"]
     now = datetime.now(UTC)
@@ -64,7 +64,7 @@ def _expected(actual: float, current: float, responding: int, ms: int = 0, respo
     }
 
 
-async def test_a_completed_events_reduction_is_the_time_average(world: World) -> None:
+async def test_a_completed_events_reduction_is_the_time_average(world: ContractApi) -> None:
     event_id, start = await past_event(world)
     minute = timedelta(minutes=1)
     # Half an hour of 4 kW in one sample, then nothing in very many.
@@ -88,7 +88,7 @@ async def test_a_completed_events_reduction_is_the_time_average(world: World) ->
     assert await actuals(world, event_id) == {4.0}
 
 
-async def test_a_stopped_event_is_averaged_to_its_end(world: World) -> None:
+async def test_a_stopped_event_is_averaged_to_its_end(world: ContractApi) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     (row,) = await world.rows("SELECT start_time FROM events WHERE event_id = $1", event_id)
     await says(world, "early", row["start_time"], 6.0, event_id)
@@ -96,7 +96,7 @@ async def test_a_stopped_event_is_averaged_to_its_end(world: World) -> None:
     assert await actuals(world, event_id) == {6.0}
 
 
-async def test_settled_results_are_shown_unchanged(world: World) -> None:
+async def test_settled_results_are_shown_unchanged(world: ContractApi) -> None:
     event_id, start = await past_event(world)
     await says(world, "settled", start, 2.0, event_id)
     assert await actuals(world, event_id) == {2.0}
@@ -121,7 +121,7 @@ async def test_settled_results_are_shown_unchanged(world: World) -> None:
     assert (detail["actualReductionKw"], [ven["shedKw"] for ven in detail["vens"]]) == (1.5, [2.0])
 
 
-async def command(world: World, ven_id: str, event_id: str) -> tuple[str, datetime]:
+async def command(world: ContractApi, ven_id: str, event_id: str) -> tuple[str, datetime]:
     now = datetime.now(UTC)
     await world.store.readings.store([reading(ven_id, timestamp=now, received_at=now, loads=(HVAC,))])
     body = {"shedKw": 2.0, "durationS": 60, "eventId": event_id}
@@ -157,7 +157,7 @@ SHOWN_BARE = {
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_acks_belong_to_the_event_of_their_command(world: World, slash: str) -> None:
+async def test_acks_belong_to_the_event_of_their_command(world: ContractApi, slash: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     ven_id = f"acks{len(slash)}"
     correlation_id, sent_at = await command(world, ven_id, event_id)
@@ -205,7 +205,7 @@ async def test_acks_belong_to_the_event_of_their_command(world: World, slash: st
     assert [(ven["venId"], ven["status"]) for ven in detail["vens"]] == [(ven_id, "accepted")]
 
 
-async def test_without_a_command_the_acks_own_event_counts(world: World) -> None:
+async def test_without_a_command_the_acks_own_event_counts(world: ContractApi) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     await world.answer("said", status="accepted", event_id=event_id)
     await world.answer("liar", status="accepted", event_id=event_id, correlation_id="of-nobody")
@@ -226,7 +226,7 @@ async def test_without_a_command_the_acks_own_event_counts(world: World) -> None
         ([("event", "success")], "accepted"),
     ],
 )
-async def test_each_ven_shows_its_progress(world: World, answers: list[tuple[str, str]], status: str) -> None:
+async def test_each_ven_shows_its_progress(world: ContractApi, answers: list[tuple[str, str]], status: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     correlation_id, _ = await command(world, "far", event_id)
     restore = await world.post("/api/vens/far/commands", {"op": "restore", "data": {"eventId": event_id}}, 202)
@@ -240,7 +240,7 @@ async def test_each_ven_shows_its_progress(world: World, answers: list[tuple[str
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_each_circuit_shows_its_last_ack(world: World, slash: str) -> None:
+async def test_each_circuit_shows_its_last_ack(world: ContractApi, slash: str) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     await world.new_ven(f"circ{len(slash)}")
     for seconds in (1, 2):  # a repeat is acknowledged again
@@ -257,7 +257,7 @@ async def test_each_circuit_shows_its_last_ack(world: World, slash: str) -> None
     ]
 
 
-async def test_a_deleted_event_stays_in_the_history_of_its_vens(world: World) -> None:
+async def test_a_deleted_event_stays_in_the_history_of_its_vens(world: ContractApi) -> None:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     await world.answer("keeps", status="accepted", event_id=event_id)
     await world.client.delete(f"/api/events/{event_id}")
@@ -265,7 +265,7 @@ async def test_a_deleted_event_stays_in_the_history_of_its_vens(world: World) ->
 
 
 @pytest.mark.parametrize("path", ["acks", "events"])
-async def test_acks_need_a_known_ven_and_valid_bounds(world: World, path: str) -> None:
+async def test_acks_need_a_known_ven_and_valid_bounds(world: ContractApi, path: str) -> None:
     assert_problem(await world.client.get(f"/api/vens/nobody/{path}"), 404)
     await world.new_ven(f"quiet-{path}")
     assert await world.get(f"/api/vens/quiet-{path}/{path}") == []

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.contract.test_event_performance import says
 from tests.contract.test_events import FUNNEL, HOUR, event
 from tests.support.command_rows import choose, tell
@@ -31,7 +31,7 @@ TOLD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-async def active_event(world: World) -> tuple[str, datetime]:
+async def active_event(world: ContractApi) -> tuple[str, datetime]:
     event_id = (await world.post("/api/events", event(-HOUR / 2)))["id"]
     start = datetime.now(UTC) - HOUR / 2
     await world.rows("UPDATE events SET started_at = $2 WHERE event_id = $1", event_id, start)
@@ -39,7 +39,7 @@ async def active_event(world: World) -> tuple[str, datetime]:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_each_ven_shows_its_last_step(world: World, slash: str) -> None:
+async def test_each_ven_shows_its_last_step(world: ContractApi, slash: str) -> None:
     event_id, start = await active_event(world)
     async with connection(world.database) as rows:
         for ven_id, (known, _) in TOLD.items():
@@ -91,7 +91,7 @@ async def test_each_ven_shows_its_last_step(world: World, slash: str) -> None:
     assert datetime.fromisoformat(detail["startedAt"]) == start
 
 
-async def test_a_completed_event_shows_energy_and_coverage(world: World) -> None:
+async def test_a_completed_event_shows_energy_and_coverage(world: ContractApi) -> None:
     body = event(-2 * HOUR)
     event_id, start = (await world.post("/api/events", body))["id"], datetime.fromisoformat(body["startTime"])
     end = start + HOUR
@@ -150,14 +150,14 @@ async def test_a_completed_event_shows_energy_and_coverage(world: World) -> None
     }
 
 
-async def test_a_missed_event_is_marked(world: World) -> None:
+async def test_a_missed_event_is_marked(world: ContractApi) -> None:
     event_id = (await world.post("/api/events", event(-2 * HOUR)))["id"]
     await world.rows("UPDATE events SET missed = true WHERE event_id = $1", event_id)
     detail = await world.get(f"/api/events/{event_id}")
     assert (detail["missed"], detail["startedAt"], detail["deliveredKwh"]) == (True, None, 0.0)
 
 
-async def test_the_dispatchers_command_takes_precedence(world: World) -> None:
+async def test_the_dispatchers_command_takes_precedence(world: ContractApi) -> None:
     event_id, start = await active_event(world)
     await world.new_ven("both")
     async with connection(world.database) as rows:
@@ -178,7 +178,7 @@ async def test_the_dispatchers_command_takes_precedence(world: World) -> None:
     [([], None, None), ([7.4], 7, 7), ([1, 2], 1, 2), ([1, 2, 3], 2, 3), (list(range(1, 101)), 50, 95)],
 )
 async def test_percentiles_are_observed_values(
-    world: World, values: list[float], p50: int | None, p95: int | None
+    world: ContractApi, values: list[float], p50: int | None, p95: int | None
 ) -> None:
     event_id, start = await active_event(world)
     async with connection(world.database) as rows:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.stack.polling import wait_until
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.rest import assert_problem
 
 HOUR = timedelta(hours=1)
@@ -52,7 +52,7 @@ def z(text: str) -> str:
     ],
 )
 async def test_an_event_is_created_and_read(
-    world: World, start: timedelta, given: str | None, status: str, slash: str
+    world: ContractApi, start: timedelta, given: str | None, status: str, slash: str
 ) -> None:
     body = event(start, status=given)
     answer = await world.client.post(f"/api/events{slash}", json=body)
@@ -93,13 +93,15 @@ async def test_an_event_is_created_and_read(
 
 
 @pytest.mark.parametrize(("start", "closed"), [(-2 * HOUR, True), (-HOUR / 2, False), (HOUR, False)])
-async def test_a_past_event_is_completed_and_not_dispatched(world: World, start: timedelta, *, closed: bool) -> None:
+async def test_a_past_event_is_completed_and_not_dispatched(
+    world: ContractApi, start: timedelta, *, closed: bool
+) -> None:
     created = await world.post("/api/events", event(start))
     (row,) = await world.rows("SELECT closed_at, missed FROM events WHERE event_id = $1", created["id"])
     assert (row["closed_at"] is not None, row["missed"]) == (closed, False)
 
 
-async def test_status_active_starts_the_event_now(world: World) -> None:
+async def test_status_active_starts_the_event_now(world: ContractApi) -> None:
     before = datetime.now(UTC) - timedelta(seconds=1)
     created = await world.post("/api/events", event(HOUR, status="active"))
     assert created["status"] == "active"
@@ -110,7 +112,7 @@ async def test_status_active_starts_the_event_now(world: World) -> None:
     await world.post("/api/events", {**later, "status": "active"})
 
 
-async def test_an_event_starts_and_ends_by_the_clock(world: World) -> None:
+async def test_an_event_starts_and_ends_by_the_clock(world: ContractApi) -> None:
     created = await world.post("/api/events", event(timedelta(seconds=0.6), timedelta(seconds=0.8)))
     start, end = (datetime.fromisoformat(created[name]) for name in ("startTime", "endTime"))
     life = ["scheduled", "active", "completed"]
@@ -129,7 +131,7 @@ async def test_an_event_starts_and_ends_by_the_clock(world: World) -> None:
     assert await wait_until(over, 60)
 
 
-async def test_addressed_vens_must_exist(world: World) -> None:
+async def test_addressed_vens_must_exist(world: ContractApi) -> None:
     await world.new_ven("named")
     await world.new_ven("named-2")
     created = await world.post("/api/events", event(venIds=["named", "named-2", "named"]))
@@ -157,7 +159,7 @@ async def test_addressed_vens_must_exist(world: World) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_an_active_event_is_stopped_once(world: World, slash: str) -> None:
+async def test_an_active_event_is_stopped_once(world: ContractApi, slash: str) -> None:
     created = await world.post("/api/events", event(-HOUR / 2))
     path = f"/api/events/{created['id']}"
     answer = await world.client.post(f"{path}/stop{slash}")
@@ -169,7 +171,7 @@ async def test_an_active_event_is_stopped_once(world: World, slash: str) -> None
     assert (await world.get(path))["endedAt"] == stopped["endedAt"]
 
 
-async def test_stopping_a_scheduled_event_cancels_it(world: World) -> None:
+async def test_stopping_a_scheduled_event_cancels_it(world: ContractApi) -> None:
     created = await world.post("/api/events", event())
     assert (await world.client.post(f"/api/events/{created['id']}/stop")).status_code == 202
     cancelled = await world.get(f"/api/events/{created['id']}")
@@ -180,7 +182,7 @@ async def test_stopping_a_scheduled_event_cancels_it(world: World) -> None:
     assert_problem(await world.client.post(f"/api/events/{over['id']}/stop"), 409)
 
 
-async def test_concurrent_stops_stop_once(world: World) -> None:
+async def test_concurrent_stops_stop_once(world: ContractApi) -> None:
     created = await world.post("/api/events", event(-HOUR / 2))
     answers = await asyncio.gather(*(world.client.post(f"/api/events/{created['id']}/stop") for _ in range(5)))
     assert sorted(answer.status_code for answer in answers) == [202, 409, 409, 409, 409]
@@ -188,7 +190,7 @@ async def test_concurrent_stops_stop_once(world: World) -> None:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 @pytest.mark.parametrize("start", [HOUR, -HOUR / 2, -2 * HOUR])
-async def test_a_deleted_event_is_a_404(world: World, start: timedelta, slash: str) -> None:
+async def test_a_deleted_event_is_a_404(world: ContractApi, start: timedelta, slash: str) -> None:
     created = await world.post("/api/events", event(start))
     path = f"/api/events/{created['id']}"
     answer = await world.client.delete(path + slash)
@@ -208,7 +210,7 @@ async def test_a_deleted_event_is_a_404(world: World, start: timedelta, slash: s
     assert (row["ended_at"] == row["deleted_at"]) is active
 
 
-async def test_the_current_event_is_the_active_one_that_began_last(world: World) -> None:
+async def test_the_current_event_is_the_active_one_that_began_last(world: ContractApi) -> None:
     for each in await world.get("/api/events", status="active", limit=1000):
         await world.client.delete(f"/api/events/{each['id']}")
     for slash in ("", "/"):
@@ -228,7 +230,7 @@ async def test_the_current_event_is_the_active_one_that_began_last(world: World)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_history_lists_overlapping_events(world: World, slash: str) -> None:
+async def test_history_lists_overlapping_events(world: ContractApi, slash: str) -> None:
     year = datetime(2019 + len(slash), 6, 1, tzinfo=UTC)
     ids = []
     for number in range(3):
@@ -252,7 +254,7 @@ async def test_history_lists_overlapping_events(world: World, slash: str) -> Non
     assert_problem(await world.client.get("/api/events/history", params=bad), 422)
 
 
-async def test_events_are_paged_and_filtered_by_status(world: World) -> None:
+async def test_events_are_paged_and_filtered_by_status(world: ContractApi) -> None:
     everything = [each["id"] for each in await world.get("/api/events", limit=1000)]
     path, seen = "/api/events?limit=3", []
     while path:
@@ -273,7 +275,7 @@ async def test_events_are_paged_and_filtered_by_status(world: World) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/events/nothing", *(f"/api/events/nothing/{part}" for part in ("metrics", "acks", "circuits"))]
 )
-async def test_an_unknown_id_is_a_404(world: World, path: str) -> None:
+async def test_an_unknown_id_is_a_404(world: ContractApi, path: str) -> None:
     assert_problem(await world.client.get(path), 404)
     assert_problem(await world.client.get(path + "/"), 404)
 
@@ -307,7 +309,7 @@ BAD_POWERS: list[Any] = [0, -1, "5", True, None, 1e10, 10**400, [], {}]
     ],
     ids=lambda wrong: str(wrong)[:50],
 )
-async def test_an_impossible_event_is_a_422(world: World, wrong: dict[str, Any]) -> None:
+async def test_an_impossible_event_is_a_422(world: ContractApi, wrong: dict[str, Any]) -> None:
     answer = await world.client.post("/api/events", json={**event(), **wrong})
     assert assert_problem(answer, 422)["errors"]
     same = event(length=timedelta(0))

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.contract.test_events import event
 from tests.support.readings import HVAC, reading
 from tests.support.rest import assert_problem
@@ -24,24 +24,24 @@ BODIES: list[tuple[str, Any, Any]] = [
 
 
 @pytest.fixture(autouse=True)
-async def home(world: World) -> None:
+async def home(world: ContractApi) -> None:
     now = datetime.now(UTC)
     await world.store.readings.store([reading("home", timestamp=now, received_at=now, loads=(HVAC,))])
 
 
-async def created(world: World) -> int:
+async def created(world: ContractApi) -> int:
     (row,) = await world.rows(
         "SELECT (SELECT count(*) FROM events) + (SELECT count(*) FROM vens) + (SELECT count(*) FROM commands) AS n"
     )
     return int(row["n"])
 
 
-async def send(world: World, path: str, body: Any, key: str) -> httpx.Response:
+async def send(world: ContractApi, path: str, body: Any, key: str) -> httpx.Response:
     return await world.client.post(path, json=body, headers={"Idempotency-Key": key})
 
 
 @pytest.mark.parametrize(("path", "body", "other"), BODIES)
-async def test_the_same_key_and_body_get_the_same_answer(world: World, path: str, body: Any, other: Any) -> None:
+async def test_the_same_key_and_body_get_the_same_answer(world: ContractApi, path: str, body: Any, other: Any) -> None:
     before = await created(world)
     first = await send(world, path, body, f"same {path}")
     assert first.status_code in {201, 202}
@@ -64,7 +64,7 @@ async def test_the_same_key_and_body_get_the_same_answer(world: World, path: str
 
 
 @pytest.mark.parametrize(("path", "body", "other"), BODIES)
-async def test_concurrent_requests_create_once(world: World, path: str, body: Any, other: Any) -> None:
+async def test_concurrent_requests_create_once(world: ContractApi, path: str, body: Any, other: Any) -> None:
     before = await created(world)
     bodies = [body] * 6 + [other] * 2
     answers = await asyncio.gather(*(send(world, path, each, f"once {path}") for each in bodies))
@@ -74,7 +74,7 @@ async def test_concurrent_requests_create_once(world: World, path: str, body: An
     assert len({(answer.status_code, answer.content) for answer in good}) == 1
 
 
-async def test_an_error_is_not_stored_under_the_key(world: World) -> None:
+async def test_an_error_is_not_stored_under_the_key(world: ContractApi) -> None:
     body = event(venIds=["late"])
     assert_problem(await send(world, "/api/events", body, "mended"), 422)
     await world.new_ven("late")
@@ -87,7 +87,7 @@ async def test_an_error_is_not_stored_under_the_key(world: World) -> None:
     assert_problem(await world.client.post("/api/vens", json=ven), 409)
 
 
-async def test_keys_are_kept_for_a_day(world: World) -> None:
+async def test_keys_are_kept_for_a_day(world: ContractApi) -> None:
     first = await send(world, "/api/vens", VEN, "old")
     await send(world, "/api/vens", VEN, "older")
     await world.rows("UPDATE idempotency_keys SET created_at = now() - interval '25 hours' WHERE key LIKE 'old%'")
@@ -98,6 +98,6 @@ async def test_keys_are_kept_for_a_day(world: World) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "é"])
-async def test_keys_are_plain_and_short(world: World, key: str) -> None:
+async def test_keys_are_plain_and_short(world: ContractApi, key: str) -> None:
     headers = {b"Idempotency-Key": key.encode("latin-1")}
     assert_problem(await world.client.post("/api/vens", json=VEN, headers=headers), 422)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.readings import FRIDGE, HVAC, reading
 from tests.support.rest import assert_problem
 
@@ -23,28 +23,28 @@ SHOWN = {
 }
 
 
-async def reports(world: World, ven_id: str, after: timedelta = timedelta(0), **fields: Any) -> None:
+async def reports(world: ContractApi, ven_id: str, after: timedelta = timedelta(0), **fields: Any) -> None:
     moment = datetime.now(UTC) + after
     values = {"timestamp": moment, "received_at": moment, "loads": (HVAC, FRIDGE), **fields}
     await world.store.readings.store([reading(ven_id, **values)])
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_loads_are_listed_and_read(world: World, slash: str) -> None:
+async def test_loads_are_listed_and_read(world: ContractApi, slash: str) -> None:
     await reports(world, "home")
     listed = await world.get(f"/api/vens/home/loads{slash}")
     assert [load["id"] for load in listed] == ["hvac", "fridge"]
     assert listed[0] == await world.get(f"/api/vens/home/loads/hvac{slash}") == SHOWN
 
 
-async def test_a_ven_without_reported_loads_has_none(world: World) -> None:
+async def test_a_ven_without_reported_loads_has_none(world: ContractApi) -> None:
     await world.new_ven("bare")
     assert await world.get("/api/vens/bare/loads") == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH"])
 @pytest.mark.parametrize("path", ["/api/vens/nobody/loads/hvac", "/api/vens/home4/loads/nothing"])
-async def test_an_unknown_id_is_a_404(world: World, method: str, path: str) -> None:
+async def test_an_unknown_id_is_a_404(world: ContractApi, method: str, path: str) -> None:
     await reports(world, "home4")
     body = {"enabled": False} if method == "PATCH" else None
     assert_problem(await world.client.request(method, path, json=body), 404)
@@ -55,7 +55,9 @@ async def test_an_unknown_id_is_a_404(world: World, method: str, path: str) -> N
 @pytest.mark.parametrize(
     "change", [{"enabled": False}, {"capacityKw": 3.5}, {"priority": 1}, {"enabled": True, "capacityKw": 0}]
 )
-async def test_a_patch_sends_set_load_and_returns_the_request(world: World, change: dict[str, Any], slash: str) -> None:
+async def test_a_patch_sends_set_load_and_returns_the_request(
+    world: ContractApi, change: dict[str, Any], slash: str
+) -> None:
     await world.client.delete("/api/vens/set")
     await reports(world, "set", timedelta(seconds=-1))
     answer = await world.client.patch(f"/api/vens/set/loads/hvac{slash}", json=change)
@@ -72,7 +74,7 @@ async def test_a_patch_sends_set_load_and_returns_the_request(world: World, chan
     }
 
 
-async def test_a_requested_load_change_is_shown_until_the_ven_reports(world: World) -> None:
+async def test_a_requested_load_change_is_shown_until_the_ven_reports(world: ContractApi) -> None:
     await reports(world, "wish", timedelta(seconds=-1))
     for change in ({"enabled": False}, {"priority": 9}, {"priority": 8, "enabled": None}):
         await world.client.patch("/api/vens/wish/loads/hvac", json=change)
@@ -90,7 +92,7 @@ async def test_a_requested_load_change_is_shown_until_the_ven_reports(world: Wor
 
 
 @pytest.mark.parametrize("hours", [-20, 0.05])
-async def test_clock_skew_does_not_hide_a_requested_change(world: World, hours: float) -> None:
+async def test_clock_skew_does_not_hide_a_requested_change(world: ContractApi, hours: float) -> None:
     """Its loads are as old as they were received, not as they say."""
     ven_id = f"clock{hours}"
     off = timedelta(hours=hours)
@@ -125,7 +127,7 @@ async def test_clock_skew_does_not_hide_a_requested_change(world: World, hours: 
         None,
     ],
 )
-async def test_an_impossible_load_setting_is_a_422(world: World, body: Any) -> None:
+async def test_an_impossible_load_setting_is_a_422(world: ContractApi, body: Any) -> None:
     await reports(world, "strict")
     answer = await world.client.patch("/api/vens/strict/loads/hvac", json=body)
     assert assert_problem(answer, 422)["errors"]

@@ -8,14 +8,14 @@ import pytest
 from gateway.stack.polling import wait_until
 from schemas.dr.event_lifecycle import EventAction, next_action
 from streams.dr.event_store import CLOCK, LOCK, STARTED, times_of
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.servers import connection
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.mark.parametrize("how", ["stop", "delete"])
-async def test_stopping_while_starting_restores_the_vens(world: World, how: str) -> None:
+async def test_stopping_while_starting_restores_the_vens(world: ContractApi, how: str) -> None:
     await world.rows(
         "INSERT INTO events (event_id, start_time, end_time, requested_reduction_kw) "
         "VALUES ($1, now() + interval '2 s', now() + interval '1 hour', 5)",

@@ -16,7 +16,7 @@ from schemas.parsing.acks import Curtailment
 from schemas.records.telemetry import FaultReport, LoadSnapshot
 from schemas.tables import metadata
 from streams.sink.telemetry_store import snapshot_store
-from tests.contract.conftest import World
+from tests.contract.conftest import ContractApi
 from tests.support.readings import FRIDGE, HVAC, NOON, reading
 from tests.support.rest import assert_problem
 
@@ -29,7 +29,7 @@ def moment(text: str) -> datetime:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_ven_is_created_and_read(world: World, slash: str) -> None:
+async def test_a_ven_is_created_and_read(world: ContractApi, slash: str) -> None:
     ven_id = f"new{len(slash)}"
     body = {"name": "Home", "location": PLACE, "registrationId": ven_id}
     answer = await world.client.post(f"/api/vens{slash}", json=body)
@@ -57,20 +57,20 @@ async def test_a_ven_is_created_and_read(world: World, slash: str) -> None:
     assert_problem(await world.client.post(f"/api/vens{slash}", json=body), 409)
 
 
-async def test_without_a_registration_id_one_is_made_up(world: World) -> None:
+async def test_without_a_registration_id_one_is_made_up(world: ContractApi) -> None:
     for body in ({}, {"registrationId": None}):
         ven = await world.post("/api/vens", {"name": "x", "location": PLACE, **body})
         assert re.fullmatch("ven-[0-9a-f]{8}", ven["id"])
 
 
 @pytest.mark.parametrize("ven_id", ["a b", "vén", "50%", "a?b", "x" * 128, "...", "a.b"])
-async def test_the_location_header_leads_to_the_ven(world: World, ven_id: str) -> None:
+async def test_the_location_header_leads_to_the_ven(world: ContractApi, ven_id: str) -> None:
     body = {"name": "x", "location": PLACE, "registrationId": ven_id}
     answer = await world.client.post("/api/vens", json=body)
     assert (await world.get(answer.headers["location"]))["id"] == ven_id
 
 
-async def test_a_status_that_was_given_stays_until_the_ven_is_heard(world: World) -> None:
+async def test_a_status_that_was_given_stays_until_the_ven_is_heard(world: ContractApi) -> None:
     assert (await world.new_ven("planned", status="commissioning"))["status"] == "commissioning"
     now = datetime.now(UTC)
     await world.store.readings.store([reading("planned", timestamp=now, received_at=now)])
@@ -83,7 +83,7 @@ async def test_a_status_that_was_given_stays_until_the_ven_is_heard(world: World
     assert (await world.get("/api/vens/planned"))["status"] == "online"
 
 
-async def test_disabled_stays_until_patched(world: World) -> None:
+async def test_disabled_stays_until_patched(world: ContractApi) -> None:
     await world.new_ven("dis", status="disabled")
     now = datetime.now(UTC)
     await world.store.readings.store([reading("dis", timestamp=now, received_at=now)])
@@ -109,7 +109,7 @@ async def test_disabled_stays_until_patched(world: World) -> None:
     ],
 )
 async def test_any_part_of_a_ven_can_be_patched(
-    world: World, change: dict[str, Any], shown: dict[str, Any], slash: str
+    world: ContractApi, change: dict[str, Any], shown: dict[str, Any], slash: str
 ) -> None:
     await world.client.delete("/api/vens/patched")
     before = await world.new_ven("patched")
@@ -119,7 +119,7 @@ async def test_any_part_of_a_ven_can_be_patched(
     assert await world.get("/api/vens/patched") == answer.json()
 
 
-async def test_only_an_explicit_null_clears_the_report_interval(world: World) -> None:
+async def test_only_an_explicit_null_clears_the_report_interval(world: ContractApi) -> None:
     assert (await world.new_ven("meter", reportIntervalSeconds=900))["reportIntervalSeconds"] == 900
     renamed = await world.client.patch("/api/vens/meter", json={"name": "Meter"})
     assert renamed.json()["reportIntervalSeconds"] == 900
@@ -127,7 +127,7 @@ async def test_only_an_explicit_null_clears_the_report_interval(world: World) ->
     assert cleared.json()["reportIntervalSeconds"] is None
 
 
-async def test_only_an_explicit_null_clears_the_power_limit(world: World) -> None:
+async def test_only_an_explicit_null_clears_the_power_limit(world: ContractApi) -> None:
     assert (await world.new_ven("mall", maxPowerKw=5000))["maxPowerKw"] == 5000
     renamed = await world.client.patch("/api/vens/mall", json={"name": "Mall", "reportIntervalSeconds": None})
     assert renamed.json()["maxPowerKw"] == 5000
@@ -136,13 +136,13 @@ async def test_only_an_explicit_null_clears_the_power_limit(world: World) -> Non
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1e10, True, "900"])
-async def test_impossible_power_limit_is_a_422(world: World, limit: object) -> None:
+async def test_impossible_power_limit_is_a_422(world: ContractApi, limit: object) -> None:
     body = {"name": "x", "location": PLACE, "maxPowerKw": limit}
     assert_problem(await world.client.post("/api/vens", json=body), 422)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 86_401, True, "900"])
-async def test_an_impossible_report_interval_is_a_422(world: World, seconds: object) -> None:
+async def test_an_impossible_report_interval_is_a_422(world: ContractApi, seconds: object) -> None:
     ven = await world.post("/api/vens", {"name": "x", "location": PLACE})
     body = {"reportIntervalSeconds": seconds}
     assert_problem(await world.client.patch(f"/api/vens/{ven['id']}", json=body), 422)
@@ -150,13 +150,13 @@ async def test_an_impossible_report_interval_is_a_422(world: World, seconds: obj
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-async def test_a_ven_that_is_not_there_is_a_404(world: World, method: str) -> None:
+async def test_a_ven_that_is_not_there_is_a_404(world: ContractApi, method: str) -> None:
     body = {"name": "x"} if method == "PATCH" else None
     assert_problem(await world.client.request(method, "/api/vens/nobody", json=body), 404)
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_a_deleted_ven_takes_its_history_along(world: World, now: datetime, slash: str) -> None:
+async def test_a_deleted_ven_takes_its_history_along(world: ContractApi, now: datetime, slash: str) -> None:
     def moments(ven_id: str) -> list[Any]:
         ages = (timedelta(days=3), timedelta(hours=30), timedelta(0), -timedelta(minutes=4))
         return [reading(ven_id, timestamp=now - age, received_at=now, loads=(HVAC, FRIDGE)) for age in ages]
@@ -188,7 +188,9 @@ async def test_a_deleted_ven_takes_its_history_along(world: World, now: datetime
     assert (await world.get("/api/vens/gone/telemetry"))["totalCount"] == 1
 
 
-async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(world: World, now: datetime) -> None:
+async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(
+    world: ContractApi, now: datetime
+) -> None:
     """Or a VEN that is deleted, and registers itself again, would be told twice."""
     hour = timedelta(hours=1)
     await world.new_ven("engaged")
@@ -233,7 +235,7 @@ async def test_what_is_under_way_for_an_event_stays_until_the_event_is_closed(wo
 
 
 async def command_of(
-    world: World, correlation_id: str, event_id: str, phase: str | None, logged_at: datetime | None = NOON
+    world: ContractApi, correlation_id: str, event_id: str, phase: str | None, logged_at: datetime | None = NOON
 ) -> None:
     await world.rows(
         "INSERT INTO commands (correlation_id, ven_id, op, event_id, payload, phase, logged_at) "
@@ -245,7 +247,9 @@ async def command_of(
     )
 
 
-async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepted(world: World, now: datetime) -> None:
+async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepted(
+    world: ContractApi, now: datetime
+) -> None:
     def circuit(name: str, kw: float) -> Curtailment:
         return Curtailment(
             id=name, name=name, breaker_amps=None, original_kw=None, curtailed_kw=kw, final_kw=None, critical=False
@@ -269,7 +273,7 @@ async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepte
     await world.answer("sheds", timedelta(seconds=1), event_id="evt-sheds", status="rejected", circuits=())
     await world.answer("sheds", timedelta(seconds=2), op="ping", status="success")
     assert await shown("evt-sheds", 4) == ["ev1", "hvac"]
-    # A device that makes its own id up is known by its command.
+    # The device invents an event id; the correlation id finds the command.
     sent = await world.post(
         "/api/vens/sheds/commands", {"op": "shedPanel", "data": {"shedKw": 1, "durationS": 60}}, 202
     )
@@ -291,7 +295,7 @@ def test_of_every_table_it_is_decided_what_becomes_of_a_deleted_ven() -> None:
 
 
 async def test_a_long_history_is_erased_in_the_background(
-    world: World, now: datetime, monkeypatch: pytest.MonkeyPatch
+    world: ContractApi, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ven_erasure, "REQUEST_SECONDS", 0.0)
     moments = [now - timedelta(days=day, hours=8 * piece) for day in range(4) for piece in range(3)]
@@ -315,7 +319,7 @@ async def test_a_long_history_is_erased_in_the_background(
     assert await world.rows("SELECT FROM telemetry_loads WHERE ven_id = 'long'") == []
 
 
-async def test_lists_can_be_narrowed_and_paged(world: World) -> None:
+async def test_lists_can_be_narrowed_and_paged(world: ContractApi) -> None:
     for number in range(5):
         status = "disabled" if number % 2 else "planned"
         await world.new_ven(f"list-{number}", name=f"Straße {number} 100%_A", status=status)
@@ -339,7 +343,7 @@ async def test_lists_can_be_narrowed_and_paged(world: World) -> None:
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-async def test_the_summary_has_one_line_a_ven(world: World, slash: str) -> None:
+async def test_the_summary_has_one_line_a_ven(world: ContractApi, slash: str) -> None:
     ven_id = f"sum{len(slash)}"
     await world.new_ven(ven_id)
     now = datetime.now(UTC)
@@ -360,7 +364,7 @@ async def test_the_summary_has_one_line_a_ven(world: World, slash: str) -> None:
     }
 
 
-async def test_the_response_time_is_the_mean_of_the_last_first_answers(world: World) -> None:
+async def test_the_response_time_is_the_mean_of_the_last_first_answers(world: ContractApi) -> None:
     await world.new_ven("quick")
     for milliseconds in (100, 300):
         sent = await world.post("/api/vens/quick/commands", {"op": "ping"}, 202)
@@ -374,7 +378,7 @@ async def test_the_response_time_is_the_mean_of_the_last_first_answers(world: Wo
     assert line["responses"] == 2
 
 
-async def test_the_summary_is_paged_as_the_list(world: World) -> None:
+async def test_the_summary_is_paged_as_the_list(world: ContractApi) -> None:
     path, seen = "/api/vens/summary?limit=2", []
     while path:
         answer = await world.client.get(path)
@@ -409,12 +413,12 @@ async def test_the_summary_is_paged_as_the_list(world: World) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_a_ven_is_refused(world: World, body: Any) -> None:
+async def test_what_cannot_be_a_ven_is_refused(world: ContractApi, body: Any) -> None:
     problem = assert_problem(await world.client.post("/api/vens", json=body), 422)
     assert problem["errors"]
 
 
-async def test_loads_of_snapshots_go_with_their_ven_too(world: World, now: datetime) -> None:
+async def test_loads_of_snapshots_go_with_their_ven_too(world: ContractApi, now: datetime) -> None:
     store = snapshot_store(world.store.database, world.store.partitions)
     await store.store([LoadSnapshot(ven_id="snap", timestamp=now, received_at=now, loads=(HVAC,))])
     assert len(await world.get("/api/vens/snap/loads")) == 1

@@ -197,10 +197,10 @@ async def test_a_retained_reading_does_not_make_a_ven_online(system: System, hom
         filters = MqttTopicSettings(mqtt_topic_metering="homes/+/metering", mqtt_topics="homes/#")
         async with another_bridge(system, filters):
             await home.become(MEASURED, [2.5])
-            said = datetime.fromtimestamp(said_at, UTC).isoformat().replace("+00:00", "Z")
-            await home.shows(status="offline", measuredAt=said, lastSeen=said)
+            reported_at = datetime.fromtimestamp(said_at, UTC).isoformat().replace("+00:00", "Z")
+            await home.shows(status="offline", measuredAt=reported_at, lastSeen=reported_at)
             # It says the same again, and this time it is there to say it.
             await client.publish(topic, payload, qos=1, retain=True)
-            await home.shows(status="online", measuredAt=said)
+            await home.shows(status="online", measuredAt=reported_at)
         await client.publish(topic, b"", qos=1, retain=True)
     assert len(await home.rows(MEASURED)) == 1

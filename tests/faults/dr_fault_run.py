@@ -1,4 +1,4 @@
-"""A DR event under faults: a fleet that obeys, a stranger on the wire, and what has to hold in the end."""
+"""A DR event under faults: a fleet that executes commands, an independent MQTT observer, and the expected end state."""
 
 import asyncio
 from collections import Counter
@@ -19,9 +19,9 @@ from tests.support.expected_performance import Outcome, commands_of, outcome_of
 
 VENS = 100
 ASKED_KW = 40.0
-EXACT = 1e-3  # of the figures
+EXACT = 1e-3  # tolerance of event metrics
 ROUNDED = 1e-6  # they have six decimals
-# The figures are worked out again a while after the end, for samples that came late.
+# Settlement runs again after the end, for late samples.
 SETTLED_SECONDS = 180
 
 STATUS = {
@@ -69,7 +69,7 @@ class DrFaultRun:
         return dict((await self.get(f"/api/events/{event_id}")).raise_for_status().json())
 
     async def wait_until_commanded(self, event_id: str, seconds: float = WAIT) -> None:
-        """Wait until all were told."""
+        """Wait until all VENs have a command."""
         assert await self.observer.wait_for_vens(event_id, "event", self.vens, seconds), self._missing(
             event_id, "event"
         )
@@ -88,11 +88,11 @@ class DrFaultRun:
         """One command for each VEN and phase went out, and each home received as many."""
         expected = Counter((ven_id, op) for ven_id in self.vens for op in ("event", "restore"))
         for count in (self.observer.counts(event_id), commands_of(self.fleet.dr, event_id)):
-            assert {each: n for each, n in count.items() if n > 1} == {}, "told twice"
+            assert {each: n for each, n in count.items() if n > 1} == {}, "commanded twice"
             assert count == expected
 
     async def wait_for_settled_metrics(self, event_id: str) -> dict[str, Any]:
-        """Wait until the event is over with figures and statuses as they have to be."""
+        """Wait until the event is over with the expected metrics and statuses."""
         event = await self.detail(event_id)
         start = datetime.fromisoformat(event["startTime"]).timestamp()
         end = datetime.fromisoformat(event["endedAt"] or event["endTime"]).timestamp()

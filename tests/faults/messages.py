@@ -119,8 +119,8 @@ async def reconcile_too_new(system: System, fleet: Fleet) -> Reconciliation:
 
     async def missing() -> set[tuple[str, int]]:
         letters = [letter for letter in await dead_letters(system) if letter.reason == Reason.TOO_NEW]
-        wait_until_commanded = [json.loads(letter.payload) for letter in letters]
-        return accepted - {(sample["venId"], sample["timestamp"] * 1000) for sample in wait_until_commanded}
+        samples = [json.loads(letter.payload) for letter in letters]
+        return accepted - {(sample["venId"], sample["timestamp"] * 1000) for sample in samples}
 
     async def complete() -> bool:
         return not await missing()

@@ -1,4 +1,4 @@
-"""The DR loop while its processes are killed: each VEN is told once and restored once, and the figures are right."""
+"""The DR loop while its processes are killed: each VEN gets one command and one restore, and the metrics are right."""
 
 import asyncio
 import random
@@ -181,7 +181,7 @@ Ending = Callable[[DrFaultRun, str], Awaitable[None]]
 
 
 async def stop(run: DrFaultRun, event_id: str) -> None:
-    # It may have been taken in by an API that was killed before it could say so.
+    # The API may have accepted it and been killed before its response.
     assert (await run.post(f"/api/events/{event_id}/stop")).status_code in {202, 409}
 
 

@@ -1,4 +1,4 @@
-"""Processes of ours are killed and told to end at random moments."""
+"""Processes of the gateway are killed and stopped at random moments."""
 
 import signal
 from functools import partial

@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.page.world import CHROMIUM, World, world
+from tests.page.world import CHROMIUM, PageSystem, world
 
 
 @pytest_asyncio.fixture(scope="session")
-async def shown(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def shown(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PageSystem]:
     if CHROMIUM is None:
         pytest.skip("there is no Chromium here; install the package `chromium` to test the page")
     async with world(tmp_path_factory.mktemp("page") / "data") as running:

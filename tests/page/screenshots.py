@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from gateway.fleet import Fleet, FleetOptions
 from gateway.stack.polling import wait_until
 from schemas.base.errors import GatewayError
-from tests.page.world import CHROMIUM, Scheme, World, world
+from tests.page.world import CHROMIUM, PageSystem, Scheme, world
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "docs" / "images"
@@ -28,7 +28,7 @@ PICTURES: tuple[tuple[str, str, str, Scheme], ...] = (
 )
 
 
-async def fill_the_past(shown: World) -> None:
+async def fill_the_past(shown: PageSystem) -> None:
     """Let the same homes tell of their last hour, as those do that were offline."""
     stack = shown.system.stack
     messages = VENS * round(PAST.total_seconds()) // EVERY_SECONDS
@@ -52,7 +52,7 @@ async def fill_the_past(shown: World) -> None:
         raise GatewayError("the last hour was not rolled up in time; try again on a machine with less to do")
 
 
-async def settle(shown: World) -> None:
+async def settle(shown: PageSystem) -> None:
     """Wait until the pipeline tells what a fleet of this size sends, and no more how fast its past came in.
 
     Raises:

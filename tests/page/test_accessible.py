@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import expect
 
-from tests.page.world import SIZES, Scheme, World
+from tests.page.world import SIZES, PageSystem, Scheme
 
 VIEWS = {
     "fleet": "#/",
@@ -22,7 +22,7 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_axe_finds_no_serious_fault(shown: World, scheme: Scheme, size: str) -> None:
+async def test_axe_finds_no_serious_fault(shown: PageSystem, scheme: Scheme, size: str) -> None:
     await shown.publish("volttron/metering", json.dumps({"venId": "ven-axe", "timestamp": "never"}))
     async with shown.page(size=size, scheme=scheme) as page:
         api = shown.system.api

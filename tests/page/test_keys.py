@@ -11,7 +11,7 @@ from playwright.async_api import Page, expect
 from gateway.keys.operations import revoke_keys
 from schemas.base.access_role import AccessRole
 from schemas.settings.access import AccessSettings
-from tests.page.world import World
+from tests.page.world import PageSystem
 from tests.support.access import keys_of_all_roles
 from tests.support.rest import serving
 
@@ -27,7 +27,7 @@ class Guarded(NamedTuple):
 
 
 @pytest_asyncio.fixture
-async def guarded(shown: World) -> AsyncIterator[Guarded]:
+async def guarded(shown: PageSystem) -> AsyncIterator[Guarded]:
     keys = await keys_of_all_roles(shown.system.database)
     async with serving(shown.system.database, shown.system.kafka, ACCESS) as (client, app):
         yield Guarded(str(client.base_url), keys, app)
@@ -39,7 +39,7 @@ async def sign_in(page: Page, key: str) -> None:
     await dialog.get_by_role("button", name="Go on").click()
 
 
-async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: World, guarded: Guarded) -> None:
+async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: PageSystem, guarded: Guarded) -> None:
     async with shown.page(expected=("401", "ERR_INCOMPLETE")) as page:
         await page.goto(f"{guarded.address}/#/events")
         dialog = page.get_by_role("dialog", name="Who are you?")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from playwright.async_api import Page, expect
 
-from tests.page.world import VENS, World
+from tests.page.world import VENS, PageSystem
 
 HOSTILE = '"><img src=x onerror=alert(1)>'
 
@@ -21,7 +21,7 @@ async def figure(page: Page, label: str) -> str:
     return text or ""
 
 
-async def test_totals_move(shown: World) -> None:
+async def test_totals_move(shown: PageSystem) -> None:
     async with shown.page() as page:
         await expect(page.locator("#live-words")).to_have_text("Live")
         await expect(page.locator(".stat", has_text="VENs online").locator(".value")).to_contain_text(str(VENS))
@@ -37,7 +37,7 @@ async def test_totals_move(shown: World) -> None:
         await expect(page.locator("dl.facts")).to_contain_text("a second into the log")
 
 
-async def test_a_chart_of_one_sample_shows_the_minutes_before_it(shown: World) -> None:
+async def test_a_chart_of_one_sample_shows_the_minutes_before_it(shown: PageSystem) -> None:
     async with shown.page("#/letters") as page:
         written = await page.evaluate(
             """async () => {
@@ -58,7 +58,7 @@ async def test_a_chart_of_one_sample_shows_the_minutes_before_it(shown: World) -
     assert len(set(written)) > 2, written
 
 
-async def test_an_event_is_created_fills_up_and_is_stopped(shown: World) -> None:
+async def test_an_event_is_created_fills_up_and_is_stopped(shown: PageSystem) -> None:
     async with shown.page("#/events", expected=("422",)) as page:
         await page.get_by_role("button", name="New event").click()
         dialog = page.get_by_role("dialog", name="New event")
@@ -84,7 +84,7 @@ async def test_an_event_is_created_fills_up_and_is_stopped(shown: World) -> None
         await expect(page.get_by_role("heading", name="Events", exact=True)).to_be_visible()
 
 
-async def test_an_event_that_has_not_begun_has_no_reduction(shown: World) -> None:
+async def test_an_event_that_has_not_begun_has_no_reduction(shown: PageSystem) -> None:
     start = datetime.now(UTC) + timedelta(hours=2)
     async with shown.page("#/events") as page:
         body = {"startTime": start.isoformat(), "endTime": (start + timedelta(hours=1)).isoformat()}
@@ -100,7 +100,7 @@ async def test_an_event_that_has_not_begun_has_no_reduction(shown: World) -> Non
         await expect(page.locator(".head .badge")).to_have_text("cancelled")
 
 
-async def test_a_ven_is_found_shown_and_pinged(shown: World) -> None:
+async def test_a_ven_is_found_shown_and_pinged(shown: PageSystem) -> None:
     async with shown.page("#/vens") as page:
         await page.get_by_label("Id or name").fill("sim-00003")
         await expect(page.get_by_role("table").get_by_role("row")).to_have_count(2)
@@ -116,7 +116,7 @@ async def test_a_ven_is_found_shown_and_pinged(shown: World) -> None:
         await expect(trail.get_by_role("row", name=re.compile("^shedLoad"))).to_be_visible()
 
 
-async def test_wrong_readings_are_removed_after_a_confirmation(shown: World) -> None:
+async def test_wrong_readings_are_removed_after_a_confirmation(shown: PageSystem) -> None:
     async with shown.page("#/vens/ven-sim-00003") as page:
         now = datetime.now(UTC).replace(tzinfo=None, microsecond=0)
         await page.get_by_label("From (UTC)").fill((now - timedelta(minutes=5)).isoformat())
@@ -126,7 +126,7 @@ async def test_wrong_readings_are_removed_after_a_confirmation(shown: World) -> 
         await expect(page.get_by_text(re.compile(r"^[1-9]\d* readings were removed\.$"))).to_be_visible()
 
 
-async def test_a_dead_letter_is_told_of_mended_and_replayed(shown: World) -> None:
+async def test_a_dead_letter_is_told_of_mended_and_replayed(shown: PageSystem) -> None:
     async with shown.page("#/letters") as page:
         await expect(page.get_by_role("heading", name="Dead letters")).to_be_visible()
         await expect(page.locator("#live-words")).to_have_text("Live")
@@ -141,7 +141,7 @@ async def test_a_dead_letter_is_told_of_mended_and_replayed(shown: World) -> Non
         await expect(page.get_by_text("It is stored: it counts now.")).to_be_visible()
 
 
-async def test_what_devices_call_themselves_is_text_and_nothing_else(shown: World) -> None:
+async def test_what_devices_call_themselves_is_text_and_nothing_else(shown: PageSystem) -> None:
     await shown.publish("volttron/metering", json.dumps({"venId": HOSTILE, "timestamp": time.time(), "usedPowerKw": 1}))
     async with shown.page("#/vens") as page:
         row = page.get_by_role("row", name=re.compile("onerror"))
@@ -152,7 +152,7 @@ async def test_what_devices_call_themselves_is_text_and_nothing_else(shown: Worl
         await expect(page.locator("main img")).to_have_count(0)
 
 
-async def test_the_page_says_when_it_is_stale_and_goes_on_where_it_was(shown: World) -> None:
+async def test_the_page_says_when_it_is_stale_and_goes_on_where_it_was(shown: PageSystem) -> None:
     async with shown.page(expected=("ERR_", "503")) as page:
         await expect(page.locator("#live-words")).to_have_text("Live")
         await expect(page.locator(".stat", has_text="VENs online").locator(".value")).to_contain_text("of")
@@ -170,7 +170,7 @@ async def test_the_page_says_when_it_is_stale_and_goes_on_where_it_was(shown: Wo
         await page.wait_for_function("async () => (await fetch('/health/ready')).ok")
 
 
-async def test_the_page_is_used_with_the_keyboard_alone(shown: World) -> None:
+async def test_the_page_is_used_with_the_keyboard_alone(shown: PageSystem) -> None:
     async with shown.page() as page:
         await page.keyboard.press("Tab")
         await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
@@ -189,7 +189,7 @@ async def test_the_page_is_used_with_the_keyboard_alone(shown: World) -> None:
         await expect(theme).to_have_attribute("data-theme", "dark")
 
 
-async def test_the_focus_stays_on_an_event_that_changes_each_second(shown: World) -> None:
+async def test_the_focus_stays_on_an_event_that_changes_each_second(shown: PageSystem) -> None:
     now = datetime.now(UTC)
     event = {
         "startTime": now.isoformat(),
@@ -207,13 +207,13 @@ async def test_the_focus_stays_on_an_event_that_changes_each_second(shown: World
         await page.request.delete(f"{shown.system.api}/api/events/{created['id']}")
 
 
-async def test_an_address_that_is_cut_off_is_no_empty_page(shown: World) -> None:
+async def test_an_address_that_is_cut_off_is_no_empty_page(shown: PageSystem) -> None:
     async with shown.page("#/vens/%", expected=("404",)) as page:
         await expect(page.get_by_text("There is no VEN %")).to_be_visible()
         await expect(page.locator("#live-words")).to_have_text("Live")
 
 
-async def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(shown: World) -> None:
+async def test_the_page_comes_with_a_policy_that_lets_nothing_else_in(shown: PageSystem) -> None:
     async with shown.page() as page:
         answer = await page.request.get(f"{shown.system.api}/")
         policy = answer.headers["content-security-policy"]

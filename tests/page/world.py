@@ -21,7 +21,7 @@ Scheme = Literal["light", "dark"]
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 
 
-class World:
+class PageSystem:
     """The system, its fleet, and how to open the page."""
 
     def __init__(self, system: System, browser: Browser) -> None:
@@ -85,11 +85,15 @@ async def browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def world(
-    data: Path, vens: int = VENS, before: Callable[[World], Awaitable[None]] | None = None, *, interval: float = 1.0
-) -> AsyncIterator[World]:
+    data: Path,
+    vens: int = VENS,
+    before: Callable[[PageSystem], Awaitable[None]] | None = None,
+    *,
+    interval: float = 1.0,
+) -> AsyncIterator[PageSystem]:
     """Have everything up inside; `before` comes before the fleet, whose homes sample every `interval` seconds."""
     async with System(data, settings=default_topics()) as system, browser() as opened:
-        shown = World(system, opened)
+        shown = PageSystem(system, opened)
         if before is not None:
             await before(shown)
         options = FleetOptions(

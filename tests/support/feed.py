@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import httpx
 
 
-class Told(NamedTuple):
+class FeedEvent(NamedTuple):
     """One event of the stream."""
 
     id: str
@@ -21,10 +21,10 @@ class Feed:
 
     def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
-        self.told: list[Told] = []
+        self.events: list[FeedEvent] = []
         self.comments: list[str] = []
 
-    async def next(self) -> Told:
+    async def next(self) -> FeedEvent:
         """Wait for the next event."""
         fields: dict[str, str] = {}
         async for line in self._lines:
@@ -34,22 +34,22 @@ class Feed:
             elif line and name != "retry":
                 fields[name] = value
             if not line and "event" in fields:
-                told = Told(fields.get("id", ""), fields["event"], json.loads(fields["data"]))
-                self.told.append(told)
-                return told
+                item = FeedEvent(fields.get("id", ""), fields["event"], json.loads(fields["data"]))
+                self.events.append(item)
+                return item
             if not line:
                 fields = {}
         raise EOFError("the feed has ended")
 
-    async def until(self, wanted: Callable[[Told], bool]) -> Told:
+    async def until(self, wanted: Callable[[FeedEvent], bool]) -> FeedEvent:
         """Wait for an event that is wanted; those before it are kept, too."""
-        while not wanted(told := await self.next()):
+        while not wanted(item := await self.next()):
             pass
-        return told
+        return item
 
-    async def has(self, wanted: Callable[[Told], bool]) -> None:
+    async def has(self, wanted: Callable[[FeedEvent], bool]) -> None:
         """Wait for an event that is wanted, unless there was one."""
-        if not any(map(wanted, self.told)):
+        if not any(map(wanted, self.events)):
             await self.until(wanted)
 
 

@@ -87,7 +87,7 @@ class _Link:
             passing.set()
 
     async def run(self) -> None:
-        """Pass on until one side closes; a closing that would have to pass a mute direction is not heard either."""
+        """Pass on until one side closes; a close in a muted direction is not passed on either."""
         pumps = [asyncio.ensure_future(self._pump(direction)) for direction in BOTH]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)

@@ -146,7 +146,7 @@ BAD = ("limit=0", "limit=5001", "limit=x", "start=never", "start=2025-01-02&end=
         *("/api/vens/a%00b/shadow", "/api/vens/a%00b/faults"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, path: str) -> None:
+async def test_an_invalid_query_is_refused(client: httpx.AsyncClient, path: str) -> None:
     assert_problem(await client.get(path), 422)
 
 

@@ -131,7 +131,7 @@ async def test_times_are_understood_with_and_without_a_zone(client: httpx.AsyncC
         {"limit": "9" * 400},
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, query: dict[str, str]) -> None:
+async def test_an_invalid_query_is_refused(client: httpx.AsyncClient, query: dict[str, str]) -> None:
     assert_problem(await client.get(URL, params=query), 422)
 
 

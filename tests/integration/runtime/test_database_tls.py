@@ -44,7 +44,7 @@ DEBIANS = next((found.parent for found in sorted(Path("/usr/lib/postgresql").glo
 SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
-class Front:
+class TlsProxy:
     """Speaks TLS with clients and hands on what they say; its certificate holds its name, and not its address."""
 
     def __init__(self, settings: DatabaseSettings, folder: Path) -> None:
@@ -88,8 +88,8 @@ async def _pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -
 
 
 @pytest_asyncio.fixture
-async def front(database: DatabaseSettings, tmp_path: Path) -> AsyncIterator[Front]:
-    made = Front(database, tmp_path)
+async def front(database: DatabaseSettings, tmp_path: Path) -> AsyncIterator[TlsProxy]:
+    made = TlsProxy(database, tmp_path)
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
     yield made
@@ -115,7 +115,7 @@ async def refusal(settings: DatabaseSettings) -> str:
     return said
 
 
-async def test_each_mode_against_a_server_with_tls(front: Front) -> None:
+async def test_each_mode_against_a_server_with_tls(front: TlsProxy) -> None:
     modes = {"disable": False, "prefer": True, "require": True}
     assert {mode: await is_encrypted(front.settings(db_sslmode=mode)) for mode in modes} == modes
     trusted = {"db_sslrootcert": front.ca}
@@ -125,7 +125,7 @@ async def test_each_mode_against_a_server_with_tls(front: Front) -> None:
     await migrate(full)
 
 
-async def test_who_cannot_be_trusted_is_refused_at_once_with_the_setting(front: Front) -> None:
+async def test_who_cannot_be_trusted_is_refused_at_once_with_the_setting(front: TlsProxy) -> None:
     full = front.settings(db_sslmode="verify-full", db_sslrootcert=front.ca)
     assert "set DB_HOST to a name" in await refusal(full)
     other = front.put("other.pem", Authority.create("Another CA").certificate)
@@ -135,7 +135,7 @@ async def test_who_cannot_be_trusted_is_refused_at_once_with_the_setting(front: 
         connect_options(front.settings(db_sslmode="verify-ca", db_sslrootcert="/nowhere/ca.pem"), "test")
 
 
-async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(front: Front) -> None:
+async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(front: TlsProxy) -> None:
     other = front.put("other.pem", Authority.create("Another CA").certificate)
     wrong = front.settings(db_sslmode="verify-ca", db_sslrootcert=other)
     nowhere = KafkaSettings(kafka_bootstrap_servers="127.0.0.1:1")
@@ -147,7 +147,7 @@ async def test_sink_and_api_do_not_start_with_a_database_that_they_cannot_trust(
     await check_database_tls(wrong.model_copy(update={"db_port": 1}), "test")
 
 
-async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_turns_bad_while_the_sink_runs_is_named(front: TlsProxy, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(front.settings(db_sslmode="verify-full", db_sslrootcert=front.ca), "test") as database:
         working = asyncio.create_task(database.run(now_of))
         assert await wait_until(lambda: any("set DB_HOST to a name" in said for said in caplog.messages), 60)
@@ -156,7 +156,7 @@ async def test_what_turns_bad_while_the_sink_runs_is_named(front: Front, caplog:
 
 
 @pytest_asyncio.fixture
-async def debians(front: Front) -> AsyncIterator[DatabaseSettings]:
+async def debians(front: TlsProxy) -> AsyncIterator[DatabaseSettings]:
     """A whole server that speaks TLS itself, with the certificate of the front."""
     assert DEBIANS is not None
     # Not below the folders of pytest, which only root may enter; the server does not run as root.
@@ -185,7 +185,7 @@ async def debians(front: Front) -> AsyncIterator[DatabaseSettings]:
 
 
 @pytest.mark.skipif(DEBIANS is None, reason="Debian's PostgreSQL server, which speaks TLS, is not installed")
-async def test_debians_server_knows_that_it_is_spoken_to_over_tls(debians: DatabaseSettings, front: Front) -> None:
+async def test_debians_server_knows_that_it_is_spoken_to_over_tls(debians: DatabaseSettings, front: TlsProxy) -> None:
     full = debians.model_copy(update={"db_sslmode": "verify-full", "db_sslrootcert": front.ca, "db_host": "localhost"})
     connection = await connect(full)
     try:

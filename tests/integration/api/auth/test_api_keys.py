@@ -30,7 +30,7 @@ EVENT = {"startTime": "2099-01-01T10:00:00Z", "endTime": "2099-01-01T11:00:00Z",
 NOWHERE = DatabaseSettings(db_host="127.0.0.1", db_port=1, db_user="nobody", db_name="nowhere")
 
 
-class House(NamedTuple):
+class AuthApi(NamedTuple):
     """An API that asks who it is, and a key of each role."""
 
     client: httpx.AsyncClient
@@ -43,10 +43,10 @@ class House(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module")
-async def house(databases: Databases) -> AsyncIterator[House]:
+async def house(databases: Databases) -> AsyncIterator[AuthApi]:
     database = await databases.migrated()
     async with api(database, access=REQUIRED.model_copy(update={"api_rate_per_second": 0})) as client:
-        yield House(client, await keys_of_all_roles(database), database)
+        yield AuthApi(client, await keys_of_all_roles(database), database)
 
 
 def path_of(template: str) -> str:
@@ -58,7 +58,7 @@ def path_of(template: str) -> str:
 @pytest.mark.parametrize(
     ("route", "required_role"), ROUTE_ROLES.items(), ids=[" ".join(route) for route in ROUTE_ROLES]
 )
-async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str], required_role: AccessRole) -> None:
+async def test_every_route_asks_for_its_role(house: AuthApi, route: tuple[str, str], required_role: AccessRole) -> None:
     method, path = route[0], path_of(route[1])
     answer = await house.ask(method, path, None)
     assert "Bearer" in assert_problem(answer, 401)["detail"]
@@ -74,12 +74,12 @@ async def test_every_route_asks_for_its_role(house: House, route: tuple[str, str
 
 
 @pytest.mark.parametrize("path", PUBLIC_PATHS)
-async def test_what_is_open_needs_no_key(house: House, path: str) -> None:
+async def test_what_is_open_needs_no_key(house: AuthApi, path: str) -> None:
     answer = await house.client.get(path.replace("{path:path}", "css/parts.css"))
     assert answer.status_code not in {401, 403}
 
 
-async def test_what_is_not_there_is_told_to_those_who_may_know(house: House) -> None:
+async def test_what_is_not_there_is_told_to_those_who_may_know(house: AuthApi) -> None:
     for path in ("/api/nothing", "/nothing", "/api/vens/a/b/c/d"):
         assert_problem(await house.ask("GET", path, None), 401)
         assert_problem(await house.ask("GET", path, AccessRole.VIEWER), 404)
@@ -101,25 +101,25 @@ async def test_what_is_not_there_is_told_to_those_who_may_know(house: House) -> 
         "Bearer x",
     ],
 )
-async def test_what_is_no_key_is_401(house: House, header: str) -> None:
+async def test_what_is_no_key_is_401(house: AuthApi, header: str) -> None:
     answer = await house.client.get("/api/me", headers=[(b"authorization", header.encode("latin-1"))])
     assert_problem(answer, 401)
 
 
-async def test_two_headers_that_say_who_asks_are_none(house: House) -> None:
+async def test_two_headers_that_say_who_asks_are_none(house: AuthApi) -> None:
     good, wrong = (("authorization", f"Bearer {key}") for key in (house.keys[AccessRole.ADMIN], "gek_x"))
     for headers in ([good, wrong], [wrong, good], [good, good]):
         assert_problem(await house.client.get("/api/me", headers=headers), 401)
 
 
-async def test_a_body_is_not_read_before_it_is_known_who_sends_it(house: House) -> None:
+async def test_a_body_is_not_read_before_it_is_known_who_sends_it(house: AuthApi) -> None:
     answer = await house.client.post("/api/events", content=b"{ no json")
     assert_problem(answer, 401)
     answer = await house.client.post("/api/events", content=b"{ no json", headers=bearer(house.keys[AccessRole.VIEWER]))
     assert_problem(answer, 403)
 
 
-async def test_a_key_is_kept_as_its_digest_alone(house: House) -> None:
+async def test_a_key_is_kept_as_its_digest_alone(house: AuthApi) -> None:
     key = house.keys[AccessRole.ADMIN]
     async with connection(house.database) as rows:
         (row,) = await rows.fetch("SELECT * FROM api_keys WHERE role = 'admin'")
@@ -131,7 +131,7 @@ async def test_a_key_is_kept_as_its_digest_alone(house: House) -> None:
     assert len(key) > 43
 
 
-async def test_what_is_done_is_written_down_with_who_did_it(house: House) -> None:
+async def test_what_is_done_is_written_down_with_who_did_it(house: AuthApi) -> None:
     async def audit(**query: Any) -> list[dict[str, Any]]:
         answer = await house.client.get("/api/audit", params=query, headers=bearer(house.keys[AccessRole.ADMIN]))
         assert answer.status_code == 200, answer.text
@@ -192,7 +192,7 @@ async def test_what_is_done_is_written_down_with_who_did_it(house: House) -> Non
     assert await audit(end="2020-01-01T00:00:00Z") == []
 
 
-async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: House) -> None:
+async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: AuthApi) -> None:
     async with connection(house.database) as rows:
         last = await rows.fetchval("SELECT max(id) FROM audit")
         await rows.execute("ALTER TABLE events RENAME TO gone")
@@ -206,7 +206,7 @@ async def test_what_fails_by_a_mistake_of_ours_is_in_the_audit_too(house: House)
     assert tuple(row) == ("operator", "/api/events", "failed", 500, answer.headers["x-request-id"])
 
 
-async def test_an_entry_is_small_whatever_is_asked(house: House) -> None:
+async def test_an_entry_is_small_whatever_is_asked(house: AuthApi) -> None:
     async with connection(house.database) as rows:
         last = await rows.fetchval("SELECT max(id) FROM audit")
         assert_problem(await house.ask("X" * 4000, "/" + "y" * 4000, AccessRole.VIEWER), 403)
@@ -214,7 +214,7 @@ async def test_an_entry_is_small_whatever_is_asked(house: House) -> None:
     assert len(str(row)) < 2000
 
 
-async def test_what_cannot_be_written_down_is_not_done(house: House) -> None:
+async def test_what_cannot_be_written_down_is_not_done(house: AuthApi) -> None:
     async with connection(house.database) as rows:
         await rows.execute("ALTER TABLE audit RENAME TO gone")
         try:

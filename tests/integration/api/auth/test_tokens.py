@@ -219,7 +219,7 @@ async def test_made_up_key_ids_do_not_reach_the_issuer_each_time() -> None:
             assert busy.asked == 1
 
 
-async def test_an_issuer_that_is_away_or_another_is_503_and_its_keys_last_for_a_while() -> None:
+async def test_an_unreachable_or_wrong_issuer_is_503_after_key_expiry() -> None:
     with issuer() as going:
         access = settings(going, api_oidc_jwks_seconds=0.01)
         token = going.token()

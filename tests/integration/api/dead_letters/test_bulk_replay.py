@@ -167,7 +167,7 @@ async def _somebody_waits(rows: Connection) -> bool:
     ],
     ids=str,
 )
-async def test_what_makes_no_sense_is_refused(untouched: Untouched, body: Any) -> None:
+async def test_an_invalid_replay_request_is_refused(untouched: Untouched, body: Any) -> None:
     assert_problem(await untouched.client.post(URL, json=body), 422)
     assert await requested(untouched.rows) == set()
 

@@ -160,7 +160,7 @@ async def test_an_unknown_letter_is_a_404(client: httpx.AsyncClient, path: str) 
         "cursor=MDAwMS0wMS0wMVQwMDowMDowMCsxNDowMCBh",
     ],
 )
-async def test_what_makes_no_sense_is_refused(client: httpx.AsyncClient, query: str) -> None:
+async def test_an_invalid_filter_is_refused(client: httpx.AsyncClient, query: str) -> None:
     assert_problem(await client.get(f"{URL}?{query}"), 422)
     assert_problem(await client.get(f"{URL}/%00"), 422)
 

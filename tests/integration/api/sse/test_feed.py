@@ -22,7 +22,7 @@ from schemas.records.topics import STATS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.store.ven_status import record_status
 from tests.support.dead_letter_rows import dead_letter, insert
-from tests.support.feed import Feed, Told, feed
+from tests.support.feed import Feed, FeedEvent, feed
 from tests.support.kafka_records import writer
 from tests.support.metrics import parsed
 from tests.support.readings import reading, stores
@@ -48,7 +48,7 @@ SELECT $1, day, day + interval '1 hour', 5 FROM (SELECT now() + make_interval(da
 async def listening(follower: Feed, rows: Connection) -> None:
     """Wait until changes are told: make one and wait for it."""
     await rows.execute(INSERT_EVENT.replace("5, now())", "1, now())"), "evt-marker")
-    await follower.until(lambda told: told.kind == "event" and told.data["id"] == "evt-marker")
+    await follower.until(lambda item: item.kind == "event" and item.data["id"] == "evt-marker")
 
 
 @asynccontextmanager
@@ -58,9 +58,9 @@ async def followed(client: httpx.AsyncClient, rows: Connection, **query: str) ->
         yield follower
 
 
-def is_told(state: str) -> Callable[[Told], bool]:
+def is_told(state: str) -> Callable[[FeedEvent], bool]:
     """Whether a command is told to be in a state."""
-    return lambda told: told.kind == "commands" and state in [each["state"] for each in told.data["commands"]]
+    return lambda item: item.kind == "commands" and state in [each["state"] for each in item.data["commands"]]
 
 
 async def test_totals_are_told_as_they_come(database: DatabaseSettings, kafka: KafkaSettings) -> None:
@@ -81,24 +81,26 @@ async def test_an_event_and_its_commands_are_told_until_it_is_gone(
 ) -> None:
     async with api(database) as client, followed(client, rows, types="event,commands") as follower:
         await rows.execute(INSERT_EVENT, "evt-1")
-        first = await follower.until(lambda told: told.kind == "event" and told.data["id"] == "evt-1")
+        first = await follower.until(lambda item: item.kind == "event" and item.data["id"] == "evt-1")
         assert first.data["status"] == "active"
         await rows.execute(INSERT_COMMAND, "c-1", "ven-1", "event", "evt-1")
-        decided = await follower.until(lambda told: told.kind == "commands")
+        decided = await follower.until(lambda item: item.kind == "commands")
         assert [(each["correlationId"], each["state"]) for each in decided.data["commands"]] == [("c-1", "decided")]
         await rows.execute("UPDATE commands SET sent_at = now(), logged_at = now()")
-        told = await follower.until(lambda told: told.kind == "event" and told.data["funnel"]["sent"] == 1)
+        told = await follower.until(lambda item: item.kind == "event" and item.data["funnel"]["sent"] == 1)
         assert told.data["funnel"]["targeted"] == 1
         # Events and commands are looked at apart.
         await follower.has(is_told("sent"))
         # What changes nothing of a command's state is told nobody.
         await rows.execute("UPDATE commands SET monitored = false")
         await rows.execute("UPDATE commands SET acked_at = now(), ack_status = 'accepted'")
-        await follower.until(lambda told: told.kind == "event" and told.data["funnel"]["acknowledged"] == 1)
+        await follower.until(lambda item: item.kind == "event" and item.data["funnel"]["acknowledged"] == 1)
         await follower.has(is_told("acknowledged"))
         assert (await client.delete("/api/events/evt-1")).status_code == 204
-        await follower.until(lambda told: told.kind == "event" and told.data["status"] == "deleted")
-        states = [each["state"] for told in follower.told if told.kind == "commands" for each in told.data["commands"]]
+        await follower.until(lambda item: item.kind == "event" and item.data["status"] == "deleted")
+        states = [
+            each["state"] for told in follower.events if told.kind == "commands" for each in told.data["commands"]
+        ]
         assert states == ["decided", "sent", "acknowledged"]
 
 
@@ -110,11 +112,11 @@ async def test_of_a_wave_of_commands_each_is_told_once(
         await rows.execute(INSERT_COMMANDS, "c", 350)
         told: list[str] = []
         while len(told) < 350:
-            item = await follower.until(lambda told: told.kind == "commands")
+            item = await follower.until(lambda item: item.kind == "commands")
             told += [each["correlationId"] for each in item.data["commands"]]
         # Those are looked at again for some seconds, and told no more.
         await rows.execute(INSERT_COMMANDS, "d", 1)
-        last = await follower.until(lambda told: told.kind == "commands")
+        last = await follower.until(lambda item: item.kind == "commands")
         assert [each["correlationId"] for each in last.data["commands"]] == ["d-1"]
     assert sorted(told) == sorted(f"c-{number}" for number in range(1, 351))
 
@@ -126,7 +128,7 @@ async def test_an_event_that_is_active_is_told_of_however_many_are_planned(
     for number in range(5):
         await rows.execute(INSERT_PLANNED, f"evt-planned-{number}", number)
     async with api(database) as client, followed(client, rows, types="event") as follower:
-        assert {told.data["id"] for told in follower.told} >= {"evt-marker"}
+        assert {told.data["id"] for told in follower.events} >= {"evt-marker"}
 
 
 async def test_vens_that_come_and_go_and_new_dead_letters_are_told(
@@ -135,14 +137,14 @@ async def test_vens_that_come_and_go_and_new_dead_letters_are_told(
     now = datetime.now(UTC)
     async with stores(database) as store, api(database) as client, followed(client, rows) as follower:
         await store.readings.store([reading("ven-1", timestamp=now, received_at=datetime.now(UTC))])
-        told = await follower.until(lambda told: told.kind == "vens")
+        told = await follower.until(lambda item: item.kind == "vens")
         assert [(each["id"], each["status"]) for each in told.data["vens"]] == [("ven-1", "online")]
         left = VenStatus(ven_id="ven-1", received_at=datetime.now(UTC), status="offline")
         await store.database.run(lambda connection: record_status(connection, [left]))
-        told = await follower.until(lambda told: told.kind == "vens")
+        told = await follower.until(lambda item: item.kind == "vens")
         assert [(each["id"], each["status"]) for each in told.data["vens"]] == [("ven-1", "offline")]
         await insert(rows, [dead_letter("l-1", time=now), dead_letter("l-2", time=now)])
-        told = await follower.until(lambda told: told.kind == "deadLetters")
+        told = await follower.until(lambda item: item.kind == "deadLetters")
         assert sorted(each["id"] for each in told.data["deadLetters"]) == ["l-1", "l-2"]
         assert (
             told.data["deadLetters"][0].keys()
@@ -154,7 +156,7 @@ async def test_a_restarted_api_tells_what_was_missed_and_of_what_it_does_not_kno
     database: DatabaseSettings, rows: Connection
 ) -> None:
     async with api(database) as client, followed(client, rows, types="event,commands,vens") as follower:
-        seen = follower.told[-1].id
+        seen = follower.events[-1].id
     await rows.execute(INSERT_COMMAND, "c-1", "ven-1", "event", "evt-1")
     # At once, before the new process has looked at anything.
     async with api(database) as client, feed(client, seen, types="event,commands,vens") as later:

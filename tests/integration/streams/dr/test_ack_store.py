@@ -22,7 +22,7 @@ NUMBERS = count(1)
 STAMP = int(NOON.timestamp())
 
 
-class Bench(NamedTuple):
+class AckDb(NamedTuple):
     """One database for this file; each test has a VEN of its own."""
 
     settings: DatabaseSettings
@@ -40,11 +40,11 @@ class Bench(NamedTuple):
 
 
 @pytest_asyncio.fixture(scope="module")
-async def bench(databases: Databases) -> AsyncIterator[Bench]:
+async def bench(databases: Databases) -> AsyncIterator[AckDb]:
     settings = await databases.migrated()
     rows = await connect(settings)
     async with stores(settings) as store:
-        yield Bench(settings, store, rows)
+        yield AckDb(settings, store, rows)
     await rows.close()
 
 
@@ -65,7 +65,7 @@ def load(name: str, power: float | None) -> Load:
     return Load(name, current_power_kw=power)
 
 
-async def test_the_first_generation_is_stored_as_it_was_said(bench: Bench, ven_id: str) -> None:
+async def test_an_ack_of_the_first_generation_is_stored(bench: AckDb, ven_id: str) -> None:
     circuit = {
         "id": "ev1",
         "name": "EV Charger",
@@ -106,7 +106,7 @@ async def test_the_first_generation_is_stored_as_it_was_said(bench: Bench, ven_i
     assert await bench.rows.fetchval("SELECT received_at FROM ven_status WHERE ven_id = $1", ven_id) == at(1)
 
 
-async def test_the_second_generation_says_the_same_in_its_own_words(bench: Bench, ven_id: str) -> None:
+async def test_an_ack_of_the_second_generation_is_stored(bench: AckDb, ven_id: str) -> None:
     data = {"limitKw": 1.0, "eventId": "evt-9"}
     common = {"venId": ven_id, "ts": STAMP, "data": data}
     await bench.store.acks.store(
@@ -122,7 +122,7 @@ async def test_the_second_generation_says_the_same_in_its_own_words(bench: Bench
     assert done["circuits"] == failed["circuits"] == []
 
 
-async def test_an_ack_counts_once_by_its_natural_key(bench: Bench, ven_id: str) -> None:
+async def test_an_ack_counts_once_by_its_natural_key(bench: AckDb, ven_id: str) -> None:
     one = ack(ven_id=ven_id)
     others = [
         ack(ven_id=ven_id, op="ping"),
@@ -149,7 +149,7 @@ def shed(ven_id: str, *circuits: dict[str, Any], second: int = 10) -> Ack:
     return said(ven_id, document)
 
 
-async def test_what_a_circuit_had_is_what_it_measured_last_before(bench: Bench, ven_id: str) -> None:
+async def test_original_power_is_the_last_one_before_the_ack(bench: AckDb, ven_id: str) -> None:
     await bench.store.readings.store(
         [
             reading(ven_id, 5, loads=(load("hvac", 3.0), load("ev", 7.0), load("pv", -2.0))),
@@ -187,16 +187,14 @@ async def test_what_a_circuit_had_is_what_it_measured_last_before(bench: Bench, 
     assert {circuit["critical"] for circuit in found.values()} == {False}
 
 
-async def test_what_was_measured_at_the_very_time_counts_and_a_reading_before_a_snapshot(
-    bench: Bench, ven_id: str
-) -> None:
+async def test_a_reading_wins_over_a_snapshot_of_the_same_time(bench: AckDb, ven_id: str) -> None:
     await bench.store.snapshots.store([snapshot(ven_id, 10, None, load("a", 8.0), load("b", 5.0))])
     await bench.store.readings.store([reading(ven_id, 10, loads=(load("a", 3.0),))])
     await bench.store.acks.store([shed(ven_id, {"loadId": "a", "shedKw": 1.0}, {"loadId": "b", "shedKw": 1.0})])
     assert [circuit["original_kw"] for circuit in await bench.circuits(ven_id)] == [3.0, 5.0]
 
 
-async def test_what_others_measured_or_hours_ago_says_nothing(bench: Bench, ven_id: str) -> None:
+async def test_other_vens_and_old_readings_are_ignored(bench: AckDb, ven_id: str) -> None:
     await bench.store.readings.store(
         [
             reading(ven_id, -3600, loads=(load("a", 3.0),)),
@@ -208,7 +206,7 @@ async def test_what_others_measured_or_hours_ago_says_nothing(bench: Bench, ven_
     assert figures == [(1.0, 1.0, 0.0), (0.0, 0.0, 0.0)]
 
 
-async def test_a_repeated_ack_changes_nothing_though_more_is_known_by_now(bench: Bench, ven_id: str) -> None:
+async def test_a_repeated_ack_changes_nothing(bench: AckDb, ven_id: str) -> None:
     repeated = shed(ven_id, {"loadId": "a", "shedKw": 1.0})
     await bench.store.acks.store([repeated])
     before = await bench.acks(ven_id)
@@ -220,12 +218,12 @@ async def test_a_repeated_ack_changes_nothing_though_more_is_known_by_now(bench:
     assert before[0]["circuits"][0]["original_kw"] == 1.0
 
 
-async def test_an_ack_of_a_day_without_a_partition_yet_is_stored(bench: Bench, ven_id: str) -> None:
+async def test_an_ack_of_a_day_without_a_partition_yet_is_stored(bench: AckDb, ven_id: str) -> None:
     await bench.store.acks.store([shed(ven_id, {"loadId": "a", "shedKw": 1.0}, second=-20 * 86_400)])
     assert len(await bench.acks(ven_id)) == 1
 
 
-async def test_an_ack_of_an_impossible_clock_counts_once_however_often_it_comes(bench: Bench, ven_id: str) -> None:
+async def test_repeated_acks_with_an_impossible_time_count_once(bench: AckDb, ven_id: str) -> None:
     def impossible(second: float, **fields: Any) -> Ack:
         return ack(second, ven_id=ven_id, received_at=at(second), timed_by_arrival=True, device_time=at(-1e7), **fields)
 

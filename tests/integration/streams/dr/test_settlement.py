@@ -26,7 +26,7 @@ SOON = END + FIRST_AFTER
 HOLD = 3600.0
 
 
-class Books(NamedTuple):
+class SettlementDb(NamedTuple):
     """A sink worker's stores, a settlement beside it, and the test's own look."""
 
     store: Stores
@@ -66,12 +66,12 @@ class Books(NamedTuple):
 
 
 @pytest_asyncio.fixture
-async def books(database: DatabaseSettings, rows: Connection) -> AsyncIterator[Books]:
+async def books(database: DatabaseSettings, rows: Connection) -> AsyncIterator[SettlementDb]:
     async with stores(database) as store, open_database(database, "test-settlement") as beside:
-        yield Books(store, Settlement(beside, HOLD), rows)
+        yield SettlementDb(store, Settlement(beside, HOLD), rows)
 
 
-async def test_an_event_is_settled_with_all_its_vens(books: Books) -> None:
+async def test_an_event_is_settled_with_all_its_vens(books: SettlementDb) -> None:
     await books.event()
     for ven_id in ("chosen", "mute"):
         await choose(books.rows, "evt-1", ven_id, 2.0)
@@ -89,7 +89,7 @@ async def test_an_event_is_settled_with_all_its_vens(books: Books) -> None:
     }
 
 
-async def test_one_that_was_stopped_is_settled_to_its_end(books: Books) -> None:
+async def test_one_that_was_stopped_is_settled_to_its_end(books: SettlementDb) -> None:
     await books.event(ended_at=NOON + 30 * MINUTE, closed_at=NOON + 30 * MINUTE)
     await books.says("ven", 0, 4.0)
     await books.settlement.step(NOON + 31 * MINUTE)
@@ -106,7 +106,7 @@ async def test_one_that_was_stopped_is_settled_to_its_end(books: Books) -> None:
     ],
     ids=str,
 )
-async def test_what_is_open_or_of_no_interest_is_not_settled(books: Books, columns: dict[str, Any]) -> None:
+async def test_what_is_open_or_of_no_interest_is_not_settled(books: SettlementDb, columns: dict[str, Any]) -> None:
     await books.event(**columns)
     await books.says("ven", 0, 4.0)
     await books.settlement.step(END + HOUR)
@@ -114,7 +114,7 @@ async def test_what_is_open_or_of_no_interest_is_not_settled(books: Books, colum
     assert await books.energies() == {}
 
 
-async def test_late_samples_are_taken_in_at_their_times_and_no_more_after_a_day(books: Books) -> None:
+async def test_late_samples_are_taken_in_at_their_times_and_no_more_after_a_day(books: SettlementDb) -> None:
     await books.event()
     expected = 0.0
     looks = (0.4, False), (0.5, True), (0.9, False), (1, True), (5, False), (10, True), (50, False), (61, True)
@@ -131,7 +131,7 @@ async def test_late_samples_are_taken_in_at_their_times_and_no_more_after_a_day(
     assert (await books.figures())[0] == pytest.approx(expected)
 
 
-async def test_an_event_of_the_past_is_waited_for_from_when_it_became_known(books: Books) -> None:
+async def test_an_event_of_the_past_is_waited_for_from_when_it_became_known(books: SettlementDb) -> None:
     await books.event(created_at=END + timedelta(days=3), closed_at=END + timedelta(days=3))
     await books.settlement.step(END + timedelta(days=3))
     await books.says("ven", 0, 1.0)
@@ -140,7 +140,7 @@ async def test_an_event_of_the_past_is_waited_for_from_when_it_became_known(book
 
 
 async def test_a_large_event_is_settled_in_pieces_and_goes_on_after_a_crash(
-    books: Books, monkeypatch: pytest.MonkeyPatch
+    books: SettlementDb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await books.event()
     moment = NOON
@@ -167,7 +167,9 @@ async def test_a_large_event_is_settled_in_pieces_and_goes_on_after_a_crash(
     assert len(await books.energies()) == 250
 
 
-async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, caplog: pytest.LogCaptureFixture) -> None:
+async def test_one_worker_at_a_time(
+    books: SettlementDb, database: DatabaseSettings, caplog: pytest.LogCaptureFixture
+) -> None:
     await books.event()
     await books.says("ven", 0, 4.0)
     async with books.rows.transaction():
@@ -182,7 +184,7 @@ async def test_one_worker_at_a_time(books: Books, database: DatabaseSettings, ca
     assert await books.energies() == {"ven": (pytest.approx(4.0), 3600.0, "reported")}
 
 
-async def test_a_ven_that_was_deleted_is_not_brought_back(books: Books) -> None:
+async def test_a_ven_that_was_deleted_is_not_brought_back(books: SettlementDb) -> None:
     await books.event()
     await books.says("gone", 0, 4.0)
     await books.rows.execute("DELETE FROM vens WHERE ven_id = 'gone'")
@@ -191,7 +193,7 @@ async def test_a_ven_that_was_deleted_is_not_brought_back(books: Books) -> None:
     assert await books.figures() == (0.0, SOON)
 
 
-async def test_it_goes_by_the_clock_of_the_database(books: Books) -> None:
+async def test_it_goes_by_the_clock_of_the_database(books: SettlementDb) -> None:
     await books.event()
     await books.settlement.step()
     settled_at = (await books.figures())[1]

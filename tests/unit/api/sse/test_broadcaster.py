@@ -57,7 +57,7 @@ def test_ids_only_grow_also_when_the_clock_is_set_back(monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("text", ["", "7", "1761239100512001", "1761239100512001-xyz", "x" * 60])
-def test_what_is_no_id_is_none(text: str) -> None:
+def test_an_invalid_event_id_is_none(text: str) -> None:
     assert MessageId.parse(text) is None
 
 
@@ -79,7 +79,7 @@ async def test_everybody_gets_what_it_wants_and_lists_are_cut_to_it() -> None:
     assert await told(event) == ['commands {"commands":[{"n":3},{"n":4}]}', 'event {"n":5}']
 
 
-async def test_who_comes_back_gets_what_it_missed_once_and_only_the_newest_totals() -> None:
+async def test_a_reconnect_replays_missed_items_and_newest_totals() -> None:
     hub = new_hub()
     hub.publish("vens", [entry(1)])
     seen = last_id(hub)
@@ -97,13 +97,13 @@ async def test_who_comes_back_gets_what_it_missed_once_and_only_the_newest_total
     assert await told(await subscribe(hub)) == []
 
 
-async def test_who_comes_from_another_process_gets_some_again_rather_than_too_little() -> None:
+async def test_a_client_of_another_process_may_get_duplicates() -> None:
     hub = new_hub()
     hub.publish("vens", [entry(1)])
     assert await told(await subscribe(hub, last=last_id(hub, process="0" * 8))) == ['vens {"vens":[{"n":1}]}']
 
 
-async def test_who_was_away_for_longer_is_told_of_which_types_to_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_late_reconnect_gets_a_reset_for_each_type(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = now_micros()
     monkeypatch.setattr(ids_module, "now_micros", lambda: clock)
     hub = new_hub(window=60)
@@ -160,7 +160,7 @@ async def test_a_beat_reaches_everybody_and_the_end_too() -> None:
     assert await client.next_chunk() == b""
 
 
-async def test_what_was_missed_is_given_in_portions_and_is_more_than_may_wait() -> None:
+async def test_a_long_replay_is_sent_in_portions() -> None:
     hub = new_hub(queue=10)
     hub.publish("vens", [entry(0)])
     seen = last_id(hub)
@@ -201,7 +201,7 @@ async def test_an_id_of_another_process_whose_clock_is_ahead_is_a_reset() -> Non
     assert await told(await subscribe(hub, FeedFilter(frozenset({"vens"})), str(mine))) == []
 
 
-async def test_who_may_hear_no_more_is_ended_and_cut_off_where_it_does_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_expired_session_is_closed_then_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broadcaster_module, "DISCONNECT_SECONDS", 0.01)
     hub = new_hub()
     cut_off = asyncio.Event()
