@@ -45,10 +45,17 @@ class ClockSkews:
     def __init__(self) -> None:
         self._clocks: OrderedDict[str, _Clock] = OrderedDict()
 
-    def known(self, ven_id: str) -> float:
-        """Return the known skew of a VEN; 0 if there is none. Use it for messages that were sent at an unknown time."""
+    def known(self, ven_id: str, measured_at: datetime, received_at: datetime) -> float:
+        """Return the skew of a message that was sent at an unknown time, such as a retained one.
+
+        It is the known skew of the VEN, 0 without any, or less if the message would be measured after its receipt.
+        """
         clock = self._clocks.get(ven_id)
-        return 0.0 if clock is None else clock.skew
+        skew = 0.0 if clock is None else clock.skew
+        seconds = (received_at - measured_at).total_seconds()
+        if seconds >= skew:
+            return skew
+        return seconds if abs(seconds) > FRESH_SECONDS else 0.0
 
     def observe(self, ven_id: str, measured_at: datetime, received_at: datetime) -> float:
         """Take a message into account and return the skew of the VEN that sent it."""
@@ -68,7 +75,7 @@ class ClockSkews:
             clock.skew, clock.behind = seconds, ()
         elif seconds <= clock.skew + AGREE_SECONDS and clock.skew:
             clock.behind = ()
-        else:
+        elif not clock.behind or clock.behind[-1].measured_at != measured_at:  # some devices send each sample twice
             clock.behind = (*clock.behind, _Offset(seconds, measured_at, received_at))[-SAMPLES:]
             if _are_steady(clock.behind):
                 clock.skew, clock.behind = min(offset.seconds for offset in clock.behind), ()

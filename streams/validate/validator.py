@@ -109,7 +109,7 @@ class Validator:
     def _clock_skew(self, record: Reading | LoadSnapshot, source: Source, *, is_replay: bool) -> float:
         # It is unknown when a retained message was sent, and a replay was received once before.
         if source.retained or is_replay:
-            return self._clock_skews.known(record.ven_id)
+            return self._clock_skews.known(record.ven_id, record.timestamp, record.received_at)
         return self._clock_skews.observe(record.ven_id, record.timestamp, record.received_at)
 
 

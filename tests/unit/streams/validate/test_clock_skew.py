@@ -39,6 +39,22 @@ def test_a_clock_behind_is_known_after_three_messages(behind: float, every: floa
     assert skews_of(live(0, 5, behind, every)) == pytest.approx([0, 0, *[behind + 0.2] * 3])
 
 
+def test_samples_that_arrive_twice_show_a_clock_behind() -> None:
+    twice = [message for message in live(0, 4, 18_000) for _ in range(2)]
+    assert skews_of(twice)[-1] == pytest.approx(18_000.2)
+
+
+@pytest.mark.parametrize(
+    ("before", "offset", "skew"),
+    [(3600, 5000, 3600), (3600, 0.2, 0), (3600, 60, 60), (0, 5000, 0), (0, -1, 0), (0, -180, -180)],
+)
+def test_no_retained_message_is_measured_after_receipt(before: float, offset: float, skew: float) -> None:
+    clocks = ClockSkews()
+    for measured, received in live(0, 5, before, delay=0):
+        clocks.observe("ven-1", NOON + timedelta(seconds=measured), NOON + timedelta(seconds=received))
+    assert clocks.known("ven-1", NOON, NOON + timedelta(seconds=offset)) == skew
+
+
 def test_a_backlog_is_no_skew() -> None:
     backlog = [(i * 5.0, 18_000 + i * 0.01) for i in range(3600)]
     assert set(skews_of([*backlog, *live(3600, 3, 0)])) == {0}
