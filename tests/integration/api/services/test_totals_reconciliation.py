@@ -39,8 +39,9 @@ def some(choose: random.Random, now: datetime) -> Iterable[Any]:
     """What thirty VENs sent within the last two minutes: late, silent, gone, with loads of all sorts and with none."""
     for _ in range(400):
         ven_id = f"ven-{choose.randrange(30)}"
-        measured = now - timedelta(seconds=choose.randrange(300))
-        received = max(measured, now - timedelta(seconds=choose.choice([1, 20, 50, 70, 110])))
+        received = now - timedelta(seconds=choose.choice([1, 20, 50, 70, 110]))
+        # The rows take older samples too, the live totals do not.
+        measured = received - timedelta(seconds=choose.randrange(60))
         loads = tuple(
             Load(
                 f"load-{number}",
