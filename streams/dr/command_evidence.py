@@ -46,6 +46,7 @@ RETURNING COALESCE(c.phase, 'operator') AS kind
 """
 # The last check of an event that is over, once for each command: after an outage the latest values may be from after
 # the loss. Statements are ordered by their corrected time, for several may have been received at once.
+# A report that seems older than the command comes from a clock whose skew is not known yet, and does not date it.
 LOST_LATE = """
 UPDATE commands AS c SET lost_at = gone.received_at
 FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
@@ -55,6 +56,7 @@ FROM (SELECT c.correlation_id, min(t.received_at) AS received_at
               WHERE named.ven_id = c.ven_id AND named.event_id = c.event_id
                   AND named.time > c.created_at - interval '1 day'
                   AND named.received_at >= c.created_at - interval '1 second'
+                  AND corrected_time(named.time, named.clock_skew_seconds) >= c.created_at - interval '2 seconds'
           ) AS first
           JOIN telemetry_readings AS t ON t.ven_id = c.ven_id
               AND t.time > first.at - s.max_clock_skew * interval '1 second'

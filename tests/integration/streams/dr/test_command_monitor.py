@@ -106,3 +106,18 @@ async def test_a_clock_corrected_in_mid_event_still_reports(dr: DrHarness, skew:
     command = (await dr.commands())["a"]
     assert command["reported_at"] is not None
     assert command["shed_at"] is not None
+
+
+async def test_no_event_is_lost_while_a_skew_is_unknown(dr: DrHarness) -> None:
+    received, behind = datetime.now(UTC), timedelta(minutes=30)
+    await dr.evidence("sent", "a")
+    # The third sample is the first after a restart: its skew is not known yet.
+    for seconds, skew, fields in ((-900, 1800.0, {}), (1, 1800.0, SHEDS), (2, 0.0, SHEDS), (3, 1800.0, SHEDS)):
+        at = received + timedelta(seconds=seconds)
+        await dr.reading("a", timestamp=at - behind, received_at=at, clock_skew_seconds=skew, **fields)
+        await dr.run_once()
+    for seconds in (601, 31, 121):
+        await dr.advance(seconds)
+        await dr.run_once()
+    command = (await dr.commands())["a"]
+    assert (command["lost_at"], command["monitored"]) == (None, False)
