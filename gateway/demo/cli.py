@@ -15,6 +15,7 @@ def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="Duration. Without it, run until Ctrl-C.")] = None,
     data: DataFolder = None,
     mqtt: MqttBrokerName = "auto",
+    meters: Annotated[bool, typer.Option(help="Add one irregular meter of each kind.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
 ) -> None:
     """Run everything on this machine with a simulated fleet, a DR event and a live summary.
@@ -25,6 +26,6 @@ def demo(
     """
     from gateway.demo.run import DemoOptions, run_demo
 
-    options = DemoOptions(vens, interval, seconds, data, mqtt, as_json)
+    options = DemoOptions(vens, interval, seconds, data, mqtt, meters, as_json)
     if not run_until_interrupted(lambda stop: run_demo(options, stop)):
         raise GatewayError("Reconciliation failed: messages were lost, duplicated or changed (see above).")

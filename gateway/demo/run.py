@@ -15,9 +15,11 @@ from gateway.demo.event import DemoEvent
 from gateway.demo.metrics import SystemMonitor
 from gateway.demo.summary import Summary, SummaryDisplay
 from gateway.fleet import FIELD_MIX, Fleet, FleetOptions
+from gateway.fleet.meter_fleet import MeterFleet
 from gateway.local.api_auth import local_api_settings
 from gateway.local.system import System, default_topics
 from gateway.reconciliation.dr import DrReconciliation
+from gateway.reconciliation.meters import MeterReconciliation, reconcile_meters
 from gateway.reconciliation.telemetry import SNAPSHOTS, Reconciliation, reconcile_when_stored
 from gateway.stack import MqttBroker
 
@@ -35,29 +37,45 @@ class DemoOptions:
     seconds: float | None
     data: Path | None
     mqtt: MqttBroker
+    meters: bool
     as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Result:
-    """What the demo measured, and its three reconciliations."""
+    """What the demo measured, and its reconciliations."""
 
     measured: dict[str, Any]
     samples: Reconciliation
     snapshots: Reconciliation
+    meters: MeterReconciliation | None
     commands: DrReconciliation | None
     event: DemoEvent
 
     @property
     def passed(self) -> bool:
         commands_passed = self.commands is None or self.commands.passed
-        return self.samples.passed and self.snapshots.passed and commands_passed and not self.event.failed
+        meters_passed = self.meters is None or self.meters.passed
+        return (
+            self.samples.passed
+            and self.snapshots.passed
+            and meters_passed
+            and commands_passed
+            and not self.event.failed
+        )
 
     def as_dict(self) -> dict[str, Any]:
         event = self.event.as_dict()
         if event is not None and self.commands is not None:
             event |= {"reconciliation": self.commands.as_dict()}
-        return {**self.samples.as_dict(), **self.measured, "snapshots": self.snapshots.as_dict(), "event": event}
+        meters = None if self.meters is None else self.meters.as_dict()
+        return {
+            **self.samples.as_dict(),
+            **self.measured,
+            "snapshots": self.snapshots.as_dict(),
+            "meters": meters,
+            "event": event,
+        }
 
 
 async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
@@ -88,23 +106,27 @@ async def run_demo(options: DemoOptions, stop: asyncio.Event) -> bool:
 
 
 async def _run_and_reconcile(options: DemoOptions, system: System, stop: asyncio.Event, console: Console) -> _Result:
-    fleet = Fleet(
-        FleetOptions(
-            host=system.stack.mqtt_host,
-            port=system.stack.mqtt_port,
-            vens=options.vens,
-            interval=options.interval,
-            behaviours=FIELD_MIX,
-        )
+    fleet_options = FleetOptions(
+        host=system.stack.mqtt_host,
+        port=system.stack.mqtt_port,
+        vens=options.vens,
+        interval=options.interval,
+        behaviours=FIELD_MIX,
     )
+    fleet = Fleet(fleet_options)
+    meter_fleet = MeterFleet(fleet_options) if options.meters else None
     event = DemoEvent(system.api, options.seconds)
+    meters = None if meter_fleet is None else asyncio.create_task(meter_fleet.run(stop))
     measured = await _run_fleet(options, system, fleet, event, stop, console)
+    if meters is not None:
+        await meters
     patience = PATIENCE_INTERRUPTED_SECONDS if options.seconds is None else PATIENCE_SECONDS
     samples = await reconcile_when_stored(system.database, fleet.ledger, patience=patience)
     snapshots = await reconcile_when_stored(system.database, fleet.snapshots, SNAPSHOTS, patience=patience)
+    irregular = None if meter_fleet is None else await reconcile_meters(system.database, meter_fleet, patience)
     # Once more, for the metrics from the last samples.
     await event.poll(measured["seconds"], None)
-    return _Result(measured, samples, snapshots, event.reconcile(fleet.dr), event)
+    return _Result(measured, samples, snapshots, irregular, event.reconcile(fleet.dr), event)
 
 
 async def _run_fleet(
@@ -170,4 +192,6 @@ def _print_result(console: Console, result: _Result) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    if result.meters is not None:
+        console.print(result.meters.summary(), highlight=False, soft_wrap=True, markup=False)
     console.print(result.event.summary(result.commands), highlight=False, soft_wrap=True, markup=False)

@@ -31,6 +31,7 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the fleet; another number gives other homes.")] = 1,
     commands: Annotated[bool, typer.Option(help="Execute commands and answer them (never with --rate).")] = True,
     faults: Annotated[bool, typer.Option("--faults", help="Let a quarter of the homes misbehave.")] = False,
+    meters: Annotated[bool, typer.Option("--meters", help="Add one irregular meter of each kind.")] = False,
     behaviours: Annotated[
         str | None, typer.Option(metavar="NAME=SHARE,…", help="Choose the shares of homes that misbehave.")
     ] = None,
@@ -58,6 +59,7 @@ def simulate(
         seed=seed,
         commands=commands,
         faults=faults,
+        meters=meters,
         behaviours=behaviours,
     )
     run_until_interrupted(lambda stop: run_simulate(options, stop))

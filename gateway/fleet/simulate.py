@@ -11,6 +11,7 @@ from rich.console import Console
 from gateway.diagnostics.reachability import connect_error
 from gateway.fleet import BrokerRefusedError, Fleet, FleetOptions, replay
 from gateway.fleet.behaviours import FIELD_MIX, BehaviourShares, parse_shares
+from gateway.fleet.meter_fleet import MeterFleet
 from schemas.base.errors import GatewayError
 
 _PROGRESS_SECONDS = 5.0
@@ -34,6 +35,7 @@ class SimulateOptions:
     seed: int
     commands: bool
     faults: bool
+    meters: bool
     behaviours: str | None
 
 
@@ -77,26 +79,28 @@ async def _replay(options: SimulateOptions, recording: Path, console: Console) -
 
 
 async def _run_fleet(options: SimulateOptions, stop: asyncio.Event, console: Console) -> None:
-    fleet = Fleet(
-        FleetOptions(
-            host=options.host,
-            port=options.port,
-            vens=options.vens,
-            interval=options.interval,
-            rate=options.rate,
-            seed=options.seed,
-            loads_enabled=options.loads,
-            commands=options.commands,
-            behaviours=_shares(options),
-        )
+    fleet_options = FleetOptions(
+        host=options.host,
+        port=options.port,
+        vens=options.vens,
+        interval=options.interval,
+        rate=options.rate,
+        seed=options.seed,
+        loads_enabled=options.loads,
+        commands=options.commands,
+        behaviours=_shares(options),
     )
-    begun = time.monotonic()
+    fleet, begun, done = Fleet(fleet_options), time.monotonic(), asyncio.Event()
     publishing = asyncio.create_task(fleet.run(stop=stop, messages=options.messages))
+    meters = asyncio.create_task(MeterFleet(fleet_options).run(done)) if options.meters else None
     while not (await asyncio.wait({publishing}, timeout=_PROGRESS_SECONDS))[0]:
         rate = fleet.published / (time.monotonic() - begun)
         console.print(
             f"{fleet.published} samples published, {fleet.accepted} accepted, {rate:.0f} per second", highlight=False
         )
+    done.set()
+    if meters is not None:
+        await meters
     publishing.result()
     if options.ledger is not None:
         fleet.ledger.write(options.ledger)

@@ -37,6 +37,7 @@ def options(port: int, recording: Path | None = None) -> SimulateOptions:
         seed=1,
         commands=True,
         faults=False,
+        meters=False,
         behaviours=None,
     )
 
