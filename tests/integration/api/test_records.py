@@ -150,7 +150,7 @@ async def test_an_invalid_query_is_refused(client: httpx.AsyncClient, path: str)
     assert_problem(await client.get(path), 422)
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0", "-62135596800"])
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
 async def test_the_ends_of_the_calendar_are_bounds_too(client: httpx.AsyncClient, moment: str) -> None:
     for path in ("/api/vens/ven-1/faults", "/api/notices", "/api/dead-letters"):
         for bound in ("start", "end"):
