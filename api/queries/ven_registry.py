@@ -28,7 +28,7 @@ RECOMPUTE_TODAY = """
 INSERT INTO rollup_late (ven_id, time)
 SELECT ven_id, time FROM telemetry_minutes
 WHERE ven_id = $1 AND time >= date_trunc('day', now(), 'UTC') AND samples > 0
-ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
+ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = rollup_late.noted_at
 """
 
 

@@ -125,9 +125,10 @@ network_stale = Table(
 # which takes seconds for a large fleet, neither waits for it nor delays it.
 LATE_BEFORE = "SELECT late_before FROM rollup_progress FOR KEY SHARE"
 
-# Updates existing rows too, so that recomputation skips them while this transaction lasts.
+# Updates existing rows too, so that recomputation skips them while this transaction lasts. Their first time stays: a
+# removal of readings waits for the minutes that were noted up to then.
 MARK_LATE = """
 INSERT INTO rollup_late (ven_id, time)
 SELECT * FROM unnest($1::text[], $2::timestamptz[])
-ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = now()
+ON CONFLICT (ven_id, time) DO UPDATE SET noted_at = rollup_late.noted_at
 """
