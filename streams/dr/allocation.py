@@ -17,7 +17,7 @@ participants of the start alone, an event that began with few VENs would ask lat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import fsum
-from statistics import median
+from statistics import median_low
 from typing import NamedTuple
 
 LARGEST_WEIGHT = 2.0
@@ -51,7 +51,7 @@ class Totals:
         vens = list(capabilities)
         known = [capability for capability in vens if capability is not None]
         able = [capability for capability in known if capability > 0]
-        largest = LARGEST_WEIGHT * median(able) if able else 0.0
+        largest = LARGEST_WEIGHT * median_low(able) if able else 0.0
         weight = fsum(min(capability, largest) for capability in able)
         return cls(len(vens), len(known), fsum(able), largest, weight)
 

@@ -42,7 +42,7 @@ UPDATE events SET settled_at = $2, actual_reduction_kw = CASE
     THEN (SELECT COALESCE(sum(energy_kwh), 0) FROM event_vens WHERE event_vens.event_id = $1)
         * 3600 / extract(epoch FROM over_at - start_time)::float8
     ELSE 0 END
-WHERE event_id = $1 AND (settled_at IS NULL OR settled_at < $2)
+WHERE event_id = $1 AND settled_at IS NOT DISTINCT FROM $3
 """
 
 
@@ -65,5 +65,8 @@ async def store_delivered(
 
 
 async def mark_settled(connection: Connection, event: asyncpg.Record, moment: datetime) -> None:
-    """Mark an event as settled, with its reduction; `moment` is when the settlement of its VENs began."""
-    await connection.execute(SETTLED, event["event_id"], moment)
+    """Mark an event as settled, with its reduction; `moment` is when the settlement of its VENs began.
+
+    An event that was settled by another worker meanwhile, or whose readings were removed, is left as it is.
+    """
+    await connection.execute(SETTLED, event["event_id"], moment, event["settled_at"])

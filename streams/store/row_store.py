@@ -70,6 +70,10 @@ class RowStore(Generic[R]):
         """
         known: MutableMapping[Any, int | None] = self._recent if hook is None else {}
         batch = self._compare(records, known)
+        if batch.conflicts and known:
+            # The rows may be gone since: an operator removed wrong readings, and the right ones follow.
+            known = {}
+            batch = self._compare(records, known)
 
         async def recheck(connection: Connection) -> list[Insert]:
             nonlocal batch

@@ -13,6 +13,8 @@ AGREE_SECONDS = 5.0
 """Offsets this close to each other show the same skew; the network's delay varies by less."""
 MAX_SKEW_SECONDS = 86_400.0
 """A larger difference is no evidence of a skew: the message is old, or the clock is not set."""
+REAL_TIME = 0.8
+"""Messages that need less than this part of the time in which they were measured are a backlog."""
 SAMPLES = 3
 """How many successive messages have to agree that a clock is behind."""
 MAX_VENS = 200_000
@@ -90,6 +92,6 @@ def _are_steady(offsets: Sequence[_Offset]) -> bool:
         len(offsets) == SAMPLES
         and max(seconds) - min(seconds) <= AGREE_SECONDS
         and all(earlier.measured_at < later.measured_at for earlier, later in pairwise(offsets))
-        # What was measured over minutes and arrives at once is a backlog.
-        and last.received_at - first.received_at >= (last.measured_at - first.measured_at) / 2
+        # What arrives faster than it was measured is a backlog.
+        and last.received_at - first.received_at >= (last.measured_at - first.measured_at) * REAL_TIME
     )

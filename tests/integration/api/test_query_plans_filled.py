@@ -71,7 +71,7 @@ QUERIES: list[tuple[str, str, tuple[Any, ...]]] = [
     ("VENs to settle", settlement_store.VENS, ("evt-1", *SPAN)),
     ("settling VENs", settlement_store.STORE, ("evt-1", ["ven-100", "ven-200"], *SPAN, 60.0)),
     ("events to settle", settlement_store.UNSETTLED, ()),
-    ("an event settled", settlement_store.SETTLED, ("evt-1", NOW)),
+    ("an event settled", settlement_store.SETTLED, ("evt-1", NOW, None)),
     ("progress of an event", event_progress.PROGRESS, (["evt-1"], [], [], [], 1200.0)),
     ("VENs of an event", event_progress.VENS, (["evt-1"], [], [], [], 1200.0)),
     ("one command", command_history.ONE, ("7-7",)),

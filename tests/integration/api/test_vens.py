@@ -65,7 +65,7 @@ async def test_a_ven_shows_its_latest_values(served: Served, now: datetime) -> N
             _load("odd", "other", "odd", 0.0, 0.0, 0.0),
         ],
         "measuredAt": measured.isoformat().replace("+00:00", "Z"),
-        "clockSkewSeconds": 5.0,
+        "clockSkewSeconds": 0.0,
         "reportedStatus": None,
         "reportIntervalSeconds": None,
         "maxPowerKw": None,

@@ -21,8 +21,8 @@ async def test_every_online_ven_gets_one_command_with_its_share(dr: DrHarness) -
         await dr.run_once()
     sent = await dr.published()
     assert [record.ven_id for record in sent] == ["a", "b", "c", "d"]
-    # 8 kW over four VENs; the three known ones share 6 kW by their 8 kW of shed capability.
-    assert [record.payload["shed_kw"] for record in sent] == [1.5, 4.5, 2.0, 0.0]
+    # 8 kW over four VENs; the three known ones share 6 kW, and no one weighs more than twice the median of 2 kW.
+    assert [record.payload["shed_kw"] for record in sent] == [2.0, 4.0, 2.0, 0.0]
     assert {record.payload["data"]["event_id"] for record in sent} == {"evt-1"}
     end = (await event_row(dr))["end_time"]
     assert {record.ends_at for record in sent} == {record.expires_at for record in sent} == {end}

@@ -141,8 +141,9 @@ async def test_what_is_shed_at_the_device_itself_is_not_available(dr: DrHarness)
         (Load("x", shed_capability_kw=1e9), 50.0),
         (Load("x", shed_capability_kw=-2.0), 0.0),
         (Load("x", current_power_kw=4.0, shed_capability_kw=1.5), 1.5),
+        (Load("x", shed_capability_kw=1.5, enabled=False), 0.0),
     ],
-    ids=["above its power", "above its capacity", "producing", "above MAX_VEN_SHED_KW", "negative", "plausible"],
+    ids=["above power", "above capacity", "producing", "above MAX_VEN_SHED_KW", "negative", "plausible", "disabled"],
 )
 async def test_a_capability_is_bounded_by_what_is_plausible(dr: DrHarness, load: Load, capability: float) -> None:
     await dr.reading("a", loads=(load,))

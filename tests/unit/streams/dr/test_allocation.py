@@ -57,8 +57,7 @@ def test_similar_homes_shed_the_same_part_of_their_capability(requested: float, 
 def test_one_that_claims_too_much_gets_a_bounded_part(number: int, part: float, claim: float) -> None:
     requested = part * number * 2.0
     *honest, liar = shares(requested, [*[2.0] * number, claim])
-    if number > 1:
-        assert liar.kw <= requested * 2 / (number + 2) + 1e-5
+    assert liar.kw <= requested * 2 / (number + 2) + 1e-5
     for share in honest:
         assert share.kw >= requested / (number + 2) - 1e-5
 

@@ -97,3 +97,9 @@ def test_messages_of_one_time_are_no_evidence() -> None:
 def test_any_steady_skew_is_known_within_the_delay(behind: float, delays: list[float], every: int) -> None:
     messages = [(i * every - behind, i * every + delay) for i, delay in enumerate(delays)]
     assert skews_of(messages)[-1] == pytest.approx(behind, abs=AGREE_SECONDS + FRESH_SECONDS)
+
+
+@pytest.mark.parametrize("pace", [0.01, 0.5, 0.7])
+def test_a_slow_backlog_is_no_skew(pace: float) -> None:
+    backlog = [(i * 5.0, 18_000 + i * 5.0 * pace) for i in range(10)]
+    assert set(skews_of(backlog)) == {0}
