@@ -95,7 +95,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
 
         heartbeats = Heartbeats(log, config.kafka.topics, is_working, uplink.flush)
         # After one of these has failed, the others end for that reason.
-        stack.callback(supervisor.over)
+        stack.callback(supervisor.stop_watching)
         async with asyncio.TaskGroup() as tasks:
             running = [
                 tasks.create_task(uplink.run(), name="uplink"),
@@ -106,7 +106,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
                 tasks.create_task(heartbeats.run(), name="heartbeats"),
             ]
             await stop.wait()
-            supervisor.over()
+            supervisor.stop_watching()
             logger.info("draining", extra={"action": "bridge_draining"})
             try:
                 async with asyncio.timeout(bridge.shutdown_timeout):

@@ -7,7 +7,7 @@ import asyncio
 import random
 
 # A generator of its own: waits in one thread do not change the state that another thread reads from `random`.
-_random = random.Random()  # noqa: S311 - jitter is no secret
+_random = random.Random()  # noqa: S311 - jitter needs no secure random
 
 
 class Backoff:

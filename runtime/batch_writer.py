@@ -1,7 +1,7 @@
-"""Records for the log in batches that are filled here: one hand-over and one answer a batch, not a record.
+"""Writes records to Kafka in batches that this module fills: one call of the producer and one future per batch.
 
-The producer's own way makes a future and looks for the partition of each record, which costs more than all else that is
-done with a small one.
+`AIOKafkaProducer.send` creates a future and chooses a partition for each record, which costs more than all other work
+on a small record.
 """
 
 import asyncio
@@ -12,35 +12,35 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 from aiokafka.partitioner import DefaultPartitioner
 
-_KEYS_KNOWN = 200_000
+_CACHED_KEYS = 200_000
 
 Headers = list[tuple[str, bytes]]
 
 
-class _Spread:
-    """Where the keys of a topic go: as all Kafka clients spread them, and each is worked out once."""
+class _Partitioner:
+    """Chooses the partitions of a topic's keys as all Kafka clients do, and caches them."""
 
     def __init__(self, partitions: list[int]) -> None:
         self.partitions = partitions
-        self._known: dict[bytes, int] = {}
-        # What has no key goes to one partition for a while, so that it makes one batch.
-        self._without_key = random.choice(partitions)  # noqa: S311 - chance is no secret
+        self._cache: dict[bytes, int] = {}
+        self.switch()
 
-    def of(self, key: bytes | None) -> int:
+    def switch(self) -> None:
+        """Choose the partition of the next records without a key: one for all of them, so that they share a batch."""
+        self._without_key = random.choice(self.partitions)  # noqa: S311 - load balancing needs no secure random
+
+    def partition_of(self, key: bytes | None) -> int:
         if key is None:
             return self._without_key
-        partition = self._known.get(key)
+        partition = self._cache.get(key)
         if partition is None:
-            if len(self._known) >= _KEYS_KNOWN:
-                self._known.clear()
-            partition = self._known[key] = DefaultPartitioner()(key, self.partitions, self.partitions)
+            if len(self._cache) >= _CACHED_KEYS:
+                self._cache.clear()
+            partition = self._cache[key] = DefaultPartitioner()(key, self.partitions, self.partitions)
         return partition
 
-    def turn(self) -> None:
-        self._without_key = random.choice(self.partitions)  # noqa: S311 - chance is no secret
 
-
-class _Open:
+class _OpenBatch:
     """A batch that is being filled."""
 
     def __init__(self, builder: Any) -> None:
@@ -48,7 +48,7 @@ class _Open:
         self.append = builder.append
         self.written: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
-    def take_outcome(self, sent: "asyncio.Future[Any]") -> None:
+    def copy_outcome(self, sent: "asyncio.Future[Any]") -> None:
         if self.written.done():
             return
         if sent.cancelled():
@@ -60,13 +60,13 @@ class _Open:
 
 
 class BatchWriter:
-    """Fills batches, to be used by one coroutine at a time; records of a partition stay in order."""
+    """Fills and sends batches for one coroutine at a time; records of a partition stay in order."""
 
     def __init__(self, client: AIOKafkaProducer) -> None:
         self._client = client
-        self._spreads: dict[str, _Spread] = {}
-        self._looked_up: set[str] = set()
-        self._open: dict[tuple[str, int], _Open] = {}
+        self._partitioners: dict[str, _Partitioner] = {}
+        self._up_to_date: set[str] = set()  # topics whose partitions were read since the last send_batches
+        self._open: dict[tuple[str, int], _OpenBatch] = {}
 
     async def add(
         self,
@@ -78,42 +78,43 @@ class BatchWriter:
         partition: int | None = None,
         timestamp_ms: int | None = None,
     ) -> "asyncio.Future[Any]":
-        """Add a record, of now unless a time is given; waits while the log is away and its partition's batch is full.
+        """Add a record; its timestamp is now unless one is given. Waits if the batch is full and Kafka is unreachable.
 
-        The future is that of its batch, the same for all records in it: the log's word, once it was handed over.
+        Returns the future of its batch, which all records of the batch share. It is done when Kafka has acknowledged
+        the batch, and has the error if Kafka refuses it.
         """
-        if topic not in self._looked_up:
-            await self._look_up(topic)
-        place = topic, self._spreads[topic].of(key) if partition is None else partition
+        if topic not in self._up_to_date:
+            await self._read_partitions(topic)
+        place = topic, self._partitioners[topic].partition_of(key) if partition is None else partition
         batch = self._open.get(place)
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or []) is None:
             if batch is not None:
                 await self._send_batch(place)
-            batch = self._open[place] = _Open(self._client.create_batch())
-            # The first one always has room.
+            batch = self._open[place] = _OpenBatch(self._client.create_batch())
+            # An empty batch accepts a record of any size.
             batch.append(timestamp=timestamp_ms, key=key, value=value, headers=headers or [])
         return batch.written
 
     async def send_batches(self) -> None:
-        """Hand all that was added to the producer; waits while the log is away."""
+        """Pass all open batches to the producer. Waits while its buffer is full and Kafka is unreachable."""
         for place in list(self._open):
             await self._send_batch(place)
-        for topic in self._looked_up:
-            self._spreads[topic].turn()
+        for topic in self._up_to_date:
+            self._partitioners[topic].switch()
         # Partitions may be added at any time.
-        self._looked_up.clear()
+        self._up_to_date.clear()
 
-    async def _look_up(self, topic: str) -> None:
+    async def _read_partitions(self, topic: str) -> None:
         while True:
             try:
                 partitions = sorted(await self._client.partitions_for(topic))
             except KafkaTimeoutError:
                 continue
             break
-        spread = self._spreads.get(topic)
-        if spread is None or spread.partitions != partitions:
-            self._spreads[topic] = _Spread(partitions)
-        self._looked_up.add(topic)
+        partitioner = self._partitioners.get(topic)
+        if partitioner is None or partitioner.partitions != partitions:
+            self._partitioners[topic] = _Partitioner(partitions)
+        self._up_to_date.add(topic)
 
     async def _send_batch(self, place: tuple[str, int]) -> None:
         topic, partition = place
@@ -124,5 +125,5 @@ class BatchWriter:
                 sent = await self._client.send_batch(batch.builder, topic, partition=partition)
             except KafkaTimeoutError:
                 continue
-            sent.add_done_callback(batch.take_outcome)
+            sent.add_done_callback(batch.copy_outcome)
             return

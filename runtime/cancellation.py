@@ -1,9 +1,9 @@
-"""Whether the current task was asked to end, told apart from an end that something it waited for has come to."""
+"""Tells a cancellation of the current task from the cancellation of something that it awaits."""
 
 import asyncio
 
 
 def cancellations() -> int:
-    """Return how many requests to end the current task has that are not done with."""
+    """Return the number of pending cancellation requests of the current task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

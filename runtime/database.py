@@ -1,4 +1,4 @@
-"""How all processes reach PostgreSQL."""
+"""Connection options and errors of PostgreSQL for all processes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,27 +26,27 @@ DATABASE_OUTAGES = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # a deadlock: the other transaction continued
+    asyncpg.TransactionRollbackError,  # a deadlock, which the other transaction survived
 )
 """Errors that a retry may cure: the server is down, stopping, starting or overloaded, or the rows are locked."""
 DATABASE_ERRORS = (*DATABASE_OUTAGES, asyncpg.PostgresError)
-"""All errors of a statement, those that a retry does not cure included."""
+"""All errors of a statement, also those that a retry does not cure."""
 
-# The server gives up after the client has, so that the client tells what it was.
-_SERVER_LATER_SECONDS = 1
-_LOOK_SECONDS = 5
+# The server times out after the client, so that the client reports its own timeout.
+_SERVER_EXTRA_SECONDS = 1
+_CHECK_SECONDS = 5
 
 
 def connect_options(settings: DatabaseSettings, application: str) -> dict[str, Any]:
     """Return the arguments of asyncpg.connect and asyncpg.create_pool.
 
-    A connection can die without a word, and then the server waits for a client that is gone, with a transaction open
-    and its rows locked. With limits of the server's own others wait for those rows no longer than `db_timeout`, about.
+    If a client disappears without closing its connection, the server would keep its transaction open and its rows
+    locked. The server's own timeouts end that after about `db_timeout`.
 
     Raises:
         SettingsError: a file for TLS cannot be used.
     """
-    limit = str(round((settings.db_timeout + _SERVER_LATER_SECONDS) * 1000))
+    limit = str(round((settings.db_timeout + _SERVER_EXTRA_SECONDS) * 1000))
     return {
         "host": settings.db_host,
         "port": settings.db_port,
@@ -67,22 +67,20 @@ def connect_options(settings: DatabaseSettings, application: str) -> dict[str, A
 
 
 async def check_database_tls(settings: DatabaseSettings, application: str) -> None:
-    """Look at the start whether the database and we trust one another, where the settings ask for TLS.
+    """Check the certificates of PostgreSQL and of ours at start, if the settings require TLS.
 
-    One that is away is no matter here: it is waited for. What is wrong with certificates waits for a person.
+    An unreachable server is no error: the process waits for it. A wrong certificate needs a person.
 
     Raises:
-        SettingsError: they do not; the message names the setting.
+        SettingsError: a certificate is refused; the message names the setting.
     """
     if settings.db_sslmode in ("disable", "prefer"):
         return
-    options = connect_options(settings, application) | {"timeout": min(settings.db_timeout, _LOOK_SECONDS)}
+    options = connect_options(settings, application) | {"timeout": min(settings.db_timeout, _CHECK_SECONDS)}
     try:
         connection = await asyncpg.connect(**options)
     except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        refused = diagnose_database_tls(error)
-        if refused is not None:
-            where = f"{settings.db_host}:{settings.db_port}"
-            raise SettingsError(f"{where}: {refused}") from None
+        if refusal := diagnose_database_tls(error):
+            raise SettingsError(f"{settings.db_host}:{settings.db_port}: {refusal}") from None
     else:
         await connection.close()

@@ -1,4 +1,4 @@
-"""TLS towards PostgreSQL, as libpq's sslmode has it."""
+"""TLS to PostgreSQL, with the modes of libpq's sslmode."""
 
 import ssl
 
@@ -16,7 +16,7 @@ NAMES = TlsSettingNames(
 
 
 def database_tls(settings: DatabaseSettings) -> ssl.SSLContext | str | bool:
-    """Return what asyncpg takes as `ssl`.
+    """Return the `ssl` argument of asyncpg.
 
     Raises:
         SettingsError: a file cannot be used; the message names the setting.
@@ -40,14 +40,14 @@ def database_tls(settings: DatabaseSettings) -> ssl.SSLContext | str | bool:
 
 
 def diagnose_database_tls(error: BaseException) -> str | None:
-    """Say what is at fault where a connection failed over TLS; None where it failed over something else."""
+    """Return why TLS failed and the setting to change; None for other errors."""
     if isinstance(error, ssl.SSLError):
         return explain_tls_error(error, NAMES)
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
-        return "the database speaks no TLS; turn it on there (ssl = on), or set DB_SSLMODE=prefer"
+        return "the database does not speak TLS; turn it on there (ssl = on), or set DB_SSLMODE=prefer"
     return None
 
 
 def describe_failure(error: BaseException) -> str:
-    """Say for a log why the database was not to be had: the setting at fault, where it is TLS."""
+    """Return for the log why the database failed; if TLS failed, the setting to change."""
     return diagnose_database_tls(error) or f"{type(error).__name__}: {error}"

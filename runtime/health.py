@@ -1,6 +1,6 @@
-"""A process's health over HTTP: /health/live answers while the event loop runs, /health/ready while the work can go on.
+"""Health over HTTP: /health/live answers while the event loop runs, /health/ready tells whether the process can work.
 
-/metrics, beside it, is for Prometheus.
+/metrics on the same port is for Prometheus.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ async def serve_health(host: str, port: int, checks: Checks, alarms: Checks | No
 class _Connection(H11Protocol):
     """Ends after a time, also if the client sends nothing."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's type is narrower
         super().connection_made(transport)
         self.loop.call_later(_CONNECTION_SECONDS, transport.close)
 

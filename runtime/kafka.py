@@ -1,4 +1,4 @@
-"""The log's client side: the producer that all processes use, and the topics of the registry."""
+"""The Kafka producer that all processes use, and the creation of the topics."""
 
 import asyncio
 import logging
@@ -22,17 +22,17 @@ logger = logging.getLogger(__name__)
 declare_kafka_tasks()
 
 MAX_PAYLOAD_BYTES = 1_000_000
-"""The largest value that the bridge puts in the log whole; what is larger is kept in part."""
+"""The bridge truncates larger MQTT payloads."""
 
-# Above the payload there is room for the MQTT topic (64 KiB) in a header, and above that for what a dead letter adds.
+# A record has room for the payload and for the MQTT topic (64 KiB) in a header; a dead letter also for its headers.
 MAX_RECORD_BYTES = 1_310_720
 _MAX_DEAD_LETTER_BYTES = 1_441_792
 _STOP_SECONDS = 5
-_COMPACTED_AFTER_MS = 3_600_000
+_COMPACTED_SEGMENT_MS = 3_600_000
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every client of the log is told; raises SettingsError where a file for TLS cannot be used."""
+    """Return the options of every Kafka client; raises SettingsError if a file for TLS cannot be used."""
     return {
         "bootstrap_servers": settings.kafka_bootstrap_servers,
         "request_timeout_ms": round(settings.kafka_timeout * 1000),
@@ -42,7 +42,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 @asynccontextmanager
 async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIOKafkaProducer]:
-    """Open an idempotent producer that waits for all replicas; waits for the log while it is down."""
+    """Open an idempotent producer that waits for all replicas. Waits while Kafka is down."""
     client = AIOKafkaProducer(
         **client_options(settings),
         client_id=client_id,
@@ -56,16 +56,16 @@ async def producer(settings: KafkaSettings, client_id: str) -> AsyncIterator[AIO
         await _start(client, settings)
         yield client
     finally:
-        # Stopping flushes, and while the log is away that takes for ever. What is dropped was not acknowledged.
+        # stop() flushes, which never ends while Kafka is down. Records that are dropped here were not acknowledged.
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
                 await client.stop()
 
 
 async def enqueue(client: AIOKafkaProducer, topic: str, value: bytes | None, **record: Any) -> "asyncio.Future[Any]":
-    """Hand a record (key, headers, partition) to the producer; waits while the log is away and the buffer is full.
+    """Pass a record (key, headers, partition) to the producer. Waits while its buffer is full and Kafka is down.
 
-    The result is the log's word on it.
+    Returns the future of Kafka's acknowledgement.
     """
     while True:
         try:
@@ -84,7 +84,7 @@ class TopicsReport:
 
 
 async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
-    """Create what is missing of the registry; what exists is left as it is. Waits for the log while it is down."""
+    """Create the missing topics; existing ones stay unchanged. Waits while Kafka is down."""
     client = AIOKafkaAdminClient(**client_options(settings))
     await _start(client, settings)
     try:
@@ -92,14 +92,14 @@ async def ensure_topics(settings: KafkaSettings) -> TopicsReport:
         missing = [_new_topic(name, topic, settings) for name, topic in settings.topics if name not in existing]
         if missing:
             _raise_errors(await client.create_topics(missing, timeout_ms=30_000))
-            existing = await _when_all_lead(client, [topic.name for topic in missing])
+            existing = await _wait_for_leaders(client, [topic.name for topic in missing])
         return TopicsReport(frozenset(topic.name for topic in missing), existing)
     finally:
         await client.close()
 
 
-async def _when_all_lead(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
-    """Wait until topics that were just created can be used: the brokers learn of them a moment later."""
+async def _wait_for_leaders(client: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, int]:
+    """Wait until all partitions of new topics have a leader, which takes a moment."""
     backoff = Backoff(max_seconds=1)
     while True:
         described = {topic["topic"]: topic["partitions"] for topic in await client.describe_topics()}
@@ -109,14 +109,14 @@ async def _when_all_lead(client: AIOKafkaAdminClient, names: Iterable[str]) -> d
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
-    """Return how many partitions each topic of the log has."""
+    """Return the number of partitions of each topic."""
     return {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
 
 
 def _raise_errors(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         error = for_code(code)
-        # Another process may have been quicker.
+        # Another process may have created it at the same time.
         if error is not None and code and error is not TopicAlreadyExistsError:
             raise error(f"could not create topic {name}: {message}")
 
@@ -126,12 +126,12 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
     configs = {
         "cleanup.policy": topic.cleanup,
         "max.message.bytes": str(largest),
-        # With it, "all replicas" is never the leader alone.
+        # So acks="all" never means the leader alone.
         "min.insync.replicas": str(max(1, settings.kafka_replication - 1)),
     }
     if "compact" in topic.cleanup:
-        # What is written to is not compacted; by default it is for a week, and whoever starts reads all of it.
-        configs["segment.ms"] = str(_COMPACTED_AFTER_MS)
+        # Kafka does not compact the active segment, and every start reads all of it. By default it lasts a week.
+        configs["segment.ms"] = str(_COMPACTED_SEGMENT_MS)
     if "delete" in topic.cleanup:
         configs["retention.ms"] = str(settings.kafka_retention_hours * 3_600_000)
     partitions = topic.partitions or settings.kafka_partitions
@@ -139,17 +139,16 @@ def _new_topic(name: str, topic: Topic, settings: KafkaSettings) -> NewTopic:
 
 
 async def _start(client: AIOKafkaProducer | AIOKafkaAdminClient, settings: KafkaSettings) -> None:
-    """Wait for the log; raises SettingsError where it is there and does not let us in."""
+    """Wait until Kafka answers; raises SettingsError if it refuses our certificate or login."""
     backoff = Backoff(max_seconds=5)
     while True:
         try:
             await client.start()
         except KafkaConnectionError:
-            refused = await diagnose_kafka_access(settings)
-            if refused is not None:
-                raise SettingsError(refused) from None
+            if refusal := await diagnose_kafka_access(settings):
+                raise SettingsError(refusal) from None
             logger.warning(
-                "the log does not answer at %s; check KAFKA_BOOTSTRAP_SERVERS, and that it runs",
+                "Kafka does not answer at %s; check KAFKA_BOOTSTRAP_SERVERS, and that Kafka runs",
                 settings.kafka_bootstrap_servers,
                 extra={"action": "kafka_unreachable"},
             )

@@ -1,4 +1,4 @@
-"""Who we are to the log, and whom we trust there: the same for every client of it."""
+"""TLS and login of all Kafka clients, and the reason why Kafka refuses one."""
 
 import asyncio
 import ssl
@@ -17,11 +17,11 @@ from aiokafka.errors import (
 from runtime.tls import TlsSettingNames, explain_tls_error, load_ca, load_client
 from schemas.settings.blocks import KafkaSettings, SettingsError
 
-_LOOK_SECONDS = 5
+_CHECK_SECONDS = 5
 _REFUSALS = (SaslAuthenticationFailed, UnsupportedSaslMechanismError, IllegalSaslStateError)
 
 NAMES = TlsSettingNames(
-    what="log",
+    what="Kafka server",
     ca="KAFKA_CA_CERT",
     certificate="KAFKA_CLIENT_CERT",
     key="KAFKA_CLIENT_KEY",
@@ -32,7 +32,7 @@ NAMES = TlsSettingNames(
 
 @lru_cache(maxsize=8)
 def kafka_tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
-    """Build the TLS context towards the log, once a process; None where the protocol has no TLS.
+    """Return the TLS context for Kafka, one per process; None if the protocol has no TLS.
 
     Raises:
         SettingsError: a file cannot be used; the message names the setting.
@@ -48,7 +48,7 @@ def kafka_tls_context(settings: KafkaSettings) -> ssl.SSLContext | None:
 
 
 def security_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what aiokafka's clients are told of security; raises SettingsError as `kafka_tls_context`."""
+    """Return the security options of aiokafka's clients; raises SettingsError as `kafka_tls_context` does."""
     options: dict[str, Any] = {
         "security_protocol": settings.kafka_security_protocol,
         "ssl_context": kafka_tls_context(settings),
@@ -63,26 +63,25 @@ def security_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 async def check_kafka_access(settings: KafkaSettings) -> None:
-    """Look at the start whether the log lets us in, where the settings ask for TLS or a login.
+    """Check at start that Kafka accepts our certificate or login, if the settings use TLS or SASL.
 
-    For who does not wait for the log before it begins. One that is away is no matter here.
+    For processes that start without waiting for Kafka; an unreachable Kafka is no error.
 
     Raises:
-        SettingsError: it does not; the message names the setting.
+        SettingsError: Kafka refuses us; the message names the setting.
     """
     if settings.kafka_security_protocol == "PLAINTEXT":
         return
     with suppress(TimeoutError):
-        async with asyncio.timeout(_LOOK_SECONDS):
-            refused = await diagnose_kafka_access(settings)
-            if refused is not None:
-                raise SettingsError(refused)
+        async with asyncio.timeout(_CHECK_SECONDS):
+            if refusal := await diagnose_kafka_access(settings):
+                raise SettingsError(refusal)
 
 
 async def diagnose_kafka_access(settings: KafkaSettings) -> str | None:
-    """Say why the log does not let us in; None where it does, or where no server of it can be reached.
+    """Return why Kafka refuses us; None if it accepts us or no server is reachable.
 
-    aiokafka's clients keep to themselves why they could not connect.
+    The errors of aiokafka's clients do not contain the reason.
     """
     for host, port, _ in collect_hosts(settings.kafka_bootstrap_servers):
         try:
@@ -95,7 +94,7 @@ async def diagnose_kafka_access(settings: KafkaSettings) -> str | None:
             return explain_tls_error(error, NAMES)
         except _REFUSALS as error:
             return (
-                f"the log refuses the login: {error}; "
+                f"Kafka refuses the login: {error}; "
                 "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM"
             )
         except (KafkaError, OSError):

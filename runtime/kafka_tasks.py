@@ -1,6 +1,6 @@
-"""The background tasks of aiokafka's clients, declared vital, each with how its client shows that it was closed.
+"""Declares the background tasks of aiokafka's clients vital, each with the condition under which it may end.
 
-aiokafka has no public access to them; tests/integration/runtime/test_background_tasks.py fails where an upgrade renames
+aiokafka gives no public access to them. tests/integration/runtime/test_background_tasks.py fails if an upgrade renames
 one.
 """
 
@@ -14,7 +14,7 @@ from aiokafka.producer.sender import Sender
 
 from runtime.supervision import Arguments, declare_vital
 
-# ruff: noqa: SLF001
+# ruff: noqa: SLF001 - aiokafka shows the state of its tasks only in private attributes
 
 _NO_MEMBER = ""
 
@@ -24,7 +24,7 @@ def _closing(arguments: Arguments, _task: "asyncio.Task[Any]") -> bool:
 
 
 def _heartbeats_pause(arguments: Arguments, task: "asyncio.Task[Any]") -> bool:
-    """Between two generations of the group there are none; an error of theirs reaches whoever reads the consumer."""
+    """Return whether heartbeats may end: none run between two generations, and the consumer raises their errors."""
     coordinator = arguments["self"]
     return bool(
         coordinator._closing.done()
@@ -35,8 +35,8 @@ def _heartbeats_pause(arguments: Arguments, task: "asyncio.Task[Any]") -> bool:
     )
 
 
-def _assignment_over(arguments: Arguments, task: "asyncio.Task[Any]") -> bool:
-    """Each assignment has a task of its own; an error of it reaches whoever reads the consumer."""
+def _assignment_ended(arguments: Arguments, task: "asyncio.Task[Any]") -> bool:
+    """Return whether the task may end: each assignment has its own, and the consumer raises its errors."""
     return bool(
         arguments["self"]._closing.done()
         or not arguments["assignment"].active
@@ -45,27 +45,27 @@ def _assignment_over(arguments: Arguments, task: "asyncio.Task[Any]") -> bool:
 
 
 def declare_kafka_tasks() -> None:
-    """Declare them; once is enough."""
+    """Declare them vital; call it once per process."""
     declare_vital(GroupCoordinator._coordination_routine, "the coordination with the consumer group", _closing)
     declare_vital(GroupCoordinator._heartbeat_routine, "the heartbeat to the consumer group", _heartbeats_pause)
-    declare_vital(GroupCoordinator._commit_refresh_routine, "the look-up of committed offsets", _assignment_over)
+    declare_vital(GroupCoordinator._commit_refresh_routine, "the refresh of committed offsets", _assignment_ended)
     declare_vital(
         NoGroupCoordinator._reset_committed_routine,
-        "the look-up of positions",
+        "the reset of read positions",
         lambda arguments, task: arguments["self"]._reset_committed_task is not task,
     )
     declare_vital(
         Fetcher._fetch_requests_routine,
-        "the fetching of records from the log",
+        "the fetching of records from Kafka",
         lambda arguments, _task: bool(arguments["self"]._closed),
     )
     declare_vital(
         Sender._sender_routine,
-        "the sending of records to the log",
+        "the sending of records to Kafka",
         lambda arguments, _task: bool(arguments["self"]._message_accumulator._closed),
     )
     declare_vital(
         AIOKafkaClient._md_synchronizer,
-        "the refresh of the log's metadata",
+        "the refresh of Kafka's metadata",
         lambda arguments, task: arguments["self"]._sync_task is not task,
     )

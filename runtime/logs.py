@@ -1,7 +1,7 @@
-"""What a process says of itself, on standard error: a line of text for people, an object of JSON for machines.
+"""Logging to standard error: text for people, one JSON object per line for machines.
 
-Each line names its `action` (`extra={"action": …}`). Names are stable and listed in docs/reference/logs.md; other words
-of a line may change. What an alarm or a search may ask for, such as a VEN's id, is a field too.
+Each line has an `action` (`extra={"action": …}`). Actions are stable and listed in docs/reference/logs.md; messages may
+change. Values that alarms or searches need, such as a VEN's id, are fields too.
 """
 
 import logging
@@ -16,10 +16,10 @@ logger = logging.getLogger(__name__)
 
 
 def configure_logging(name: str, level: Level = "INFO") -> None:
-    """Log to standard error as `name`; LOG_LEVEL goes over the level given.
+    """Log to standard error as process `name`; LOG_LEVEL overrides `level`.
 
     Raises:
-        SettingsError: LOG_LEVEL or LOG_FORMAT is none.
+        SettingsError: LOG_LEVEL or LOG_FORMAT has an unknown value.
     """
     settings = LogSettings.load()
     as_json = settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
@@ -34,14 +34,14 @@ def configure_logging(name: str, level: Level = "INFO") -> None:
 
 
 def text_formatter(name: str) -> logging.Formatter:
-    """Return what makes a line of text; a traceback follows in lines of its own."""
+    """Return the formatter for text; a traceback follows the message on separate lines."""
     return _Text(f"%(asctime)s {name} %(levelname)s %(name)s: %(message)s")
 
 
 class _Text(logging.Formatter):
-    """A message may hold what devices and clients said: it begins no line of its own and commands no terminal."""
+    """Escapes control characters: text of devices and clients must not start a line or control the terminal."""
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name of logging's method
         text = super().formatMessage(record)
         if text.isprintable():
             return text
@@ -49,7 +49,7 @@ class _Text(logging.Formatter):
 
 
 def json_formatter(name: str) -> logging.Formatter:
-    """Return what makes a line of JSON; the time is UTC."""
+    """Return the formatter for JSON; times are UTC."""
     return JsonFormatter(
         ["levelname", "name", "message"],
         timestamp="time",
@@ -66,9 +66,9 @@ def _quieten(least: int) -> None:
 
 
 def _without_reconnects(record: logging.LogRecord) -> bool:
-    """Whether to log a record: aiokafka reports each try to connect as an error, and whoever waits says so itself.
+    """Return whether to log a record: not aiokafka's errors of each attempt to connect, which our code logs itself.
 
-    What has a traceback is none of these: it ended something.
+    Errors with a traceback are logged: they ended something.
     """
     is_error_of_aiokafka = record.levelno == logging.ERROR and record.name.startswith("aiokafka.")
     return (
@@ -77,7 +77,7 @@ def _without_reconnects(record: logging.LogRecord) -> bool:
 
 
 def _log_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say why the process ends in the form of all else: a traceback of many lines is many entries for a machine."""
+    """Log the error that ends the process as one JSON line: a plain traceback would be many log entries."""
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return

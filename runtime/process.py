@@ -1,4 +1,4 @@
-"""The life of one process: run until SIGTERM or SIGINT, then end in order."""
+"""Runs a process until SIGTERM or SIGINT, then shuts it down."""
 
 import asyncio
 import gc
@@ -18,21 +18,21 @@ logger = logging.getLogger(__name__)
 
 _OBJECTS_BETWEEN_COLLECTIONS = 50_000
 _EXIT_SECONDS = 5.0
-"""How long threads may keep a process that has failed."""
+"""How long threads may delay the exit of a process that has failed."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
 def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = None) -> None:
-    """Run `main` on uvloop; the event it gets is set by SIGTERM or SIGINT, and then it drains and returns.
+    """Run `main` on uvloop. SIGTERM or SIGINT sets the event that it receives; then it must drain and return.
 
-    Where it has not within `grace` seconds, it is cancelled: it may be waiting for a server that is away.
+    After `grace` seconds it is cancelled, because it may be waiting for a server that is down.
 
     Raises:
-        GatewayError: it was cancelled before it was done.
+        GatewayError: it was cancelled before it had drained.
     """
-    # Records are many small objects that die young and hold no cycles; by default every few hundred new ones have all
-    # young ones looked through. What has been imported stays.
+    # Records are many small objects without cycles that die young. By default, every few hundred new ones start a
+    # collection. Imported modules stay, so the collector need not visit them.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS, 20, 50)
     configure_logging(name, level)
@@ -63,5 +63,7 @@ async def _until_stopped(work: "asyncio.Future[None]", stop: asyncio.Event, grac
     if not work.done():
         work.cancel()
         await asyncio.wait({work})
-        raise GatewayError("stopped before it was done; what was not acknowledged comes again at the next start")
+        raise GatewayError(
+            "stopped before all work was done; unacknowledged messages are redelivered at the next start"
+        )
     work.result()

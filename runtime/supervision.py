@@ -1,9 +1,9 @@
-"""Ends the process when a background task ends that it cannot work without, whatever the reason.
+"""Ends the process when a vital background task ends, whatever the reason.
 
-Libraries start tasks that nobody awaits: aiokafka's coordinator, Faust's services. One that raises, returns or is
-cancelled from within leaves a process that answers its health checks and works no more. So every task is looked at when
-it starts: the code of its coroutine says whether it is vital (`vital`, `declare_vital`). When a vital task ends and
-nobody has closed what it belongs to, the supervisor logs one sentence and ends the process with an error.
+Libraries start tasks that nobody awaits, such as aiokafka's coordinator and Faust's services. If one raises, returns or
+is cancelled from within, the process still answers its health checks but does no work. So a task factory checks each
+task at its start: `vital` and `declare_vital` register the coroutine functions whose tasks are vital. When a vital task
+ends and its owner was not closed, the supervisor logs one sentence and ends the process with an error.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ from schemas.base.errors import GatewayError
 logger = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 0.25
-"""What an owner that closes may take from the end of its task until it shows."""
+"""How long after the end of its task an owner may take to show that it was closed."""
 _END_SECONDS = 20.0
-"""How long the process may take to end in order: longer than SHUTDOWN_TIMEOUT by default and its grace."""
+"""How long the shutdown may take: longer than the default SHUTDOWN_TIMEOUT and its grace together."""
 
 Arguments = Mapping[str, Any]
-InOrder = Callable[[Arguments, "asyncio.Task[Any]"], bool]
-"""Whether a task may end now; the arguments are those of its coroutine, `self` among them."""
+MayEnd = Callable[[Arguments, "asyncio.Task[Any]"], bool]
+"""Returns whether a task may end now, given the arguments of its coroutine (with `self`) and the task."""
 F = TypeVar("F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 
 class BackgroundTaskError(GatewayError):
-    """A background task ended that the process cannot work without."""
+    """A vital background task ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Vital:
-    what: Callable[[Arguments], str]
-    in_order: InOrder
+    describe: Callable[[Arguments], str]
+    may_end: MayEnd
 
 
 _vital: dict[CodeType, _Vital] = {}
@@ -45,18 +45,18 @@ _supervisor: ContextVar["Supervisor | None"] = ContextVar("supervisor", default=
 
 
 def declare_vital(
-    function: Callable[..., Coroutine[Any, Any, Any]], what: str | Callable[[Arguments], str], in_order: InOrder
+    function: Callable[..., Coroutine[Any, Any, Any]], what: str | Callable[[Arguments], str], may_end: MayEnd
 ) -> None:
-    """Declare that a process cannot work without a task of this coroutine function.
+    """Declare that the tasks of this coroutine function are vital.
 
-    `what` it does is for the log; `in_order` is asked when the task has ended, and again a moment later.
+    `what` names the task in the log. `may_end` is called when the task has ended, and again a moment later.
     """
     describe = what if callable(what) else lambda _: what
-    _vital[function.__code__] = _Vital(describe, in_order)
+    _vital[function.__code__] = _Vital(describe, may_end)
 
 
 def vital(what: str) -> Callable[[F], F]:
-    """Declare a coroutine function of ours whose task ends only with the process."""
+    """Declare that the tasks of a coroutine function are vital and end only with the process."""
 
     def declare(function: F) -> F:
         declare_vital(function, what, lambda _arguments, _task: False)
@@ -66,7 +66,7 @@ def vital(what: str) -> Callable[[F], F]:
 
 
 def watch_tasks_of(loop: asyncio.AbstractEventLoop) -> None:
-    """Have the tasks of a loop watched, by the supervisor of the context in which each starts."""
+    """Watch the tasks of a loop: each by the supervisor of the context in which it starts."""
     if loop.get_task_factory() is not _start_task:
         loop.set_task_factory(_start_task)  # type: ignore[arg-type]
 
@@ -75,25 +75,25 @@ def _start_task(
     loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
 ) -> "asyncio.Task[Any]":
     task = asyncio.Task(coroutine, loop=loop, **options)
-    known = _vital.get(getattr(coroutine, "cr_code", None))  # type: ignore[arg-type]
-    supervisor = _supervisor.get() if known is not None else None
-    if known is not None and supervisor is not None:
-        supervisor.watch(task, known, dict(coroutine.cr_frame.f_locals))  # type: ignore[attr-defined]
+    kind = _vital.get(getattr(coroutine, "cr_code", None))  # type: ignore[arg-type]
+    supervisor = _supervisor.get() if kind is not None else None
+    if kind is not None and supervisor is not None:
+        supervisor.watch(task, kind, dict(coroutine.cr_frame.f_locals))  # type: ignore[attr-defined]
     return task
 
 
 class Supervisor:
     """Watches the vital tasks that start inside its context, also in threads that run in a copy of the context.
 
-    When one ends, `failure` says which and why, and the task that opened the context is cancelled; at the end of the
-    context the cancellation becomes the BackgroundTaskError. Whoever opens it in a task that must go on, as the API's
-    lifespan must, gives `cancel=False` and looks at `failure`.
+    When one ends, `failure` says which and why, and the task that opened the context is cancelled. At the end of the
+    context, the cancellation becomes the BackgroundTaskError. With `cancel=False`, the task continues and must check
+    `failure`, as the API's lifespan does.
     """
 
     def __init__(self, *, cancel: bool = True) -> None:
         self.failure: BackgroundTaskError | None = None
         self._cancel = cancel
-        self._over = False
+        self._stopping = False
 
     def __enter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -105,34 +105,35 @@ class Supervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.over()
+        self.stop_watching()
         _supervisor.reset(self._token)
         if self.failure is None or self._task is None or not self._cancel:
             return
         if self._task.uncancel() == 0 and kind is asyncio.CancelledError:
             raise self.failure from self.failure.__cause__
 
-    def over(self) -> None:
-        """From here on tasks end because the process does."""
-        self._over = True
+    def stop_watching(self) -> None:
+        """Ignore ends of tasks from now on: the process shuts down."""
+        self._stopping = True
 
-    def watch(self, task: "asyncio.Task[Any]", known: _Vital, arguments: Arguments) -> None:
+    def watch(self, task: "asyncio.Task[Any]", kind: _Vital, arguments: Arguments) -> None:
         """Watch a vital task."""
 
-        def judge() -> None:
-            if not self._over and self.failure is None and not known.in_order(arguments, task):
-                failure = _failure(known.what(arguments), task)
-                self._loop.call_soon_threadsafe(self._fail, failure)
+        def ended_unexpectedly() -> bool:
+            return not self._stopping and not kind.may_end(arguments, task)
 
-        def ended(_: "asyncio.Task[Any]") -> None:
-            if self._over or known.in_order(arguments, task):
-                return
-            task.get_loop().call_later(_SETTLE_SECONDS, judge)
+        def on_end(_: "asyncio.Task[Any]") -> None:
+            if ended_unexpectedly():
+                task.get_loop().call_later(_SETTLE_SECONDS, fail_if_unexpected)
 
-        task.add_done_callback(ended)
+        def fail_if_unexpected() -> None:
+            if ended_unexpectedly():
+                self._loop.call_soon_threadsafe(self._fail, _failure(kind.describe(arguments), task))
+
+        task.add_done_callback(on_end)
 
     def _fail(self, failure: BackgroundTaskError) -> None:
-        if self._over or self.failure is not None:
+        if self._stopping or self.failure is not None:
             return
         self.failure = failure
         logger.critical("%s", failure, exc_info=failure.__cause__, extra={"action": "background_task_ended"})
@@ -147,6 +148,6 @@ def _failure(what: str, task: "asyncio.Task[Any]") -> BackgroundTaskError:
         why = f"failed with {type(cause).__name__}: {cause}"
     else:
         why = "was cancelled from within" if task.cancelled() else "ended without an error"
-    failure = BackgroundTaskError(f"{what} {why}; the process cannot work without it and ends, to be started again")
+    failure = BackgroundTaskError(f"{what} {why}; the process cannot work without it, ends and must be restarted")
     failure.__cause__ = cause
     return failure

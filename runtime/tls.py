@@ -1,4 +1,4 @@
-"""TLS of a client, alike towards MQTT, the log and the database: what is wrong names the setting that mends it."""
+"""TLS of clients of MQTT, Kafka and PostgreSQL; each error names the setting to change."""
 
 import ssl
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from schemas.settings.blocks import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class TlsSettingNames:
-    """What the settings of one connection are called; `host` is what has to be in the server's certificate."""
+    """The names of the settings of one connection; the server's certificate must contain the value of `host`."""
 
     what: str
     ca: str
@@ -23,16 +23,16 @@ class TlsSettingNames:
 
 
 def load_ca(context: ssl.SSLContext, names: TlsSettingNames, file: str = "", pem: str = "") -> None:
-    """Trust the CA of a file or of PEM text; without either, those of the system.
+    """Trust the CA of a file or of PEM text; without either, the system's CAs.
 
     Raises:
-        SettingsError: there is no certificate in it, or none that is still good.
+        SettingsError: it contains no certificate, or all have expired.
     """
     if not (file or pem):
         context.load_default_certs()
         return
     try:
-        # Bundles may hold comments in any language; the certificates are ASCII.
+        # Bundles may contain comments in any language; the certificates are ASCII.
         context.load_verify_locations(
             cafile=None if pem else file, cadata=pem.encode("ascii", "ignore").decode() or None
         )
@@ -42,23 +42,23 @@ def load_ca(context: ssl.SSLContext, names: TlsSettingNames, file: str = "", pem
     now = datetime.now(UTC)
     if not bundle:
         return
-    # A bundle may keep old ones beside new ones.
+    # A bundle may contain old certificates beside new ones.
     last = max(each.not_valid_after_utc for each in bundle)
     CERTIFICATE_EXPIRES.labels(names.ca).set(last.timestamp())
     if last < now:
-        raise SettingsError(f"{names.ca} expired at {last:%Y-%m-%d %H:%M} UTC; put the CA's new certificate there")
+        raise SettingsError(f"{names.ca} expired at {last:%Y-%m-%d %H:%M} UTC; set it to the CA's new certificate")
 
 
 def load_client(context: ssl.SSLContext, names: TlsSettingNames, certificate: str, key: str) -> None:
-    """Show a client certificate; both are names of files.
+    """Use a client certificate; both arguments are names of files.
 
     Raises:
-        SettingsError: one cannot be read, they do not belong together, or it is too early or too late for it.
+        SettingsError: a file cannot be read, the key is of another certificate, or the certificate is not valid now.
     """
     try:
-        # A key under a pass phrase is an error, not a question at the terminal.
+        # With an empty password, an encrypted key is an error and not a prompt at the terminal.
         context.load_cert_chain(certificate, key, password="")
-        with open(certificate, "rb") as file:  # noqa: PTH123 - a name, as OpenSSL took it
+        with open(certificate, "rb") as file:  # noqa: PTH123 - the same text as for OpenSSL
             own = x509.load_pem_x509_certificate(file.read())
     except (OSError, ValueError) as error:
         raise SettingsError(f"{names.certificate} or {names.key} cannot be used: {error}") from None
@@ -69,37 +69,38 @@ def load_client(context: ssl.SSLContext, names: TlsSettingNames, certificate: st
         raise SettingsError(f"{names.certificate} expired at {when}; renew the client certificate")
     if now < own.not_valid_before_utc:
         when = f"{own.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        raise SettingsError(f"{names.certificate} is valid from {when} only; check this machine's clock")
+        raise SettingsError(f"{names.certificate} is not valid before {when}; check this machine's clock")
 
 
-# Of OpenSSL: what it calls the outcome of looking at the server's certificate.
+# OpenSSL's results of verifying the server's certificate (X509_V_ERR_*).
 _EXPIRED, _OTHER_NAME, _OTHER_ADDRESS = 10, 62, 64
-# What a server says of our certificate, as OpenSSL words it: SSLV3_ALERT_CERTIFICATE_EXPIRED and so on.
-_OF_OUR_CERTIFICATE = ("UNKNOWN_CA", "CERTIFICATE", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
-_OF_THE_VERSION = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
+# Parts of OpenSSL's names of the alerts by which a server refuses our certificate, such as
+# SSLV3_ALERT_CERTIFICATE_EXPIRED.
+_CERTIFICATE_ALERTS = ("UNKNOWN_CA", "CERTIFICATE", "ACCESS_DENIED", "HANDSHAKE_FAILURE")
+_VERSION_ERRORS = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL")
 
 
 def explain_tls_error(error: ssl.SSLError, names: TlsSettingNames) -> str:
-    """Say what a failed handshake means, which setting is at fault, and what to do."""
+    """Return what a failed handshake means and which setting to change."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _explain_certificate(error, names)
     reason = error.reason or str(error)
-    if any(part in reason for part in _OF_THE_VERSION):
-        return f"the {names.what} speaks no TLS 1.2 or newer ({reason}); allow it there"
+    if any(part in reason for part in _VERSION_ERRORS):
+        return f"the {names.what} does not support TLS 1.2 or newer ({reason}); enable it there"
     if "WRONG_VERSION_NUMBER" in reason or "RECORD_LAYER_FAILURE" in reason:
-        return f"the {names.what} speaks no TLS at this port; check the port and {names.switch}"
-    if any(part in reason for part in _OF_OUR_CERTIFICATE):
+        return f"the {names.what} does not speak TLS at this port; check the port and {names.switch}"
+    if any(part in reason for part in _CERTIFICATE_ALERTS):
         return (
             f"the {names.what} refuses our certificate ({reason}); "
-            f"{names.certificate} has to be signed by a CA that it trusts, and neither expired nor revoked"
+            f"a CA that it trusts must have signed {names.certificate}, and it must be neither expired nor revoked"
         )
     return f"the TLS handshake with the {names.what} failed: {reason}; check {names.switch} and {names.ca}"
 
 
 def _explain_certificate(error: ssl.SSLCertVerificationError, names: TlsSettingNames) -> str:
-    text = f"the certificate of the {names.what} is not accepted: {error.verify_message}"
+    text = f"we do not accept the certificate of the {names.what}: {error.verify_message}"
     if error.verify_code in (_OTHER_NAME, _OTHER_ADDRESS):
-        return f"{text}; set {names.host} to a name that is in it"
+        return f"{text}; set {names.host} to a name that it contains"
     if error.verify_code == _EXPIRED:
         return f"{text}; renew it there, or check this machine's clock"
     return f"{text}; set {names.ca} to the CA that signed it"

@@ -16,7 +16,7 @@ from schemas.base.errors import GatewayError
 from schemas.records.tracing import is_sampled, within
 from schemas.settings.blocks import TraceSettings
 
-if TYPE_CHECKING:  # of the extra `tracing`
+if TYPE_CHECKING:  # needs the extra `tracing`
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from runtime.otlp import SpanPipeline
@@ -39,7 +39,7 @@ class Tracing:
 
     def samples_message(self) -> bool:
         """Whether to trace the message at hand: at random."""
-        return self._messages > 0 and random.random() < self._messages  # noqa: S311 - no secret
+        return self._messages > 0 and random.random() < self._messages  # noqa: S311 - sampling needs no secure random
 
     def samples_command(self, correlation_id: str) -> bool:
         """Whether to trace a command: every process decides alike."""
@@ -109,7 +109,7 @@ def end_span(span: Span, error: str | None = None) -> None:
 
 def _open_pipeline(settings: TraceSettings, process: str, exporter: "SpanExporter | None") -> "SpanPipeline":
     try:
-        from runtime.otlp import SpanPipeline, otlp_exporter  # noqa: PLC0415 - its libraries are an extra
+        from runtime.otlp import SpanPipeline, otlp_exporter  # noqa: PLC0415 - needs the extra `tracing`, and only while tracing is on
     except ImportError as error:
         raise GatewayError(
             f"TRACE_MESSAGES and TRACE_COMMANDS need OpenTelemetry's SDK ({error.name} is missing): install "

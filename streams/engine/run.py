@@ -24,7 +24,7 @@ async def run_app(app: Any, stop: asyncio.Event, supervisor: Supervisor, shutdow
         if app.crash_reason is not None:
             raise _crash_of(app.crash_reason)
     finally:
-        supervisor.over()
+        supervisor.stop_watching()
         await _stop(app, shutdown_seconds)
 
 

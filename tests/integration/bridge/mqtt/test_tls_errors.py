@@ -40,7 +40,7 @@ def with_another_ca(tls_broker: TlsBroker) -> MqttSettings:
     ("settings", "named"),
     [
         (with_another_ca, "set MQTT_CA_CERT to the CA"),
-        (of_a_stranger, r"MQTT_CLIENT_CERT has to be"),
+        (of_a_stranger, r"must have signed MQTT_CLIENT_CERT"),
         (under_another_name, "set MQTT_TLS_SERVER_NAME"),
     ],
 )
