@@ -63,7 +63,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         supervisor = stack.enter_context(Supervisor())
         stack.enter_context(TRACING.exporting(config.traces, config.role))
-        checks: dict[str, Check] = {"log": lambda: False}
+        checks: dict[str, Check] = {"kafka": lambda: False}
         alarms: dict[str, Check] = {}
         # Health comes first: a role that waits for Kafka is alive.
         await stack.enter_async_context(
@@ -72,7 +72,7 @@ async def run_role(config: StreamsConfig, stop: asyncio.Event) -> None:
         topics = await ensure_topics(config.kafka)
         kafka_producer = await stack.enter_async_context(producer(config.kafka, f"gateway-{config.role}"))
         app = make_app(config.role, config.kafka, streams)
-        checks["log"] = lambda: bool(app.ready)
+        checks["kafka"] = lambda: bool(app.ready)
         match config.role:
             case "validate":
                 alarm = DeadLetterAlarm(streams)

@@ -98,7 +98,7 @@ class Uplink:
         else:
             evidence.add_done_callback(partial(self._on_stored, [pending]))
 
-    @vital("the way of messages from MQTT to the log")
+    @vital("the uplink (MQTT to Kafka)")
     async def run(self) -> None:
         """Send what is received, for ever.
 

@@ -1,1 +1,1 @@
-"""Identifiers, errors, rejection reasons and the time window that all other schemas build on."""
+"""Access roles, errors, rejection reasons and the time window that all other schemas build on."""

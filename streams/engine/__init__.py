@@ -1,1 +1,1 @@
-"""Faust over fetched batches: consuming, publishing and leader election."""
+"""Faust over fetched batches: consuming and publishing."""

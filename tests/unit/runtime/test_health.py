@@ -15,7 +15,7 @@ class Served:
     """A health server with two checks and an alarm whose states the test sets."""
 
     def __init__(self) -> None:
-        self.states = {"log": True, "database": True}
+        self.states = {"kafka": True, "database": True}
         self.flooded = False
         self.port = 0
 
@@ -39,7 +39,7 @@ class Served:
 @pytest.fixture
 async def served() -> AsyncIterator[Served]:
     served = Served()
-    checks = {"log": lambda: served.states["log"], "database": lambda: served.states["database"]}
+    checks = {"kafka": lambda: served.states["kafka"], "database": lambda: served.states["database"]}
     loop, unhandled = asyncio.get_running_loop(), list[dict[str, Any]]()
     loop.set_exception_handler(lambda _loop, context: unhandled.append(context))
     try:
@@ -57,7 +57,7 @@ async def test_live_is_200_whatever_the_checks_return(served: Served, path: str)
 
 
 async def test_ready_is_200_while_all_checks_pass(served: Served) -> None:
-    checks = {"log": True, "database": True}
+    checks = {"kafka": True, "database": True}
     assert await served.get("/health/ready") == (200, {"status": "ok", "checks": checks, "alarms": []})
 
 
@@ -65,17 +65,17 @@ async def test_an_alarm_is_listed_and_leaves_the_process_ready(served: Served) -
     served.flooded = True
     assert await served.get("/health/ready") == (
         200,
-        {"status": "ok", "checks": {"log": True, "database": True}, "alarms": ["flood"]},
+        {"status": "ok", "checks": {"kafka": True, "database": True}, "alarms": ["flood"]},
     )
-    served.states["log"] = False
+    served.states["kafka"] = False
     status, body = await served.get("/health/ready")
     assert (status, body["alarms"]) == (503, ["flood"])
 
 
-@pytest.mark.parametrize("failing", ["log", "database"])
+@pytest.mark.parametrize("failing", ["kafka", "database"])
 async def test_ready_is_503_while_one_check_fails_and_recovers(served: Served, failing: str) -> None:
     served.states[failing] = False
-    checks = {"log": True, "database": True} | {failing: False}
+    checks = {"kafka": True, "database": True} | {failing: False}
     assert await served.get("/health/ready") == (503, {"status": "unavailable", "checks": checks, "alarms": []})
     served.states[failing] = True
     assert (await served.get("/health/ready"))[0] == 200
@@ -101,7 +101,7 @@ async def test_metrics_have_the_checks_and_alarms(served: Served, path: str) -> 
     assert b"content-type: text/plain; version=0.0.4; charset=utf-8" in head.split(b"\r\n")
     assert f"content-length: {len(body)}".encode() in head.split(b"\r\n")
     lines = body.decode().splitlines()
-    assert 'gateway_check{name="log"} 1.0' in lines
+    assert 'gateway_check{name="kafka"} 1.0' in lines
     assert 'gateway_check{name="database"} 0.0' in lines
     assert 'gateway_alarm{name="flood"} 1.0' in lines
 

@@ -158,14 +158,14 @@ async def test_role_reports_alarm_and_batch_metrics(kafka: KafkaSettings, tmp_pa
             # Its health endpoint is the first thing that it starts.
             assert await wait_until(lambda: _listens(client), WAIT)
             assert await worker.alarms(ALARM)
-            assert await worker.health() == (200, {"status": "ok", "checks": {"log": True}, "alarms": [ALARM]})
+            assert await worker.health() == (200, {"status": "ok", "checks": {"kafka": True}, "alarms": [ALARM]})
             assert await worker.processed(5)
             shown = await worker.metrics()
         finally:
             stop.set()
             await role
     assert shown["gateway_dead_letter_ratio"] == {(): 1}
-    assert shown["gateway_check"] == {("log",): 1}
+    assert shown["gateway_check"] == {("kafka",): 1}
     assert shown["gateway_batch_records_count"]["validate",] >= 1
     assert shown["gateway_batch_seconds_sum"]["validate",] > 0
 
