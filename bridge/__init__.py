@@ -1,1 +1,1 @@
-"""MQTT to the log: every message that the broker delivers is in the log before the broker is told so."""
+"""MQTT to Kafka and back: the broker gets its PUBACK after Kafka has stored a message."""

@@ -64,7 +64,7 @@ class Downlink:
         self._stopping = False
         self._ended = asyncio.Event()
 
-    @vital("the way of commands from the log to MQTT")
+    @vital("the downlink (Kafka to MQTT)")
     async def run(self) -> None:
         """Send commands until `drain`.
 
