@@ -1,1 +1,1 @@
-"""Commands from the log to the MQTT broker, each sent once."""
+"""Commands from Kafka to the MQTT broker; each attempt is sent at most once."""

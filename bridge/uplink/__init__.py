@@ -1,1 +1,1 @@
-"""Messages from the MQTT broker to the log, acknowledged in order."""
+"""Messages from the MQTT broker to Kafka, acknowledged in order after Kafka has them."""

@@ -2,8 +2,8 @@
 
 Each worker keeps the latest values of its partitions' VENs and publishes one partial per partition and second. The
 partials' topic has one partition, so one worker receives them all. It keeps the latest partial of each partition in the
-Faust table `network_stats` and publishes their sum. The role needs no database. docs/explanation/live-totals.md says what the
-totals promise.
+Faust table `network_stats` and publishes their sum. The role needs no database. docs/explanation/live-totals.md says
+what the totals promise.
 """
 
 import time
