@@ -5,7 +5,7 @@ import msgspec
 from runtime.database import PooledConnection
 from schemas.dr.commands import Command, duration_of
 
-# Held until the command is in: a VEN is not deleted, disabled or sent the same event in between.
+# Locked until the command is written: meanwhile the VEN is not deleted, disabled or sent the same event.
 LOCK_VEN = "SELECT status FROM vens WHERE ven_id = $1 FOR NO KEY UPDATE"
 
 HAS_LOAD = """
@@ -33,7 +33,7 @@ INSERT INTO outbox (kind, key) SELECT 'command', correlation_id FROM command
 
 
 async def lock_ven(connection: PooledConnection, ven_id: str) -> str | None:
-    """Hold a VEN for this transaction; returns its status in the registry, None when it is not there."""
+    """Lock a VEN for this transaction; return its status in the registry, None if it is not registered."""
     status: str | None = await connection.fetchval(LOCK_VEN, ven_id)
     return status
 
@@ -44,18 +44,18 @@ async def has_load(connection: PooledConnection, ven_id: str, load_id: str) -> b
 
 
 async def is_shedding(connection: PooledConnection, ven_id: str, event_id: str) -> bool:
-    """Tell whether the VEN was told of the event, its time is not over, and it was not told to restore since."""
+    """Tell whether the VEN was sent the event, which is not over, and no restore since."""
     return bool(await connection.fetchval(IS_SHEDDING, ven_id, event_id))
 
 
 async def busy_with(connection: PooledConnection, ven_id: str) -> str | None:
-    """Return the DR event that the gateway has told the VEN to shed for and that is not over for it, or None."""
+    """Return the DR event for which the VEN got a command and that is not over for it, or None."""
     event_id: str | None = await connection.fetchval(BUSY_WITH, ven_id)
     return event_id
 
 
 async def end_shedding(connection: PooledConnection, ven_id: str) -> str | None:
-    """Note that what the VEN sheds for events ends now; returns the event that it was told of last, None of none."""
+    """End what the VEN sheds for events now; return the last such event, None if it sheds for none."""
     ended = await connection.fetch(END_SHEDDING, ven_id)
     return max(ended, key=lambda row: row["seq"])["event_id"] if ended else None
 

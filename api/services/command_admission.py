@@ -1,4 +1,4 @@
-"""What has to hold before a command is taken in, whichever route it came by."""
+"""Checks an operator's command before it is accepted, whichever route it came by."""
 
 import msgspec
 
@@ -10,12 +10,12 @@ from schemas.parsing.common import MAX_PAYLOAD_BYTES
 
 
 async def admit(connection: PooledConnection, command: Command, load_id: str | None = None) -> Command:
-    """Take a command in for the dispatcher, and return it; `load_id` has to be among the VEN's loads.
+    """Accept a command for the outbox and return it; `load_id` has to be among the VEN's loads.
 
-    A disabled VEN may be asked and set, but sheds nothing. An event is not sent twice: a device would shed once more
-    on top of the first time. A VEN that the gateway has told of a DR event is told of no other until it is over: a
-    device keeps both sheds and reports the second one only, and the end of either ends both. A restore ends whatever
-    the VEN was told; where it names no event, it is of the one that it ends.
+    A disabled VEN gets no command to shed. An event is not sent twice: a device would shed a second time on top of the
+    first. A VEN in a DR event gets no other event until it is over: a device keeps both sheds and reports only the
+    second one, and the end of either ends both. A restore ends whatever is active; if it names no event, it gets the
+    id of the one that it ends.
 
     Raises:
         HTTPException: 404, 409 or 422.
@@ -41,9 +41,9 @@ async def admit(connection: PooledConnection, command: Command, load_id: str | N
 async def _may_shed(connection: PooledConnection, ven_id: str, event_id: str) -> None:
     if await is_shedding(connection, ven_id, event_id):
         raise conflict(
-            f"{ven_id} was told of {event_id} already, and would shed again on top; "
-            "send a restore first, or take another event id"
+            f"{ven_id} has already been sent {event_id} and would shed twice; "
+            "send a restore first, or choose another event id"
         )
     busy = await busy_with(connection, ven_id)
     if busy is not None:
-        raise conflict(f"{ven_id} takes part in {busy}, and would shed on top of it; send a restore first")
+        raise conflict(f"{ven_id} takes part in {busy} and would shed on top of it; send a restore first")

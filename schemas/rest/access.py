@@ -1,4 +1,4 @@
-"""Who asks, and who did what."""
+"""The principal of a request, and the audit."""
 
 from datetime import datetime
 
@@ -7,7 +7,7 @@ from schemas.rest.model import RestModel, example
 
 
 class Me(RestModel):
-    """Who the API takes the request to be from; `by` is key, token, or open where nobody has to say who they are."""
+    """The principal of the request; `by` is key, token, or open if no login is required."""
 
     model_config = example(
         {"id": "key-1f0c9a3b", "name": "control room", "role": "operator", "by": "key", "expiresAt": None}
@@ -21,7 +21,7 @@ class Me(RestModel):
 
 
 class AuditEntry(RestModel):
-    """Something that somebody did, or tried to.
+    """One audited action, done or refused.
 
     `outcome` is done, repeated (its answer was given again, by its Idempotency-Key), failed or denied; `status` is that
     of the answer where nothing was done. `result` is what came of it: the id of an event, a command or a key, or those

@@ -18,7 +18,7 @@ _CIRCUIT = {
 
 
 class CurtailedCircuit(BaseModel):
-    """What one circuit did, in kW; always numbers, for clients compute with them: 0 A is a breaker nobody told of."""
+    """What one circuit did, in kW; always numbers. `breaker_amps` is 0 if the device did not report it."""
 
     model_config = example(_CIRCUIT)
 

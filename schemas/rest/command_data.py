@@ -28,7 +28,7 @@ class BadDataError(Exception):
 
 
 class _Data(BaseModel):
-    """Fields that are not known go along to the device, but never a duration that it would take for an hour."""
+    """Unknown fields are passed on, but durations below 1 s are refused: devices read them as one hour."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
@@ -40,7 +40,7 @@ class _Data(BaseModel):
         return {name: value for name, value in (self.model_extra or {}).items() if name not in _SPELLINGS}
 
     @model_validator(mode="after")
-    def _nothing_is_misspelt(self) -> Self:
+    def _check_spelling(self) -> Self:
         """Refuse a field that nearly has a known name: a misspelt duration sheds without end."""
         known = {name.lower(): name for name in _known_names(type(self))}
         for name in self.model_extra or {}:
@@ -50,7 +50,7 @@ class _Data(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _lasts(self) -> Self:
+    def _check_duration(self) -> Self:
         for name in _DURATIONS:
             value = (self.model_extra or {}).get(name, 1)
             if isinstance(value, bool | str) or value is None or not value >= 1:

@@ -58,18 +58,18 @@ _ACK = {
 
 
 class CommandSteps(RestModel):
-    """A command and how far it got. `state` follows from the steps: what the VEN said counts before all else.
+    """A command and its steps. `state` follows from the steps; acks take precedence.
 
-    `phase` is `event` or `restore` where the gateway sends it for a DR event, null where an operator did.
-    `command_revision` is 2 where the event or its restore was sent to the VEN once more. `attempt` counts
-    how often the bridge was asked to send this command: above 1 only where nothing shows that it arrived.
+    `phase` is `event` or `restore` if the gateway sends the command for a DR event, and null if an operator sent it.
+    `command_revision` is 2 if the event or its restore was reissued. `attempt` counts how often the bridge was asked
+    to send this command: above 1 only if nothing shows that it arrived.
 
-    The steps: decided; in the log (`logged_at`); about to be sent (`sending_at`); at the MQTT broker (`sent_at`);
-    answered (`acked_at`, with what the VEN said in `ack_status`); a sample names its event, or after a restore no
-    longer does (`reported_at`); a sample shows that something is shed (`shed_at`). And what may come instead: too late
-    to be sent (`expired_at`), no answer in time (`unanswered_at`), the VEN has forgotten the event (`lost_at`). It is
-    not sent after `expires_at`; `ends_at` is when what it asks for is over. Durations in `payload` are as decided, and
-    are counted to `ends_at` when it is sent.
+    `decided_at`: the command was written. `logged_at`: `ven.commands` contains it. `sending_at`: a bridge claimed it.
+    `sent_at`: the MQTT broker has it. `acked_at`: the VEN answered, with `ack_status`. `reported_at`: a sample names
+    its event, or after a restore no longer does. `shed_at`: a sample shows a shed. Instead of these: `expired_at`, it
+    was too late to send it; `unanswered_at`, no ack came in time; `lost_at`, the VEN no longer reports the event. The
+    command is not sent after `expires_at`; its request is over at `ends_at`. Durations in `payload` are as decided;
+    when the command is sent, they become the time that is left until `ends_at`.
     """
 
     model_config = example(_TRAIL)
@@ -108,10 +108,10 @@ class CommandAck(VenEventAck):
 
 
 class CommandHistory(CommandSteps):
-    """A command, how far it got, and what the VEN said of it.
+    """A command, its steps, and its acks.
 
-    `ack_count` is how often the VEN answered: more than once shows that it heard the command more than once, or said
-    so again. `acks` are these answers, newest first, 1000 at most.
+    `ack_count` is how often the VEN answered; more than once: the command or the ack was delivered again. `acks` are
+    these answers, newest first, 1000 at most.
     """
 
     model_config = example({**_TRAIL, "ackCount": 1, "acks": [_ACK]})

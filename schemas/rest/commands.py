@@ -39,7 +39,7 @@ class FreeCommand(RequestBody):
 
 
 class Sent(RestModel):
-    """A command that was taken in; acknowledgements repeat its `correlation_id`."""
+    """An accepted command; acks repeat its `correlation_id`."""
 
     model_config = example(
         {"correlationId": "5f0c8a1be0d29a47", "venId": "ven-001", "op": "shedLoad", "eventId": "evt-9"}

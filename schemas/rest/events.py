@@ -121,12 +121,12 @@ class EventWithMetrics(Event, EventMetrics):
 
 
 class EventVen(RestModel):
-    """What one VEN does in an event: now while it is active, on average over it when completed.
+    """What one VEN sheds in an event: now while the event is active, on average when it is completed.
 
-    `share_kw` is what it was told to shed, `capability_kw` what it could shed when that was decided, `reason` how the
-    share came about or why there is none, and `late` that it came after the start; all of them are null, or false,
-    where nothing was decided for it. `delivered_kwh` is null until the event is over. `correlation_id` is of the last
-    command that told it, `acked_after_ms` how long after the command its first answer was received.
+    `share_kw` is the requested reduction of this VEN, `capability_kw` what it could shed when that was decided,
+    `reason` how the share was computed or why there is none, and `late` whether it joined after the start. They are
+    null, or false, if the VEN has no share. `delivered_kwh` is null until the event is over. `correlation_id` is that
+    of the last command, `acked_after_ms` how long after this command the first ack was received.
     """
 
     model_config = example(_VEN)
@@ -145,14 +145,14 @@ class EventVen(RestModel):
 
 
 class Funnel(RestModel):
-    """How many VENs got how far in an event; of a VEN that was told more than once, the last telling counts.
+    """Number of VENs that reached each step of an event. Of several commands to a VEN, the last one counts.
 
-    Each of the first four holds the next: `targeted` were named, chosen or told; the command of `logged` is in the log
-    or was; `sent` has reached the MQTT broker, or the VEN shows that it has it; `acknowledged` accepted. The others do
-    not add up with them: `refused` answered that it would not; `expired` was not sent, for it was too late;
-    `unanswered` was sent, and nothing was heard of it in time; `lost` had reported the event and ceased to before its
-    end; `shedding` sheds for the event now while it is active, or did so over it when completed, told or not;
-    `restored` confirmed that it ended.
+    `targeted`, `logged`, `sent` and `acknowledged` each include the next. `targeted`: the event addresses the VEN.
+    `logged`: `ven.commands` contains its command. `sent`: the MQTT broker has the command, or the VEN shows that it
+    has it. `acknowledged`: the VEN accepted. The others are no part of this sum. `refused`: the VEN refused.
+    `expired`: it was too late to send the command. `unanswered`: no ack came in time. `lost`: the VEN stopped
+    reporting the event before its end. `shedding`: the VEN sheds for the event, with or without a command.
+    `restored`: the VEN confirmed the restore.
     """
 
     model_config = example(_FUNNEL)
@@ -179,9 +179,9 @@ class ResponseTimes(RestModel):
 
 
 class EventDetail(EventWithMetrics):
-    """An event, how it goes, and all the VENs that were named, chosen, told, or have spoken of it.
+    """An event, its performance, and its VENs: all targets, and VENs that reported or acknowledged it.
 
-    `started_at` is when its VENs were chosen; `missed` says that it ended while nothing was there to start it.
+    `started_at` is when its VENs were selected; `missed` is true if no process ran that could start it.
     `delivered_kwh` is the energy that was not used, and `covered_share` for how much of the event (0 to 1) samples tell
     so, on average over the VENs that take part; both are null until the event is over.
     """
@@ -210,7 +210,7 @@ class EventDetail(EventWithMetrics):
 
 
 class Stopping(RestModel):
-    """A stop that was taken in."""
+    """An accepted stop request."""
 
     model_config = example({"status": "stopping", "eventId": "evt-1f0c9a3b"})
 

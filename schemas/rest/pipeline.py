@@ -1,4 +1,4 @@
-"""How the way from the VENs to the tables goes."""
+"""The state of the pipeline from the VENs to the tables."""
 
 from datetime import datetime
 
@@ -8,9 +8,9 @@ _WAITING = {"role": "sink", "records": 42}
 
 
 class RoleBacklog(RestModel):
-    """How many records of the log a stream role has yet to process; those of about a second are always under way.
+    """The backlog of a stream role in records; those of about a second are always in progress.
 
-    Null where that is not known: the log is away, or the role has never run.
+    Null if it is unknown: Kafka is unreachable, or the role has never run.
     """
 
     model_config = example(_WAITING)
@@ -20,10 +20,10 @@ class RoleBacklog(RestModel):
 
 
 class PipelineStats(RestModel):
-    """As seen at `as_of`. What a server that is down would tell is null.
+    """The state at `as_of`. Values are null if their server is unreachable.
 
-    `messages_per_second` come into the log, over the last seconds, the bridge's own among them: one for each partition
-    of `ven.raw.metering`. `newest_reading_at` is when the newest reading that is stored was received.
+    `messages_per_second` were written to Kafka in the last seconds, with the bridge's heartbeats: one for each
+    partition of `ven.raw.metering`. `newest_reading_at` is when the newest reading that is stored was received.
     """
 
     model_config = example(

@@ -1,4 +1,4 @@
-"""The values that requests give: numbers that are numbers, words without control characters, times of this age."""
+"""Validated values of requests: numbers, text without control characters, plausible times."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from schemas.rest.model import Moment
 
 MAX_NAME = 256
 MOST_SECONDS = 7 * 86_400
-"""What a command may last: no device waits longer for the end of an event that it was told of."""
+"""The longest duration of a command."""
 MAX_REPORT_INTERVAL = 86_400
 """Seconds; a value holds for three intervals, so longer ones would tell nothing about a day."""
 
@@ -23,7 +23,7 @@ _LAST = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def _number(value: Any) -> Any:
-    """JSON tells numbers from text and from true; so do we."""
+    """Refuse text and booleans: JSON has numbers."""
     if isinstance(value, bool | str):
         raise ValueError("a number is expected")  # noqa: TRY004 - only a ValueError becomes a 422
     if isinstance(value, int) and abs(value) > 2**63:

@@ -42,7 +42,7 @@ class VenMetrics(RestModel):
 
 
 class Ven(RestModel):
-    """`last_seen` is when its last message was received, null when it was never heard.
+    """`last_seen` is when its last message was received, null if there was none.
 
     `measured_at` is when the latest sample was measured by the VEN's clock, `clock_skew_seconds` what to add to that
     clock to get the gateway's, and `reported_status` what the VEN last reported. `report_interval_seconds` is how often
@@ -106,7 +106,7 @@ class VenUpdate(RequestBody):
     name: Name | None = None
     location: Location | None = None
     status: Status | None = Field(
-        None, description="`disabled` stays until it is changed here, anything else until the VEN is heard."
+        None, description="`disabled` stays until it is changed here, anything else until the VEN sends a message."
     )
     report_interval_seconds: ReportInterval | None = None
     max_power_kw: MaxPower | None = None

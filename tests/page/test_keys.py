@@ -34,7 +34,7 @@ async def guarded(shown: PageSystem) -> AsyncIterator[Guarded]:
 
 
 async def sign_in(page: Page, key: str) -> None:
-    dialog = page.get_by_role("dialog", name="Who are you?")
+    dialog = page.get_by_role("dialog", name="Sign in")
     await dialog.get_by_label("API key or token").fill(key)
     await dialog.get_by_role("button", name="Go on").click()
 
@@ -42,7 +42,7 @@ async def sign_in(page: Page, key: str) -> None:
 async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: PageSystem, guarded: Guarded) -> None:
     async with shown.page(expected=("401", "ERR_INCOMPLETE")) as page:
         await page.goto(f"{guarded.address}/#/events")
-        dialog = page.get_by_role("dialog", name="Who are you?")
+        dialog = page.get_by_role("dialog", name="Sign in")
         await expect(dialog.get_by_label("API key or token")).to_be_focused()
         found = await Axe().run(page)
         assert not [each for each in found.response["violations"] if each["impact"] in {"serious", "critical"}]
@@ -63,13 +63,13 @@ async def test_a_viewer_looks_an_operator_acts_and_a_revoked_key_ends(shown: Pag
         await sign_in(page, guarded.keys[AccessRole.OPERATOR])
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.get_by_role("button", name="Ping").click()
-        await expect(page.get_by_text("ping was taken in")).to_be_visible()
+        await expect(page.get_by_text("ping was accepted")).to_be_visible()
         (listener,) = [
             each.principal.id for each in guarded.app.state.feed.clients if each.principal.role is AccessRole.OPERATOR
         ]
         await revoke_keys(guarded.app.state.pool, [listener])
         # The feed ends by itself, and with it comes the question.
-        await expect(dialog.get_by_text("no longer holds")).to_be_visible()
+        await expect(dialog.get_by_text("no longer valid")).to_be_visible()
         await sign_in(page, guarded.keys[AccessRole.ADMIN])
         await expect(page.locator("#live-words")).to_have_text("Live")
         await page.goto(f"{guarded.address}/#/events")

@@ -45,8 +45,8 @@ function ask(again) {
   const place = field("API key or token", input, "An administrator makes keys with gateway keys create. It is kept until this tab is closed.");
   const submit = h("button", { type: "submit", class: "primary" }, "Go on");
   const form = h("form", { novalidate: true }, place, h("div", { class: "actions" }, submit));
-  const dialog = openDialog("Who are you?", form);
-  if (again) place.wrong("The key that was used so far no longer holds.");
+  const dialog = openDialog("Sign in", form);
+  if (again) place.wrong("The key that was used so far is no longer valid.");
   return new Promise((resolve, reject) => {
     form.addEventListener("submit", async (submitted) => {
       submitted.preventDefault();

@@ -24,7 +24,7 @@ export function commandForms(path, sent) {
     say(outcome, "");
     try {
       const answer = await send();
-      say(outcome, `${answer.op} was taken in; its way is in the list of commands.`);
+      say(outcome, `${answer.op} was accepted; see the list of commands.`);
       sent();
     } catch (problem) {
       const known = problem.fields?.filter(({ location }) => fields[location]) ?? [];

@@ -45,13 +45,13 @@ export function eventView(feed, id) {
     stop.hidden = !(active || shown.status === "scheduled");
     say(stop, active ? "Stop" : "Cancel");
     figures.asked.show(number(shown.requestedReductionKw, 1), "kW", "");
-    const unknown = NO_REDUCTION[shown.status] ?? (shown.actualReductionKw === null ? "is being figured out" : null);
+    const unknown = NO_REDUCTION[shown.status] ?? (shown.actualReductionKw === null ? "not computed yet" : null);
     const reached = unknown ? 0 : (100 * shown.actualReductionKw) / shown.requestedReductionKw;
     figures.now.show(unknown ? "–" : number(shown.actualReductionKw, 1), unknown ? "" : "kW", unknown ?? `${number(reached)} % of it, ${active ? "now" : "on average"}`);
     share.style.width = `${Math.max(0, Math.min(100, reached))}%`;
     figures.vens.show(number(shown.vensResponding), "", `of ${plural(shown.funnel.targeted, "VEN that takes part", "VENs that take part")}`);
     const { p50, p95 } = shown.responseMs;
-    figures.answer.show(milliseconds(p50), "", p95 === null ? "nobody has answered yet" : `half of them; 95 % within ${milliseconds(p95)}`);
+    figures.answer.show(milliseconds(p50), "", p95 === null ? "no answer yet" : `half of them; 95 % within ${milliseconds(p95)}`);
     funnel.show(shown.funnel);
     if (before && before !== shown.status) announce(`The event is ${shown.status}.`);
   }
@@ -62,12 +62,12 @@ export function eventView(feed, id) {
       show(event);
       redraw(
         vens,
-        event.vens.length ? table("VENs of this event", VENS, event.vens.sort(byTrouble).slice(0, MOST_ROWS).map(venRow)) : h("p", { class: "empty" }, "Nobody was chosen yet."),
+        event.vens.length ? table("VENs of this event", VENS, event.vens.sort(byTrouble).slice(0, MOST_ROWS).map(venRow)) : h("p", { class: "empty" }, "No VEN selected yet."),
         rest(event.vens.length, "VEN"),
       );
       redraw(
         circuits,
-        lines.length ? table("What each circuit did", CIRCUITS, lines.sort((a, b) => b.curtailed_kw - a.curtailed_kw).slice(0, MOST_ROWS).map(circuitRow)) : h("p", { class: "empty" }, "No VEN has told what its circuits did yet."),
+        lines.length ? table("What each circuit did", CIRCUITS, lines.sort((a, b) => b.curtailed_kw - a.curtailed_kw).slice(0, MOST_ROWS).map(circuitRow)) : h("p", { class: "empty" }, "No VEN has reported its circuits yet."),
         rest(lines.length, "circuit"),
       );
     });
@@ -75,14 +75,14 @@ export function eventView(feed, id) {
 
   function ask() {
     const active = shown.status === "active";
-    confirmThat(active ? "Stop this event?" : "Cancel this event?", active ? "Every VEN that may have heard of it is told to restore. It ends now, and its figures with it." : "Nobody has been told of it yet. It stays readable as cancelled.", active ? "Stop the event" : "Cancel the event", async () => {
+    confirmThat(active ? "Stop this event?" : "Cancel this event?", active ? "Every VEN that may have received it gets a restore. Results are computed up to now." : "No VEN has received it yet. It stays readable as cancelled.", active ? "Stop the event" : "Cancel the event", async () => {
       await send("POST", `${path}/stop`);
       refresh();
     });
   }
 
   function askDelete() {
-    confirmThat("Delete this event?", `It can no longer be read then${shown?.status === "active" ? ", and the VENs are told to restore" : ""}. Commands and answers stay in the history of the VENs.`, "Delete the event", async () => {
+    confirmThat("Delete this event?", `It can no longer be read then${shown?.status === "active" ? ", and the VENs get a restore" : ""}. Commands and answers stay in the history of the VENs.`, "Delete the event", async () => {
       await send("DELETE", path);
       announce("The event was deleted.");
       location.hash = "#/events";

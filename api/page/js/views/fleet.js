@@ -115,9 +115,9 @@ export function fleetView(feed) {
       // The commands of an event move together, for some seconds: one line of news.
       if (moved && news.firstChild === moved.line && new Date(last.changedAt) - moved.at < TOGETHER_MS) {
         for (const { correlationId } of commands) moved.ids.add(correlationId);
-        say(moved.line.lastChild, `${plural(moved.ids.size, "command")} moved on`);
+        say(moved.line.lastChild, `${plural(moved.ids.size, "command")} changed state`);
       } else if (commands.length > 1) {
-        tell(last.changedAt, `${plural(commands.length, "command")} moved on`);
+        tell(last.changedAt, `${plural(commands.length, "command")} changed state`);
         moved = { line: news.firstChild, at: new Date(last.changedAt), ids: new Set(commands.map((command) => command.correlationId)) };
       }
       else tell(last.changedAt, `${last.op} to `, link("vens", last.venId), ": ", badge(last.state));

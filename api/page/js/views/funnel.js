@@ -3,7 +3,7 @@
 import { h, say } from "../dom.js";
 import { number } from "../format.js";
 
-const STEPS = [["targeted", "Take part"], ["logged", "In the log"], ["sent", "Sent"], ["acknowledged", "Accepted"], ["shedding", "Shedding"]];
+const STEPS = [["targeted", "Take part"], ["logged", "In Kafka"], ["sent", "Sent"], ["acknowledged", "Accepted"], ["shedding", "Shedding"]];
 const OUTCOMES = [["refused", "refused", "bad"], ["unanswered", "did not answer", "warn"], ["expired", "too late to be sent", "bad"], ["lost", "lost the event", "bad"], ["restored", "restored", "accent"]];
 
 export class FunnelView {

@@ -23,19 +23,19 @@ export function letterView(_feed, id) {
     body.replaceChildren(
       h("div", { class: "columns even" },
         h("div", { class: "stack" },
-          panel("Why it did not count", facts([
+          panel("Reason for rejection", facts([
             ["Reason", letter.reason],
-            ["In words", letter.detail],
+            ["Detail", letter.detail],
             ["VEN", letter.venId ? h("a", { href: `#/vens/${part(letter.venId)}` }, letter.venId) : "–"],
             ["MQTT topic", letter.mqttTopic ?? "–"],
-            ["In the log", `${letter.topic}${source.partition === null ? "" : `, partition ${source.partition}, offset ${number(source.offset)}`}`],
+            ["Kafka position", `${letter.topic}${source.partition === null ? "" : `, partition ${source.partition}, offset ${number(source.offset)}`}`],
             ["Received", time(letter.receivedAt)],
             ["State", h("span", {}, badge(letter.state), letter.stateDetail ? ` ${letter.stateDetail}` : "")],
             ["Replays", number(letter.replays)],
           ])),
           needs("operator", panel("Send it again",
             h("form", { class: "stack", onsubmit: (event) => (event.preventDefault(), replay(letter, payload.value)) },
-              field("What to send", payload, letter.payload === null ? "The payload is no text; it can be replayed as it is." : "Mend it here, or send it as it is: where the cause is gone, it counts now."),
+              field("What to send", payload, letter.payload === null ? "The payload is not text; it can only be replayed unchanged." : "Correct it here, or replay it unchanged if the cause is gone."),
               h("div", {}, h("button", { type: "submit", class: "primary" }, "Replay")))))),
         h("div", { class: "stack" },
           panel(`Payload, ${number(letter.size)} bytes`, h("pre", { tabindex: 0 }, letter.payload === null ? letter.payloadBase64 : pretty(letter.payload))),

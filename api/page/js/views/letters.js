@@ -15,11 +15,11 @@ export function lettersView(feed) {
   const text = () => h("input", { type: "search", autocomplete: "off", spellcheck: "false", maxlength: 1024 });
   const inputs = { reason: text(), venId: text(), topic: text(), state: h("select", {}, STATES.map((value) => h("option", { value }, value.replaceAll("_", " ") || "any"))) };
   const list = h("div", {}, h("p", { class: "empty" }, "Loading …"));
-  const more = h("button", { type: "button", hidden: true, onclick: () => load(next) }, "Show earlier letters");
+  const more = h("button", { type: "button", hidden: true, onclick: () => load(next) }, "Show earlier dead letters");
   const fresh = h("button", { type: "button", hidden: true, onclick: () => load() }, "");
   const bulk = h("button", { type: "button", "data-needs": "operator", onclick: askBulk }, "Replay what matches");
   const form = h("form", { class: "row", role: "search", "aria-label": "Dead letters" }, field("Reason", inputs.reason), field("VEN", inputs.venId), field("Topic", inputs.topic), field("State", inputs.state), h("button", { type: "submit" }, "Find"));
-  const element = h("div", {}, h("div", { class: "head" }, h("h1", {}, "Dead letters"), h("p", { class: "muted" }, "Messages that did not count, and why."), h("div", { class: "end" }, fresh, bulk)), problem, h("section", { class: "panel", "aria-label": "Dead letters" }, form, list, more));
+  const element = h("div", {}, h("div", { class: "head" }, h("h1", {}, "Dead letters"), h("p", { class: "muted" }, "Rejected messages, and why."), h("div", { class: "end" }, fresh, bulk)), problem, h("section", { class: "panel", "aria-label": "Dead letters" }, form, list, more));
   let rows = [];
   let next = null;
   let unseen = 0;
@@ -40,7 +40,7 @@ export function lettersView(feed) {
         h("span", { class: "id" }, letter.mqttTopic ?? letter.topic),
         badge(letter.state),
         time(letter.receivedAt),
-      ])) : h("p", { class: "empty" }, Object.keys(filter()).length ? "No dead letter matches." : "There is no dead letter. All that came in counts."));
+      ])) : h("p", { class: "empty" }, Object.keys(filter()).length ? "No dead letter matches." : "There is no dead letter: no message was rejected."));
     });
   }
 
@@ -51,9 +51,9 @@ export function lettersView(feed) {
     confirmThat("Replay these dead letters?", `This sends ${what} again as it is, a thousand at most. What is stored already is not stored twice.`, "Replay them", async () => {
       const outcome = await send("POST", "/api/dead-letters/replay", all ? { all: true } : chosen);
       const words = Object.entries(outcome.outcomes).map(([state, count]) => `${number(count)} ${state.replaceAll("_", " ")}`).join(", ");
-      announce(`${plural(outcome.requested, "letter was", "letters were")} replayed: ${words}.`);
+      announce(`${plural(outcome.requested, "dead letter was", "dead letters were")} replayed: ${words}.`);
       await load();
-      problem.replaceChildren(h("p", { class: "notice good" }, `${plural(outcome.requested, "letter was", "letters were")} replayed${words ? `: ${words}` : ""}.`));
+      problem.replaceChildren(h("p", { class: "notice good" }, `${plural(outcome.requested, "dead letter was", "dead letters were")} replayed${words ? `: ${words}` : ""}.`));
     });
   }
 

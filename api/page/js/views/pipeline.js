@@ -38,7 +38,7 @@ export class PipelineView {
     const last = this.#last;
     if (last) {
       rows.push(
-        ["Messages", last.messagesPerSecond === null ? "–" : `${number(last.messagesPerSecond, last.messagesPerSecond < 10 ? 1 : 0)} a second into the log`],
+        ["Messages", last.messagesPerSecond === null ? "–" : `${number(last.messagesPerSecond, last.messagesPerSecond < 10 ? 1 : 0)} a second to Kafka`],
         ["Waiting", last.waiting.map((each) => `${each.role} ${number(each.records)}`).join(" · ")],
         ["Newest reading", since(last.newestReadingAt)],
         ["Dead letters", `${number(last.deadLettersLastHour)} in the last hour`],

@@ -1,4 +1,4 @@
-// One VEN: what it does, its last hour, its loads, and every command with its way.
+// One VEN: what it does, its last hour, its loads, and every command with its steps.
 
 import { get, part } from "../api.js";
 import { badge } from "../badges.js";
@@ -10,8 +10,8 @@ import { removalForm } from "./removal_form.js";
 import { attempt, needs, paced, panel, since, stat } from "./shared.js";
 
 const LOADS = [{ name: "Load" }, { name: "Power", num: true }, { name: "Can shed", num: true }, { name: "Enabled", wide: true }];
-const COMMANDS = [{ name: "Command" }, { name: "State" }, { name: "Decided", num: true }, { name: "The way", wide: true }];
-const STEPS = [["loggedAt", "in the log"], ["sentAt", "sent"], ["ackedAt", "answered"], ["reportedAt", "in a sample"], ["shedAt", "shedding"], ["lostAt", "lost"], ["unansweredAt", "no answer"], ["expiredAt", "too late"]];
+const COMMANDS = [{ name: "Command" }, { name: "State" }, { name: "Decided", num: true }, { name: "Steps", wide: true }];
+const STEPS = [["loggedAt", "in Kafka"], ["sentAt", "sent"], ["ackedAt", "answered"], ["reportedAt", "in a sample"], ["shedAt", "shedding"], ["lostAt", "lost"], ["unansweredAt", "no answer"], ["expiredAt", "too late"]];
 const EVERY_MS = 5000;
 
 export function venView(feed, id) {
@@ -19,7 +19,7 @@ export function venView(feed, id) {
   const problem = h("div");
   const name = h("h1", {}, id);
   const status = h("span");
-  const figures = { power: stat("Power"), can: stat("Can be shed"), event: stat("In event"), heard: stat("Last heard") };
+  const figures = { power: stat("Power"), can: stat("Can be shed"), event: stat("In event"), heard: stat("Last message") };
   const chart = new PowerChart(`Power of ${id} in the last hour`);
   const loads = h("div");
   const commands = h("div");

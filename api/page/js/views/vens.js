@@ -6,7 +6,7 @@ import { field, h, redraw, table } from "../dom.js";
 import { kw } from "../format.js";
 import { attempt, since } from "./shared.js";
 
-const COLUMNS = [{ name: "VEN" }, { name: "Status" }, { name: "Power", num: true }, { name: "Can shed", num: true, wide: true }, { name: "Event", wide: true }, { name: "Last heard", num: true, wide: true }];
+const COLUMNS = [{ name: "VEN" }, { name: "Status" }, { name: "Power", num: true }, { name: "Can shed", num: true, wide: true }, { name: "Event", wide: true }, { name: "Last message", num: true, wide: true }];
 
 export function vensView(feed) {
   const problem = h("div");
