@@ -13,7 +13,7 @@ from api.services.energy_today import EnergyToday
 from api.services.live_totals import LiveTotals
 from api.services.open_buckets import OpenBucketCache
 from api.services.pipeline_monitor import PipelineMonitor
-from api.services.supervisor import supervise
+from api.services.task_restarter import supervise
 from api.services.totals_reconciliation import TotalsReconciliation
 from api.services.ven_erasure import erase_removed_vens
 from api.sse.broadcaster import Broadcaster

@@ -11,7 +11,7 @@ from api.http.server import Server
 from runtime import database, kafka_security
 from runtime.database_tls import database_tls
 from runtime.kafka_security import kafka_tls_context
-from runtime.process_end import may_end_process
+from runtime.process_end import allow_forced_exit
 from schemas.base.errors import GatewayError
 
 
@@ -33,7 +33,7 @@ def serve_api(config: ApiConfig) -> None:
     except OSError as error:
         raise GatewayError(f"cannot listen on {host}:{port}: {error.strerror}; set API_HOST and API_PORT") from None
     raise_file_limit(config.api.api_feed_clients)
-    may_end_process()
+    allow_forced_exit()
     server = Server(make_app(config), host=host, port=port, timeout_graceful_shutdown=5)
     server.run()
     if server.failure is not None:

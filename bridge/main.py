@@ -69,21 +69,21 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         # First, because a bridge that waits for Kafka is alive.
         await stack.enter_async_context(serve_health(bridge.bridge_health_host, bridge.bridge_health_port, checks))
         await ensure_topics(config.kafka)
-        log = await stack.enter_async_context(producer(config.kafka, "gateway-bridge"))
+        kafka_producer = await stack.enter_async_context(producer(config.kafka, "gateway-bridge"))
         routes = config.subscriptions.routes
-        store = SubscriptionStore(config.kafka, log, config.mqtt.mqtt_client_id)
+        store = SubscriptionStore(config.kafka, kafka_producer, config.mqtt.mqtt_client_id)
         await store.read()
         await store.write(store.list.with_settings(routes).subscribed(routes.filters))
         former = [entry.route for entry in store.list.former]
-        uplink = Uplink(log, config.kafka.topics, routes.after(former), bridge.bridge_window)
+        uplink = Uplink(kafka_producer, config.kafka.topics, routes.after(former), bridge.bridge_window)
         stack.enter_context(MESSAGES_RECEIVED.reporting(lambda: {(kind,): n for kind, n in uplink.received.items()}))
         stack.enter_context(MESSAGES_UNACKNOWLEDGED.reporting(lambda: {(): uplink.unacknowledged}))
         stack.enter_context(OLDEST_UNACKNOWLEDGED.reporting(lambda: {(): uplink.oldest_seconds}))
-        command_log = CommandLog(config.kafka, log)
+        command_log = CommandLog(config.kafka, kafka_producer)
         sender = CommandSender(command_log, per_second=bridge.bridge_commands_per_second)
         stack.enter_context(COMMANDS_IN_FLIGHT.reporting(lambda: {(): sender.in_flight}))
         window, name = bridge.bridge_command_window, config.mqtt.mqtt_client_id
-        downlink = Downlink(config.kafka, log, command_log, sender, window=window, name=name)
+        downlink = Downlink(config.kafka, kafka_producer, command_log, sender, window=window, name=name)
         echo = Echo(command_log)
         echoes = bridge.bridge_command_echo
         session = Session(config.mqtt, routes, uplink, store, sender, echo, subscribe_echo=echoes)
@@ -93,7 +93,7 @@ async def run_bridge(config: BridgeConfig, stop: asyncio.Event) -> None:
         def is_working() -> bool:
             return session.ready and uplink.unacknowledged < bridge.bridge_window
 
-        heartbeats = Heartbeats(log, config.kafka.topics, is_working, uplink.flush)
+        heartbeats = Heartbeats(kafka_producer, config.kafka.topics, is_working, uplink.flush)
         # After one of these has failed, the others end for that reason.
         stack.callback(supervisor.stop_watching)
         async with asyncio.TaskGroup() as tasks:

@@ -3,7 +3,7 @@
 import asyncio
 
 
-def cancellations() -> int:
+def pending_cancellations() -> int:
     """Return the number of pending cancellation requests of the current task."""
     task = asyncio.current_task()
     return 0 if task is None else task.cancelling()

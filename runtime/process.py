@@ -10,7 +10,7 @@ from typing import Any
 import uvloop
 
 from runtime.logs import configure_logging
-from runtime.process_end import end_within, may_end_process
+from runtime.process_end import allow_forced_exit, force_exit_after
 from schemas.base.errors import GatewayError
 from schemas.settings.blocks import Level
 
@@ -44,12 +44,12 @@ def run(name: str, main: Main, *, level: Level = "INFO", grace: float | None = N
             loop.add_signal_handler(number, stop.set)
         await _until_stopped(asyncio.ensure_future(main(stop)), stop, grace)
 
-    may_end_process()
+    allow_forced_exit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(until_signalled())
     except BaseException:
-        end_within(_EXIT_SECONDS)
+        force_exit_after(_EXIT_SECONDS)
         raise
     logger.info("ended", extra={"action": "process_ended"})
 

@@ -6,12 +6,12 @@ import threading
 _may_end = threading.Event()
 
 
-def may_end_process() -> None:
-    """Allow `end_within` to end this process. Without it, as in a run of tests, `end_within` does nothing."""
+def allow_forced_exit() -> None:
+    """Allow `force_exit_after` to end this process; without this call, as in tests, it does nothing."""
     _may_end.set()
 
 
-def end_within(seconds: float) -> None:
+def force_exit_after(seconds: float) -> None:
     """Exit with status 1 after `seconds`, whatever the process waits for then."""
     if not _may_end.is_set():
         return

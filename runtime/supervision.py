@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import CodeType, TracebackType
 from typing import Any, Self, TypeVar
 
-from runtime.process_end import end_within
+from runtime.process_end import force_exit_after
 from schemas.base.errors import GatewayError
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ class Supervisor:
             return
         self.failure = failure
         logger.critical("%s", failure, exc_info=failure.__cause__, extra={"action": "background_task_ended"})
-        end_within(_END_SECONDS)
+        force_exit_after(_END_SECONDS)
         if self._cancel and self._task is not None:
             self._task.cancel()
 

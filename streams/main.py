@@ -22,9 +22,9 @@ from schemas.records.topics import (
 )
 from streams.config import StreamsConfig
 from streams.dead_letters.agents import add_dead_letters
-from streams.dead_letters.replay_source import replay_source
+from streams.dead_letters.replay_outbox_source import replay_source
 from streams.dr.command_monitor import add_command_monitor
-from streams.dr.command_source import command_source
+from streams.dr.command_outbox_source import command_source
 from streams.dr.delivery_evidence import add_delivery_evidence
 from streams.dr.dispatcher import add_dispatcher
 from streams.dr.settlement import add_settlement
@@ -35,10 +35,10 @@ from streams.live.agents import add_live
 from streams.live.copartitioning import warn_unless_copartitioned
 from streams.outbox.publisher import add_outbox
 from streams.rollups.job import add_rollups
-from streams.rollups.minute_source import minute_source
+from streams.rollups.minute_outbox_source import minute_source
 from streams.sink.agents import SAMPLE_CONCURRENCY, add_sink
-from streams.sink.disabled_vens import disabled_ven_source
-from streams.sink.network_history import add_network_history
+from streams.sink.disabled_ven_outbox_source import disabled_ven_source
+from streams.sink.live_totals_history import add_live_totals_history
 from streams.sink.power_limits import power_limit_source
 from streams.store.database import Database, database
 from streams.store.day_partitions import DayPartitions
@@ -112,7 +112,7 @@ async def _add_sink_and_its_jobs(
 
     rollups = await connect("rollups")
     add_rollups(app, rollups, partitions, streams.energy_hold_seconds)
-    add_network_history(app, kafka, streams, rollups, partitions)
+    add_live_totals_history(app, kafka, streams, rollups, partitions)
 
     sources = (
         command_source(kafka.topics(COMMANDS), dispatch.command_expires_seconds),

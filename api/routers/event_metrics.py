@@ -8,7 +8,7 @@ from api.dependencies import Database, EventId, Settings
 from api.http.problems import not_found
 from api.http.time_range import TimeBoundsQuery
 from api.queries.events import fetch_current, fetch_event, fetch_overlapping
-from api.services.event_metrics import actual_reductions, event_performance, event_performance_with_vens
+from api.services.event_performance import actual_reductions, event_performance, event_performance_with_vens
 from api.views.events import detail_view, event_view, event_with_metrics_view, metrics_view
 from schemas.rest.events import Event, EventDetail, EventMetrics, EventWithMetrics
 

@@ -19,7 +19,7 @@ from api.queries.events import (
     stop_event,
     unknown_vens,
 )
-from api.services.event_metrics import actual_reductions
+from api.services.event_performance import actual_reductions
 from api.services.request_tracing import trace_request
 from api.views.events import event_view
 from runtime.database import PooledConnection

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 
-from api.queries.totals import fetch_totals
+from api.queries.stored_totals import fetch_totals
 from runtime.database import DATABASE_ERRORS, Pool
 from runtime.metrics import LIVE_DIFFERENCE, LIVE_DIFFERENCE_RATIO
 from schemas.records.network import NetworkTotals

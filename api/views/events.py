@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from api.services.event_metrics import EventPerformance
+from api.services.event_performance import EventPerformance
 from schemas.rest.events import Event, EventDetail, EventMetrics, EventVen, EventWithMetrics, Funnel, ResponseTimes
 
 

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaProducer
 
 from bridge.mqtt.connection import Connection
 from bridge.mqtt.packet_reader import Message
-from bridge.uplink.ack_queue import AckQueue, PendingAck
+from bridge.uplink.puback_queue import PendingPuback, PubackQueue
 from bridge.uplink.raw_records import RawRecords
 from bridge.uplink.tracing import end_message_span, start_message_span
 from runtime.batch_writer import BatchWriter
@@ -22,7 +22,7 @@ from schemas.records.topics import TopicNames
 
 _BATCH_SECONDS = 0.025
 
-Pending = PendingAck[Connection, Message]
+Pending = PendingPuback[Connection, Message]
 Evidence = asyncio.Future[None]
 """Done when Kafka has stored what a message proves about a command (see bridge/downlink/echo.py)."""
 
@@ -41,7 +41,7 @@ class Uplink:
         self._arrived = asyncio.Event()
         # The messages of each batch that Kafka has not acknowledged.
         self._in_flight: dict[asyncio.Future[Any], list[Pending]] = {}
-        self._queue: AckQueue[Connection, Message] = AckQueue(Connection.acknowledge, self._on_queue_change)
+        self._queue: PubackQueue[Connection, Message] = PubackQueue(Connection.acknowledge, self._on_queue_change)
         self._received_count = 0
         self._progress = asyncio.Event()
         self._drained = asyncio.Event()

@@ -54,7 +54,7 @@ class Routes:
 
     def __init__(self, routes: Iterable[Route], former: Iterable[Route] = ()) -> None:
         self._routes = tuple(routes)
-        self._claims = sorted(map(_Rule.of, self._routes))
+        self._rules = sorted(map(_Rule.of, self._routes))
         self._former = sorted(map(_Rule.of, former), key=lambda claim: (-claim.settings, claim))
 
     def after(self, former: Iterable[Route]) -> "Routes":
@@ -64,7 +64,7 @@ class Routes:
     @property
     def kinds(self) -> dict[str, Kind | None]:
         """The filters of the settings with their kinds, in order."""
-        given = {claim.filter: claim.given for claim in reversed(self._claims)}
+        given = {claim.filter: claim.given for claim in reversed(self._rules)}
         return {route.filter: given[route.filter] for route in self._routes}
 
     @property
@@ -77,8 +77,8 @@ class Routes:
 
         Between equally specific filters, a setting wins. Earlier settings only decide if no present filter matches.
         """
-        chosen = _first(self._claims, topic) or _first(self._former, topic)
-        known = _first(_KNOWN_CLAIMS, topic)
+        chosen = _first(self._rules, topic) or _first(self._former, topic)
+        known = _first(_KNOWN_RULES, topic)
         claims = [claim for claim in (chosen, known) if claim is not None]
         return min(claims).kind if claims else Kind.OTHER
 
@@ -110,7 +110,7 @@ class _Rule:
         return width(self.filter), rank, _KINDS.index(self.kind)
 
 
-_KNOWN_CLAIMS = sorted(_Rule(pattern, kind, kind, known=True) for pattern, kind in KNOWN_PATTERNS)
+_KNOWN_RULES = sorted(_Rule(pattern, kind, kind, known=True) for pattern, kind in KNOWN_PATTERNS)
 
 
 def _by_name(topic_filter: str) -> Kind:

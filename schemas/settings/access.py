@@ -71,7 +71,7 @@ class AccessSettings(Block):
         return value
 
     @model_validator(mode="after")
-    def _tokens_are_for_us(self) -> Self:
+    def _check_token_settings(self) -> Self:
         if self.api_oidc_issuer and not self.api_oidc_audience:
             raise ValueError("API_OIDC_AUDIENCE is not set; without it a token for any other service would do here")
         if not self.api_oidc_issuer and (self.api_oidc_audience or self.api_oidc_jwks_uri):

@@ -98,7 +98,7 @@ class DatabaseSettings(Block):
     db_sslkey: str = ""
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _check_kafka_tls(self) -> Self:
         if self.db_sslrootcert and not self.db_sslmode.startswith("verify"):
             raise ValueError(
                 f"DB_SSLROOTCERT has no effect with DB_SSLMODE={self.db_sslmode}; set DB_SSLMODE=verify-full"
@@ -132,7 +132,7 @@ class KafkaSettings(Block):
     kafka_client_key: str = ""
 
     @model_validator(mode="after")
-    def _security_is_whole(self) -> Self:
+    def _check_kafka_security(self) -> Self:
         protocol = self.kafka_security_protocol
         sasl, tls = protocol.startswith("SASL"), protocol.endswith("SSL")
         if sasl and not self.kafka_sasl_username:

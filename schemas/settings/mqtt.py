@@ -74,7 +74,7 @@ class MqttTopicSettings(Block):
     mqtt_topics: str = ""
 
     @model_validator(mode="after")
-    def _filters_are_valid(self) -> Self:
+    def _check_filters(self) -> Self:
         for name in type(self).model_fields:
             try:
                 for value in self._filters_in(name):

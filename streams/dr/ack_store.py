@@ -67,7 +67,7 @@ class AckStore:
     def __init__(self, database: Database, partitions: DayPartitions) -> None:
         self._database = database
         rows = TableRows("ven_acks", ACK_COLUMNS, _ack_rows)
-        self._rows = RowStore(database, partitions, (rows,), self._take_in, key=_key)
+        self._rows = RowStore(database, partitions, (rows,), self._update_commands, key=_key)
         self._answered: list[Any] = []
         self._matched: dict[str, int] = {}
         self.tables = self._rows.tables
@@ -79,8 +79,8 @@ class AckStore:
     async def store(self, acks: Sequence[Ack], hook: TransactionHook | None = None) -> Sequence[Ack]:
         """Store acknowledgements; as RowStore.store."""
         first: dict[tuple[object, ...], datetime] = {}
-        known = [await self._at_its_time(ack, first) for ack in acks]
-        conflicts = await self._rows.store([await self._complete(ack) for ack in known], hook)
+        known = [await self._with_first_arrival_time(ack, first) for ack in acks]
+        conflicts = await self._rows.store([await self._fill_in_powers(ack) for ack in known], hook)
         for row in self._answered:
             COMMAND_STEPS.labels(row["kind"], _STEPS[row["good"]]).inc()
             ACK_SECONDS.labels(row["kind"]).observe(max(0.0, row["seconds"]))
@@ -89,12 +89,12 @@ class AckStore:
             ACKS.labels(by).inc(number)
         return conflicts
 
-    async def _take_in(self, connection: Connection, acks: Sequence[Ack]) -> None:
+    async def _update_commands(self, connection: Connection, acks: Sequence[Ack]) -> None:
         await record_contact(connection, acks)
         commands, self._matched = await match_acks(connection, acks)
         self._answered = await record_acks(connection, acks, commands)
 
-    async def _at_its_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
+    async def _with_first_arrival_time(self, ack: Ack, first: dict[tuple[object, ...], datetime]) -> Ack:
         """Give a repeated ack without a time of its own the time at which it first arrived."""
         if not ack.timed_by_arrival or not (ack.correlation_id or ack.device_time):
             return ack
@@ -104,7 +104,7 @@ class AckStore:
             first[words] = came or ack.timestamp
         return msgspec.structs.replace(ack, timestamp=first[words])
 
-    async def _complete(self, ack: Ack) -> Ack:
+    async def _fill_in_powers(self, ack: Ack) -> Ack:
         unknown = [circuit.id for circuit in ack.circuits if circuit.original_kw is None]
         if not unknown:
             return ack

@@ -11,7 +11,7 @@ from typing import Any
 from runtime.database import Connection
 from runtime.metrics import COMMAND_STEPS
 from schemas.settings.blocks import DispatchSettings
-from streams.dr import command_evidence, event_store
+from streams.dr import event_store, sample_evidence
 from streams.dr.command_planning import plan_event, plan_event_commands, plan_restores
 from streams.store.database import Database
 from streams.store.leader_lock import LeaderLock
@@ -49,16 +49,16 @@ class CommandMonitor:
                 await self._lock.run_or_skip(partial(self._join, event_id=row["event_id"]), row["event_id"])
         settings = self._settings
         for step, statement, arguments in (
-            ("reported", command_evidence.REPORTED, ()),
-            ("lost", command_evidence.LOST, ()),
-            ("restored", command_evidence.RESTORED, ()),
-            ("repeated", command_evidence.REPEAT, (settings.command_evidence_seconds,)),
-            ("unanswered", command_evidence.UNANSWERED, (settings.command_answer_seconds,)),
-            ("expired", command_evidence.EXPIRED, ()),
-            ("reported", command_evidence.REPORTED_LATE, ()),
-            ("lost", command_evidence.LOST_LATE, ()),
+            ("reported", sample_evidence.REPORTED, ()),
+            ("lost", sample_evidence.LOST, ()),
+            ("restored", sample_evidence.RESTORED, ()),
+            ("repeated", sample_evidence.REPEAT, (settings.command_evidence_seconds,)),
+            ("unanswered", sample_evidence.UNANSWERED, (settings.command_answer_seconds,)),
+            ("expired", sample_evidence.EXPIRED, ()),
+            ("reported", sample_evidence.REPORTED_LATE, ()),
+            ("lost", sample_evidence.LOST_LATE, ()),
         ):
-            record = partial(command_evidence.record, statement=statement, arguments=arguments)
+            record = partial(sample_evidence.record, statement=statement, arguments=arguments)
             for kind in await self._lock.run_if_leader(record) or ():
                 COMMAND_STEPS.labels(kind, step).inc()
         if settings.event_reissue_lost:
@@ -66,7 +66,7 @@ class CommandMonitor:
         if settings.event_restore_again:
             await self._lock.run_or_skip(self._restore_again, "restoring again")
         await self._lock.run_or_skip(self._restore_disabled, "restoring disabled VENs")
-        await self._lock.run_if_leader(command_evidence.stop_monitoring)
+        await self._lock.run_if_leader(sample_evidence.stop_monitoring)
 
     async def _join(self, connection: Connection, event_id: str) -> None:
         event, times, now = await event_store.lock_event(connection, event_id)
@@ -77,7 +77,7 @@ class CommandMonitor:
             await plan_event(connection, event, vens, late=True)
 
     async def _reissue_lost(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.REISSUE_LOST):
+        for row in await connection.fetch(sample_evidence.REISSUE_LOST):
             # Locked: the end of the event comes before this, or after it with a restore.
             _, times, now = await event_store.lock_event(connection, row["event_id"])
             if times.closed_at is not None or times.over_at - now < _SHORTEST:
@@ -88,14 +88,14 @@ class CommandMonitor:
             _warn("%s has lost %s; the event is sent again", row, "event_reissued")
 
     async def _restore_again(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.RESTORE_AGAIN, self._settings.command_evidence_seconds):
+        for row in await connection.fetch(sample_evidence.RESTORE_AGAIN, self._settings.command_evidence_seconds):
             await plan_restores(connection, row["event_id"], [row["ven_id"]], row["expires_at"], command_revision=2)
             _warn("%s still sheds for %s; the restore is sent again", row, "event_restored_again")
 
     async def _restore_disabled(self, connection: Connection) -> None:
-        for row in await connection.fetch(command_evidence.DISABLED_PARTICIPANTS):
+        for row in await connection.fetch(sample_evidence.DISABLED_PARTICIPANTS):
             await plan_restores(connection, row["event_id"], [row["ven_id"]], row["ends_at"])
-            await connection.execute(command_evidence.END_COMMANDS, row["event_id"], row["ven_id"])
+            await connection.execute(sample_evidence.END_COMMANDS, row["event_id"], row["ven_id"])
             _warn("%s was disabled and leaves %s", row, "event_left")
 
 

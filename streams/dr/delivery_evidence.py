@@ -25,7 +25,7 @@ def add_delivery_evidence(
     batch_producer = BatchProducer(producer, kafka.topics)
 
     @app.agent(app.batches_of(kafka.topics(COMMAND_LOG)), name="sink-command-log")  # type: ignore[untyped-decorator]
-    async def take(stream: Any) -> None:
+    async def record_batches(stream: Any) -> None:
         async for batches in merged_batches(stream, streams.streams_batch_records):
             evidences = []
             for record in (record for batch in batches for record in batch.records):

@@ -43,7 +43,7 @@ class Settlement:
         moment = await self._database.run(now_of) if now is None else now
         try:
             for event in await self._lock.run(settlement_store.unsettled):
-                if is_due(event["known_at"], event["settled_at"], moment):
+                if is_due(event["settle_from"], event["settled_at"], moment):
                     await self._settle(event, moment)
         except NotLeaderError:
             return

@@ -8,11 +8,11 @@ AGAIN_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), 
 """The later settlements, after the end. Samples that arrive after the last one change nothing."""
 
 
-def is_due(known_at: datetime, settled_at: datetime | None, now: datetime) -> bool:
+def is_due(settle_from: datetime, settled_at: datetime | None, now: datetime) -> bool:
     """Tell whether an event that is over is to be settled at `now`.
 
-    `known_at` is when it was over and known, `settled_at` the beginning of the last settlement, None before the first.
+    `settle_from` is when it was over and stored, `settled_at` when the last settlement began, None before the first.
     """
     if settled_at is None:
-        return now >= known_at + FIRST_AFTER
-    return any(settled_at < known_at + after <= now for after in AGAIN_AFTER)
+        return now >= settle_from + FIRST_AFTER
+    return any(settled_at < settle_from + after <= now for after in AGAIN_AFTER)

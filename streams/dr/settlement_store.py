@@ -15,7 +15,7 @@ VENS_AT_ONCE = 100
 
 # The condition is that of the index events_unsettled, which holds the events of about a day.
 UNSETTLED = """
-SELECT event_id, start_time, over_at, GREATEST(over_at, created_at) AS known_at, settled_at
+SELECT event_id, start_time, over_at, GREATEST(over_at, created_at) AS settle_from, settled_at
 FROM events
 WHERE closed_at IS NOT NULL AND cancelled_at IS NULL AND deleted_at IS NULL
     AND (settled_at IS NULL OR settled_at - GREATEST(over_at, created_at) < interval '24 hours')

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from runtime.cancellation import cancellations
+from runtime.cancellation import pending_cancellations
 from runtime.metrics import BATCH_RECORDS, BATCH_SECONDS, RECORDS_PROCESSED
 from runtime.tracing import TRACING
 from streams.engine.batch import Batch
@@ -46,7 +46,7 @@ async def process_concurrently(
             await work(group.batches)
             await group.acknowledge()
         except asyncio.CancelledError:
-            if not cancellations():
+            if not pending_cancellations():
                 # The task group would ignore a cancellation from elsewhere, and no offset would be committed again.
                 raise RuntimeError("something that a batch waited for was cancelled") from None
             raise

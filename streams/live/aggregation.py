@@ -99,7 +99,7 @@ class PartitionTotals:
             latest = msgspec.structs.replace(latest, received_at=received_at)
         self._loads[loads.ven_id] = latest
 
-    def leave(self, ven_id: str, received_at: datetime) -> None:
+    def apply_last_will(self, ven_id: str, received_at: datetime) -> None:
         """Apply a last will: the VEN is offline until a later reading."""
         self._left[ven_id] = max(received_at, self._left.get(ven_id, received_at))
 

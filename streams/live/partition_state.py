@@ -17,7 +17,7 @@ from schemas.records.network import (
 from schemas.records.telemetry import decode_snapshot
 from streams.engine.batch import Record
 from streams.live.aggregation import PartitionTotals
-from streams.live.liveness import PipelineProgress
+from streams.live.pipeline_progress import PipelineProgress
 
 _CHECKPOINT_SHARE = 0.5
 """Loads are checkpointed at this share of the silence limit, before a state restore would miss them."""
@@ -49,7 +49,7 @@ class PartitionState:
         """Apply a record of ven.status."""
         status = _cap_receive_time(decode_status(record.value or b""))
         if status.status == OFFLINE:
-            self.totals.leave(status.ven_id, status.received_at)
+            self.totals.apply_last_will(status.ven_id, status.received_at)
 
     def apply_heartbeat(self, record: Record) -> None:
         """Apply a record of pipeline.heartbeats."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import asyncpg
 
 from runtime.backoff import Backoff
-from runtime.cancellation import cancellations
+from runtime.cancellation import pending_cancellations
 from runtime.database import Connection, connect_options
 from runtime.database_tls import describe_failure
 from schemas.records.telemetry import encode_record
@@ -48,7 +48,7 @@ class Database:
         Raises:
             DATA_FAULTS: the database refuses the data.
         """
-        backoff, before = Backoff(max_seconds=5), cancellations()
+        backoff, before = Backoff(max_seconds=5), pending_cancellations()
         async with self._free:
             while True:
                 try:
@@ -63,7 +63,7 @@ class Database:
                     asyncpg.InterfaceError,
                     asyncpg.InternalClientError,  # a connection that was lost during COPY
                 ) as error:
-                    if cancellations() > before:
+                    if pending_cancellations() > before:
                         # The rollback failed, and its error replaced the cancellation.
                         raise asyncio.CancelledError from error
                     logger.warning(

@@ -14,7 +14,7 @@ from schemas.records.telemetry import Load, Reading
 from schemas.records.topics import COMMANDS
 from schemas.settings.blocks import DatabaseSettings, DispatchSettings, KafkaSettings
 from streams.dr.command_monitor import CommandMonitor
-from streams.dr.command_source import command_source
+from streams.dr.command_outbox_source import command_source
 from streams.dr.command_store import record_evidence
 from streams.dr.dispatcher import Dispatcher
 from streams.outbox.publisher import OutboxPublisher

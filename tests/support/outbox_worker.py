@@ -6,11 +6,11 @@ from dataclasses import replace
 from runtime.kafka import producer
 from schemas.records.topics import COMMANDS, DISABLED, MINUTES, POWER_LIMITS
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.dead_letters.replay_source import replay_source
-from streams.dr.command_source import command_source
+from streams.dead_letters.replay_outbox_source import replay_source
+from streams.dr.command_outbox_source import command_source
 from streams.outbox.publisher import OutboxPublisher
-from streams.rollups.minute_source import minute_source
-from streams.sink.disabled_vens import disabled_ven_source
+from streams.rollups.minute_outbox_source import minute_source
+from streams.sink.disabled_ven_outbox_source import disabled_ven_source
 from streams.sink.power_limits import power_limit_source
 from streams.store.database import database as open_database
 

@@ -17,7 +17,7 @@ from schemas.parsing.acks import decode_ack
 from schemas.records import topics
 from schemas.records.telemetry import decode_reading
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
-from streams.dead_letters.replay_source import replay_source
+from streams.dead_letters.replay_outbox_source import replay_source
 from streams.dead_letters.store import DeadLetterStore
 from streams.engine.batch import Batch
 from streams.engine.batch_producer import BatchProducer

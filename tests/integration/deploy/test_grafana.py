@@ -12,9 +12,9 @@ from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import WIDTHS, floor_to
-from streams.sink.network_history import NetworkHistory
+from streams.sink.live_totals_history import LiveTotalsHistory
 from tests.contract.filled import fill
-from tests.integration.streams.sink.test_network_history import Record
+from tests.integration.streams.sink.test_live_totals_history import Record
 from tests.support.command_rows import tell
 from tests.support.grafana import FOLDER, as_sent, queries
 from tests.support.pipeline import WINDOW
@@ -31,7 +31,7 @@ async def shown(settings: DatabaseSettings, rows: Connection) -> None:
         now - timedelta(seconds=2), Totals(3, 24.6, 14.4, 6.3, 5.0), {"hvac": LoadTypeTotals(7.0, 1.5, 2.0)}
     )
     async with stores(settings) as store:
-        await NetworkHistory(store.database, store.partitions, WINDOW).store([Record(encode_record(totals))])
+        await LiveTotalsHistory(store.database, store.partitions, WINDOW).store([Record(encode_record(totals))])
     await tell(
         rows,
         "evt-past",

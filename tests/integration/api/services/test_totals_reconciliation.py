@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from api.http.pools import open_pools
-from api.queries.totals import fetch_totals
+from api.queries.stored_totals import fetch_totals
 from api.services.totals_reconciliation import PERSISTENT_CHECKS, TotalsReconciliation
 from gateway.stack.polling import wait_until
 from runtime.database import Connection
@@ -95,7 +95,7 @@ async def test_live_totals_are_those_of_the_rows(database: DatabaseSettings, row
         elif isinstance(one, LoadSnapshot):
             live.update_loads(one)
         else:
-            live.leave(one.ven_id, one.received_at)
+            live.apply_last_will(one.ven_id, one.received_at)
     totals = live.totals(now - MINUTE, disabled)
     assert totals.online_vens > 5
 

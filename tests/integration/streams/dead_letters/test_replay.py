@@ -125,7 +125,7 @@ async def test_a_kill_after_a_replay_sends_twice_and_stores_once(
     async def killed(*_arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("streams.dead_letters.replay_source.mark_sent", killed)
+    monkeypatch.setattr("streams.dead_letters.replay_outbox_source.mark_sent", killed)
     with pytest.raises(KeyboardInterrupt):
         await pipeline.replay()
     monkeypatch.undo()

@@ -10,7 +10,7 @@ from schemas.records.commands import DeliveryEvidence, DeliveryState
 from schemas.records.topics import COMMAND_LOG
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings, StreamsSettings
 from streams.config import StreamsConfig
-from streams.dr.command_source import UNPUBLISHED, CommandPublication
+from streams.dr.command_outbox_source import UNPUBLISHED, CommandPublication
 from streams.dr.command_store import record_evidence
 from streams.dr.event_store import end_commands
 from streams.main import run_role

@@ -16,7 +16,7 @@ from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.live.assigned_partitions import AssignedPartitions
 from streams.live.network_totals import sum_partials
 from streams.outbox.publisher import OutboxPublisher
-from streams.sink.disabled_vens import disabled_ven_source
+from streams.sink.disabled_ven_outbox_source import disabled_ven_source
 from streams.store.database import database as open_database
 from tests.integration.streams.live.test_network_totals import (
     PARTITIONS,

@@ -14,7 +14,7 @@ from runtime.metrics import REGISTRY
 from schemas.records.topics import DISABLED
 from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from streams.outbox.publisher import OutboxPublisher
-from streams.sink.disabled_vens import disabled_ven_source
+from streams.sink.disabled_ven_outbox_source import disabled_ven_source
 from streams.store.database import database as open_database
 from tests.support.kafka_records import read_all
 from tests.support.servers import connection

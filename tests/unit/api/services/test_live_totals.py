@@ -7,7 +7,7 @@ import pytest
 
 from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
-from streams.sink.network_history import network_totals
+from streams.sink.live_totals_history import network_totals
 
 NOW = datetime(2025, 3, 10, 12, tzinfo=UTC)
 GOOD = NetworkTotals(NOW, Totals(3, 2.0), {"hvac": LoadTypeTotals(1.0)})

@@ -30,7 +30,7 @@ def take(totals: PartitionTotals, messages: Iterable[Message]) -> None:
         elif isinstance(message, LoadSnapshot):
             totals.update_loads(message)
         else:
-            totals.leave(message.ven_id, message.received_at)
+            totals.apply_last_will(message.ven_id, message.received_at)
 
 
 EV = Load("ev", current_power_kw=7.0, shed_capability_kw=6.0)
@@ -43,18 +43,18 @@ def snapshot(ven: str, measured: float, received: float | None = None, *loads: L
 
 def test_last_will_removes_a_ven_until_its_next_reading() -> None:
     totals = totals_of([reading("a", 0, used_power_kw=2.0), reading("b", 0, used_power_kw=1.0)])
-    totals.leave("a", at(5))
+    totals.apply_last_will("a", at(5))
     assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
     totals.update(reading("a", 4, 4.5, used_power_kw=9.0))
     assert totals.totals(at(6) - MINUTE) == Totals(1, 1.0)
     totals.update(reading("a", 7, used_power_kw=3.0))
-    totals.leave("a", at(5))
+    totals.apply_last_will("a", at(5))
     assert totals.totals(at(8) - MINUTE) == Totals(2, 4.0)
 
 
 def test_last_will_of_an_unknown_ven_expires() -> None:
     totals = PartitionTotals(MINUTE)
-    totals.leave("a", at(0))
+    totals.apply_last_will("a", at(0))
     totals.update(reading("a", 0, used_power_kw=2.0))
     assert totals.totals(at(60) - MINUTE) == Totals()
     totals.update(reading("a", 61, used_power_kw=2.0))
@@ -93,7 +93,7 @@ def test_reading_wins_over_snapshot_of_one_second(*, reading_first: bool) -> Non
 def test_values_of_silent_vens_are_dropped() -> None:
     totals = totals_of([reading("a", 0, loads=(EV,)), reading("b", 0, loads=(EV,))])
     totals.update_loads(snapshot("c", 0, None, EV))
-    totals.leave("d", at(0))
+    totals.apply_last_will("d", at(0))
     totals.update(reading("b", 50))
     totals.totals(at(61) - MINUTE)
     # Loads wait a day for the next reading, for some VENs list them rarely.

@@ -23,7 +23,7 @@ def test_types_add_up_over_online_vens() -> None:
             reading("off", 0, loads=(HVAC,)),
         ]
     )
-    totals.leave("gone", at(1))
+    totals.apply_last_will("gone", at(1))
     assert types_of(totals, 2, ("off",)) == {
         "hvac": LoadTypeTotals(21.0, 4.5, 6.0),
         "other": LoadTypeTotals(),

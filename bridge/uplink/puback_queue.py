@@ -10,7 +10,7 @@ M = TypeVar("M")
 
 
 @dataclass(slots=True, eq=False)
-class PendingAck(Generic[C, M]):
+class PendingPuback(Generic[C, M]):
     """One message without a PUBACK; `confirmed` once Kafka has stored it."""
 
     connection: C
@@ -18,7 +18,7 @@ class PendingAck(Generic[C, M]):
     confirmed: bool = False
 
 
-class AckQueue(Generic[C, M]):
+class PubackQueue(Generic[C, M]):
     """A queue that acknowledges only from its head.
 
     Kafka confirms messages in any order, but MQTT requires PUBACKs in the order of the PUBLISHes (MQTT-4.6.0-2), so a
@@ -29,7 +29,7 @@ class AckQueue(Generic[C, M]):
     def __init__(self, acknowledge: Callable[[C, Sequence[M]], None], on_change: Callable[[int], None]) -> None:
         self._acknowledge = acknowledge
         self._on_change = on_change
-        self._pending: deque[PendingAck[C, M]] = deque()
+        self._pending: deque[PendingPuback[C, M]] = deque()
         self._connection: C | None = None
 
     def __len__(self) -> int:
@@ -44,14 +44,14 @@ class AckQueue(Generic[C, M]):
         """Acknowledge only messages of this connection from now on."""
         self._connection = connection
 
-    def add(self, connection: C, message: M) -> PendingAck[C, M]:
+    def add(self, connection: C, message: M) -> PendingPuback[C, M]:
         """Add a message."""
-        pending = PendingAck(connection, message)
+        pending = PendingPuback(connection, message)
         self._pending.append(pending)
         self._on_change(len(self._pending))
         return pending
 
-    def confirm(self, *confirmed: PendingAck[C, M]) -> None:
+    def confirm(self, *confirmed: PendingPuback[C, M]) -> None:
         """Mark messages as confirmed, and acknowledge all confirmed messages at the head."""
         for each in confirmed:
             each.confirmed = True

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from api.services import supervisor as lasting_module
-from api.services.supervisor import supervise
+from api.services import task_restarter as lasting_module
+from api.services.task_restarter import supervise
 from runtime.backoff import Backoff
 
 

@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from bridge.uplink.ack_queue import AckQueue, PendingAck
+from bridge.uplink.puback_queue import PendingPuback, PubackQueue
 
 
 class Line:
@@ -28,13 +28,13 @@ class Line:
 class AckQueueMachine(RuleBasedStateMachine):
     """Messages arrive on connections that come and go, and Kafka confirms in any order."""
 
-    pending_acks: Bundle[PendingAck[Line, int]] = Bundle("entries")
+    pending_acks: Bundle[PendingPuback[Line, int]] = Bundle("entries")
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue: AckQueue[Line, int] = AckQueue(self.on_acknowledge, self.on_change)
+        self.queue: PubackQueue[Line, int] = PubackQueue(self.on_acknowledge, self.on_change)
         self.lines: list[Line] = []
-        self.order: list[PendingAck[Line, int]] = []
+        self.order: list[PendingPuback[Line, int]] = []
         self.confirmed: set[int] = set()
         self.count = 0
 
@@ -56,7 +56,7 @@ class AckQueueMachine(RuleBasedStateMachine):
         self.queue.attach(self.lines[-1])
 
     @rule(target=pending_acks)
-    def arrive(self) -> PendingAck[Line, int]:
+    def arrive(self) -> PendingPuback[Line, int]:
         line, message = self.lines[-1], len(self.order)
         pending = self.queue.add(line, message)
         line.arrived.append(message)
@@ -64,7 +64,7 @@ class AckQueueMachine(RuleBasedStateMachine):
         return pending
 
     @rule(target=pending_acks, data=st.data())
-    def arrive_late_on_an_old_connection(self, data: st.DataObject) -> PendingAck[Line, int]:
+    def arrive_late_on_an_old_connection(self, data: st.DataObject) -> PendingPuback[Line, int]:
         line = data.draw(st.sampled_from(self.lines), label="line")
         pending = self.queue.add(line, len(self.order))
         line.arrived.append(len(self.order))
@@ -72,7 +72,7 @@ class AckQueueMachine(RuleBasedStateMachine):
         return pending
 
     @rule(pending=pending_acks)
-    def confirm(self, pending: PendingAck[Line, int]) -> None:
+    def confirm(self, pending: PendingPuback[Line, int]) -> None:
         self.confirmed.add(pending.message)
         self.queue.confirm(pending)
 
@@ -108,8 +108,8 @@ TestAckQueue = AckQueueMachine.TestCase
 TestAckQueue.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-def recording(log: list[Any]) -> tuple[AckQueue[str, int], Callable[[], list[Any]]]:
-    queue: AckQueue[str, int] = AckQueue(lambda line, message: log.append((line, message)), log.append)
+def recording(log: list[Any]) -> tuple[PubackQueue[str, int], Callable[[], list[Any]]]:
+    queue: PubackQueue[str, int] = PubackQueue(lambda line, message: log.append((line, message)), log.append)
     return queue, lambda: [pending for pending in log if isinstance(pending, tuple)]
 
 

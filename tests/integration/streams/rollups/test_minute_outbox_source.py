@@ -17,7 +17,7 @@ from schemas.settings.blocks import DatabaseSettings, KafkaSettings
 from schemas.tables.buckets import MINUTE, floor_to
 from streams.outbox.publisher import OutboxPublisher
 from streams.rollups.job import CLOSED_AFTER
-from streams.rollups.minute_source import minute_source
+from streams.rollups.minute_outbox_source import minute_source
 from tests.support.kafka_records import read_all
 from tests.support.readings import NOON, reading
 from tests.support.rollups import rolling, some

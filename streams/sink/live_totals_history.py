@@ -29,11 +29,11 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (time) DO NOTHING
 """
 
 
-def add_network_history(
+def add_live_totals_history(
     app: Any, kafka: KafkaSettings, streams: StreamsSettings, database: Database, partitions: DayPartitions
 ) -> None:
     """Register the agent with the app."""
-    history = NetworkHistory(database, partitions, streams.window)
+    history = LiveTotalsHistory(database, partitions, streams.window)
 
     @app.agent(app.batches_of(kafka.topics(STATS)), name="sink-network-stats")  # type: ignore[untyped-decorator]
     async def store_totals(stream: Any) -> None:
@@ -41,7 +41,7 @@ def add_network_history(
             await history.store(record for batch in batches for record in batch.records)
 
 
-class NetworkHistory:
+class LiveTotalsHistory:
     """Stores the first totals of each bucket of `BUCKET_WIDTH`."""
 
     def __init__(self, database: Database, partitions: DayPartitions, window: TimeWindow) -> None:

@@ -8,7 +8,7 @@ from schemas.records.network import LoadTypeTotals, NetworkTotals, Totals
 from schemas.records.telemetry import encode_record
 from schemas.settings.blocks import DatabaseSettings
 from schemas.tables.buckets import floor_to
-from streams.sink.network_history import BUCKET_WIDTH, NetworkHistory
+from streams.sink.live_totals_history import BUCKET_WIDTH, LiveTotalsHistory
 from tests.support.pipeline import WINDOW
 from tests.support.readings import stores
 
@@ -32,7 +32,7 @@ async def stored_totals(rows: Connection) -> list[Any]:
 
 async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
-        history = NetworkHistory(store.database, store.partitions, WINDOW)
+        history = LiveTotalsHistory(store.database, store.partitions, WINDOW)
         everything = [totals(second, float(second)) for second in range(3, 28)]
         invalid = [Record(b"junk"), totals(1e9, 1.0), totals(-1e9, 1.0), Record(everything[0].value, b"type:hvac")]
         await history.store([*invalid, *everything[:9]])
@@ -40,7 +40,7 @@ async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSet
         expected = [(0, 3.0), (10, 10.0), (20, 20.0)]
         assert await stored_totals(rows) == expected
         # After a crash, some records are delivered again.
-        await NetworkHistory(store.database, store.partitions, WINDOW).store(everything[12:])
+        await LiveTotalsHistory(store.database, store.partitions, WINDOW).store(everything[12:])
         assert await stored_totals(rows) == expected
     row = await rows.fetchrow("SELECT * FROM network_stats LIMIT 1")
     assert row is not None
@@ -50,6 +50,6 @@ async def test_first_totals_of_each_bucket_are_stored_once(database: DatabaseSet
 
 async def test_totals_of_a_day_without_partition_create_it(database: DatabaseSettings, rows: Connection) -> None:
     async with stores(database) as store:
-        history = NetworkHistory(store.database, store.partitions, WINDOW)
+        history = LiveTotalsHistory(store.database, store.partitions, WINDOW)
         await history.store([totals(-40 * 86_400, 5.0)])
     assert await stored_totals(rows) == [(-40 * 86_400, 5.0)]

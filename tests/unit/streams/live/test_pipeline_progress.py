@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.live.liveness import TICKS, PipelineProgress
+from streams.live.pipeline_progress import TICKS, PipelineProgress
 
 START = datetime(2025, 3, 10, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
