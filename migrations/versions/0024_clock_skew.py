@@ -49,10 +49,13 @@ REPORTED_SHEDS = """
 CREATE FUNCTION reported_sheds(default_hold double precision)
 RETURNS TABLE (event_id text, ven_id text, shed_kw double precision) LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT s.event_id, s.ven_id, CASE WHEN s.shed_event_id = s.event_id THEN COALESCE(s.shed_power_kw, 0) ELSE 0 END
+    SELECT s.event_id, s.ven_id,
+           CASE WHEN s.shed_event_id = s.event_id AND s.shed_power_at > own.since THEN s.shed_power_kw ELSE 0 END
     FROM ven_status AS s LEFT JOIN vens AS v ON v.ven_id = s.ven_id
-    WHERE s.event_id IS NOT NULL
-        AND s.shed_power_at > now() - hold_seconds(v.report_interval_seconds, default_hold) * interval '1 second';
+         CROSS JOIN LATERAL (
+             SELECT now() - hold_seconds(v.report_interval_seconds, default_hold) * interval '1 second' AS since
+         ) AS own
+    WHERE s.event_id IS NOT NULL AND s.event_at > own.since;
 END
 """
 

@@ -73,7 +73,7 @@ async def world(databases: Databases) -> AsyncIterator[ContractApi]:
     with pytest.MonkeyPatch.context() as patch:
         # What a request erases is gone when it is answered, also on a busy machine.
         patch.setattr(ven_erasure, "REQUEST_SECONDS", 60.0)
-        async with stores(settings) as store, api(settings) as client:
+        async with stores(settings) as store, api(settings, energy_hold_seconds=3600) as client:
             yield ContractApi(client, store, settings)
 
 

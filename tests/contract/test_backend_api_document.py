@@ -23,7 +23,8 @@ CREATED = {"/api/vens", "/api/events"}
 async def test_the_document_lists_every_good_ack_status(database: DatabaseSettings) -> None:
     async with connection(database) as rows:
         source = await rows.fetchval("SELECT pg_get_functiondef('is_good_ack'::regproc)")
-    good = set(re.findall(r"'(\w+)'::text", source))
+        words = set(re.findall(r"'(\w+)'::text", source))
+        good = {word for word in words if await rows.fetchval("SELECT is_good_ack($1)", word)}
     (section,) = re.findall(r"^`ackStatus` is .*?\. `commandRevision`", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     assert good
     assert set(re.findall(r"`(\w+)`", section.partition("are good")[0])) >= good

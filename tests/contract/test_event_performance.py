@@ -183,6 +183,7 @@ async def test_acks_belong_to_the_event_of_their_command(world: ContractApi, sla
             "op": "event",
             "status": "accepted",
             "timestamp": first.timestamp.isoformat().replace("+00:00", "Z"),
+            "timedByArrival": False,
             "requestedShedKw": 2.0,
             "actualShedKw": 1.5,
             "circuitsCurtailed": [SHOWN, SHOWN_BARE],

@@ -136,8 +136,8 @@ async def test_a_completed_event_shows_energy_and_coverage(world: ContractApi) -
         "twice": ("lost", pytest.approx(0.25), pytest.approx(0.25), "2"),
     }
     assert detail["deliveredKwh"] == detail["actualReductionKw"] == pytest.approx(3.75)
-    # 60, 31, 0, 0 and 2 minutes of 60; who was busy takes no part.
-    assert detail["coveredShare"] == pytest.approx((60 + 31 + 2) / 60 / 5)
+    # A sample holds for an hour: 60, 60, 0, 0 and 60 minutes of 60; who was busy takes no part.
+    assert detail["coveredShare"] == pytest.approx((60 + 60 + 60) / 60 / 5)
     assert detail["funnel"] == {
         **dict.fromkeys(FUNNEL, 0),
         "targeted": 6,

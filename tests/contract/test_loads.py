@@ -93,13 +93,15 @@ async def test_a_requested_load_change_is_shown_until_the_ven_reports(world: Con
 
 @pytest.mark.parametrize("hours", [-20, 0.05])
 async def test_clock_skew_does_not_hide_a_requested_change(world: ContractApi, hours: float) -> None:
-    """Its loads are as old as they were received, not as they say."""
+    """Its loads are as old as their corrected time says."""
     ven_id = f"clock{hours}"
     off = timedelta(hours=hours)
 
     async def says() -> None:
         now = datetime.now(UTC)
-        await world.store.readings.store([reading(ven_id, timestamp=now + off, received_at=now, loads=(HVAC,))])
+        await world.store.readings.store(
+            [reading(ven_id, timestamp=now + off, received_at=now, clock_skew_seconds=-hours * 3600, loads=(HVAC,))]
+        )
 
     await says()
     await world.client.patch(f"/api/vens/{ven_id}/loads/hvac", json={"priority": 1})

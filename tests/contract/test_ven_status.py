@@ -53,8 +53,8 @@ async def statuses(rows: Connection, *cases: Case) -> list[str]:
                     await _insert(rows, ven_id, op, known)
             if sheds:
                 await rows.execute(
-                    "INSERT INTO ven_status (ven_id, received_at, event_id, shed_event_id, shed_power_kw, "
-                    "shed_power_at) VALUES ($1, now(), 'e', 'e', 1, now())",
+                    "INSERT INTO ven_status (ven_id, received_at, event_id, event_at, shed_event_id, shed_power_kw, "
+                    "shed_power_at) VALUES ($1, now(), 'e', now(), 'e', 1, now())",
                     ven_id,
                 )
         found = {row["ven_id"]: row["status"] for row in await rows.fetch(STATUS)}

@@ -257,7 +257,9 @@ async def test_circuits_are_shed_while_the_ven_reports_the_event_that_it_accepte
 
     async def shown(event_id: str | None, seconds: int) -> list[str]:
         at = now + timedelta(seconds=seconds)
-        await world.store.readings.store([reading("sheds", timestamp=at, received_at=now, event_id=event_id)])
+        await world.store.readings.store(
+            [reading("sheds", timestamp=at, received_at=now, event_id=event_id, shed_power_kw=0.0)]
+        )
         (listed,) = await world.get("/api/vens", q="sheds")
         one = await world.get("/api/vens/sheds")
         assert listed == one
