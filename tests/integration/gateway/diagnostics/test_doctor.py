@@ -42,10 +42,13 @@ PLAIN = [
 ]
 OVER_TLS = [
     ({"MQTT_CA_CERT": "ca.pem"}, "set MQTT_CA_CERT to the CA that signed it"),
-    ({"MQTT_TLS_SERVER_NAME": "elsewhere.example.org"}, "set MQTT_TLS_SERVER_NAME to a name that is in it"),
+    ({"MQTT_TLS_SERVER_NAME": "elsewhere.example.org"}, "set MQTT_TLS_SERVER_NAME to a name that it contains"),
     ({"MQTT_CLIENT_CERT": "{expired}/client.pem", "MQTT_CLIENT_KEY": "{expired}/client.key"}, "renew the client"),
-    ({"MQTT_CLIENT_CERT": "{stranger}/client.pem", "MQTT_CLIENT_KEY": "{stranger}/client.key"}, "MQTT_CLIENT_CERT has"),
-    ({"MQTT_CLIENT_CERT": "", "MQTT_CLIENT_KEY": "", "MQTT_USERNAME": "u"}, "MQTT_CLIENT_CERT has to be"),
+    (
+        {"MQTT_CLIENT_CERT": "{stranger}/client.pem", "MQTT_CLIENT_KEY": "{stranger}/client.key"},
+        "must have signed MQTT_CLIENT_CERT",
+    ),
+    ({"MQTT_CLIENT_CERT": "", "MQTT_CLIENT_KEY": "", "MQTT_USERNAME": "u"}, "must have signed MQTT_CLIENT_CERT"),
 ]
 
 
