@@ -86,6 +86,8 @@ def _reading(document: dict[str, Any]) -> tuple[Any, ...]:
         document["panelUtilizationPercent"],
         document["message_num"],
         document["eventId"],
+        None,  # no other fields, no digest, no clock skew
+        None,
         None,
     )
 
