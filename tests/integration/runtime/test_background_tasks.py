@@ -249,7 +249,7 @@ async def test_the_bridge_ends_when_a_part_of_it_does(stack: LocalStack, kafka: 
     assert await wait_until(some.ready, WAIT)
     (sending,) = [task for task in started_since(before) if names([task])["Uplink._send_all"]]
     sending.cancel()
-    with pytest.raises(BackgroundTaskError, match="from MQTT to the log was cancelled"):
+    with pytest.raises(BackgroundTaskError, match=r"the uplink \(MQTT to Kafka\) was cancelled"):
         async with asyncio.timeout(WAIT):
             await bridge
 

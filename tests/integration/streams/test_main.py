@@ -70,10 +70,10 @@ async def test_live_is_ready_only_when_it_has_joined_and_restored_its_state(
                 seen.append((answer.status_code, answer.json()["checks"], joined.is_set()))
             return bool(seen) and seen[-1][:2] == (status, checks)
 
-        assert await wait_until(lambda: sees(503, log=True, state=False), WAIT, every=0.01), seen[-1:]
+        assert await wait_until(lambda: sees(503, kafka=True, state=False), WAIT, every=0.01), seen[-1:]
         assert all(has_joined or not checks["kafka"] for _, checks, has_joined in seen)
         may_restore.set()
-        assert await wait_until(lambda: sees(200, log=True, state=True), WAIT), seen[-1:]
+        assert await wait_until(lambda: sees(200, kafka=True, state=True), WAIT), seen[-1:]
     assert [status for status, *_ in seen].index(200) == len(seen) - 1
     stop.set()
     await role
