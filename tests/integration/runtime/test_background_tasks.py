@@ -52,6 +52,7 @@ PASSING = {
     "LifespanOn.main",
     "Server.serve",
     "fetch_open_network",
+    "PoolConnectionHolder.release",
 }
 
 Tasks = list["asyncio.Task[Any]"]
@@ -143,7 +144,11 @@ async def kill(tasks: Tasks, failures: list[str], but: str = "nothing") -> None:
 
 
 def is_ours(task: "asyncio.Task[Any]") -> bool:
-    return "site-packages" not in str(task.get_coro().cr_code.co_filename)  # type: ignore[union-attr]
+    """Whether it runs code of ours, by itself or as a task of the Faust app."""
+    coroutine: Any = task.get_coro()
+    running = coroutine.cr_frame.f_locals.get("task")
+    in_app = "follow_power_limits" in str(getattr(running, "__qualname__", ""))
+    return in_app or "site-packages" not in str(coroutine.cr_code.co_filename)
 
 
 def cancel(tasks: Tasks) -> None:
