@@ -12,7 +12,7 @@ from gateway.local.system import System
 async def test_the_backpressure_bench_measures_a_burst_and_its_drain(
     system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.bench.backpressure._UNDER_WAY", 1000)
+    monkeypatch.setattr("gateway.bench.backpressure._IN_FLIGHT", 1000)
     options = BackpressureOptions(vens=50, seconds=1, times=2, speed=0.3, as_json=True)
     figures = await measure(BenchEnvironment(system, tmp_path, print), options)
     assert (figures.reconciliation.lost, figures.reconciliation.duplicated) == (0, 0)
