@@ -137,7 +137,7 @@ async def test_a_ven_in_an_event_gets_no_other_until_restored(world: ContractApi
     for path, body in (("send-event", event), ("commands", panel)):
         refused = assert_problem(await world.client.post(f"/api/vens/engaged/{path}", json=body), 409)
         assert refused["detail"] == (
-            "engaged takes part in evt-engaged, and would shed on top of it; send a restore first"
+            "engaged takes part in evt-engaged and would shed on top of it; send a restore first"
         )
     await world.post("/api/vens/engaged/commands", {"op": "ping"}, 202)
     # A restore that names nothing is of what it ends.
