@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from itertools import pairwise
 from math import ceil
+from statistics import median_low
 from typing import Any
 
 import aiomqtt
@@ -49,10 +50,14 @@ def assert_shares_match(scene: Scene, event: Mapping[str, Any]) -> None:
     of_the_start = [ven for ven in event["vens"] if not ven["late"]]
     assert {ven["venId"] for ven in of_the_start} == scene.fleet.behaviours.keys()
     assert sum(ven["shareKw"] for ven in of_the_start) == pytest.approx(REQUESTED_KW)
-    # In proportion to the shed capability, except for rounding.
-    rate = REQUESTED_KW / sum(ven["capabilityKw"] for ven in of_the_start)
+    # In proportion to the shed capability up to twice the median; what these cannot carry, to what is above it.
+    largest = 2 * median_low(ven["capabilityKw"] for ven in of_the_start if ven["capabilityKw"] > 0)
+    weights = [min(ven["capabilityKw"], largest) for ven in of_the_start]
+    above = [ven["capabilityKw"] - weight for ven, weight in zip(of_the_start, weights, strict=True)]
+    carried = min(REQUESTED_KW, sum(weights))
+    rest = (REQUESTED_KW - carried) / max(sum(above), 1e-9)
     assert [ven["shareKw"] for ven in of_the_start] == pytest.approx(
-        [rate * ven["capabilityKw"] for ven in of_the_start], abs=1e-5
+        [carried * weight / sum(weights) + rest * more for weight, more in zip(weights, above, strict=True)], abs=1e-5
     )
 
 

@@ -1,7 +1,7 @@
 """What an event came to by the fleet's own ledger: worked out plainly from the contract, apart from the gateway's SQL.
 
-A VEN's shed at a moment is what its latest sample says that names the event; a sample of another event or of none is 0,
-and so is whatever was before the first one. Times are Unix seconds, power is kW.
+A VEN's shed at a moment is what its latest sample says that names the event, for 20 minutes at most; a sample of
+another event or of none is 0, and so is whatever was before the first one. Times are Unix seconds, power is kW.
 """
 
 from collections import Counter
@@ -55,15 +55,22 @@ def reduction_at(ledger: DrLedger, event_id: str, at: float, *, accepted_only: b
 
 
 def outcome_of(
-    ledger: DrLedger, event_id: str, start: float, end: float, *, hold: float = 60.0, vens: Iterable[str] | None = None
+    ledger: DrLedger,
+    event_id: str,
+    start: float,
+    end: float,
+    *,
+    hold: float = 1200.0,
+    vens: Iterable[str] | None = None,
 ) -> Outcome:
-    """What VENs (by default all) did over [start, end); for how long a sample covers is at most `hold` seconds."""
+    """What VENs (by default all) did over [start, end); a sample holds for at most `hold` seconds."""
     mean_kw, energy_kwh, covered = {}, {}, {}
     for ven_id in ledger.ven_ids() if vens is None else vens:
         kw_seconds = told_seconds = 0.0
         for begins, ends, kw in _steps(ledger, ven_id, event_id, accepted_only=True):
-            kw_seconds += kw * _overlap(begins, ends, start, end)
-            told_seconds += _overlap(begins, min(ends, begins + hold), start, end)
+            held = _overlap(begins, min(ends, begins + hold), start, end)
+            kw_seconds += kw * held
+            told_seconds += held
         mean_kw[ven_id] = kw_seconds / (end - start)
         energy_kwh[ven_id] = kw_seconds / 3600
         covered[ven_id] = told_seconds / (end - start)

@@ -33,9 +33,12 @@ def test_metrics_are_weighted_by_time() -> None:
     outcome = outcome_of(ledger, "evt-1", 10, 110)
     assert outcome.mean_kw == pytest.approx({"a": (4 * 10 + 2 * 20) / 100, "b": (1 * 10 + 1 * 15) / 100})
     assert outcome.delivered_kwh == pytest.approx(outcome.reduction_kw * 100 / 3600)
-    # The last sample of "a" covers 60 s, and so does the second of "b"; the third of "b" begins after 70 s.
-    assert outcome.covered == pytest.approx({"a": 0.9, "b": (10 + 60 + 15) / 100})
-    assert outcome.covered_share == pytest.approx((0.9 + 0.85) / 2)
+    # Nothing covers the first 5 seconds of "b".
+    assert outcome.covered == pytest.approx({"a": 1.0, "b": 0.95})
+    assert outcome.covered_share == pytest.approx(0.975)
+    short = outcome_of(ledger, "evt-1", 10, 110, hold=10)
+    assert short.covered == pytest.approx({"a": (10 + 1 + 10 + 10) / 100, "b": (10 + 10 + 10) / 100})
+    assert short.delivered_kwh == pytest.approx((4 * 10 + 2 * 11 + 1 * 10 + 1 * 10) / 3600)
     assert [reduction_at(ledger, "evt-1", at) for at in (5, 10, 15, 24.9, 25, 50, 200)] == [0, 4, 5, 3, 2, 0, 1]
 
 
