@@ -34,7 +34,7 @@ async def test_totals_move(shown: PageSystem) -> None:
                 seen.add(await figure(page, "Power used"))
         await expect(page.get_by_role("img", name=re.compile(r"last hour\. Used: .* kW now"))).to_be_visible()
         await expect(page.locator(".chart canvas")).to_be_visible()
-        await expect(page.locator("dl.facts")).to_contain_text("a second into the log")
+        await expect(page.locator("dl.facts")).to_contain_text("a second to Kafka")
 
 
 async def test_a_chart_of_one_sample_shows_the_minutes_before_it(shown: PageSystem) -> None:
