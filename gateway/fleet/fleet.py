@@ -16,12 +16,11 @@ from gateway.fleet.dr_ledger import DrLedger, ReportedSample
 from gateway.fleet.home import Home
 from gateway.fleet.options import FleetOptions
 from gateway.fleet.publish_ledger import PublishLedger, Sample
-from gateway.fleet.publisher import Outage, Publisher
+from gateway.fleet.publisher import DRAIN_S, Outage, Publisher
 from gateway.fleet.schedule import Slot, slots
 
 logger = logging.getLogger(__name__)
 
-_DRAIN_S = 15.0  # how long the last PUBACKs may take
 _EARLY_S = 0.01  # publish this early instead of sleeping: waking up for each slot would cost more than publishing
 _SLOTS_BEFORE_YIELD = 32
 _SECOND_MS = 1000
@@ -120,11 +119,11 @@ class Fleet:
                 )
                 for n in range(options.connections)
             ]
-            await _run_until(stop, self._publish_and_answer(publishers, messages))
-            missing = sum(await asyncio.gather(*(publisher.drain(_DRAIN_S) for publisher in publishers)))
+            await run_until(stop, self._publish_and_answer(publishers, messages))
+            missing = sum(await asyncio.gather(*(publisher.drain(DRAIN_S) for publisher in publishers)))
             if missing:
                 logger.warning(
-                    "no PUBACK for %d messages after %g s", missing, _DRAIN_S, extra={"action": "fleet_unacknowledged"}
+                    "no PUBACK for %d messages after %g s", missing, DRAIN_S, extra={"action": "fleet_unacknowledged"}
                 )
 
     async def _publish_and_answer(self, publishers: list[Publisher], messages: int | None) -> None:
@@ -135,7 +134,7 @@ class Fleet:
         try:
             await self._publish(publishers, messages)
         finally:
-            await self._downlink.close(sending, _DRAIN_S)
+            await self._downlink.close(sending, DRAIN_S)
 
     def _restart(self, ven: int) -> None:
         self._numbers[ven] = 0
@@ -232,7 +231,7 @@ async def publishing(fleet: Fleet) -> AsyncIterator[None]:
         await running
 
 
-async def _run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
     """Run `work` until it ends or `stop` is set."""
     working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
     try:

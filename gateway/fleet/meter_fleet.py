@@ -5,12 +5,13 @@ import functools
 import time
 from collections import Counter
 
+from gateway.fleet.fleet import run_until
 from gateway.fleet.home import Home
 from gateway.fleet.meters import Meter, MeterKind, MeterMessage, Row
 from gateway.fleet.options import FleetOptions
-from gateway.fleet.publisher import Publisher
+from gateway.fleet.publisher import DRAIN_S, Publisher
 
-_DRAIN_S = 15.0
+_WAKE_SECONDS = 0.5
 
 
 class MeterFleet:
@@ -38,16 +39,19 @@ class MeterFleet:
             username=options.username,
             password=options.password,
         ) as publisher:
-            last = int(time.time())
-            while not stop.is_set():
-                now = int(time.time())
-                for second in range(last, now):
-                    await self._publish(publisher, second)
-                last = now
-                await asyncio.wait({asyncio.ensure_future(stop.wait())}, timeout=0.5)
-            await publisher.drain(_DRAIN_S)
+            await run_until(stop, self._publish(publisher))
+            await publisher.drain(DRAIN_S)
 
-    async def _publish(self, publisher: Publisher, second: int) -> None:
+    async def _publish(self, publisher: Publisher) -> None:
+        last = int(time.time())
+        while True:
+            now = int(time.time())
+            for second in range(last, now):
+                await self._publish_second(publisher, second)
+            last = now
+            await asyncio.sleep(_WAKE_SECONDS)
+
+    async def _publish_second(self, publisher: Publisher, second: int) -> None:
         for meter in self._meters:
             for message in meter.at(second):
                 await publisher.wait_for_capacity()

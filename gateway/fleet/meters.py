@@ -3,7 +3,7 @@
 A meter returns what it publishes at a second of Unix time, and what must become of it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -60,14 +60,22 @@ class Meter:
         self.ven_id = ven_id
         self.kind = kind
         self._home = home
-        self._messages = _KINDS.get(kind, Meter._full)
+        self._messages = {
+            MeterKind.QUARTER_HOURLY: self._quarter_hourly,
+            MeterKind.ON_CHANGE: self._on_change,
+            MeterKind.PARTIAL: self._partial,
+            MeterKind.SPIKES: self._spikes,
+            MeterKind.SPLIT: self._split,
+            MeterKind.BACKLOG: self._in_arrays,
+            MeterKind.CIRCUITS: self._as_circuits,
+        }.get(kind, self._full)
         self._last_kw: float | None = None
         self._backlog: list[dict[str, Any]] = []
         self._samples = 0
 
     def at(self, now: int) -> Iterator[MeterMessage]:
         """Return what the meter publishes at a second of Unix time."""
-        return self._messages(self, now)
+        return self._messages(now)
 
     def _full(self, now: int) -> Iterator[MeterMessage]:
         if now % EVERY_SECONDS == 0:
@@ -135,14 +143,3 @@ class Meter:
         self._samples += 1
         payload = msgspec.json.encode({"venId": self.ven_id, "timestamp": time, **fields})
         return MeterMessage(payload, [Row(time, fields.get("usedPowerKw"), len(fields.get("loads", ())))])
-
-
-_KINDS: dict[MeterKind, Callable[[Meter, int], Iterator[MeterMessage]]] = {
-    MeterKind.QUARTER_HOURLY: Meter._quarter_hourly,  # noqa: SLF001 - its own class
-    MeterKind.ON_CHANGE: Meter._on_change,  # noqa: SLF001
-    MeterKind.PARTIAL: Meter._partial,  # noqa: SLF001
-    MeterKind.SPIKES: Meter._spikes,  # noqa: SLF001
-    MeterKind.SPLIT: Meter._split,  # noqa: SLF001
-    MeterKind.BACKLOG: Meter._in_arrays,  # noqa: SLF001
-    MeterKind.CIRCUITS: Meter._as_circuits,  # noqa: SLF001
-}

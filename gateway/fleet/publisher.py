@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 _KEEPALIVE_S = 30
 _CONNECT_TIMEOUT_S = 5.0  # for the TCP connection, and again for the broker's CONNACK
 _CLOSE_TIMEOUT_S = 5.0
+DRAIN_S = 15.0  # how long the last PUBACKs may take
 _KEEPALIVE_CHECK_S = 1.0
 _MIN_BACKOFF_S = 0.1
 _MAX_BACKOFF_S = 10.0

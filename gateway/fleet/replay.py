@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gateway.fleet.publisher import Publisher
+from gateway.fleet.publisher import DRAIN_S, Publisher
 from schemas.mqtt.routing import COMMAND_TOPIC
 
 _TIME_FIELDS = frozenset(("timestamp", "ts", "end_ts", "until"))
 _MILLISECONDS_FROM = 100_000_000_000  # larger numbers are milliseconds: as seconds this is the year 5138
-_DRAIN_S = 15.0
 
 Record = dict[str, Any]
 """A recorded message: t (seconds since the start of the recording), topic, qos, retain, payload (text)."""
@@ -74,7 +73,7 @@ async def replay(
             payload = shifted(record["payload"], delta_s).encode()
             publisher.send(record["topic"], payload, result.accept, qos=record["qos"], retain=record["retain"])
             result.counts[record["topic"]] += 1
-        await publisher.drain(_DRAIN_S)
+        await publisher.drain(DRAIN_S)
     return result
 
 
