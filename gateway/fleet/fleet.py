@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 _EARLY_S = 0.01  # publish this early instead of sleeping: waking up for each slot would cost more than publishing
 _SLOTS_BEFORE_YIELD = 32
 _SECOND_MS = 1000
-_DAY_MS = 24 * 3600 * 1000
 
 
 class Message(NamedTuple):
@@ -141,7 +140,9 @@ class Fleet:
 
     async def _publish(self, publishers: list[Publisher], messages: int | None) -> None:
         loop = asyncio.get_running_loop()
-        begun, begun_ms, rate = loop.time(), self.begin_ms(messages), self.options.rate
+        begun, begun_ms, rate = loop.time(), self._begin_ms(messages), self.options.rate
+        sent_ms = [0] * self.options.vens
+        self._whole_seconds &= begun_ms is not None
         last = None if messages is None else self.published + messages
         for n, slot in enumerate(slots(self.options)):
             if self.published == last:
@@ -153,7 +154,11 @@ class Fleet:
                 await asyncio.sleep(0)
             publisher = publishers[slot.ven % len(publishers)]
             await publisher.wait_for_capacity()
-            publisher.send(*self.message(slot, begun_ms + slot.offset_ms))
+            if begun_ms is None:
+                time_ms = sent_ms[slot.ven] = max(int(time.time() * _SECOND_MS), sent_ms[slot.ven] + 1)
+            else:
+                time_ms = begun_ms + slot.offset_ms
+            publisher.send(*self.message(slot, time_ms))
 
     def message(self, slot: Slot, time_ms: int) -> Message:
         """Measure at `time_ms` (Unix milliseconds) and record the sample in the ledgers."""
@@ -199,16 +204,14 @@ class Fleet:
             )
         return Message(topic.replace("{ven_id}", ven_id), measurement.payload, accept)
 
-    def begin_ms(self, messages: int | None) -> int:
-        """Return the time of the first slot in Unix milliseconds."""
+    def _begin_ms(self, messages: int | None) -> int | None:
+        """Return the time of the first slot in Unix milliseconds; None if samples are measured when they are sent."""
         options, now_ms = self.options, int(time.time() * _SECOND_MS)
         if options.rate is None:
             return now_ms
         if options.start is not None:
             return int(options.start.timestamp() * _SECOND_MS)
-        if messages is None:
-            return now_ms - _DAY_MS
-        return now_ms - messages * options.interval_ms // options.vens
+        return None if messages is None else now_ms - messages * options.interval_ms // options.vens
 
 
 def _both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:

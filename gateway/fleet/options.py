@@ -15,8 +15,8 @@ class FleetOptions:
     the home's id. The homes share `connections` MQTT connections, whose client ids begin with `prefix`.
 
     `rate` (messages per second in all) is for load tests: the fleet publishes at that rate instead of by the clock.
-    Sample times still advance by `interval`, so each (VEN, time) is unique. They begin at `start`; without it, the last
-    of a known number of samples is about now, and an endless run begins a day ago.
+    Without an end and a `start`, samples are measured when they are sent. Else their times advance by `interval`, and
+    begin at `start`; without it, the last of a known number of samples is about now.
 
     With `commands`, and without a `rate`, homes receive commands on `ven/cmd/{ven_id}`. `behaviours` are the shares of
     homes that misbehave. Slow homes answer after `slow_seconds`. Homes that forget have a power cut

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
 
-from gateway.fleet import Fleet, Sample
+from gateway.fleet import Fleet, Sample, publishing
+from gateway.stack.polling import wait_until
 from tests.unit.gateway.fleet.fake_broker import FakeBroker, fast_options
 
 
@@ -38,6 +40,15 @@ async def test_payload_agrees_with_ledger(broker: FakeBroker) -> None:
     third = [payload for payload in broker.documents("volttron/metering") if payload["venId"] == "ven-sim-00003"]
     assert [payload["message_num"] for payload in third] == [1, 2, 3]
     assert any("batterySoc" in payload for payload in broker.documents("volttron/metering"))
+
+
+async def test_samples_of_an_endless_load_test_are_measured_when_they_are_sent(broker: FakeBroker) -> None:
+    fleet, before_ms = Fleet(fast_options(broker)), int(time.time() * 1000)
+    async with publishing(fleet):
+        assert await wait_until(lambda: fleet.accepted > 100, 10)
+    for samples in fleet.ledger.accepted_samples().values():
+        assert before_ms <= min(samples) <= max(samples) <= time.time() * 1000 + 100
+    assert sum(map(len, fleet.ledger.accepted_samples().values())) == fleet.accepted
 
 
 async def test_snapshots_use_each_vens_topic(broker: FakeBroker) -> None:
