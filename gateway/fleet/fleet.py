@@ -14,7 +14,7 @@ from gateway.fleet.device import NO_EVENT, EventReport
 from gateway.fleet.downlink import Downlink
 from gateway.fleet.dr_ledger import DrLedger, ReportedSample
 from gateway.fleet.home import Home
-from gateway.fleet.options import FleetOptions
+from gateway.fleet.options import SECOND_MS, FleetOptions
 from gateway.fleet.publish_ledger import PublishLedger, Sample
 from gateway.fleet.publisher import DRAIN_S, Outage, Publisher
 from gateway.fleet.schedule import Slot, slots
@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 
 _EARLY_S = 0.01  # publish this early instead of sleeping: waking up for each slot would cost more than publishing
 _SLOTS_BEFORE_YIELD = 32
-_SECOND_MS = 1000
 
 
 class Message(NamedTuple):
@@ -67,8 +66,7 @@ class Fleet:
         self._ven_ids = [options.ven_id(index) for index in range(options.vens)]
         self._numbers = [0] * options.vens
         self._downlink = Downlink(options, self._homes, self.dr, self._restart) if options.receives_commands else None
-        # Devices send whole seconds. Milliseconds are only used when a home sends more than one sample a second.
-        self._whole_seconds = min(options.interval_ms, options.loads_interval_ms) >= _SECOND_MS
+        self._whole_seconds = options.whole_seconds
 
     @property
     def published(self) -> int:
@@ -141,13 +139,14 @@ class Fleet:
     async def _publish(self, publishers: list[Publisher], messages: int | None) -> None:
         loop = asyncio.get_running_loop()
         begun, begun_ms, rate = loop.time(), self._begin_ms(messages), self.options.rate
+        # A VEN that measures when it sends may do so several times a second, and no two of its times are the same.
+        self._whole_seconds = self.options.whole_seconds and begun_ms is not None
         sent_ms = [0] * self.options.vens
-        self._whole_seconds &= begun_ms is not None
         last = None if messages is None else self.published + messages
         for n, slot in enumerate(slots(self.options)):
             if self.published == last:
                 return
-            ahead = begun + (slot.offset_ms / _SECOND_MS if rate is None else n / rate) - loop.time()
+            ahead = begun + (slot.offset_ms / SECOND_MS if rate is None else n / rate) - loop.time()
             if ahead > _EARLY_S:
                 await asyncio.sleep(ahead)
             elif n % _SLOTS_BEFORE_YIELD == 0:
@@ -155,7 +154,7 @@ class Fleet:
             publisher = publishers[slot.ven % len(publishers)]
             await publisher.wait_for_capacity()
             if begun_ms is None:
-                time_ms = sent_ms[slot.ven] = max(int(time.time() * _SECOND_MS), sent_ms[slot.ven] + 1)
+                time_ms = sent_ms[slot.ven] = max(int(time.time() * SECOND_MS), sent_ms[slot.ven] + 1)
             else:
                 time_ms = begun_ms + slot.offset_ms
             publisher.send(*self.message(slot, time_ms))
@@ -167,18 +166,18 @@ class Fleet:
     def measure(self, slot: Slot, time_ms: int) -> Measurement:
         """Return the measurement of the slot's home at `time_ms` (Unix milliseconds)."""
         home, ven_id = self._homes[slot.ven], self._ven_ids[slot.ven]
-        stamp = time_ms // _SECOND_MS if self._whole_seconds else time_ms
-        key_ms = stamp * _SECOND_MS if self._whole_seconds else stamp
-        meter, circuits, report = home.at(key_ms / _SECOND_MS), home.circuits, NO_EVENT
+        stamp = time_ms // SECOND_MS if self._whole_seconds else time_ms
+        key_ms = stamp * SECOND_MS if self._whole_seconds else stamp
+        meter, circuits, report = home.at(key_ms / SECOND_MS), home.circuits, NO_EVENT
         if self._downlink is not None:
-            device, now = self._downlink.devices[slot.ven], time_ms / _SECOND_MS
+            device, now = self._downlink.devices[slot.ven], time_ms / SECOND_MS
             meter, circuits, report = device.meter(meter, now), device.circuits, device.report(now)
         snapshot = slot.snapshot and self.options.snapshot_topic is not None
         if snapshot:
             payload = payloads.load_snapshot(ven_id, circuits, meter, stamp=stamp)
         else:
             self._numbers[slot.ven] += 1
-            baseline_kw = home.baseline_kw(key_ms / _SECOND_MS)
+            baseline_kw = home.baseline_kw(key_ms / SECOND_MS)
             payload = payloads.metering(
                 ven_id,
                 home,
@@ -206,11 +205,11 @@ class Fleet:
 
     def _begin_ms(self, messages: int | None) -> int | None:
         """Return the time of the first slot in Unix milliseconds; None if samples are measured when they are sent."""
-        options, now_ms = self.options, int(time.time() * _SECOND_MS)
+        options, now_ms = self.options, int(time.time() * SECOND_MS)
         if options.rate is None:
             return now_ms
         if options.start is not None:
-            return int(options.start.timestamp() * _SECOND_MS)
+            return int(options.start.timestamp() * SECOND_MS)
         return None if messages is None else now_ms - messages * options.interval_ms // options.vens
 
 

@@ -5,6 +5,8 @@ from datetime import datetime
 
 from gateway.fleet.behaviours import BehaviourShares, check_shares
 
+SECOND_MS = 1000
+
 
 @dataclass(frozen=True, kw_only=True)
 class FleetOptions:
@@ -54,11 +56,16 @@ class FleetOptions:
 
     @property
     def interval_ms(self) -> int:
-        return round(self.interval * 1000)
+        return round(self.interval * SECOND_MS)
 
     @property
     def loads_interval_ms(self) -> int:
-        return round(self.loads_interval * 1000)
+        return round(self.loads_interval * SECOND_MS)
+
+    @property
+    def whole_seconds(self) -> bool:
+        """Whether sample times are whole seconds, as devices send them; not if a home sends more than one a second."""
+        return min(self.interval_ms, self.loads_interval_ms) >= SECOND_MS
 
     @property
     def snapshot_topic(self) -> str | None:
