@@ -1,16 +1,16 @@
 """Intervals of an event by the local wall clock, and the same intervals of other days."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from schemas.tables.buckets import MINUTE, ceil_to, starts
+
 SLOT = timedelta(minutes=5)
 SLOT_SECONDS = 300
-_MINUTE = timedelta(minutes=1)
-_DAY_MINUTES = 24 * 60
 
 
 class WallClock(NamedTuple):
@@ -53,36 +53,34 @@ class IntervalClock:
 
         `day` is the event's local date.
         """
-        return [
-            Interval(wall_clock, minutes[0], minutes[-1] + _MINUTE)
-            for (wall_clock, _), minutes in (
-                (key, list(group))
-                for key, group in groupby(_whole_minutes(begin, end), key=lambda minute: self._wall_clock(minute, day))
-            )
-        ]
+        whole_minutes = starts(ceil_to(begin.astimezone(UTC), MINUTE), end.astimezone(UTC), MINUTE)
+        intervals = []
+        for (wall_clock, _), group in groupby(whole_minutes, key=lambda minute: self._wall_clock(minute, day)):
+            minutes = list(group)
+            intervals.append(Interval(wall_clock, minutes[0], minutes[-1] + MINUTE))
+        return intervals
 
     def whole(self, intervals: Sequence[Interval]) -> list[Interval]:
         """Return the intervals that are not cut short."""
-        return [interval for interval in intervals if interval.end - interval.begin == self.minutes * _MINUTE]
+        return [interval for interval in intervals if interval.end - interval.begin == self.minutes * MINUTE]
 
     def slots(self, wall_clock: WallClock, day: date) -> list[int]:
         """Return the slots of the interval that begins at a wall-clock time, for an event on another local date."""
         midnight = datetime.combine(day + timedelta(days=wall_clock.days), time())
         return [
             slot
-            for minute in range(wall_clock.minutes, wall_clock.minutes + self.minutes, SLOT // _MINUTE)
-            for slot in self._slots_at(midnight + minute * _MINUTE)
+            for minute in range(wall_clock.minutes, wall_clock.minutes + self.minutes, SLOT // MINUTE)
+            for slot in self._slots_at(midnight + minute * MINUTE)
         ]
 
-    def _slots_at(self, local: datetime) -> Iterator[int]:
-        seen: set[datetime] = set()
-        for fold in (0, 1):
-            moment = local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC)
-            # A time that does not exist comes back as another one.
-            exists = moment.astimezone(self.zone).replace(tzinfo=None, fold=0) == local
-            if exists and moment not in seen:
-                seen.add(moment)
-                yield slot_of(moment)
+    def _slots_at(self, local: datetime) -> list[int]:
+        moments = {local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
+        # A time that does not exist comes back as another one.
+        return [
+            slot_of(moment)
+            for moment in sorted(moments)
+            if moment.astimezone(self.zone).replace(tzinfo=None, fold=0) == local
+        ]
 
     def _wall_clock(self, moment: datetime, day: date) -> tuple[WallClock, int]:
         local = moment.astimezone(self.zone)
@@ -98,11 +96,3 @@ def slot_of(moment: datetime) -> int:
 def slot_begin(slot: int) -> datetime:
     """Return when a slot begins."""
     return datetime.fromtimestamp(slot * SLOT_SECONDS, UTC)
-
-
-def _whole_minutes(begin: datetime, end: datetime) -> Iterator[datetime]:
-    floor = begin.astimezone(UTC).replace(second=0, microsecond=0)
-    minute = floor if floor == begin else floor + _MINUTE
-    while minute + _MINUTE <= end:
-        yield minute
-        minute += _MINUTE
